@@ -1,0 +1,1 @@
+"""The Django database engine ``scheduler_project.postgresql``; see ``base``."""
