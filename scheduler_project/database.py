@@ -17,10 +17,9 @@ from typing import Any
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from scheduler_project.embedded.location import EmbeddedError, Location, locate
+from scheduler_project.embedded.location import DBNAME, EmbeddedError, Location, locate
 
 ENGINE = "scheduler_project.postgresql"
-NAME = "task_scheduler"
 
 # A dead or unreachable server is noticed within about ten seconds: less than the default lease (15 s) minus its margin
 # (3 s), so that a worker can still reach the next primary in time. Numbers as libpq takes them: seconds, milliseconds.
@@ -30,7 +29,7 @@ CONNECTION_DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    "application_name": NAME,
+    "application_name": DBNAME,
 }
 WHOLE_NUMBERS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 PARTS = {"host": "DB_HOST", "port": "DB_PORT", "dbname": "DB_NAME", "user": "DB_USERNAME", "password": "DB_PASSWORD"}
@@ -113,7 +112,7 @@ def _choose_main(environ: Mapping[str, str], base_dir: Path) -> tuple[Source, di
     if environ.get("DB_HOST", "").strip():
         return Source.DB_HOST, _from_parts(environ), None
     embedded = _choose_embedded(environ, base_dir)
-    return Source.EMBEDDED, CONNECTION_DEFAULTS | embedded.location.params(NAME), embedded
+    return Source.EMBEDDED, CONNECTION_DEFAULTS | embedded.location.params(), embedded
 
 
 def _choose_embedded(environ: Mapping[str, str], base_dir: Path) -> EmbeddedChoice:
@@ -133,7 +132,7 @@ def _direct_conninfo(text: str, *, main: Mapping[str, str]) -> str | None:
 
 def _from_parts(environ: Mapping[str, str]) -> dict[str, str]:
     given = {key: value for key, name in PARTS.items() if (value := environ.get(name, "").strip())}
-    params = {"port": "5432", "dbname": NAME, "user": NAME} | given
+    params = {"port": "5432", "dbname": DBNAME, "user": DBNAME} | given
     if problem := _first_problem(params):
         raise DatabaseSettingError(PARTS[problem[0]], problem[1])
     return CONNECTION_DEFAULTS | params

@@ -1,0 +1,199 @@
+"""Django settings, and the only reader of the environment.
+
+Every variable is checked here, at the start of every process: a bad one is printed as ``NAME: what is wrong`` and the
+process exits with status 2, without a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import environ
+
+from scheduler_project import database, logs
+from tasks_app import conf
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+if os.environ.get("SCHEDULER_PROFILE", "dev") == "dev":
+    environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+
+try:
+    VERSION = version("task-scheduler")
+except PackageNotFoundError:  # a checkout that was not installed
+    VERSION = "0.1.0"
+
+problems: dict[str, str] = {}
+try:
+    SCHEDULER = conf.load(os.environ)
+except conf.ConfigErrors as error:
+    problems |= error.problems
+    SCHEDULER = conf.load({})
+IS_PROD = SCHEDULER.profile == conf.Profile.PROD
+
+
+def _flag(name: str) -> bool:
+    try:
+        return conf.parse_bool(os.environ.get(name) or "false")
+    except ValueError as error:
+        problems[name] = str(error)
+        return False
+
+
+def _development_secret() -> str:
+    """A key of this checkout's own, made once: sessions survive restarts, and all web processes agree."""
+    path = BASE_DIR / ".data" / "secret_key"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    except OSError:  # a read-only checkout: sessions end with the process
+        return secrets.token_urlsafe(48)
+    return path.read_text() or secrets.token_urlsafe(48)
+
+
+DEBUG = _flag("DEBUG")
+SECRET_KEY = os.environ.get("SECRET_KEY") or ""
+ALLOWED_HOSTS = list(conf.words(os.environ.get("ALLOWED_HOSTS", "")))
+CSRF_TRUSTED_ORIGINS = list(conf.words(os.environ.get("CSRF_TRUSTED_ORIGINS", "")))
+if IS_PROD:
+    if not SECRET_KEY:
+        problems["SECRET_KEY"] = "must be set in the prod profile (any long random text)"  # noqa: S105
+    if DEBUG:
+        problems["DEBUG"] = "must be off in the prod profile"
+    if not ALLOWED_HOSTS:
+        problems["ALLOWED_HOSTS"] = "must name the hosts this site answers for in the prod profile"
+else:
+    ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]", "testserver"]
+    SECRET_KEY = SECRET_KEY or _development_secret()
+
+try:
+    DATABASE = database.choose(os.environ, BASE_DIR)
+    DATABASES = {"default": DATABASE.django}
+except database.DatabaseSettingError as error:
+    problems[error.name] = str(error)
+
+if problems:
+    sys.stderr.write("".join(f"{name}: {text}\n" for name, text in problems.items()))
+    sys.exit(2)
+
+INSTALLED_APPS = [
+    "scheduler_project",
+    "monitoring_app",
+    "workers_app",
+    "tasks_app",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_structlog",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+if SCHEDULER.metrics_enabled:
+    INSTALLED_APPS.append("django_prometheus")
+    MIDDLEWARE = [
+        "django_prometheus.middleware.PrometheusBeforeMiddleware",
+        *MIDDLEWARE,
+        "django_prometheus.middleware.PrometheusAfterMiddleware",
+    ]
+
+ROOT_URLCONF = "scheduler_project.urls"
+WSGI_APPLICATION = "scheduler_project.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = not IS_PROD
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if IS_PROD
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# Largest request bodies, in bytes: one task, and a bulk call. The API refuses larger ones with 413.
+MAX_BODY = 2 * 1024 * 1024
+MAX_BULK_BODY = 32 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tasks_app.api.authentication.ApiKeyAuthentication",
+        "tasks_app.api.authentication.AdminSessionAuthentication",
+    ],
+    # Default deny: a view that declares no scopes answers nobody.
+    "DEFAULT_PERMISSION_CLASSES": ["tasks_app.api.permissions.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["tasks_app.api.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "tasks_app.api.errors.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+if IS_PROD:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING_CONFIG = None
+logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogFormat.JSON)
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = True

@@ -1,0 +1,159 @@
+"""What an executor is: it validates a payload, and it turns one attempt into one `Outcome`.
+
+An executor runs in a pool thread of a worker, holds no database connection and knows no model. It is told to stop
+through its `Execution` (cancel, deadline, lost lease) and must return soon after; how the end is recorded, retried or
+given back is decided elsewhere. Third parties add a type with one class and one line of the EXECUTORS setting.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from tasks_app.states import ErrorCode, ExecutionStatus
+
+JsonObject = dict[str, Any]
+
+
+class PayloadError(ValueError):
+    """A payload its task type refuses. ``problems`` maps a dotted field path (``headers.X-A``) to one sentence."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, as a value. Every ending is one: success, failure, time-out, cancel, give-back."""
+
+    status: ExecutionStatus
+    result: JsonObject | None = None
+    error_code: ErrorCode | None = None
+    error_message: str | None = None
+    retryable: bool = False
+    #: A floor under the delay before the next retry (an HTTP Retry-After), capped by the retry policy.
+    retry_after: timedelta | None = None
+
+    @classmethod
+    def success(cls, result: JsonObject | None = None) -> Outcome:
+        return cls(ExecutionStatus.SUCCESS, result)
+
+    @classmethod
+    def failure(
+        cls,
+        code: ErrorCode,
+        message: str,
+        *,
+        result: JsonObject | None = None,
+        retryable: bool = True,
+        retry_after: timedelta | None = None,
+    ) -> Outcome:
+        return cls(ExecutionStatus.FAILED, result, code, message, retryable, retry_after)
+
+    @classmethod
+    def stopped(cls, reason: StopReason, *, timeout: timedelta, result: JsonObject | None = None) -> Outcome:
+        """The ending of work that was told to stop; ``result`` is what it had produced until then."""
+        match reason:
+            case StopReason.DEADLINE:
+                seconds = timeout / timedelta(seconds=1)
+                text = f"did not end within its time-out of {seconds:g} s"
+                return cls(ExecutionStatus.TIMED_OUT, result, ErrorCode.TIMED_OUT, text, retryable=True)
+            case StopReason.CANCEL:
+                text = "cancelled while it was running"
+                return cls(ExecutionStatus.CANCELLED, result, ErrorCode.CANCELLED, text)
+            case StopReason.RELEASE:
+                return cls(ExecutionStatus.RELEASED, result)
+
+
+class StopReason(StrEnum):
+    """Why running work is told to stop."""
+
+    CANCEL = "cancel"
+    DEADLINE = "deadline"
+    #: The worker gives the attempt back: it drains, or its lease is about to end.
+    RELEASE = "release"
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """One attempt as its executor sees it: what to do, until when, and whether to stop.
+
+    `stop` may be called from any thread, any number of times; the first reason stays. Callbacks given to `on_stop`
+    run once, in the stopping thread (at once when the work was stopped already): they must only unblock the work,
+    by closing a socket or writing to a pipe, and must not raise or block.
+    """
+
+    task_id: UUID
+    attempt: int
+    type: str
+    payload: JsonObject
+    timeout: timedelta
+    correlation_id: str
+    #: `time.monotonic()` value at which the work is told to stop with DEADLINE.
+    deadline: float = 0.0
+    #: Set with RELEASE when no grace is left: kill, do not ask.
+    immediate: bool = False
+    stop_reason: StopReason | None = None
+    _stopped: threading.Event | None = None
+    _callbacks: list[Callable[[], None]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def stop(self, reason: StopReason, *, immediate: bool = False) -> None:
+        with self._lock:
+            if immediate:
+                self.immediate = True
+            again = self.stop_reason is not None
+            if not again:
+                self.stop_reason = reason
+            callbacks = self._callbacks if immediate or not again else []
+            if self._stopped is not None:
+                self._stopped.set()
+        for callback in list(callbacks):
+            callback()
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the work is told to stop, and again if a stop becomes immediate."""
+        with self._lock:
+            self._callbacks.append(callback)
+            stopped = self.stop_reason is not None
+        if stopped:
+            callback()
+
+    def wait(self, seconds: float) -> StopReason | None:
+        """Sleep for ``seconds`` or until told to stop; answer why it was stopped, or None."""
+        with self._lock:
+            if self.stop_reason is not None:
+                return self.stop_reason
+            if self._stopped is None:
+                self._stopped = threading.Event()
+        limit = min(seconds, self.remaining)
+        if not self._stopped.wait(limit) and limit < seconds:
+            self.stop(StopReason.DEADLINE)
+        return self.stop_reason
+
+
+class Executor(Protocol):
+    """One task type. Instances are shared by all pool threads, so they keep no state of an attempt."""
+
+    #: The name in a task's ``type``, upper case.
+    type: str
+    #: The scope an API key needs to create tasks of this type, next to ``tasks:write``.
+    required_scope: str | None
+
+    def validate(self, payload: JsonObject) -> None:
+        """Check a payload as it came; raise `PayloadError` that names every bad or unknown field."""
+
+    def execute(self, execution: Execution) -> Outcome:
+        """Do the work and answer how it ended. An exception counts as FAILED/TASK_FAILED, retryable."""

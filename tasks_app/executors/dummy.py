@@ -1,0 +1,35 @@
+"""DUMMY: sleeps, then succeeds or fails as told. For tests, trials and benchmarks of everything round it."""
+
+from __future__ import annotations
+
+from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
+from tasks_app.states import ErrorCode
+
+MAX_SLEEP_MS = 86_400_000
+_FIELDS = frozenset({"sleepDurationMs", "shouldFail"})
+
+
+class DummyExecutor:
+    """Cancellable while asleep; a payload of ``{}`` succeeds at once."""
+
+    type = "DUMMY"
+    required_scope: str | None = None
+
+    def validate(self, payload: JsonObject) -> None:
+        problems = {name: "unknown field" for name in payload.keys() - _FIELDS}
+        sleep = payload.get("sleepDurationMs", 0)
+        if isinstance(sleep, bool) or not isinstance(sleep, int) or not 0 <= sleep <= MAX_SLEEP_MS:
+            problems["sleepDurationMs"] = f"must be a whole number from 0 to {MAX_SLEEP_MS}"
+        if not isinstance(payload.get("shouldFail", False), bool):
+            problems["shouldFail"] = "must be true or false"
+        if problems:
+            raise PayloadError(problems)
+
+    def execute(self, execution: Execution) -> Outcome:
+        sleep_ms: int = execution.payload.get("sleepDurationMs", 0)
+        if sleep_ms and (reason := execution.wait(sleep_ms / 1000)):
+            return Outcome.stopped(reason, timeout=execution.timeout)
+        result = {"sleptMs": sleep_ms}
+        if execution.payload.get("shouldFail", False):
+            return Outcome.failure(ErrorCode.TASK_FAILED, "failed because shouldFail is true", result=result)
+        return Outcome.success(result)

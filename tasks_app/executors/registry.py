@@ -1,0 +1,31 @@
+"""Which executor runs which task type. A new type is one file beside this one and one line of `BUILT_IN`.
+
+Third parties name a class by its dotted path in the EXECUTORS setting; a type named there replaces a built-in one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from tasks_app.executors.base import Executor
+
+BUILT_IN = (
+    "tasks_app.executors.http.HttpExecutor",
+    "tasks_app.executors.shell.ShellExecutor",
+    "tasks_app.executors.dummy.DummyExecutor",
+)
+
+
+@cache
+def executors() -> dict[str, Executor]:
+    """Every known executor by task type. Raises ImportError for a dotted path that leads nowhere."""
+    paths = (*BUILT_IN, *settings.SCHEDULER.executors)
+    return {executor.type: executor for executor in (import_string(path)() for path in paths)}
+
+
+def executor_for(task_type: str) -> Executor | None:
+    """The executor of a task type, or None when this installation has none."""
+    return executors().get(task_type)

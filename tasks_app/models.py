@@ -1,0 +1,294 @@
+"""Tables of tasks, their history, queues, keys and the audit trail: fields, CHECKs and indexes with their reasons.
+
+No rules live here: what may change is said by ``states``, and every change of a status is a guarded statement in
+``sql/``. Nothing points at a worker with a foreign key, because workers are pruned while history stays, and executions
+point at tasks without a database constraint, because the check cost more than the insert it guarded; retention deletes
+both in one statement and ``doctor`` looks for orphans.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from tasks_app.states import FINAL, ExecutionStatus, OnWorkerLost, TaskStatus
+
+MAX_NAME = 100
+WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
+OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
+ENDED_ROW = Q(finished_at__isnull=False)
+
+
+class Task(models.Model):
+    """A task's definition and current state. Kept narrow: results and errors live on its executions.
+
+    Hot indexes have predicates on ``worker_id`` and ``finished_at``, never on ``status``, so that SCHEDULED → RUNNING
+    touches no index (a HOT update). Fixed-width columns come first, because PostgreSQL pads each to its alignment.
+    """
+
+    id = models.UUIDField(primary_key=True, help_text="UUIDv7: sorts by creation time.")
+    created_at = models.DateTimeField(help_text="The instant in the id.")
+    updated_at = models.DateTimeField(db_default=Now())
+    schedule_at = models.DateTimeField(help_text="When the task was asked to run.")
+    run_at = models.DateTimeField(help_text="When it is due next: scheduleAt, or the end of a backoff.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    assigned_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    worker_id = models.UUIDField(null=True, blank=True)
+    version = models.IntegerField(db_default=1, help_text="Grows by one with every change; the ETag.")
+    attempt = models.IntegerField(db_default=0, help_text="The fence: grows with every start, never goes back.")
+    max_retries = models.IntegerField()
+    retry_count = models.IntegerField(db_default=0, help_text="Retries granted after failures.")
+    crash_count = models.IntegerField(db_default=0, help_text="Attempts lost with their worker.")
+    timeout_ms = models.IntegerField()
+    priority = models.SmallIntegerField(db_default=0)
+    key_blocked = models.BooleanField(
+        db_default=False,
+        help_text="Waits for its concurrency key, and is out of the due index until the key is free.",
+    )
+    type = models.TextField()
+    status = models.TextField(choices=[(s, s) for s in TaskStatus], db_default=TaskStatus.PENDING)
+    queue = models.TextField(db_default="default")
+    on_worker_lost = models.TextField(choices=[(s, s) for s in OnWorkerLost], db_default=OnWorkerLost.RETRY)
+    correlation_id = models.TextField()
+    created_by = models.TextField()
+    concurrency_key = models.TextField(null=True, blank=True)
+    idempotency_key = models.TextField(null=True, blank=True)
+    end_reason = models.TextField(
+        null=True,
+        blank=True,
+        help_text="Error code of an end that no attempt's own outcome explains: EXPIRED, QUARANTINED, WORKER_LOST.",
+    )
+    retry = models.JSONField(null=True, blank=True)
+    payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
+
+    class Meta:
+        db_table = "tasks"
+        ordering = ["-id"]
+        indexes = [
+            # assign_due_tasks: heads of each (queue, priority), in the order they are started.
+            models.Index(
+                F("queue"),
+                F("priority").desc(),
+                F("run_at"),
+                F("id"),
+                name="tasks_due",
+                condition=WAITING_ROW & Q(key_blocked=False, crash_count=0),
+            ),
+            # assign_due_tasks: tasks that have lost a worker, handed out one to a worker.
+            models.Index(
+                F("priority").desc(),
+                F("run_at"),
+                F("id"),
+                name="tasks_suspects",
+                condition=WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
+            ),
+            # start_assigned, heartbeats, recovery: what a worker holds, oldest assignment first.
+            models.Index("worker_id", "assigned_at", name="tasks_owned", condition=OWNED_ROW),
+            # assign_due_tasks and the release trigger: the next task of a concurrency key.
+            models.Index(
+                F("queue"),
+                F("concurrency_key"),
+                F("priority").desc(),
+                F("run_at"),
+                F("id"),
+                name="tasks_key_waiting",
+                condition=WAITING_ROW & Q(concurrency_key__isnull=False),
+            ),
+            # expire_tasks, and the scheduler's next wake-up.
+            models.Index("expires_at", name="tasks_expiring", condition=Q(expires_at__isnull=False, finished_at__isnull=True)),
+            # Retention, and throughput by time of end.
+            models.Index("finished_at", name="tasks_ended", condition=ENDED_ROW),
+            # Lists by status of ended tasks, newest first; counts by status.
+            models.Index("status", "id", name="tasks_ended_status", condition=ENDED_ROW),
+            # Lists by correlation id. Active rows are few and read through the indexes above.
+            models.Index("correlation_id", "id", name="tasks_ended_correlation", condition=ENDED_ROW),
+        ]
+        constraints = [
+            # At most one assigned or running task per (queue, key), kept by the database itself.
+            models.UniqueConstraint(
+                fields=["queue", "concurrency_key"],
+                name="tasks_key_held",
+                condition=OWNED_ROW & Q(concurrency_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="tasks_state",
+                condition=(
+                    Q(status=TaskStatus.PENDING, worker_id__isnull=True, finished_at__isnull=True)
+                    | Q(
+                        status__in=[TaskStatus.SCHEDULED, TaskStatus.RUNNING],
+                        worker_id__isnull=False,
+                        finished_at__isnull=True,
+                    )
+                    | Q(status__in=sorted(FINAL), finished_at__isnull=False)
+                ),
+            ),
+            models.CheckConstraint(
+                name="tasks_ranges",
+                condition=Q(
+                    priority__range=(-100, 100),
+                    timeout_ms__range=(1, 86_400_000),
+                    max_retries__range=(0, 1000),
+                    retry_count__gte=0,
+                    crash_count__gte=0,
+                    attempt__gte=0,
+                ),
+            ),
+            models.CheckConstraint(
+                name="tasks_on_worker_lost", condition=Q(on_worker_lost__in=[str(s) for s in OnWorkerLost])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class TaskExecution(models.Model):
+    """One ended attempt. Written once, in the statement that ends the attempt; only ``late`` is ever added."""
+
+    id = models.BigAutoField(primary_key=True)
+    task = models.ForeignKey(Task, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="executions")
+    worker_id = models.UUIDField()
+    due_at = models.DateTimeField(help_text="The run_at this attempt was started for.")
+    assigned_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    attempt = models.IntegerField()
+    type = models.TextField()
+    status = models.TextField(choices=[(s, s) for s in ExecutionStatus])
+    task_status = models.TextField(
+        choices=[(s, s) for s in TaskStatus], help_text="Where the end of this attempt took the task."
+    )
+    error_code = models.TextField(null=True)
+    error_message = models.TextField(null=True)
+    result = models.JSONField(null=True)
+    late = models.JSONField(null=True, help_text="A result that arrived after the attempt was taken away.")
+
+    class Meta:
+        db_table = "task_executions"
+        ordering = ["task_id", "attempt"]
+        indexes = [
+            # Metrics over the last hours: rows are appended in the order of their end, which is what BRIN is for.
+            BrinIndex(fields=["finished_at"], name="executions_finished", pages_per_range=32, autosummarize=True),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "attempt"], name="executions_attempt"),
+            models.CheckConstraint(
+                name="executions_status", condition=Q(status__in=[str(s) for s in ExecutionStatus])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of {self.task_id}: {self.status}"
+
+
+class Queue(models.Model):
+    """A queue somebody has paused or configured. A queue without a row exists as well: naming it is enough."""
+
+    name = models.CharField(max_length=MAX_NAME, primary_key=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.TextField(blank=True, db_default="")
+    paused_by = models.TextField(blank=True, db_default="")
+    version = models.IntegerField(db_default=1)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "queues"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="queues_until_needs_pause",
+                condition=Q(paused_until__isnull=True) | Q(paused_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditEvent(models.Model):
+    """Append-only: what people did, and what the system did to a task outside the ordinary course.
+
+    Ordinary transitions write no event: creation, assignment, start and end of each attempt are read from the task and
+    its executions (``selectors.timeline``).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    actor = models.TextField()
+    action = models.TextField(help_text="What was done, in the past tense: task.cancelled, queue.paused …")
+    target = models.TextField(help_text="What it was done to, as kind:name.")
+    task_id = models.UUIDField(null=True, blank=True)
+    attempt = models.IntegerField(null=True, blank=True)
+    from_status = models.TextField(null=True, blank=True)
+    to_status = models.TextField(null=True, blank=True)
+    reason = models.TextField(blank=True, db_default="")
+    correlation_id = models.TextField(blank=True, db_default="")
+    detail = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        db_table = "audit_events"
+        ordering = ["-id"]
+        indexes = [models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False))]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target}"
+
+
+class ApiKey(models.Model):
+    """A key of the REST API. Only its hash is stored; names are never reused, because tasks record them."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=64, unique=True)
+    prefix = models.CharField(max_length=16)
+    key_hash = models.BinaryField(max_length=32, unique=True)
+    scopes = ArrayField(models.CharField(max_length=32))
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.TextField(blank=True, db_default="")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "api_keys"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyKey(models.Model):
+    """One Idempotency-Key of one caller: what was asked, and the ids it made. Inserting it is what wins the race."""
+
+    id = models.BigAutoField(primary_key=True)
+    created_by = models.TextField()
+    key = models.TextField()
+    fingerprint = models.BinaryField(max_length=32)
+    task_ids = ArrayField(models.UUIDField(), help_text="Looked at by retention: the key lives as long as its tasks.")
+    answer = models.JSONField(null=True, help_text="The answer of a bulk call; a single task is its own answer.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "idempotency_keys"
+        constraints = [models.UniqueConstraint(fields=["created_by", "key"], name="idempotency_keys_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class SchedulerPass(models.Model):
+    """One row per kind of pass; its row lock is held while a scheduler makes the pass, and dies with it."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+
+    class Meta:
+        db_table = "scheduler_pass"
+
+    def __str__(self) -> str:
+        return self.name

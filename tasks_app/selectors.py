@@ -1,0 +1,160 @@
+"""What may be read about tasks, shared by API, admin and monitoring: errors, results, the timeline, and `why`.
+
+Reads only, and bounded: nothing here counts a whole table. How a thing is shown is the caller's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from tasks_app.models import AuditEvent, Task, TaskExecution
+from tasks_app.sql import statement
+from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
+
+#: Messages of ends that no attempt's own outcome explains.
+_END_MESSAGES = {
+    ErrorCode.EXPIRED: "passed its expiresAt before it started",
+    ErrorCode.QUARANTINED: "lost its worker too many times, and is kept from taking down another",
+    ErrorCode.WORKER_LOST: "its worker was lost, and onWorkerLost is fail",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a task's status, or a request to change it."""
+
+    at: datetime
+    from_status: str | None
+    to_status: str
+    actor: str
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why a task is not running now. ``until``: when the reason ends by itself, if that is known."""
+
+    code: str
+    detail: str
+    until: datetime | None = None
+
+
+def latest_executions(task_ids: Iterable[UUID]) -> dict[UUID, TaskExecution]:
+    """The latest ended attempt of each task that has one, without its result when many are asked for."""
+    ids = list(task_ids)
+    executions = TaskExecution.objects.filter(task_id__in=ids).order_by("task_id", "-attempt").distinct("task_id")
+    if len(ids) > 1:
+        executions = executions.defer("result", "late")
+    return {execution.task_id: execution for execution in executions}
+
+
+def error_of(task: Task, latest: TaskExecution | None) -> dict[str, str] | None:
+    """The ``error`` of a task: how it ended without running, else that of its latest ended attempt."""
+    if task.end_reason is not None:
+        return {"code": task.end_reason, "message": _END_MESSAGES.get(ErrorCode(task.end_reason), "")}
+    if task.status == TaskStatus.CANCELLED and (latest is None or latest.task_status != TaskStatus.CANCELLED):
+        return {"code": ErrorCode.CANCELLED, "message": "cancelled before it started"}
+    return execution_error(latest) if latest else None
+
+
+def execution_error(execution: TaskExecution) -> dict[str, str] | None:
+    if execution.error_code is None:
+        return None
+    return {"code": execution.error_code, "message": execution.error_message or ""}
+
+
+def timeline(task: Task) -> list[Event]:
+    """Every change of the task's status, oldest first: derived from its executions, its own row and the audit trail."""
+    executions = TaskExecution.objects.filter(task_id=task.pk).defer("result", "late").order_by("attempt")
+    events = [Event(task.created_at, None, TaskStatus.PENDING, task.created_by, "created", 0)]
+    for execution in executions:
+        events += _execution_events(execution)
+    events += _current_events(task)
+    for audited in AuditEvent.objects.filter(task_id=task.pk):
+        to_status = audited.to_status or ""
+        reason = audited.reason or audited.action.removeprefix("task.").replace("_", " ")
+        events.append(
+            Event(audited.at, audited.from_status, to_status, audited.actor, reason, audited.attempt or 0)
+        )
+    return sorted(events, key=lambda event: event.at)
+
+
+def _execution_events(execution: TaskExecution) -> list[Event]:
+    worker, attempt = f"worker:{execution.worker_id}", execution.attempt
+    ended_by = "scheduler" if execution.status == ExecutionStatus.LOST else worker
+    reason = execution.error_message or execution.status.lower().replace("_", " ")
+    return [
+        Event(
+            execution.assigned_at or execution.started_at,
+            TaskStatus.PENDING,
+            TaskStatus.SCHEDULED,
+            "scheduler",
+            f"assigned to {worker}",
+            attempt - 1,
+        ),
+        Event(execution.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", attempt),
+        Event(execution.finished_at, TaskStatus.RUNNING, execution.task_status, ended_by, reason, attempt),
+    ]
+
+
+def _current_events(task: Task) -> list[Event]:
+    """What has happened to the attempt that has no history row yet."""
+    if task.worker_id is None or task.finished_at is not None or task.assigned_at is None:
+        return []
+    worker, running = f"worker:{task.worker_id}", task.status == TaskStatus.RUNNING and task.started_at is not None
+    before = task.attempt - 1 if running else task.attempt
+    events = [
+        Event(task.assigned_at, TaskStatus.PENDING, TaskStatus.SCHEDULED, "scheduler", f"assigned to {worker}", before)
+    ]
+    if running and task.started_at:
+        events.append(
+            Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt)
+        )
+    return events
+
+
+def why(task: Task) -> list[Reason]:
+    """Every reason why a task is not running now; empty for one that runs or is about to."""
+    if task.status == TaskStatus.RUNNING:
+        return []
+    if task.finished_at is not None:
+        return [Reason("ENDED", f"it ended as {task.status}")]
+    if task.status == TaskStatus.SCHEDULED:
+        return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
+    with connection.cursor() as cursor:
+        cursor.execute(statement("why_waiting"), {"id": task.pk})
+        row = cursor.fetchone()
+        if row is None:  # it moved on meanwhile
+            return []
+        facts: dict[str, Any] = dict(zip([column.name for column in cursor.description], row, strict=True))
+    return _waiting_reasons(task, facts)
+
+
+def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
+    reasons = []
+    if not facts["due"]:
+        reasons.append(Reason("NOT_DUE", "its nextRunAt is in the future", task.run_at))
+    if facts["paused"]:
+        detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
+        reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
+    if facts["key_holder"] is not None:
+        reasons.append(
+            Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}")
+        )
+    if not facts["live_workers"]:
+        reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
+    elif not facts["free_slots"]:
+        reasons.append(
+            Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
+        )
+    if facts["due"] and facts["ahead"]:
+        more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
+        reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))
+    return reasons

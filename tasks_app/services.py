@@ -1,0 +1,257 @@
+"""What a person or a program may ask for: create, bulk create, edit, cancel, retry, clone; pause and resume a queue.
+
+Each function is one transaction. Wake-ups go out after its commit. Checks of a new task are in ``new_tasks``, the
+guarded changes of existing ones in ``transitions``; who may ask is decided by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from tasks_app import audit, transitions, wakeups
+from tasks_app.ids import created_at, new_task_ids
+from tasks_app.models import IdempotencyKey, Queue, SchedulerPass, Task
+from tasks_app.new_tasks import NewTask, check_task
+from tasks_app.sql import statement
+from tasks_app.states import TaskStatus
+from tasks_app.transitions import Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An Idempotency-Key and the fingerprint of the request it came with."""
+
+    key: str
+    fingerprint: bytes
+
+
+class IdempotencyConflict(Exception):  # noqa: N818
+    """The key was used before, for a request that was not the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer given when the key was first used."""
+
+    task_ids: list[UUID]
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A task, and whether it existed already because its idempotency key was replayed."""
+
+    task: Task
+    replayed: bool
+
+
+_COLUMNS = (
+    "id",
+    "created_at",
+    "updated_at",
+    "schedule_at",
+    "run_at",
+    "expires_at",
+    "max_retries",
+    "timeout_ms",
+    "priority",
+    "type",
+    "queue",
+    "on_worker_lost",
+    "correlation_id",
+    "created_by",
+    "concurrency_key",
+    "idempotency_key",
+    "retry",
+    "payload",
+)
+
+
+def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
+    """Create one task, PENDING.
+
+    With an idempotency key, the same key and fingerprint answer the same task, also when sent in parallel. Raises
+    `InvalidTask`, `IdempotencyConflict`.
+    """
+    text = check_task(new)
+    with transaction.atomic():
+        [task_id] = new_task_ids(1)
+        if idempotency is not None:
+            replay = take_idempotency_key(created_by, idempotency, [task_id])
+            if replay is not None and (task := Task.objects.filter(pk=replay.task_ids[0]).first()):
+                return Created(task, replayed=True)
+        _insert([(task_id, new, text)], created_by, idempotency)
+        task = Task.objects.get(pk=task_id)
+    return Created(task, replayed=False)
+
+
+def create_tasks(
+    new_tasks: Sequence[NewTask], *, created_by: str, texts: Sequence[str] | None = None, ids: Sequence[UUID] | None = None,
+    idempotency: Idempotency | None = None,
+) -> list[UUID]:
+    """Create many tasks at once, all or none, and answer their ids in order.
+
+    ``texts`` are the payloads as `check_task` answered them, for a caller that has checked each task already; without
+    them every task is checked here and the first bad one raises `InvalidTask`. ``ids`` are fresh ids made before, to be
+    stored with an idempotency key that the caller has taken.
+    """
+    texts = [check_task(new) for new in new_tasks] if texts is None else texts
+    ids = new_task_ids(len(new_tasks)) if ids is None else ids
+    if new_tasks:
+        with transaction.atomic():
+            _insert(list(zip(ids, new_tasks, texts, strict=True)), created_by, idempotency)
+    return list(ids)
+
+
+def take_idempotency_key(
+    created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
+) -> Replay | None:
+    """Claim a key inside the caller's transaction; answer what it was used for when it is taken.
+
+    Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
+    `IdempotencyConflict` for another fingerprint.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
+            " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
+            [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)],
+        )
+        if cursor.rowcount == 1:
+            return None
+    held = IdempotencyKey.objects.get(created_by=created_by, key=idempotency.key)
+    if bytes(held.fingerprint) != idempotency.fingerprint:
+        raise IdempotencyConflict(f"the Idempotency-Key {idempotency.key!r} was used for another request")
+    return Replay(held.task_ids, held.answer)
+
+
+def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
+    """Cancel a task: at once when it waits, within a second when it runs. See `transitions.cancel`."""
+    with transaction.atomic():
+        task = transitions.cancel(task_id, actor=actor, reason=reason, versions=versions)
+        if task.status == TaskStatus.RUNNING and task.worker_id is not None:
+            _after_commit_wake_worker(task.worker_id)
+    return task
+
+
+def edit_task(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versions = None) -> Task:
+    """Change a task that has not started. ``changes`` are checked columns; see `transitions.edit`."""
+    with transaction.atomic():
+        task = transitions.edit(task_id, changes, actor=actor, versions=versions)
+        transaction.on_commit(wakeups.notify_schedulers)
+    return task
+
+
+def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
+    """Run an ended task again. See `transitions.retry`."""
+    with transaction.atomic():
+        task = transitions.retry(task_id, actor=actor, reason=reason, versions=versions)
+        transaction.on_commit(wakeups.notify_schedulers)
+    return task
+
+
+def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) -> Task:
+    """Create a new task, due now, with the definition of another in any state. Raises `TaskNotFound`."""
+    source = Task.objects.filter(pk=task_id).first()
+    if source is None:
+        raise transitions.TaskNotFound(f"there is no task {task_id}")
+    return create_task(replace(definition_of(source), correlation_id=correlation_id), created_by=actor).task
+
+
+def definition_of(task: Task) -> NewTask:
+    """What one would ask for to create this task again, without its times."""
+    return NewTask(
+        type=task.type,
+        payload=task.payload,
+        max_retries=task.max_retries,
+        queue=task.queue,
+        priority=task.priority,
+        timeout_ms=task.timeout_ms,
+        concurrency_key=task.concurrency_key,
+        retry=task.retry,
+        on_worker_lost=task.on_worker_lost,
+    )
+
+
+def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | None = None) -> Queue:
+    """Stop assigning tasks of a queue, and take back what is assigned but not started. Running tasks go on."""
+    with transaction.atomic():
+        # Holding the pass: no assignment that has not seen the pause can commit after the tasks were taken back.
+        SchedulerPass.objects.select_for_update().get(name="assign")
+        Queue.objects.update_or_create(
+            name=name,
+            defaults={"paused_at": Now(), "paused_until": until, "pause_reason": reason, "paused_by": actor},
+        )
+        Queue.objects.filter(name=name).update(version=F("version") + 1)
+        _hand_back(queue=name, actor=actor, reason="its queue was paused")
+        audit.record(actor, "queue.paused", f"queue:{name}", reason=reason)
+    return Queue.objects.get(name=name)
+
+
+def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
+    """Assign tasks of a queue again. Raises `Queue.DoesNotExist` for a queue nobody has paused or configured."""
+    with transaction.atomic():
+        queue = Queue.objects.select_for_update().get(name=name)
+        if queue.paused_at is not None:
+            Queue.objects.filter(name=name).update(
+                paused_at=None, paused_until=None, pause_reason="", paused_by="", version=F("version") + 1
+            )
+            audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason)
+            transaction.on_commit(wakeups.notify_schedulers)
+    return Queue.objects.get(name=name)
+
+
+def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency: Idempotency | None) -> None:
+    """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
+    key = idempotency.key if idempotency else None
+    correlation = audit.correlation_id()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        [now] = cursor.fetchone()
+        columns = ", ".join(_COLUMNS)
+        with cursor.copy(f"COPY tasks ({columns}) FROM STDIN") as copy:
+            for task_id, new, text in rows:
+                due = new.schedule_at if new.schedule_at and new.schedule_at > now else now
+                copy.write_row(
+                    (
+                        task_id,
+                        created_at(task_id),
+                        now,
+                        due,
+                        due,
+                        new.expires_at,
+                        settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
+                        new.timeout_ms,
+                        new.priority,
+                        new.type,
+                        new.queue,
+                        new.on_worker_lost,
+                        new.correlation_id or correlation or uuid4().hex,
+                        created_by,
+                        new.concurrency_key,
+                        key,
+                        None if new.retry is None else json.dumps(new.retry),
+                        text,
+                    )
+                )
+    transaction.on_commit(wakeups.notify_schedulers)
+
+
+def _hand_back(*, queue: str, actor: str, reason: str) -> None:
+    parameters = {"queue": queue, "worker_id": None, "older_than": None, "limit": 1_000_000}
+    with connection.cursor() as cursor:
+        cursor.execute(statement("hand_back_assigned"), parameters | {"actor": actor, "reason": reason})
+
+
+def _after_commit_wake_worker(worker_id: UUID) -> None:
+    transaction.on_commit(lambda: wakeups.notify_workers([worker_id]))

@@ -1,0 +1,119 @@
+"""One database connection of one thread of a long-lived process: autocommit, prepared, tuned for the hot statements.
+
+Scheduler, worker and wake-ups use these instead of Django's per-request connections, because they must know when a
+connection broke (`epoch`), pipeline whole passes, and keep their plans generic. There is no pool: after a failover the
+first caller would wait out the whole pool's time-out. Parameters and the embedded server's start come from Django.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+from psycopg.conninfo import conninfo_to_dict
+
+from tasks_app.sql import statement
+
+Row = tuple[Any, ...]
+
+#: Generic plans that cannot flip to hash or sequential scans while statistics are stale.
+_PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+}
+#: SQLSTATEs of a server that is there but cannot write now: a standby, or a primary being demoted.
+_NOT_HERE = frozenset({"25006", "57P01", "57P02", "57P03"})
+
+
+class DatabaseAway(Exception):  # noqa: N818 - a state of the world, not a defect
+    """The statement may or may not have been executed: the connection broke, or none could be made."""
+
+
+class Session:
+    """A connection that reopens itself on the next use. Not thread-safe: one thread owns it.
+
+    ``epoch`` grows with every connection made, so that a caller can tell whether two answers came over one unbroken
+    session.
+    """
+
+    def __init__(self, role: str, *, direct: bool = False, **server_settings: str) -> None:
+        self._role = role
+        self._direct = direct
+        self._server_settings = server_settings
+        self._connection: psycopg.Connection | None = None
+        self.epoch = 0
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The open connection; opens one when there is none. Raises `DatabaseAway`."""
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = self._connect()
+            except psycopg.Error as error:
+                raise DatabaseAway(str(error)) from error
+            self.epoch += 1
+        return self._connection
+
+    def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, package: str = "tasks_app.sql") -> list[Row]:
+        """Run one statement file as a transaction of its own and answer its rows. Raises `DatabaseAway`."""
+        try:
+            return self.connection.execute(statement(name, package), parameters or {}, prepare=self._prepare).fetchall()
+        except psycopg.Error as error:
+            raise self.away(error) from error
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement that answers nothing. Raises `DatabaseAway`."""
+        try:
+            self.connection.execute(sql.encode(), parameters)
+        except psycopg.Error as error:
+            raise self.away(error) from error
+
+    def away(self, error: psycopg.Error) -> Exception:
+        """What an error means to the caller: `DatabaseAway` when the statement's fate is unknown, else the error."""
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        if lost or error.sqlstate in _NOT_HERE:
+            self.close()
+            return DatabaseAway(str(error))
+        return error
+
+    def close(self) -> None:
+        """Drop the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _behind_pooler(self) -> bool:
+        return settings.DATABASE.behind_pooler and not self._direct
+
+    @property
+    def _prepare(self) -> bool:
+        # Before 1.21, PgBouncer in transaction mode loses prepared statements between two transactions.
+        return not self._behind_pooler
+
+    def _connect(self) -> psycopg.Connection:
+        wrapper = connections["default"]
+        parameters = wrapper.get_connection_params()
+        if self._direct and settings.DATABASE.behind_pooler:
+            parameters |= conninfo_to_dict(settings.DATABASE.direct_conninfo)
+        parameters["application_name"] = f"task_scheduler {self._role}"
+        if not self._behind_pooler:
+            options = "".join(f" -c {name}={value}" for name, value in (_PLANNING | self._server_settings).items())
+            parameters["options"] = (parameters.get("options") or "") + options
+        connection: psycopg.Connection = wrapper.get_new_connection(parameters)
+        connection.autocommit = True
+        connection.cursor_factory = psycopg.Cursor
+        connection.prepare_threshold = None
+        return connection
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after ``failures`` (≥ 1) failed tries in a row: up to 2 s, jittered so that hosts spread out."""
+    return float(min(2.0, 0.05 * 2 ** min(failures, 10))) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,0 +1,169 @@
+-- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
+--
+-- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
+-- that was given tasks (worker_id, tasks, had a free slot before) and one row with a NULL worker_id that counts the
+-- tasks newly parked behind their concurrency key. Never waits for a task's lock: whatever is locked is left for the
+-- next pass.
+--
+-- Indexes: tasks_owned (room), tasks_due per given (queue, priority) pair, tasks_suspects, tasks_key_held and
+-- tasks_key_waiting. MATERIALIZED everywhere, because a nested-loop plan may run a LIMIT … FOR UPDATE once per row.
+WITH live AS MATERIALIZED (
+  -- KEY SHARE lets heartbeats through and holds off the DEAD mark; id order, so that two markers cannot deadlock with us.
+  SELECT worker_id, slots, prefetch
+    FROM worker_heartbeats
+   WHERE state = 'ACTIVE' AND queues IS NOT DISTINCT FROM %(class)s::text[]
+     AND current_setting('scheduler.pass', true) = 'held'
+   ORDER BY worker_id
+   FOR KEY SHARE
+),
+room AS MATERIALIZED (
+  -- Counted from the rows a worker owns: nothing to leak, exact because every assignment holds the pass.
+  SELECT w.worker_id, w.slots, w.slots + w.prefetch AS capacity, owned.tasks, owned.suspects
+    FROM live w
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS tasks, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects
+        FROM tasks t
+       WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL) AS owned
+   WHERE owned.tasks < w.slots + w.prefetch
+),
+budget AS MATERIALIZED (
+  SELECT least(coalesce(sum(capacity - tasks), 0), %(limit)s)::int AS tasks,
+         (count(*) FILTER (WHERE suspects = 0))::int AS suspects
+    FROM room
+),
+served AS MATERIALIZED (
+  SELECT p.queue, p.priority
+    FROM unnest(%(queues)s::text[], %(priorities)s::int[]) AS p(queue, priority)
+   WHERE NOT EXISTS (
+     SELECT FROM queues q
+      WHERE q.name = p.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
+),
+seen AS MATERIALIZED (
+  SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false AS suspect
+    FROM served s
+    CROSS JOIN LATERAL (
+      SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
+        FROM tasks t
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count = 0
+         AND t.queue = s.queue AND t.priority = s.priority AND t.run_at <= now()
+         AND (t.expires_at IS NULL OR t.expires_at > now())
+       ORDER BY t.run_at, t.id
+       LIMIT (SELECT tasks FROM budget)) AS d
+  UNION ALL
+  (SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key, true
+     FROM tasks t
+    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
+      AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+      AND (%(class)s::text[] IS NULL OR t.queue = ANY(%(class)s::text[]))
+      AND NOT EXISTS (
+        SELECT FROM queues q
+         WHERE q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
+    ORDER BY t.priority DESC, t.run_at, t.id
+    LIMIT (SELECT suspects FROM budget))
+),
+keys AS MATERIALIZED (
+  SELECT k.queue, k.concurrency_key, k.suspect, holder.id AS holder
+    FROM (SELECT queue, concurrency_key, bool_or(suspect) AS suspect
+            FROM seen WHERE concurrency_key IS NOT NULL GROUP BY 1, 2) AS k
+    LEFT JOIN LATERAL (
+      SELECT h.id FROM tasks h
+       WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
+         AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
+       LIMIT 1) AS holder ON true
+),
+heads AS MATERIALIZED (
+  -- The first due task of each free key, parked or not, so that a newcomer never overtakes.
+  SELECT h.id, k.queue, h.priority, h.run_at, k.concurrency_key, h.suspect
+    FROM keys k
+    CROSS JOIN LATERAL (
+      SELECT t.id, t.priority, t.run_at, t.crash_count > 0 AS suspect
+        FROM tasks t
+       WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
+         AND t.worker_id IS NULL AND t.finished_at IS NULL
+         AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+       ORDER BY t.priority DESC, t.run_at, t.id
+       LIMIT 1) AS h
+   WHERE k.holder IS NULL
+),
+ready AS MATERIALIZED (
+  -- Priority orders tasks within a queue; queues take turns, the one that waited longest first, so none starves another.
+  SELECT id, queue, suspect,
+         row_number() OVER (PARTITION BY suspect ORDER BY turn, run_at, id) AS place
+    FROM (SELECT id, queue, run_at, suspect,
+                 row_number() OVER (PARTITION BY queue, suspect ORDER BY priority DESC, run_at, id) AS turn
+            FROM (SELECT id, queue, priority, run_at, suspect FROM seen WHERE concurrency_key IS NULL
+                  UNION ALL
+                  SELECT id, queue, priority, run_at, suspect FROM heads) AS candidates) AS turns
+),
+openings AS MATERIALIZED (
+  -- Free slots before prefetch, and level by level, so that the load spreads.
+  SELECT r.worker_id, n, n > r.slots AS beyond, r.suspects = 0 AND n = r.tasks + 1 AS takes_suspect
+    FROM room r
+    CROSS JOIN LATERAL generate_series(r.tasks + 1, r.capacity) AS n
+),
+suspect_matches AS MATERIALIZED (
+  SELECT t.id, o.worker_id, o.n
+    FROM (SELECT worker_id, n, row_number() OVER (ORDER BY beyond, n, worker_id) AS place
+            FROM openings WHERE takes_suspect) AS o
+    JOIN ready t ON t.suspect AND t.place = o.place
+),
+matches AS MATERIALIZED (
+  SELECT id, worker_id FROM suspect_matches
+  UNION ALL
+  SELECT t.id, o.worker_id
+    FROM (SELECT o.worker_id, row_number() OVER (ORDER BY o.beyond, o.n, o.worker_id) AS place
+            FROM openings o
+           WHERE NOT EXISTS (SELECT FROM suspect_matches s WHERE s.worker_id = o.worker_id AND s.n = o.n)) AS o
+    JOIN ready t ON NOT t.suspect AND t.place = o.place AND t.place <= (SELECT tasks FROM budget)
+),
+locked AS MATERIALIZED (
+  SELECT t.id, m.worker_id, t.queue, t.concurrency_key
+    FROM matches m
+    JOIN tasks t ON t.id = m.id
+    JOIN ready r ON r.id = m.id AND r.queue = t.queue
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now()
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+assigned AS (
+  UPDATE tasks t
+     SET status = 'SCHEDULED', worker_id = l.worker_id, assigned_at = now(), key_blocked = false,
+         version = t.version + 1, updated_at = now()
+    FROM locked l
+   WHERE t.id = l.id
+  RETURNING t.worker_id
+),
+held_keys AS MATERIALIZED (
+  -- Parking is exact only while the holder cannot end unseen: lock it, or leave the key for the next pass.
+  SELECT h.queue, h.concurrency_key
+    FROM keys k
+    JOIN tasks h ON h.id = k.holder
+   WHERE h.worker_id IS NOT NULL AND h.finished_at IS NULL
+     FOR SHARE OF h SKIP LOCKED
+),
+to_park AS MATERIALIZED (
+  SELECT t.id
+    FROM (SELECT queue, concurrency_key FROM held_keys
+          UNION ALL
+          SELECT queue, concurrency_key FROM locked WHERE concurrency_key IS NOT NULL) AS k
+    CROSS JOIN LATERAL (
+      SELECT w.id FROM tasks w
+       WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key
+         AND w.worker_id IS NULL AND w.finished_at IS NULL AND NOT w.key_blocked AND w.run_at <= now()
+         AND NOT EXISTS (SELECT FROM locked l WHERE l.id = w.id)
+       ORDER BY w.priority DESC, w.run_at, w.id
+       LIMIT 5000) AS waiting
+    JOIN tasks t ON t.id = waiting.id
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+parked AS (
+  UPDATE tasks t SET key_blocked = true FROM to_park p WHERE t.id = p.id RETURNING t.id
+),
+given AS MATERIALIZED (
+  SELECT a.worker_id, count(*)::int AS tasks, bool_or(r.tasks < r.slots) AS had_free_slot
+    FROM assigned a JOIN room r USING (worker_id)
+   GROUP BY a.worker_id
+)
+SELECT worker_id, tasks, had_free_slot FROM given
+UNION ALL
+SELECT NULL, (SELECT count(*)::int FROM parked), false

@@ -1,0 +1,19 @@
+-- Delete a small batch of tasks that ended with one of %(statuses)s more than %(age)s ago, with their history, their
+-- events and their idempotency keys (a key of a bulk call goes with the last of its tasks). Index: tasks_ended.
+WITH old AS MATERIALIZED (
+  SELECT id, created_by, idempotency_key
+    FROM tasks
+   WHERE finished_at < now() - %(age)s::interval AND status = ANY(%(statuses)s::text[])
+   ORDER BY finished_at
+   LIMIT %(limit)s
+     FOR UPDATE SKIP LOCKED
+),
+history AS (DELETE FROM task_executions x USING old WHERE x.task_id = old.id),
+events AS (DELETE FROM audit_events a USING old WHERE a.task_id = old.id),
+keys AS (
+  DELETE FROM idempotency_keys k
+   USING old
+   WHERE old.idempotency_key IS NOT NULL AND k.created_by = old.created_by AND k.key = old.idempotency_key
+     AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY(k.task_ids) AND t.id NOT IN (SELECT id FROM old))
+)
+DELETE FROM tasks t USING old WHERE t.id = old.id RETURNING t.id

@@ -1,0 +1,37 @@
+-- Give tasks that are assigned but not started back to PENDING: no attempt is used up. At most %(limit)s a call.
+--
+-- %(worker_id)s: those of one worker (it drains). %(queue)s: those of one queue (it was paused). Neither: assignments
+-- older than %(older_than)s seconds whose worker sits on them while another one that serves the queue has a free slot.
+-- Index: tasks_owned.
+WITH free AS MATERIALIZED (
+  SELECT w.worker_id, w.queues
+    FROM worker_heartbeats w
+   WHERE w.state = 'ACTIVE' AND %(older_than)s::float8 IS NOT NULL
+     AND w.slots > (SELECT count(*) FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL)
+),
+returned AS MATERIALIZED (
+  SELECT t.id, t.attempt, t.correlation_id, t.worker_id
+    FROM tasks t
+   WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+     AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
+     AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
+     AND (%(older_than)s::float8 IS NULL
+          OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
+             AND EXISTS (SELECT FROM free f
+                          WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))))
+   ORDER BY t.id
+   LIMIT %(limit)s
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+moved AS (
+  UPDATE tasks t
+     SET status = 'PENDING', worker_id = NULL, assigned_at = NULL, version = t.version + 1, updated_at = now()
+    FROM returned r
+   WHERE t.id = r.id
+),
+events AS (
+  INSERT INTO audit_events (actor, action, target, task_id, attempt, from_status, to_status, reason, correlation_id)
+  SELECT %(actor)s, 'task.handed_back', 'task:' || id, id, attempt, 'SCHEDULED', 'PENDING', %(reason)s, correlation_id
+    FROM returned
+)
+SELECT id, worker_id FROM returned

@@ -1,0 +1,28 @@
+-- Turn at most %(limit)s tasks assigned to this worker into RUNNING attempts, first by priority, then by due time.
+--
+-- The fence grows here and nowhere else. The worker's own row is locked FOR KEY SHARE and must be ACTIVE in the same
+-- statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed unseen by each other.
+-- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
+WITH me AS MATERIALIZED (
+  SELECT worker_id FROM worker_heartbeats WHERE worker_id = %(worker_id)s AND state = 'ACTIVE' FOR KEY SHARE
+),
+mine AS MATERIALIZED (
+  SELECT t.id
+    FROM me JOIN tasks t ON t.worker_id = me.worker_id
+   WHERE t.worker_id = %(worker_id)s AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+     AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+   ORDER BY t.priority DESC, t.run_at, t.id
+   LIMIT %(limit)s
+   FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+started AS (
+  UPDATE tasks t
+     SET status = 'RUNNING', attempt = t.attempt + 1, started_at = now(), version = t.version + 1, updated_at = now()
+    FROM mine
+   WHERE t.id = mine.id
+  RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
+            t.priority, t.run_at, t.started_at
+)
+SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, run_at, started_at
+  FROM started
+ ORDER BY priority DESC, run_at, id

@@ -1,0 +1,29 @@
+-- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
+-- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_due. Not the ORM: five lateral look-ups.
+SELECT t.run_at <= now() AS due,
+       q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
+       holder.id AS key_holder,
+       w.live AS live_workers, w.free AS free_slots,
+       ahead.n AS ahead, 10000 AS ahead_limit
+  FROM tasks t
+  LEFT JOIN queues q ON q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
+  LEFT JOIN LATERAL (
+    SELECT h.id FROM tasks h
+     WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key
+       AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
+     LIMIT 1) AS holder ON t.concurrency_key IS NOT NULL
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free
+      FROM worker_heartbeats live
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS n FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
+     WHERE live.state = 'ACTIVE' AND (live.queues IS NULL OR t.queue = ANY(live.queues))) AS w
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+      FROM (SELECT 1 FROM tasks a
+             WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND NOT a.key_blocked AND a.crash_count = 0
+               AND a.queue = t.queue AND a.run_at <= now()
+               AND (a.priority > t.priority
+                    OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+             LIMIT 10000) AS first) AS ahead
+ WHERE t.id = %(id)s AND t.status = 'PENDING'

@@ -1,0 +1,99 @@
+"""The vocabulary of a task's life: statuses, error codes and the legal changes between statuses.
+
+                      assign                 start
+    create ─▶ PENDING ───────▶ SCHEDULED ───────────▶ RUNNING ─────▶ SUCCESS
+                │ ▲               │  │                 │ │ │
+                │ └── hand back ──┘  │                 │ │ └───────▶ FAILED
+                │ └──── retry, release, lost worker ───┘ └─────────▶ CANCELLED
+                ├── cancel ──────────┴──▶ CANCELLED
+                └── expire, quarantine ─▶ FAILED         ended ── manual retry ─▶ PENDING
+
+Pure values: no database, no clock. The guarded SQL statements in ``tasks_app/sql`` are the only code
+that makes these changes; ``TRANSITIONS`` is what the tests and the invariant checks hold them against.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class TaskStatus(StrEnum):
+    """Where a task is now. The last three are final until somebody retries the task by hand."""
+
+    PENDING = "PENDING"
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class ExecutionStatus(StrEnum):
+    """How one attempt ended.
+
+    RELEASED: a live worker gave the attempt back (drain, end of its lease, a start whose reply was lost).
+    LOST: the worker died while it held the attempt.
+    """
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+    RELEASED = "RELEASED"
+
+
+class WorkerState(StrEnum):
+    """State of one worker incarnation. STOPPED and DEAD are final: an incarnation never lives again."""
+
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    STOPPED = "STOPPED"
+    DEAD = "DEAD"
+
+
+class ErrorCode(StrEnum):
+    """The ``code`` of a task's or an execution's ``error``."""
+
+    EXIT_CODE = "EXIT_CODE"
+    HTTP_STATUS = "HTTP_STATUS"
+    NETWORK = "NETWORK"
+    EGRESS_DENIED = "EGRESS_DENIED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    QUARANTINED = "QUARANTINED"
+    WORKER_LOST = "WORKER_LOST"
+    TASK_FAILED = "TASK_FAILED"
+    INTERNAL = "INTERNAL"
+
+
+class OnWorkerLost(StrEnum):
+    """What becomes of a task whose worker died: run again (at least once), or fail (at most once)."""
+
+    RETRY = "retry"
+    FAIL = "fail"
+
+
+FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
+WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
+LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})
+
+TRANSITIONS: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
+    TaskStatus.PENDING: frozenset({TaskStatus.SCHEDULED, TaskStatus.CANCELLED, TaskStatus.FAILED}),
+    TaskStatus.SCHEDULED: frozenset(
+        {TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED, TaskStatus.FAILED}
+    ),
+    TaskStatus.RUNNING: frozenset(
+        {TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PENDING}
+    ),
+    TaskStatus.SUCCESS: frozenset({TaskStatus.PENDING}),
+    TaskStatus.FAILED: frozenset({TaskStatus.PENDING}),
+    TaskStatus.CANCELLED: frozenset({TaskStatus.PENDING}),
+}
+
+
+def is_legal(source: TaskStatus, target: TaskStatus) -> bool:
+    """Tell whether a task may go from ``source`` to ``target``."""
+    return target in TRANSITIONS[source]

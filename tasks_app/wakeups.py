@@ -1,0 +1,118 @@
+"""Wake-up hints between processes, as NOTIFY. A hint may be lost: everything also works at the poll interval.
+
+Sending happens after commit and never inside the transaction that made the work, because commits that notify queue up
+behind one lock of the whole database. One thread per process sends; what is asked for while it sends goes out together.
+Listening is ``workers_app/processes/wakeups.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from tasks_app.sessions import Session
+
+#: Channel of schedulers: there may be something to assign.
+SCHEDULERS = "task_scheduler_due"
+#: Channel of workers: a comma-separated list of worker ids to wake, or * for all.
+WORKERS = "task_scheduler_workers"
+#: Room for this many ids in one message (NOTIFY takes less than 8,000 bytes).
+MOST_IDS = 200
+
+log = structlog.get_logger(__name__)
+
+
+def enabled() -> bool:
+    """Whether wake-ups are used at all (``DIRECT_DATABASE_URL=off`` turns them off)."""
+    return settings.DATABASE.direct_conninfo is not None
+
+
+class Sender:
+    """Sends wake-ups from a thread of its own, coalesced. Thread-safe; asking costs microseconds and never fails."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Condition()
+        self._schedulers = False
+        self._workers: set[str] = set()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def wake_schedulers(self) -> None:
+        with self._asked:
+            self._schedulers = True
+            self._wake()
+
+    def wake_workers(self, worker_ids: Iterable[UUID | str]) -> None:
+        with self._asked:
+            self._workers.update(map(str, worker_ids))
+            self._wake()
+
+    def close(self) -> None:
+        """Send what was asked for and end the thread."""
+        with self._asked:
+            self._stopped = True
+            self._asked.notify()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+
+    def _wake(self) -> None:
+        if not enabled() or self._stopped:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wake-up sender", daemon=True)
+            self._thread.start()
+        self._asked.notify()
+
+    def _run(self) -> None:
+        session = Session("wake-ups")
+        while messages := self._next():
+            try:
+                session.connection.execute(
+                    "SELECT pg_notify(channel, message) FROM unnest(%s::text[], %s::text[]) AS m(channel, message)",
+                    tuple(map(list, zip(*messages, strict=True))),
+                )
+            except Exception as error:  # noqa: BLE001 - a hint may be lost, whatever the reason
+                session.close()
+                log.debug("wakeup_not_sent", error=str(error))
+        session.close()
+
+    def _next(self) -> list[tuple[str, str]]:
+        with self._asked:
+            while not (self._schedulers or self._workers or self._stopped):
+                self._asked.wait()
+            schedulers, workers = self._schedulers, sorted(self._workers)
+            self._schedulers, self._workers = False, set()
+        messages = [(SCHEDULERS, "")] if schedulers else []
+        return messages + [(WORKERS, ids) for ids in [_worker_message(workers)] if ids]
+
+
+def _worker_message(worker_ids: list[str]) -> str:
+    return "*" if len(worker_ids) > MOST_IDS else ",".join(worker_ids)
+
+
+_sender: tuple[int, Sender] | None = None
+_sender_lock = threading.Lock()
+
+
+def sender() -> Sender:
+    """This process's sender; a forked child gets one of its own."""
+    global _sender
+    with _sender_lock:
+        if _sender is None or _sender[0] != os.getpid():
+            _sender = (os.getpid(), Sender())
+        return _sender[1]
+
+
+def notify_schedulers() -> None:
+    """Tell schedulers that tasks were added or given back, or that room came free."""
+    sender().wake_schedulers()
+
+
+def notify_workers(worker_ids: Iterable[UUID | str]) -> None:
+    """Tell workers to look: something was assigned to them, or a task of theirs is to stop."""
+    sender().wake_workers(worker_ids)
