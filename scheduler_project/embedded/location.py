@@ -16,7 +16,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 PORT = "5432"  # no TCP: it only names the socket
+SOCKET = f".s.PGSQL.{PORT}"
 SUPERUSER = "postgres"
+DBNAME = "task_scheduler"
 ACCOUNTS = ("postgres", "_postgres", "nobody")
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the final zero.
 LONGEST_SOCKET = 103
@@ -38,6 +40,13 @@ class Account:
         with suppress(KeyError):
             return pwd.getpwuid(self.uid).pw_name
         return None
+
+    @classmethod
+    def own(cls) -> Account:
+        return cls(os.geteuid(), os.getegid())
+
+    def __str__(self) -> str:
+        return self.name or f"user {self.uid}"
 
     def has(self, bits: int, status: os.stat_result) -> bool:
         """Whether the mode grants these rwx bits; the first class that matches decides, as in path_resolution(7)."""
@@ -64,18 +73,23 @@ class Location:
         return self.data_dir != self.wanted
 
     @property
+    def socket(self) -> Path:
+        return self.socket_dir / SOCKET
+
+    @property
     def lock_file(self) -> Path:
         return self.data_dir.with_name(f"{self.data_dir.name}.lock")
 
-    def params(self, dbname: str) -> dict[str, str]:
+    def params(self, dbname: str = DBNAME) -> dict[str, str]:
         """libpq parameters of a connection; in a folder open to all, only to a server of the right account."""
         params = {"host": str(self.socket_dir), "port": PORT, "user": SUPERUSER, "dbname": dbname}
         if self.socket_dir != self.wanted and (name := self.account.name):
             params["requirepeer"] = name
         return params
 
-    def url(self, dbname: str) -> str:
-        return f"postgresql://{SUPERUSER}@{quote(str(self.socket_dir), safe='')}:{PORT}/{dbname}"
+    @property
+    def url(self) -> str:
+        return f"postgresql://{SUPERUSER}@{quote(str(self.socket_dir), safe='')}:{PORT}/{DBNAME}"
 
 
 def locate(wanted: Path) -> Location:
@@ -87,15 +101,15 @@ def locate(wanted: Path) -> Location:
     if not account.reaches(wanted):
         data_dir = annex / "postgres"
         account = _account(data_dir)
-    socket = data_dir / f".s.PGSQL.{PORT}"
-    socket_dir = data_dir if len(os.fsencode(socket)) <= LONGEST_SOCKET else SHORT / tag
+    fits = len(os.fsencode(data_dir / SOCKET)) <= LONGEST_SOCKET
+    socket_dir = data_dir if fits else SHORT / tag
     return Location(wanted, data_dir, socket_dir, annex, account)
 
 
 def _account(data_dir: Path) -> Account:
     """Whom the server runs as: ourselves; for root the owner of the data, else the first unprivileged account."""
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+        return Account.own()
     with suppress(OSError):
         status = data_dir.stat()
         if status.st_uid != 0:
