@@ -65,7 +65,7 @@ tasks_recovered: Final = Signal()
 #: System recovery ran because somebody asked. ``actor``, ``report``: what `recover_system` answered (has ``to_json``).
 system_recovered: Final = Signal()
 
-#: A worker incarnation is ACTIVE. ``worker_id``, ``name``, ``host``, ``pid``, ``slots``, ``queues`` (None: every queue),
+#: A worker incarnation is ACTIVE. ``worker_id``, ``name``, ``host``, ``pid``, ``slots``, ``queues`` (None: all),
 #: ``labels``.
 worker_registered: Final = Signal()
 
@@ -81,5 +81,5 @@ scheduler_started: Final = Signal()
 #: A scheduler process ended in good order. ``scheduler_id``, ``uptime_s``.
 scheduler_stopped: Final = Signal()
 
-#: Once a minute from each process. ``role`` (worker, scheduler), ``process_id``, ``stats``: mapping of names to numbers.
+#: Once a minute from each process. ``role`` (worker, scheduler), ``process_id``, ``stats``: names to numbers.
 process_stats: Final = Signal()

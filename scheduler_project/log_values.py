@@ -1,0 +1,101 @@
+"""What may stand in a log line: plain values of bounded size, no secrets, no character that ends the line or moves the
+cursor. Pure functions with structlog's signature; which of them run, and in which order, is said in ``logs``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from structlog.types import EventDict
+
+HIDDEN: Final = "***"
+LONGEST_TEXT: Final = 8_192
+MOST_ITEMS: Final = 200
+DEEPEST: Final = 8
+#: Rendered by structlog itself, on lines of their own in the console format.
+_TRACEBACKS: Final = frozenset({"exc_info", "exception", "stack"})
+
+_SECRET_NAME = re.compile(
+    r"passw|pwd$|secret|token|authorization|cookie|credential|private.?key|api.?key$|database_url|dsn|conninfo", re.I
+)
+#: Secrets inside longer text. None of the patterns takes a quote or a backslash, so that JSON stays JSON.
+_SECRET_TEXT = re.compile(
+    r"""(://[^/\s:@"'\\]*:)[^/\s@"'\\]+(?=@)"""  # the password of a URL
+    r"""|(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"""  # an Authorization header
+    r"""|(\bts_)[A-Za-z0-9_-]{16,}"""  # an API key of ours
+    r"""|(\b(?:password|passwd|pwd|secret_key|api_?key|token)=)[^\s"'&\\,;]+""",  # a conninfo, a query string
+    re.I,
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def plain_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Make every value one that JSON can carry; hide those whose name says that they are secret. Never raises."""
+    return {
+        str(name): value if name in _TRACEBACKS and isinstance(value, str) else _plain_item(name, value, 0)
+        for name, value in event.items()
+    }
+
+
+def one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Escape what would break the line, or drive the terminal, of a person who reads it."""
+    for name, value in event.items():
+        if name not in _TRACEBACKS and isinstance(value, str) and _CONTROL.search(value):
+            event[name] = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+    return event
+
+
+def as_json(_logger: Any, _method: str, event: EventDict) -> str:
+    """One event as one line of JSON; takes only what `plain_values` has let through."""
+    return json.dumps(event, separators=(",", ":"))
+
+
+def hide_secrets(_logger: Any, _method: str, text: Any) -> Any:
+    """Hide what looks like a password, an Authorization header or an API key anywhere in a rendered line."""
+    return _SECRET_TEXT.sub(lambda match: f"{next(filter(None, match.groups()))}{HIDDEN}", text)
+
+
+def _plain_item(name: Any, value: Any, depth: int) -> Any:
+    if value is not None and isinstance(name, str) and _SECRET_NAME.search(name):
+        return HIDDEN
+    return _plain(value, depth)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case int():
+            # Python refuses to print integers of more than 4,300 digits.
+            return int(value) if abs(value) < 2**63 else f"{value:.17g}" if abs(value) < 2**1000 else "a huge number"
+        case float():
+            return float(value) if math.isfinite(value) else str(value)
+        case str():
+            return _shortened(_text(value))
+        case Mapping() if depth < DEEPEST:
+            return {_text(key): _plain_item(key, item, depth + 1) for key, item in _first(value.items())}
+        case list() | tuple() | set() | frozenset() if depth < DEEPEST:
+            return [_plain(item, depth + 1) for item in _first(value)]
+        case _:
+            return _shortened(_text(value))
+
+
+def _first(items: Any) -> list[Any]:
+    return [item for item, _ in zip(items, range(MOST_ITEMS), strict=False)]
+
+
+def _text(value: Any) -> str:
+    """``str(value)`` of anything, also of what cannot be printed."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - whatever a __str__ of somebody else's may raise
+        return f"<{type(value).__name__} that cannot be printed: {type(error).__name__}>"
+
+
+def _shortened(text: str) -> str:
+    cut = len(text) - LONGEST_TEXT
+    return text if cut <= 0 else f"{text[:LONGEST_TEXT]}… ({cut} characters more)"
