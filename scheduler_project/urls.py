@@ -1,10 +1,17 @@
 """Every URL of the site. Routes of an app are listed in that app."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
+
+handler400 = "tasks_app.api.fallbacks.bad_request"
+handler403 = "tasks_app.api.fallbacks.forbidden"
+handler404 = "tasks_app.api.fallbacks.not_found"
+handler500 = "tasks_app.api.fallbacks.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("", include("tasks_app.api.urls")),
+    path("", include("workers_app.api.urls")),
 ]

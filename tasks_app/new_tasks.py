@@ -58,6 +58,15 @@ def check_task(new: NewTask) -> str:
     """Check a task and answer its payload as JSON text, dumped once. Raises `InvalidTask` naming every bad field."""
     problems: dict[str, str] = {}
     text = check_payload(new.type, new.payload, problems)
+    problems |= field_problems(new)
+    if problems:
+        raise InvalidTask(problems)
+    return text
+
+
+def field_problems(new: NewTask) -> dict[str, str]:
+    """What is wrong with the fields other than type and payload."""
+    problems: dict[str, str] = {}
     if not -100 <= new.priority <= 100:
         problems["priority"] = "must be a whole number from -100 to 100"
     if not QUEUE_NAME.fullmatch(new.queue):
@@ -77,9 +86,7 @@ def check_task(new: NewTask) -> str:
     for name, instant in (("scheduleAt", new.schedule_at), ("expiresAt", new.expires_at)):
         if instant is not None and instant.tzinfo is None:
             problems[name] = "must have a time zone"
-    if problems:
-        raise InvalidTask(problems)
-    return text
+    return problems
 
 
 def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str:
@@ -91,16 +98,13 @@ def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str
     if not isinstance(payload, dict):
         problems["payload"] = "must be an object"
         return "{}"
-    if not payload:
-        text = "{}"
-    elif problem := json_problem(payload):
-        problems["payload"] = problem
+    try:
+        text = json_text(payload) if payload else "{}"
+        if len(text) > MAX_PAYLOAD_BYTES // 4 and len(text.encode()) > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"must not be larger than {MAX_PAYLOAD_BYTES} bytes of JSON")  # noqa: TRY301
+    except ValueError as error:
+        problems["payload"] = str(error)
         return "{}"
-    else:
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-        if len(text.encode()) > MAX_PAYLOAD_BYTES:
-            problems["payload"] = f"must not be larger than {MAX_PAYLOAD_BYTES} bytes of JSON"
-            return "{}"
     try:
         executor.validate(payload)
     except PayloadError as error:
@@ -108,22 +112,22 @@ def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str
     return text
 
 
-def json_problem(value: Any) -> str | None:
-    """Why PostgreSQL's jsonb (or a reader after it) would refuse a JSON value, or None when it would not."""
+def json_text(value: Any) -> str:
+    """A JSON value as text that PostgreSQL's jsonb, and every reader after it, takes. Raises ValueError: why not."""
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except RecursionError:
-        return f"must not be nested deeper than {MAX_DEPTH} levels"
+        raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels") from None
     except UnicodeEncodeError:
-        return "must not contain lone surrogates"
+        raise ValueError("must not contain lone surrogates") from None
     except (TypeError, ValueError):
-        return "must be JSON: no NaN, no infinity"
+        raise ValueError("must be JSON: no NaN, no infinity") from None
     if "\\u0000" in text and _NUL.search(text):
-        return "must not contain NUL characters"
+        raise ValueError("must not contain NUL characters")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        return f"must not be nested deeper than {MAX_DEPTH} levels"
-    return None
+        raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+    return text
 
 
 def _depth(value: Any) -> int:

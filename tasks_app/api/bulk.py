@@ -1,0 +1,109 @@
+"""Many tasks in one call: each is checked on its own, the good ones are stored in one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import transaction
+from django.http import QueryDict
+
+from tasks_app import services
+from tasks_app.api import inputs
+from tasks_app.api.authentication import Caller
+from tasks_app.api.permissions import missing_type_scope
+from tasks_app.api.problems import Problem, field_errors
+from tasks_app.executors.base import JsonObject
+from tasks_app.ids import new_task_ids
+from tasks_app.new_tasks import InvalidTask
+from tasks_app.services import Idempotency
+
+MAX_TASKS: Final = 10_000
+#: Field errors repeated at the top of a problem; the items have all of them.
+_MOST_ERRORS: Final = 100
+_NOT_STORED: Final = {"tasks": "not stored, because another task of this atomic call was refused"}
+
+Refusal = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAnswer:
+    document: JsonObject
+    replayed: bool
+
+
+def read_atomic(parameters: QueryDict) -> bool:
+    """``?atomic=``: true or false. Raises `Problem`."""
+    values = parameters.getlist("atomic", ["false"])
+    if len(values) != 1 or values[0] not in ("true", "false"):
+        raise Problem.invalid({"atomic": "must be true or false"})
+    return values[0] == "true"
+
+
+def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkAnswer:
+    """Store the tasks that can be stored (all or none when ``atomic``) and answer one result for each, in order.
+
+    Raises `Problem` when none was stored, with the same results in it; `IdempotencyConflict`.
+    """
+    outcomes = [_outcome(item, caller) for item in _read_tasks(body)]
+    good = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
+    if not good or (atomic and len(good) < len(outcomes)):
+        raise _nothing_stored(outcomes)
+    ids = new_task_ids(len(good))
+    document = _document(outcomes, [str(task_id) for task_id in ids])
+    with transaction.atomic():
+        if idempotency is not None:
+            replay = services.take_idempotency_key(caller.name, idempotency, ids, document)
+            if replay is not None:
+                return BulkAnswer(replay.answer, replayed=True)
+        services.create_tasks(
+            [task.new for task in good],
+            created_by=caller.name,
+            texts=[task.text for task in good],
+            ids=ids,
+            idempotency=idempotency,
+        )
+    return BulkAnswer(document, replayed=False)
+
+
+def _read_tasks(body: Any) -> list[Any]:
+    if type(body) is not dict:
+        raise Problem.invalid({"body": 'must be an object: {"tasks":[…]}'})
+    problems = {name[:100]: "unknown field" for name in body if name != "tasks"}
+    tasks = body.get("tasks")
+    if type(tasks) is not list or not 1 <= len(tasks) <= MAX_TASKS:
+        problems["tasks"] = f"must be a list of 1 to {MAX_TASKS} tasks"
+    if problems:
+        raise Problem.invalid(problems)
+    assert isinstance(tasks, list)
+    return tasks
+
+
+def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
+    try:
+        task = inputs.read_task(item)
+    except InvalidTask as error:
+        return error.problems
+    if scope := missing_type_scope(caller, task.new.type):
+        return {"type": f"{task.new.type} tasks need the scope {scope}"}
+    return task
+
+
+def _document(outcomes: list[inputs.CheckedTask | Refusal], ids: list[str]) -> JsonObject:
+    fresh = iter(ids)
+    items = [
+        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": field_errors(outcome)}
+        for outcome in outcomes
+    ]
+    return {"created": len(ids), "failed": len(outcomes) - len(ids), "items": items}
+
+
+def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
+    refusals = [_NOT_STORED if isinstance(outcome, inputs.CheckedTask) else outcome for outcome in outcomes]
+    errors: dict[str, str] = {}
+    for index, refusal in enumerate(refusals):
+        if refusal is not _NOT_STORED and len(errors) < _MOST_ERRORS:
+            errors |= {f"tasks.{index}.{name}": text for name, text in refusal.items()}
+    more = {"created": 0, "failed": len(refusals), "items": [{"errors": field_errors(r)} for r in refusals]}
+    detail = "No task was stored; items says why, in the order of the tasks."
+    return Problem(400, "invalid-request", detail, errors=errors, more=more)

@@ -1,0 +1,120 @@
+"""Errors out: the only place that knows which HTTP status belongs to which exception of the domain.
+
+`problem_response` serves DRF's views; ``fallbacks`` everything else. Nothing internal is told: an exception that nobody
+foresaw is a 500 without details, and its traceback goes to the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import psycopg
+import structlog
+from django.core import exceptions as django
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from django.http.request import UnreadablePostError
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+
+from tasks_app import audit
+from tasks_app.api.problems import MEDIA_TYPE, Problem
+from tasks_app.api.renderers import dumps
+from tasks_app.models import Queue
+from tasks_app.new_tasks import InvalidTask
+from tasks_app.services import IdempotencyConflict
+from tasks_app.transitions import IllegalTransition, Stale, TaskNotFound
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after which a caller may ask again when the database is away.
+RETRY_AFTER: Final = "5"
+_KINDS: Final = {
+    400: "invalid-request",
+    401: "not-authenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    415: "unsupported-media-type",
+}
+
+
+def _invalid_task(error: InvalidTask) -> Problem:
+    return Problem.invalid(error.problems)
+
+
+def _unavailable(error: Exception) -> Problem:
+    log.warning("database_unavailable", error=str(error).strip())
+    headers = {"Retry-After": RETRY_AFTER}
+    return Problem(503, "unavailable", "The database cannot be reached. Nothing is lost: try again.", headers=headers)
+
+
+def _refused_value(error: Exception) -> Problem:
+    # Our own checks should have said it better; this keeps their gaps from being a 500.
+    log.warning("database_refused_value", error=str(error).strip())
+    return Problem(400, "invalid-request", "The request holds a value that cannot be stored.")
+
+
+def _framework(error: APIException) -> Problem:
+    status = error.status_code
+    challenge = getattr(error, "auth_header", None)
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    kind = _KINDS.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "-")
+    return Problem(status, kind, str(error.detail), headers=headers)
+
+
+_PROBLEMS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]] = (
+    (Problem, lambda error: error),
+    (InvalidTask, _invalid_task),
+    (TaskNotFound, lambda error: Problem.not_found(_sentence(error))),
+    (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),
+    (IllegalTransition, lambda error: Problem(409, "illegal-transition", _sentence(error))),
+    (IdempotencyConflict, lambda error: Problem(409, "idempotency-conflict", _sentence(error))),
+    (Stale, lambda error: Problem(412, "stale-version", _sentence(error))),
+    (APIException, _framework),
+    (Http404, lambda error: Problem.not_found("There is nothing here.")),
+    (django.PermissionDenied, lambda error: Problem(403, "forbidden", "This is not allowed.")),
+    (django.RequestDataTooBig, lambda error: Problem(413, "body-too-large", "The body is too large.")),
+    (UnreadablePostError, lambda error: Problem.malformed("the connection ended before it did")),
+    (
+        (django.SuspiciousOperation, django.BadRequest),
+        lambda error: Problem(400, "bad-request", "The request cannot be understood."),
+    ),
+    ((DataError, psycopg.DataError), _refused_value),
+    ((OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError), _unavailable),
+)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """The answer to an exception, or None for one that nobody foresaw."""
+    return next((make(error) for kinds, make in _PROBLEMS if isinstance(error, kinds)), None)
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER."""
+    problem = problem_of(error)
+    if problem is None:
+        return None
+    return Response(
+        problem.document(audit.correlation_id()),
+        status=problem.status,
+        headers=dict(problem.headers),
+        content_type=MEDIA_TYPE,
+    )
+
+
+def answer(problem: Problem) -> HttpResponse:
+    """The response for a problem that arose outside DRF's views."""
+    return HttpResponse(
+        dumps(problem.document(audit.correlation_id())),
+        status=problem.status,
+        headers=dict(problem.headers),
+        content_type=MEDIA_TYPE,
+    )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -1,0 +1,66 @@
+"""handler400 to handler500: what is answered where no view of ours had its say, as `Problem` documents too.
+
+Pages of the admin keep Django's own error pages.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views import defaults
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from tasks_app.api.base import ApiView
+from tasks_app.api.errors import answer, problem_of
+from tasks_app.api.problems import Problem
+
+_PAGES: Final = ("/admin/", "/static/")
+
+
+class UnknownUrl(ApiView):
+    """Any address that no route knows: a caller without a key learns no more than that it needs one."""
+
+    http_method_names = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        APIView.initial(self, request, *args, **kwargs)
+        raise NotFound("There is nothing at this address.")
+
+
+_unknown_url: Final = UnknownUrl.as_view()
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """handler400: a host that is not ours, a request that cannot be read."""
+    problem = problem_of(exception) if exception else None
+    return answer(problem or Problem(400, "bad-request", "The request cannot be understood."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler403."""
+    if request.path_info.startswith(_PAGES):
+        return defaults.permission_denied(request, exception)
+    return answer(Problem(403, "forbidden", "This is not allowed."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """handler404."""
+    if request.path_info.startswith(_PAGES):
+        return defaults.page_not_found(request, exception)
+    return _unknown_url(request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500: the traceback is in the log; a database that is away is not our defect."""
+    error = sys.exc_info()[1]
+    problem = problem_of(error) if isinstance(error, Exception) else None
+    if problem is not None and problem.status == 503:
+        return answer(problem)
+    if request.path_info.startswith(_PAGES):
+        return defaults.server_error(request)
+    return answer(Problem(500, "internal", "Something went wrong on our side. The log has the details."))

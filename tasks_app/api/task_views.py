@@ -1,0 +1,143 @@
+"""The resource ``/tasks``: each method reads its input, makes one call of the domain, and shows what came back."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tasks_app import selectors, services
+from tasks_app.api import bulk, conditions, inputs, outputs, pagination
+from tasks_app.api.base import ApiView, caller_of, content, uuid_or_404
+from tasks_app.api.filters import PARAMETERS, read_listing
+from tasks_app.api.parsers import empty_body, json_body
+from tasks_app.api.permissions import require_type_scope
+from tasks_app.executors.base import JsonObject
+from tasks_app.keys import Scope
+from tasks_app.models import Task
+from tasks_app.transitions import TaskNotFound, Versions
+
+READ = (Scope.TASKS_READ,)
+WRITE = (Scope.TASKS_WRITE,)
+
+
+class TaskList(ApiView):
+    scopes = {"GET": READ, "POST": WRITE}
+    parameters = {"GET": PARAMETERS}
+
+    def get(self, request: Request) -> Response:
+        return Response(pagination.page_of(read_listing(request.GET)))
+
+    def post(self, request: Request) -> Response:
+        caller = caller_of(request)
+        body = json_body(request, limit=settings.MAX_BODY)
+        idempotency = inputs.read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), "POST /tasks", body)
+        task = inputs.read_task(body)
+        require_type_scope(caller, task.new.type)
+        created = services.create_task(task.new, created_by=caller.name, idempotency=idempotency)
+        if created.replayed:
+            return _shown(created.task, headers={"Idempotent-Replayed": "true"})
+        return _created(created.task)
+
+
+class TaskBulk(ApiView):
+    scopes = {"POST": WRITE}
+    parameters = {"POST": frozenset({"atomic"})}
+
+    def post(self, request: Request) -> Response:
+        atomic = bulk.read_atomic(request.GET)
+        body = json_body(request, limit=settings.MAX_BULK_BODY)
+        operation = f"POST /tasks/bulk atomic={atomic}"
+        idempotency = inputs.read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), operation, body)
+        answer = bulk.create(body, caller=caller_of(request), atomic=atomic, idempotency=idempotency)
+        if answer.replayed:
+            return Response(answer.document, headers={"Idempotent-Replayed": "true"})
+        return Response(answer.document, status=201)
+
+
+class TaskDetail(ApiView):
+    scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+
+    def get(self, request: Request, task_id: str) -> Response:
+        task = _task(task_id)
+        if conditions.is_fresh(request.META.get("HTTP_IF_NONE_MATCH"), task.version):
+            return Response(status=304, headers={"ETag": conditions.etag(task.version)})
+        return _shown(task)
+
+    def patch(self, request: Request, task_id: str) -> Response:
+        task, caller, versions = _task(task_id), caller_of(request), _versions(request)
+        body = json_body(request, limit=settings.MAX_BODY)
+        changes = inputs.read_changes(body, task.type)
+        if "payload" in changes:
+            require_type_scope(caller, task.type)
+        return _shown(services.edit_task(task.pk, changes, actor=caller.name, versions=versions))
+
+    def delete(self, request: Request, task_id: str) -> Response:
+        pk, versions = uuid_or_404(task_id, "task"), _versions(request)
+        task = services.cancel_task(pk, actor=caller_of(request).name, versions=versions)
+        return _shown(task, status=200 if task.finished_at else 202)
+
+
+class TaskRetry(ApiView):
+    scopes = {"POST": WRITE}
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task, caller, versions = _task(task_id), caller_of(request), _versions(request)
+        require_type_scope(caller, task.type)
+        empty_body(request)
+        return _shown(services.retry_task(task.pk, actor=caller.name, versions=versions))
+
+
+class TaskClone(ApiView):
+    scopes = {"POST": WRITE}
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task, caller = _task(task_id), caller_of(request)
+        require_type_scope(caller, task.type)
+        empty_body(request)
+        return _created(services.clone_task(task.pk, actor=caller.name))
+
+
+class TaskExecutions(ApiView):
+    scopes = {"GET": READ}
+
+    def get(self, request: Request, task_id: str) -> Response:
+        executions = _task(task_id).executions.order_by("attempt")
+        return content([outputs.execution_json(execution) for execution in executions])
+
+
+class TaskEvents(ApiView):
+    scopes = {"GET": READ}
+
+    def get(self, request: Request, task_id: str) -> Response:
+        return content([outputs.event_json(event) for event in selectors.timeline(_task(task_id))])
+
+
+class TaskWhy(ApiView):
+    scopes = {"GET": READ}
+
+    def get(self, request: Request, task_id: str) -> Response:
+        task = _task(task_id)
+        reasons = [outputs.reason_json(reason) for reason in selectors.why(task)]
+        return Response({"running": task.status == "RUNNING", "reasons": reasons})
+
+
+def _task(task_id: str) -> Task:
+    task = Task.objects.filter(pk=uuid_or_404(task_id, "task")).first()
+    if task is None:
+        raise TaskNotFound(f"there is no task {task_id}")
+    return task
+
+
+def _versions(request: Request) -> Versions:
+    return conditions.if_match(request.META.get("HTTP_IF_MATCH"))
+
+
+def _shown(task: Task, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    document: JsonObject = outputs.current_task_json(task)
+    return Response(document, status=status, headers={"ETag": conditions.etag(task.version), **(headers or {})})
+
+
+def _created(task: Task) -> Response:
+    return _shown(task, status=201, headers={"Location": reverse("task", args=[task.pk])})

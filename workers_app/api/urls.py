@@ -1,0 +1,8 @@
+"""Routes of the workers API."""
+
+from __future__ import annotations
+
+from tasks_app.api.base import route
+from workers_app.api.views import WorkerDrain
+
+urlpatterns = [route("workers/<worker_id>/drain", WorkerDrain.as_view(), "worker-drain")]
