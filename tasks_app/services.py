@@ -75,6 +75,14 @@ _COLUMNS = (
     "retry",
     "payload",
 )
+#: Where `_insert_one` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
+_EXPRESSIONS = {
+    "updated_at": "now()",
+    "schedule_at": "GREATEST(%s, now())",
+    "run_at": "GREATEST(%s, now())",
+    "retry": "%s::jsonb",
+    "payload": "%s::jsonb",
+}
 
 
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
@@ -90,8 +98,7 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
             replay = take_idempotency_key(created_by, idempotency, [task_id])
             if replay is not None and (task := Task.objects.filter(pk=replay.task_ids[0]).first()):
                 return Created(task, replayed=True)
-        _insert([(task_id, new, text)], created_by, idempotency)
-        task = Task.objects.get(pk=task_id)
+        task = _insert_one(task_id, new, text, created_by, idempotency)
     return Created(task, replayed=False)
 
 
@@ -211,9 +218,21 @@ def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
     return Queue.objects.get(name=name)
 
 
+def _insert_one(
+    task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None
+) -> Task:
+    """Insert and read back in one trip, which is what the latency of creating a task consists of."""
+    row = _row(task_id, new, text, created_by, idempotency, correlation=audit.correlation_id())
+    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in _COLUMNS)
+    columns = ", ".join(_COLUMNS)
+    values = [value for column, value in zip(_COLUMNS, row, strict=True) if column != "updated_at"]
+    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
+    transaction.on_commit(wakeups.notify_schedulers)
+    return task
+
+
 def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency: Idempotency | None) -> None:
     """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
-    key = idempotency.key if idempotency else None
     correlation = audit.correlation_id()
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
@@ -221,30 +240,42 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
         columns = ", ".join(_COLUMNS)
         with cursor.copy(f"COPY tasks ({columns}) FROM STDIN") as copy:
             for task_id, new, text in rows:
-                due = new.schedule_at if new.schedule_at and new.schedule_at > now else now
-                copy.write_row(
-                    (
-                        task_id,
-                        created_at(task_id),
-                        now,
-                        due,
-                        due,
-                        new.expires_at,
-                        settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
-                        new.timeout_ms,
-                        new.priority,
-                        new.type,
-                        new.queue,
-                        new.on_worker_lost,
-                        new.correlation_id or correlation or uuid4().hex,
-                        created_by,
-                        new.concurrency_key,
-                        key,
-                        None if new.retry is None else json.dumps(new.retry),
-                        text,
-                    )
-                )
+                copy.write_row(_row(task_id, new, text, created_by, idempotency, correlation=correlation, now=now))
     transaction.on_commit(wakeups.notify_schedulers)
+
+
+def _row(
+    task_id: UUID,
+    new: NewTask,
+    text: str,
+    created_by: str,
+    idempotency: Idempotency | None,
+    *,
+    correlation: str,
+    now: datetime | None = None,
+) -> tuple[Any, ...]:
+    """The values of `_COLUMNS`. Without ``now`` the statement has to know that a past due time means now."""
+    due = new.schedule_at if now is None or (new.schedule_at and new.schedule_at > now) else now
+    return (
+        task_id,
+        created_at(task_id),
+        now,
+        due,
+        due,
+        new.expires_at,
+        settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
+        new.timeout_ms,
+        new.priority,
+        new.type,
+        new.queue,
+        new.on_worker_lost,
+        new.correlation_id or correlation or uuid4().hex,
+        created_by,
+        new.concurrency_key,
+        idempotency.key if idempotency else None,
+        None if new.retry is None else json.dumps(new.retry),
+        text,
+    )
 
 
 def _hand_back(*, queue: str, actor: str, reason: str) -> None:
