@@ -285,4 +285,4 @@ def _hand_back(*, queue: str, actor: str, reason: str) -> None:
 
 
 def _after_commit_wake_worker(worker_id: UUID) -> None:
-    transaction.on_commit(lambda: wakeups.notify_workers([worker_id]))
+    transaction.on_commit(lambda: wakeups.notify_stop(worker_id))

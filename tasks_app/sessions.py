@@ -64,7 +64,14 @@ class Session:
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, package: str = "tasks_app.sql") -> list[Row]:
         """Run one statement file as a transaction of its own and answer its rows. Raises `DatabaseAway`."""
         try:
-            return self.connection.execute(statement(name, package), parameters or {}, prepare=self._prepare).fetchall()
+            return self.connection.execute(statement(name, package), parameters or {}, prepare=self.prepares).fetchall()
+        except psycopg.Error as error:
+            raise self.away(error) from error
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Run one query given as text and answer its rows. Raises `DatabaseAway`."""
+        try:
+            return self.connection.execute(sql.encode(), parameters).fetchall()
         except psycopg.Error as error:
             raise self.away(error) from error
 
@@ -94,7 +101,8 @@ class Session:
         return settings.DATABASE.behind_pooler and not self._direct
 
     @property
-    def _prepare(self) -> bool:
+    def prepares(self) -> bool:
+        """Whether statements are prepared on the server."""
         # Before 1.21, PgBouncer in transaction mode loses prepared statements between two transactions.
         return not self._behind_pooler
 
@@ -110,7 +118,7 @@ class Session:
         connection: psycopg.Connection = wrapper.get_new_connection(parameters)
         connection.autocommit = True
         connection.cursor_factory = psycopg.Cursor
-        connection.prepare_threshold = None
+        connection.prepare_threshold = None if self._behind_pooler else 5
         return connection
 
 

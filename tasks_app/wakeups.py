@@ -19,7 +19,8 @@ from tasks_app.sessions import Session
 
 #: Channel of schedulers: there may be something to assign.
 SCHEDULERS = "task_scheduler_due"
-#: Channel of workers: a comma-separated list of worker ids to wake, or * for all.
+#: Channel of workers: a comma-separated list of worker ids that were given tasks, or * for all of them. An id behind a
+#: ! is one whose running tasks are to be looked at: one of them shall stop, or the worker shall drain.
 WORKERS = "task_scheduler_workers"
 #: Room for this many ids in one message (NOTIFY takes less than 8,000 bytes).
 MOST_IDS = 200
@@ -47,21 +48,23 @@ class Sender:
             self._schedulers = True
             self._wake()
 
-    def wake_workers(self, worker_ids: Iterable[UUID | str]) -> None:
+    def wake_workers(self, words: Iterable[str]) -> None:
         with self._asked:
-            self._workers.update(map(str, worker_ids))
+            self._workers.update(words)
             self._wake()
 
     def close(self) -> None:
-        """Send what was asked for and end the thread."""
+        """Send what was asked for and end the thread; the next thing asked for starts another."""
         with self._asked:
+            thread, self._thread = self._thread, None
             self._stopped = True
             self._asked.notify()
-        if self._thread is not None:
-            self._thread.join(timeout=2)
+        if thread is not None:
+            thread.join(timeout=2)
+        self._stopped = False
 
     def _wake(self) -> None:
-        if not enabled() or self._stopped:
+        if not enabled():
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wake-up sender", daemon=True)
@@ -113,6 +116,11 @@ def notify_schedulers() -> None:
     sender().wake_schedulers()
 
 
-def notify_workers(worker_ids: Iterable[UUID | str]) -> None:
-    """Tell workers to look: something was assigned to them, or a task of theirs is to stop."""
-    sender().wake_workers(worker_ids)
+def notify_workers(worker_ids: Iterable[UUID]) -> None:
+    """Tell workers that tasks were assigned to them."""
+    sender().wake_workers(map(str, worker_ids))
+
+
+def notify_stop(worker_id: UUID) -> None:
+    """Tell a worker that a task of its own is to stop, or that it is to drain."""
+    sender().wake_workers([f"!{worker_id}"])

@@ -97,31 +97,29 @@ ready AS MATERIALIZED (
 ),
 openings AS MATERIALIZED (
   -- Free slots before prefetch, and level by level, so that the load spreads.
-  SELECT r.worker_id, n, n > r.slots AS beyond, r.suspects = 0 AND n = r.tasks + 1 AS takes_suspect
+  SELECT r.worker_id, n, n > r.slots AS beyond, first.takes_suspect,
+         row_number() OVER (PARTITION BY first.takes_suspect ORDER BY n > r.slots, n, r.worker_id) AS place
     FROM room r
     CROSS JOIN LATERAL generate_series(r.tasks + 1, r.capacity) AS n
+    CROSS JOIN LATERAL (SELECT r.suspects = 0 AND n = r.tasks + 1 AS takes_suspect) AS first
 ),
-suspect_matches AS MATERIALIZED (
-  SELECT t.id, o.worker_id, o.n
-    FROM (SELECT worker_id, n, row_number() OVER (ORDER BY beyond, n, worker_id) AS place
-            FROM openings WHERE takes_suspect) AS o
-    JOIN ready t ON t.suspect AND t.place = o.place
+lanes AS MATERIALIZED (
+  -- Arrays, because a subscript finds the opening of a place at once; a join on the place would be a nested loop.
+  SELECT array_agg(worker_id ORDER BY place) FILTER (WHERE takes_suspect AND place <= s.ready) AS suspects,
+         array_agg(worker_id ORDER BY beyond, n, worker_id) FILTER (WHERE NOT (takes_suspect AND place <= s.ready)) AS others
+    FROM openings CROSS JOIN (SELECT count(*) AS ready FROM ready WHERE suspect) AS s
 ),
 matches AS MATERIALIZED (
-  SELECT id, worker_id FROM suspect_matches
-  UNION ALL
-  SELECT t.id, o.worker_id
-    FROM (SELECT o.worker_id, row_number() OVER (ORDER BY o.beyond, o.n, o.worker_id) AS place
-            FROM openings o
-           WHERE NOT EXISTS (SELECT FROM suspect_matches s WHERE s.worker_id = o.worker_id AND s.n = o.n)) AS o
-    JOIN ready t ON NOT t.suspect AND t.place = o.place AND t.place <= (SELECT tasks FROM budget)
+  SELECT r.id, r.queue, CASE WHEN r.suspect THEN l.suspects[r.place] ELSE l.others[r.place] END AS worker_id
+    FROM ready r CROSS JOIN lanes l
+   WHERE r.suspect OR r.place <= (SELECT tasks FROM budget)
 ),
 locked AS MATERIALIZED (
   SELECT t.id, m.worker_id, t.queue, t.concurrency_key
     FROM matches m
     JOIN tasks t ON t.id = m.id
-    JOIN ready r ON r.id = m.id AND r.queue = t.queue
-   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now()
+   WHERE m.worker_id IS NOT NULL
+     AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now() AND t.queue = m.queue
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 assigned AS (

@@ -1,0 +1,60 @@
+# Everything a newcomer or CI needs; nothing but Python 3.11+ with venv, and make. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+ARGS ?=
+export PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format bench chaos browser build lock clean
+
+help: ## List these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+# One stamp per set of locked requirements: installed again when the lock changes.
+$(VENV)/.installed-%: requirements/%.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+run: $(VENV)/.installed-embedded ## Start everything on 127.0.0.1:8000 (PORT=…), show three tasks, serve until Ctrl-C
+	@exec $(BIN)/python manage.py quickstart
+
+demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free port; exit 0 when the tasks succeeded
+	@BIN=$(BIN) sh deploy/demo.sh
+
+test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n auto)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own
+	@$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
+
+chaos: $(VENV)/.installed-test ## Fault injection on real processes
+	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" $(ARGS)
+
+browser: $(VENV)/.installed-test ## Tests in a real browser (needs chromium)
+	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)
+
+build: $(VENV)/.installed-dev ## Build a wheel into dist/
+	$(BIN)/python -m build --wheel
+
+lock: $(VENV)/.installed-dev ## Lock the requirements again, with hashes and without registry addresses
+	for set in runtime embedded test dev; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+clean: ## Remove the environment and build results (not the data in .data)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles

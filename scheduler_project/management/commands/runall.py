@@ -1,0 +1,78 @@
+"""``manage.py runall``: web, scheduler and worker in one terminal, on whatever database is configured.
+
+Here and not beside the other process commands, because it owns the embedded database: what it started, it stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from setproctitle import setproctitle
+
+from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
+from workers_app.processes.guardian import hide_environment
+from workers_app.processes.supervisor import Child, Supervisor
+
+WORKER_GRACE = 25.0
+
+
+class Command(BaseCommand):
+    help = "Run web (PORT, 8000), scheduler and worker together; Ctrl-C stops them all."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--no-web", action="store_true", help="leave the web process out")
+        parser.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (1)")
+        parser.add_argument("--schedulers", type=int, default=1, metavar="N", help="scheduler processes (1)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if min(options["workers"], options["schedulers"]) < 0:
+            raise CommandError("--workers and --schedulers must not be negative", returncode=2)
+        setproctitle("task-scheduler runall")
+        hide_environment()
+        with embedded_database(), Supervisor(children(**options)) as supervisor:
+            supervisor.run()
+
+
+def children(*, no_web: bool = False, workers: int = 1, schedulers: int = 1, **_: Any) -> list[Child]:
+    """The processes of an installation on one host, in the order in which they stop."""
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    config = settings.SCHEDULER
+    web = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        str(settings.BASE_DIR / "gunicorn.conf.py"),
+        "scheduler_project.wsgi",
+    ]
+    wanted = [] if no_web else [Child("web", web, grace=10.0)]
+    if config.worker_enabled:
+        wanted += [Child(f"worker {n + 1}", [*manage, "runworker"], grace=WORKER_GRACE + 8) for n in range(workers)]
+    if config.scheduler_enabled:
+        wanted += [Child(f"scheduler {n + 1}", [*manage, "runscheduler"], grace=10.0) for n in range(schedulers)]
+    return wanted
+
+
+@contextlib.contextmanager
+def embedded_database() -> Iterator[None]:
+    """Have the embedded server running inside the block, when it is the one chosen; stop it if this started it."""
+    choice = settings.DATABASE.embedded
+    if choice is None:
+        yield
+        return
+    server = EmbeddedServer(choice.location, bindir=choice.bindir)
+    try:
+        started = server.start(announce=False)
+    except EmbeddedError as error:
+        raise CommandError(f"the embedded PostgreSQL does not start: {error}") from error
+    try:
+        yield
+    finally:
+        if started:
+            server.stop()

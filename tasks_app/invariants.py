@@ -1,0 +1,55 @@
+"""What must hold at every instant, as SQL that returns one count per invariant: the oracle of tests and of ``doctor``.
+
+Each query counts rows that break a promise of ``docs/reliability.md``; zero everywhere is health. They read hot rows
+through partial indexes and history over a bounded window, so they can be run on a live system.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tasks_app.sessions import Session
+
+#: Name of the promise, and the number of rows that break it.
+QUERIES: Final[dict[str, str]] = {
+    "a pending task has no worker": """
+        SELECT count(*) FROM tasks WHERE status = 'PENDING' AND (worker_id IS NOT NULL OR finished_at IS NOT NULL)
+           AND finished_at IS NULL""",
+    "an assigned or running task has a worker": """
+        SELECT count(*) FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND status <> 'PENDING'""",
+    "a concurrency key is held once": """
+        SELECT count(*) FROM (
+          SELECT 1 FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL
+           GROUP BY queue, concurrency_key HAVING count(*) > 1) AS doubled""",
+    "a worker runs no more than its slots": """
+        SELECT count(*) FROM worker_heartbeats w
+         WHERE w.slots < (SELECT count(*) FROM tasks t
+                           WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL AND t.status = 'RUNNING')""",
+    "a running attempt has no history row yet": """
+        SELECT count(*) FROM tasks t JOIN task_executions x ON x.task_id = t.id AND x.attempt = t.attempt
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'RUNNING'""",
+    "every ended attempt has one history row": """
+        SELECT count(*) FROM (
+          SELECT t.id FROM tasks t
+            LEFT JOIN task_executions x ON x.task_id = t.id
+           WHERE t.id IN (SELECT id FROM tasks WHERE finished_at > now() - interval '1 hour'
+                           ORDER BY finished_at DESC LIMIT 10000)
+           GROUP BY t.id, t.attempt
+          HAVING count(x.id) <> t.attempt OR max(x.attempt) IS DISTINCT FROM nullif(t.attempt, 0)) AS gaps""",
+    "a cancelled task does not run again": """
+        SELECT count(*) FROM tasks
+         WHERE worker_id IS NULL AND finished_at IS NULL AND cancel_requested_at IS NOT NULL""",
+    "a parked task waits for a held key": """
+        SELECT count(*) FROM tasks t
+         WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.key_blocked
+           AND NOT EXISTS (SELECT FROM tasks h
+                            WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
+                              AND h.concurrency_key IS NOT NULL
+                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND NOT h.key_blocked))""",
+}
+
+
+def violations(session: Session) -> dict[str, int]:
+    """How many rows break each promise, for the promises that are broken. Raises `DatabaseAway`."""
+    counts = {name: session.fetch(query)[0][0] for name, query in QUERIES.items()}
+    return {name: count for name, count in counts.items() if count}

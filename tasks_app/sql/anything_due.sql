@@ -1,0 +1,18 @@
+-- Whether anything is due, assigned or running for a worker that serves %(queues)s (NULL: every queue). What waits for a
+-- key that another worker holds counts: its turn will come. Indexes: tasks_owned, tasks_due, tasks_suspects,
+-- tasks_key_waiting, one branch each.
+WITH waiting AS (
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+  UNION ALL
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0
+  UNION ALL
+  SELECT queue, run_at FROM tasks
+   WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND key_blocked
+)
+SELECT EXISTS (SELECT FROM tasks WHERE worker_id = %(worker_id)s AND finished_at IS NULL)
+    OR EXISTS (SELECT FROM waiting w
+                WHERE w.run_at <= now() AND (%(queues)s::text[] IS NULL OR w.queue = ANY(%(queues)s::text[]))
+                  AND NOT EXISTS (
+                    SELECT FROM queues q
+                     WHERE q.name = w.queue AND q.paused_at IS NOT NULL
+                       AND (q.paused_until IS NULL OR q.paused_until > now())))

@@ -1,0 +1,50 @@
+"""What a worker asks the database for: attempts to run. The fence of each is taken here; nothing is executed here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from tasks_app.sessions import Session
+
+
+class Attempt(NamedTuple):
+    """A started attempt as the database answered it; ``(task_id, attempt)`` is the fence it carries.
+
+    ``payload`` and ``retry`` are JSON texts: most are never looked into by more than one thread, so they are parsed
+    where they are used.
+    """
+
+    task_id: UUID
+    attempt: int
+    type: str
+    payload: str
+    timeout_ms: int
+    correlation_id: str
+    max_retries: int
+    retry_count: int
+    retry: str | None
+    keyed: bool
+    run_at: datetime
+    started_at: datetime
+
+
+def start_assigned(session: Session, *, worker_id: UUID, limit: int) -> list[Attempt]:
+    """Start at most ``limit`` tasks assigned to this worker and answer them in (priority, due time, id) order.
+
+    RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE. Raises `DatabaseAway`:
+    then tasks may have been started all the same, and `adopt_running` finds them.
+    """
+    rows = session.rows("start_assigned", {"worker_id": worker_id, "limit": limit})
+    return [Attempt._make(row) for row in rows]
+
+
+def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID]) -> list[Attempt]:
+    """Answer attempts RUNNING on this worker that are not among ``held``: started, but the reply was lost.
+
+    Only the thread that starts may call this, with a copy of its held set made before the call; otherwise an attempt
+    started in between would be taken twice.
+    """
+    rows = session.rows("adopt_running", {"worker_id": worker_id, "held": held})
+    return [Attempt._make(row) for row in rows]

@@ -1,0 +1,108 @@
+"""A worker's row: register, beat, drain, stop, die. A process is a row with a heartbeat; DEAD never lives again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from tasks_app import audit, wakeups
+from tasks_app.sessions import Session
+from tasks_app.states import LIVE_WORKER_STATES, WorkerState
+from workers_app.models import Worker
+
+_SQL = "workers_app.sql"
+
+
+class WorkerNotFound(LookupError):  # noqa: N818
+    """No worker has this id, or the one that had it has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Who a worker is. The id is made at start and never derived from a host or a name."""
+
+    worker_id: UUID
+    host: str
+    pid: int
+    name: str
+    slots: int
+    queues: list[str] | None
+    labels: dict[str, str]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeatAnswer:
+    """What the database answered to a beat: state, rows owned, held tasks to stop, held attempts that are lost."""
+
+    state: WorkerState
+    assigned: int
+    running: int
+    cancels: list[UUID]
+    drops: list[UUID]
+
+
+def register_worker(session: Session, registration: Registration) -> None:
+    """Insert the row of a new incarnation; safe to resend. Raises `DatabaseAway`."""
+    parameters = {name: getattr(registration, name) for name in Registration.__slots__}
+    session.rows("register_worker", parameters | {"labels": json.dumps(registration.labels)}, package=_SQL)
+
+
+def beat(
+    session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int
+) -> BeatAnswer | None:
+    """Raise the beat counter and learn what changed; None when this incarnation is not alive any more.
+
+    ``held`` maps the ids of the tasks being executed to their attempts. Raises `DatabaseAway`.
+    """
+    parameters = {
+        "worker_id": worker_id,
+        "running": len(held),
+        "prefetch": prefetch,
+        "ids": list(held),
+        "attempts": list(held.values()),
+    }
+    rows = session.rows("beat", parameters, package=_SQL)
+    return BeatAnswer(WorkerState(rows[0][0]), *rows[0][1:]) if rows else None
+
+
+def begin_drain(session: Session, worker_id: UUID) -> bool:
+    """Stop being assigned tasks. False when the incarnation is not ACTIVE any more."""
+    return _change(session, worker_id, WorkerState.DRAINING, [WorkerState.ACTIVE])
+
+
+def mark_stopped(session: Session, worker_id: UUID) -> bool:
+    """Leave in good order; DEAD instead when tasks are still owned, so that recovery takes them."""
+    return _change(session, worker_id, WorkerState.STOPPED, sorted(LIVE_WORKER_STATES))
+
+
+def mark_dead(session: Session, worker_id: UUID, *, beat: int | None = None) -> bool:
+    """Declare an incarnation dead; with ``beat``, only if it has not beaten since. False when it was too late."""
+    return _change(session, worker_id, WorkerState.DEAD, sorted(LIVE_WORKER_STATES), beat=beat)
+
+
+def request_drain(worker_id: UUID, *, actor: str) -> None:
+    """Ask a worker to drain: it takes nothing new, finishes or gives back what it has, and exits with 0.
+
+    Safe to repeat. Raises `WorkerNotFound` for one that is unknown or has ended.
+    """
+    with transaction.atomic():
+        # Without NO KEY: the row lock must wait for whoever assigns to this worker at this moment.
+        worker = Worker.objects.select_for_update().filter(pk=worker_id, state__in=LIVE_WORKER_STATES).first()
+        if worker is None:
+            raise WorkerNotFound(f"there is no live worker {worker_id}")
+        if worker.state == WorkerState.ACTIVE:
+            Worker.objects.filter(pk=worker_id).update(state=WorkerState.DRAINING, state_changed_at=Now())
+            audit.record(actor, "worker.drain_requested", f"worker:{worker_id}")
+        transaction.on_commit(lambda: wakeups.notify_stop(worker_id))
+
+
+def _change(
+    session: Session, worker_id: UUID, state: WorkerState, sources: list[WorkerState], *, beat: int | None = None
+) -> bool:
+    parameters = {"worker_id": worker_id, "state": state, "sources": list(map(str, sources)), "beat": beat}
+    return bool(session.rows("change_worker_state", parameters, package=_SQL))

@@ -1,0 +1,28 @@
+"""``manage.py recover``: system recovery, with its report as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tasks_app.sessions import DatabaseAway
+from workers_app.recovery import recover_system
+
+
+class Command(BaseCommand):
+    help = (
+        "Take back the tasks of dead workers, watch suspicious ones for one lease, check the invariants, and print the"
+        " report as JSON. Safe to repeat and to run in parallel. Exit status 1 when an invariant is broken."
+    )
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = recover_system(actor="manage.py recover")
+        except DatabaseAway as error:
+            raise CommandError(f"the database cannot be reached: {error}") from error
+        self.stdout.write(json.dumps(report.to_json(), indent=2))
+        if report.invariants:
+            raise CommandError("an invariant is broken; see the report")

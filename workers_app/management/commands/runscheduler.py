@@ -1,0 +1,31 @@
+"""``manage.py runscheduler``: assign due tasks to live workers, notice dead ones, keep house."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from setproctitle import setproctitle
+
+from workers_app.processes.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    help = "Assign due tasks to live workers. Any number may run at once, on any host; stops cleanly on SIGTERM or Ctrl-C."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do one round of everything due, report, and exit")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SCHEDULER.scheduler_enabled:
+            self.stderr.write("SCHEDULER_ENABLED is false: no scheduler started")
+            return
+        setproctitle("task-scheduler scheduler")
+        scheduler = Scheduler()
+        if options["once"]:
+            self.stdout.write(json.dumps(scheduler.once()))
+        else:
+            scheduler.run()

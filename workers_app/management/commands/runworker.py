@@ -1,0 +1,113 @@
+"""``manage.py runworker``: execute tasks. Two processes: the guardian (this one) and the worker, its child."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from setproctitle import setproctitle
+
+from tasks_app.executors.registry import executors
+from tasks_app.new_tasks import QUEUE_NAME
+from workers_app.heartbeats import Registration
+from workers_app.processes.guardian import FENCED, Guardian, GuardianLink, hide_environment
+from workers_app.processes.worker import Worker, WorkerOptions
+
+
+class Command(BaseCommand):
+    help = "Execute tasks. Stops cleanly on SIGTERM or Ctrl-C: running tasks get --grace seconds, the rest is given back."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--concurrency", type=_number(1, 10_000), default=16, metavar="N", help="tasks executed at once (16)"
+        )
+        parser.add_argument(
+            "--queues", type=_queues, default=None, metavar="a,b", help="serve only these queues (default: all)"
+        )
+        parser.add_argument(
+            "--labels", type=_labels, default={}, metavar="k=v,…", help="shown with the worker, for people"
+        )
+        parser.add_argument("--name", default=None, help="a name for people (default: the host's)")
+        parser.add_argument(
+            "--prefetch",
+            type=_number(0, 100_000),
+            default=None,
+            metavar="N",
+            help="most tasks assigned beyond the free slots; how many adapts to the speed (4 x concurrency)",
+        )
+        parser.add_argument(
+            "--grace", type=_number(0, 86_400), default=25, metavar="SECONDS", help="time to stop in (25)"
+        )
+        parser.add_argument(
+            "--burst", action="store_true", help="exit when nothing is due, assigned or running for this worker"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SCHEDULER.worker_enabled:
+            self.stderr.write("WORKER_ENABLED is false: no worker started")
+            return
+        executors()  # a dotted path that leads nowhere is told now, not with the first task
+        setproctitle("task-scheduler guardian")  # before hiding: it looks for its room beside the environment
+        hide_environment()
+        guardian = Guardian(lambda worker_id, link: _work(worker_id, link, options), grace=_grace(options))
+        sys.exit(guardian.run())
+
+
+def _work(worker_id: UUID, link: GuardianLink, options: dict[str, Any]) -> int:
+    """The worker process, from its start to its exit status."""
+    setproctitle(f"task-scheduler worker {options['name'] or socket.gethostname()}")
+    registration = Registration(
+        worker_id=worker_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        name=options["name"] or socket.gethostname(),
+        slots=options["concurrency"],
+        queues=options["queues"],
+        labels=options["labels"],
+        version=settings.VERSION,
+    )
+    prefetch = 4 * options["concurrency"] if options["prefetch"] is None else options["prefetch"]
+    worker = Worker(
+        WorkerOptions(registration=registration, prefetch=prefetch, grace=_grace(options), burst=options["burst"]), link
+    )
+    worker.run()
+    return FENCED if worker.fenced else 0
+
+
+def _grace(options: dict[str, Any]) -> timedelta:
+    return timedelta(seconds=options["grace"])
+
+
+def _number(low: int, high: int) -> Any:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return number
+
+    return parse
+
+
+def _queues(text: str) -> list[str] | None:
+    names = sorted({name.strip() for name in text.split(",") if name.strip()})
+    if bad := [name for name in names if not QUEUE_NAME.fullmatch(name)]:
+        raise argparse.ArgumentTypeError(f"{bad[0]!r} is no queue name (1 to 100 of A-Z a-z 0-9 . _ : -)")
+    return names or None
+
+
+def _labels(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not name.strip() or not equals for name, equals, _ in pairs):
+        raise argparse.ArgumentTypeError("must look like zone=a,gpu=yes")
+    return {name.strip(): value.strip() for name, _, value in pairs}

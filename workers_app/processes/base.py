@@ -1,0 +1,69 @@
+"""The loop every process is: a step of work, then a rest as long as the step says. Nothing else loops.
+
+A step that meets a database that is away is tried again with jittered backoff; the process does not exit for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tasks_app.sessions import DatabaseAway, backoff
+from workers_app.processes.signals import SelfPipe, stop_on_signals
+from workers_app.processes.wakeups import Listener
+
+log = structlog.get_logger(__name__)
+
+#: A rest that only a wake-up ends (an hour: a lost wake-up must not be for ever).
+UNTIL_WOKEN: Final = timedelta(hours=1)
+
+
+class Process:
+    """A long-lived process. Subclasses say how to register, what one step is, and how to leave."""
+
+    def __init__(self, listener: Listener, pipe: SelfPipe) -> None:
+        self.pipe = pipe
+        self.listener = listener
+        self._failures = 0
+
+    @property
+    def stopping(self) -> bool:
+        return self.pipe.stop_requests > 0
+
+    def run(self) -> None:
+        with stop_on_signals(self.pipe), self.registered():
+            while not self.stopping:
+                self.sleep(self.step())
+            self.drain()
+
+    def registered(self) -> contextlib.AbstractContextManager[None]:
+        """Be known to the others while the block runs."""
+        raise NotImplementedError
+
+    def tick(self) -> timedelta:
+        """Do one round of work and answer how long to rest. Raises `DatabaseAway`."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Finish or give back what is in hand."""
+
+    def step(self) -> timedelta:
+        """One tick; a database that is away makes for a short rest."""
+        try:
+            rest = self.tick()
+        except DatabaseAway as error:
+            self._failures += 1
+            if self._failures == 1:
+                log.warning("database_away", error=str(error).strip())
+            return timedelta(seconds=backoff(self._failures))
+        if self._failures:
+            log.info("database_back", failures=self._failures)
+        self._failures = 0
+        return rest
+
+    def sleep(self, rest: timedelta) -> None:
+        if rest > timedelta(0):
+            self.listener.wait(rest.total_seconds())

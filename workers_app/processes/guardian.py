@@ -1,0 +1,260 @@
+"""The guardian: a small parent process of each worker that runs no tasks and so outlives what goes wrong with them.
+
+It knows its worker's incarnation id, is told of every accepted beat over a pipe, and does three things:
+when the worker exits, it kills every process the worker left behind (as child subreaper they come to it, ``setsid`` or
+not), marks the incarnation DEAD, moves its tasks on at once, and starts a new one; when the lease is about to end and the worker has not
+confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. The worker dies with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import psutil
+import structlog
+from django.conf import settings
+from django.db import connections
+
+from tasks_app import wakeups
+from tasks_app.sessions import DatabaseAway, Session, backoff
+from workers_app import heartbeats, recovery
+from workers_app.processes import lease
+from workers_app.processes.signals import SelfPipe, stop_on_signals
+
+log = structlog.get_logger(__name__)
+
+#: Exit status of a worker whose lease ended: start a new incarnation at once (EX_TEMPFAIL of sysexits.h).
+FENCED: Final = 75
+#: A worker that lived this long was well; a shorter life makes the next start wait longer.
+HEALTHY_LIFE: Final = 10.0
+LONGEST_RESTART_DELAY: Final = 30.0
+#: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
+MARK_FOR: Final = 3.0
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+_MESSAGE: Final = struct.Struct("<d")
+_CONFIRMED: Final = -1.0
+
+
+class GuardianLink:
+    """The worker's end of the pipe. Writes are atomic (8 bytes), and a full pipe or a dead guardian is no error."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = descriptor
+        self._confirmed = False
+
+    def beat(self, sent: float) -> None:
+        self._write(sent)
+
+    def confirm_fenced(self) -> None:
+        """Say once that the lease has ended and that no work is alive."""
+        if not self._confirmed:
+            self._confirmed = True
+            self._write(_CONFIRMED)
+
+    def _write(self, value: float) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, _MESSAGE.pack(value))
+
+
+class Guardian:
+    """Runs ``work(worker_id, link) -> exit status`` in a child process, again and again until it ends with 0.
+
+    The calling process must have no other thread, because the child is a fork of it.
+    """
+
+    def __init__(self, work: Callable[[UUID, GuardianLink], int], *, grace: timedelta) -> None:
+        self._work = work
+        self._grace = grace.total_seconds()
+        self._pipe = SelfPipe()
+        self._passed_on = 0
+        self._stop_since: float | None = None
+
+    def run(self) -> int:
+        """Answer the exit status for this process: 0 when the last worker ended in good order."""
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._pipe.wake())
+        failures = 0
+        with stop_on_signals(self._pipe):
+            while True:
+                began = time.monotonic()
+                status = self._run_one()
+                if status == 0 or self._stop_since is not None:
+                    return 0 if status == 0 else 1
+                failures = 0 if status == FENCED or time.monotonic() - began > HEALTHY_LIFE else failures + 1
+                delay = min(LONGEST_RESTART_DELAY, 2.0 ** (failures - 1)) if failures else 0.0
+                log.warning("worker_restarting", exit_status=status, delay_s=delay)
+                if self._pause(delay):
+                    return 1
+
+    def _run_one(self) -> int:
+        """Run one incarnation to its end, clean up after it, and answer its exit status (negative: a signal)."""
+        worker_id = uuid4()
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        connections.close_all()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            self._become_worker(worker_id, writer)
+        os.close(writer)
+        try:
+            status = self._watch(pid, reader)
+        finally:
+            os.close(reader)
+        kill_descendants()
+        if status != 0:
+            self._move_tasks_on(worker_id)
+        return status
+
+    def _become_worker(self, worker_id: UUID, writer: int) -> None:
+        """The child: a session of its own (a terminal's Ctrl-C is the guardian's to pass on), dying with its parent."""
+        guardian = os.getppid()
+        status = 1
+        try:
+            os.setsid()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == guardian:  # it did not die before the line above
+                status = self._work(worker_id, GuardianLink(writer))
+        except BaseException:  # noqa: BLE001 - a child must never run its parent's code
+            log.exception("worker_crashed", worker_id=str(worker_id))
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _watch(self, pid: int, reader: int) -> int:
+        """Wait for the worker's end; end it when its lease or the operator's patience does."""
+        last_beat: float | None = None
+        confirmed = False
+        while True:
+            if (status := _reaped(pid)) is not None:
+                return status
+            self._pass_on_signals(pid)
+            rest = self._patience(last_beat, confirmed)
+            if rest <= 0:
+                log.error("worker_killed", pid=pid, reason="its lease ends and it does not stop its work")
+                kill_descendants()
+                continue
+            if reader in self._pipe.wait(min(rest, 3600.0), *([reader] if reader >= 0 else [])):
+                messages = _read(reader)
+                if messages is None:  # the worker has closed its end: it is exiting
+                    reader = -1
+                    continue
+                confirmed |= _CONFIRMED in messages
+                last_beat = max([last_beat or 0.0, *(message for message in messages if message >= 0)])
+
+    def _patience(self, last_beat: float | None, confirmed: bool) -> float:
+        """Seconds until the tree must be killed."""
+        config, rests = settings.SCHEDULER, []
+        if last_beat is not None and not confirmed:
+            rests.append(last_beat + (config.heartbeat_timeout - config.lease_margin / 2).total_seconds() - lease.now())
+        if self._stop_since is not None and not confirmed:
+            rests.append(self._stop_since + self._grace + 5 - time.monotonic())
+        if self._passed_on > 2:
+            rests.append(0.0)
+        return min(rests, default=3600.0)
+
+    def _pass_on_signals(self, pid: int) -> None:
+        while self._passed_on < self._pipe.stop_requests:
+            self._passed_on += 1
+            self._stop_since = self._stop_since or time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _pause(self, seconds: float) -> bool:
+        """Rest before a new start; whether a stop was asked for meanwhile."""
+        end = time.monotonic() + seconds
+        while self._pipe.stop_requests == 0 and (rest := end - time.monotonic()) > 0:
+            self._pipe.wait(rest)
+        return self._pipe.stop_requests > 0
+
+    def _move_tasks_on(self, worker_id: UUID) -> None:
+        session = Session("guardian", direct=True, statement_timeout="2000")
+        end, failures = time.monotonic() + MARK_FOR, 0
+        while time.monotonic() < end:
+            try:
+                heartbeats.mark_dead(session, worker_id)
+                recovery.recover_lost_tasks(session)
+                break
+            except DatabaseAway:
+                failures += 1
+                self._pipe.wait(backoff(failures))
+        session.close()
+        wakeups.notify_schedulers()
+        wakeups.sender().close()
+
+
+def kill_descendants() -> None:
+    """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper."""
+    while children := psutil.Process().children(recursive=True):
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=1)
+        _reap_all()
+
+
+def _reap_all() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+_statuses: dict[int, int] = {}
+
+
+def _reaped(pid: int) -> int | None:
+    """The exit status of the worker once it has ended; reaps orphans that came to us on the way."""
+    with contextlib.suppress(ChildProcessError):
+        while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
+            _statuses[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
+    status = _statuses.pop(pid, None)
+    _statuses.clear()
+    return status
+
+
+def _read(reader: int) -> list[float] | None:
+    """What the worker has said since; None when it has closed its end."""
+    data = os.read(reader, 64 * _MESSAGE.size)
+    return [value for (value,) in _MESSAGE.iter_unpack(data)] if data else None
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set a process attribute where the system has it (Linux); elsewhere the guardian works without."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def hide_environment() -> None:
+    """Take this process's secrets out of the reach of tasks: they run as the same user, and can read ``/proc``.
+
+    The initial environment block (what ``/proc/PID/environ`` shows, to root too) is overwritten with zeros after every
+    variable was copied to the heap; and the process is made undumpable, so that its memory is closed to other processes.
+    Linux only. Call it early, before threads.
+    """
+    if sys.platform != "linux":
+        return
+    for name, value in os.environ.items():
+        os.putenv(name, value)
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - /proc
+        numbers = stat.read().rpartition(")")[2].split()
+    start, end = int(numbers[47]), int(numbers[48])  # env_start, env_end: fields 50 and 51 of proc(5)
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
+    _prctl(_PR_SET_DUMPABLE, 0)

@@ -1,0 +1,223 @@
+"""A scheduler: assigns due tasks, and keeps house. Any number may run; none of them leads.
+
+The main thread surveys and makes assignment passes, then sleeps until a wake-up, the next due time or the poll interval.
+The housekeeper, a thread of its own, makes a round every detection interval: one statement says which chores have
+something to do. Connections: assign, housekeeping, listen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+
+from tasks_app import assignment, retention, signals, wakeups
+from tasks_app.sessions import DatabaseAway, Row, Session, backoff
+from workers_app import recovery
+from workers_app.processes import lease
+from workers_app.processes.base import Process
+from workers_app.processes.signals import SelfPipe
+from workers_app.processes.wakeups import Listener
+
+log = structlog.get_logger(__name__)
+
+#: Passes made without a new survey while each of them is full.
+PASSES_PER_SURVEY: Final = 20
+RETENTION_EVERY: Final = timedelta(minutes=1)
+IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
+PRUNE_EVERY: Final = timedelta(minutes=5)
+#: How long an ended process stays in the tables, for people to see.
+PRUNE_AFTER: Final = timedelta(hours=24)
+
+
+class Scheduler(Process):
+    """The assigning half. `once` does one round of everything due."""
+
+    def __init__(self) -> None:
+        pipe = SelfPipe()
+        super().__init__(Listener(wakeups.SCHEDULERS, pipe), pipe)
+        self.id = uuid4()
+        # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
+        self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
+        self._housekeeper = Housekeeper(self.id)
+
+    @contextlib.contextmanager
+    def registered(self) -> Iterator[None]:
+        identity = {"scheduler_id": self.id, "host": socket.gethostname(), "pid": os.getpid()}
+        signals.scheduler_started.send_robust(type(self), **identity)
+        self._housekeeper.start()
+        try:
+            yield
+        finally:
+            self._housekeeper.close()
+            wakeups.sender().close()
+            signals.scheduler_stopped.send_robust(type(self), **identity)
+
+    def tick(self) -> timedelta:
+        """Survey, assign until nothing more can be, and answer how long to rest."""
+        survey = assignment.survey_due(self._session)
+        if not survey.has_due:
+            return self._rest(survey)
+        moved = False
+        for _ in range(PASSES_PER_SURVEY):
+            report = assignment.assign_due_tasks(self._session, survey)
+            if report.wake:
+                wakeups.notify_workers(report.wake)
+            if not report.moved:
+                # Nothing came of it although something is due: no room, or another scheduler makes the pass.
+                return self._rest(survey) if not moved else timedelta(0)
+            moved = True
+        return timedelta(0)
+
+    def once(self) -> dict[str, int]:
+        """One round of everything due: recovery and expiry, then assignment until nothing more can be assigned."""
+        report = recovery.recover_system(actor="runscheduler --once")
+        expired = assignment.expire_tasks(self._session)
+        assigned = 0
+        while (done := assignment.assign_due_tasks(self._session, assignment.survey_due(self._session))).moved:
+            assigned += done.assigned
+            wakeups.notify_workers(done.wake)
+        deleted = retention.delete_ended_tasks(self._session)
+        wakeups.sender().close()
+        recovered = report.handed_back + report.retried + report.failed + report.cancelled
+        return {"recovered": recovered, "expired": expired, "assigned": assigned, "deleted": deleted}
+
+    def _rest(self, survey: assignment.Survey) -> timedelta:
+        interval: timedelta = settings.SCHEDULER.polling_interval
+        next_due = survey.next_due_in
+        return interval if next_due is None else min(interval, timedelta(seconds=max(next_due, 0.0005)))
+
+
+@dataclass(slots=True)
+class Chore:
+    """A statement that is run every ``interval``; ``step`` answers how many rows it changed."""
+
+    event: str
+    interval: timedelta
+    step: Callable[[Session], int]
+    due_at: float = 0.0
+
+
+class Housekeeper(threading.Thread):
+    """Rounds of recovery, expiry and hand-back, and slower chores; each step is one statement of its own."""
+
+    def __init__(self, scheduler_id: UUID) -> None:
+        super().__init__(name="housekeeper", daemon=True)
+        self._session = Session("housekeeper", direct=True)
+        self._detector = recovery.FailureDetector(settings.SCHEDULER.heartbeat_timeout)
+        self._closed = threading.Event()
+        self._failures = 0
+        self._idle_keys_after: tuple[str, str] = ("", "")
+        self._identity = {
+            "scheduler_id": scheduler_id,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": settings.VERSION,
+        }
+        self._chores = [
+            Chore("ended_tasks_deleted", RETENTION_EVERY, _delete_ended_tasks),
+            Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),
+            Chore("ended_processes_pruned", PRUNE_EVERY, _prune_processes),
+        ]
+
+    def close(self) -> None:
+        """Finish the round, say goodbye, end."""
+        self._closed.set()
+        self.join(timeout=10)
+        with contextlib.suppress(DatabaseAway):
+            self._session.execute(
+                "UPDATE scheduler_heartbeats SET stopped_at = now() WHERE scheduler_id = %s",
+                [self._identity["scheduler_id"]],
+            )
+        self._session.close()
+
+    def run(self) -> None:
+        while not self._closed.wait(self._guarded_round()):
+            pass
+
+    def round(self) -> None:
+        """Look once, and do what there is to do. Raises `DatabaseAway`."""
+        parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
+        [row] = self._session.rows("look_round", parameters, package="workers_app.sql")
+        marked = self._mark_silent_workers(row)
+        _, _, has_lost_tasks, has_expired_tasks, has_stale_assignments = row
+        changed = 0
+        if has_lost_tasks or marked:
+            changed += self._recover()
+        if has_expired_tasks:
+            changed += _logged("tasks_expired", assignment.expire_tasks(self._session))
+        if has_stale_assignments:
+            changed += _logged("assignments_handed_back", assignment.hand_back_stale(self._session))
+        for chore in self._chores:
+            if time.monotonic() >= chore.due_at:
+                chore.due_at = time.monotonic() + chore.interval.total_seconds()
+                changed += _logged(chore.event, chore.step(self._session))
+        if changed:
+            wakeups.notify_schedulers()
+
+    def _guarded_round(self) -> float:
+        """One round; how many seconds to rest after it, whatever happened in it."""
+        interval: float = settings.SCHEDULER.failure_detection_interval.total_seconds()
+        try:
+            self.round()
+        except DatabaseAway:
+            self._failures += 1
+            return min(interval, backoff(self._failures))
+        except Exception:
+            # A defect in one chore must not end failure detection for good.
+            log.exception("housekeeping_failed")
+            return interval
+        self._failures = 0
+        return interval
+
+    def _mark_silent_workers(self, row: Row) -> list[UUID]:
+        beats = dict(zip(row[0], row[1], strict=True))
+        silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now())
+        marked = recovery.mark_silent_workers(self._session, silent)
+        for worker_id in marked:
+            reason = f"no beat for {settings.SCHEDULER.heartbeat_timeout.total_seconds():g} s"
+            signals.worker_lost.send_robust(type(self), worker_id=worker_id, name="", host="", reason=reason)
+        return marked
+
+    def _recover(self) -> int:
+        rows = recovery.recover_lost_tasks(self._session)
+        if rows:
+            scheduler_id = self._identity["scheduler_id"]
+            signals.tasks_recovered.send_robust(type(self), scheduler_id=scheduler_id, rows=rows)
+        return len(rows)
+
+    def _release_idle_keys(self, session: Session) -> int:
+        queue, key = self._idle_keys_after
+        rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": 1000})
+        self._idle_keys_after = (rows[0][0], rows[0][1]) if rows else ("", "")
+        return rows[0][2] if rows else 0
+
+
+def _delete_ended_tasks(session: Session) -> int:
+    total = 0
+    while deleted := retention.delete_ended_tasks(session):
+        total += deleted
+        if deleted < retention.BATCH:
+            break
+    return total
+
+
+def _prune_processes(session: Session) -> int:
+    rows = session.rows("prune_processes", {"age": PRUNE_AFTER.total_seconds()}, package="workers_app.sql")
+    return int(rows[0][0])
+
+
+def _logged(event: str, count: int) -> int:
+    if count:
+        log.info(event, count=count)
+    return count

@@ -1,0 +1,119 @@
+"""Several processes under one terminal: starts them, starts them again when they crash, stops them together.
+
+For development and small installations. Each child leads a session of its own, so that a Ctrl-C reaches only the
+supervisor, which then stops them in order: first those that take new work in, last those that finish it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from workers_app.processes.signals import SelfPipe, stop_on_signals
+
+log = structlog.get_logger(__name__)
+
+HEALTHY_LIFE: Final = 10.0
+LONGEST_RESTART_DELAY: Final = 30.0
+
+
+@dataclass(slots=True)
+class Child:
+    """One supervised command."""
+
+    name: str
+    command: Sequence[str]
+    #: Seconds it may take to stop before it is killed.
+    grace: float
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    start_again_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Starts children in the order given and stops them in that order too."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self.children = list(children)
+        self._pipe = SelfPipe()
+
+    @property
+    def stopping(self) -> bool:
+        return self._pipe.stop_requests > 0
+
+    def __enter__(self) -> Supervisor:
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._pipe.wake())
+        self._signals = stop_on_signals(self._pipe)
+        self._signals.__enter__()
+        for child in self.children:
+            self._start(child)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._stop()
+        finally:
+            self._signals.__exit__(None, None, None)
+
+    def run(self) -> None:
+        """Watch the children until a stop is asked for."""
+        while not self.stopping:
+            self.step(3600.0)
+
+    def step(self, seconds: float) -> None:
+        """Start again what has ended, then rest for ``seconds`` or until something happens."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                self._crashed(child)
+            if child.process is None and now >= child.start_again_at:
+                self._start(child)
+        due = min((child.start_again_at for child in self.children if child.process is None), default=now + seconds)
+        self._pipe.wait(min(seconds, max(0.0, due - now)))
+
+    def _start(self, child: Child) -> None:
+        child.process = subprocess.Popen(child.command, stdin=subprocess.DEVNULL, start_new_session=True)
+        child.started_at = time.monotonic()
+
+    def _crashed(self, child: Child) -> None:
+        assert child.process is not None
+        lived = time.monotonic() - child.started_at
+        child.failures = 0 if lived > HEALTHY_LIFE else child.failures + 1
+        delay = min(LONGEST_RESTART_DELAY, 2.0 ** (child.failures - 1)) if child.failures else 0.0
+        log.warning("process_ended", name=child.name, exit_status=child.process.returncode, restart_in_s=delay)
+        child.process, child.start_again_at = None, time.monotonic() + delay
+
+    def _stop(self) -> None:
+        """Ask all to stop at once, wait for each as long as it may take, kill what is left. Again = now."""
+        running = [child for child in self.children if child.process is not None and child.process.poll() is None]
+        for child in running:
+            self._signal(child, signal.SIGTERM)
+        asked = self._pipe.stop_requests
+        ends = {child.name: time.monotonic() + child.grace for child in running}
+        while running := [child for child in running if child.process is not None and child.process.poll() is None]:
+            if self._pipe.stop_requests > asked:
+                asked = self._pipe.stop_requests
+                for child in running:
+                    self._signal(child, signal.SIGTERM)
+            for child in running:
+                if time.monotonic() > ends[child.name]:
+                    log.error("process_killed", name=child.name, reason=f"did not stop within {child.grace:g} s")
+                    self._signal(child, signal.SIGKILL)
+            self._pipe.wait(0.5)
+
+    def _signal(self, child: Child, number: signal.Signals) -> None:
+        assert child.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(child.process.pid, number)
+            else:
+                child.process.send_signal(number)

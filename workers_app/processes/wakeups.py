@@ -1,0 +1,73 @@
+"""Listening for wake-ups: LISTEN first, then look once, then sleep on the socket. Sending is ``tasks_app/wakeups.py``.
+
+The connection is direct (no pooler keeps a LISTEN) and never in a transaction, so it holds back no vacuum. When it
+breaks, the sleeper is woken once, because whatever was said meanwhile is lost, and otherwise lives on polling.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from tasks_app import wakeups
+from tasks_app.sessions import DatabaseAway, Session, backoff
+from workers_app.processes.signals import SelfPipe
+
+
+class Listener:
+    """Sleeps until a message on a channel concerns us, the pipe is written, or the time is up. One thread only."""
+
+    def __init__(self, channel: str, pipe: SelfPipe, concerns: Callable[[str], bool] = lambda _: True) -> None:
+        self._channel = channel
+        self._pipe = pipe
+        self._concerns = concerns
+        self._session = Session("listener", direct=True) if wakeups.enabled() else None
+        self._heard_epoch = 0
+        self._failures = 0
+        self._try_again_at = 0.0
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (rest := end - time.monotonic()) > 0:
+            if self._wait_once(rest):
+                return
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    def _wait_once(self, seconds: float) -> bool:
+        """Sleep once; whether to wake up."""
+        try:
+            if self._session is None or (fresh := self._listen()) is None:
+                self._pipe.wait(min(seconds, 1.0) if self._session else seconds)
+                return True
+            if fresh:
+                return True
+            connection = self._session.connection
+            if not self._pipe.wait(seconds, connection.fileno()):
+                return True
+            return any([self._concerns(message.payload) for message in connection.notifies(timeout=0)])
+        except (psycopg.Error, DatabaseAway):
+            self._lost()
+            return True
+
+    def _listen(self) -> bool | None:
+        """Whether the connection is new (so look once); None while none can be made."""
+        assert self._session is not None
+        if time.monotonic() < self._try_again_at:
+            return None
+        connection = self._session.connection
+        if self._session.epoch == self._heard_epoch:
+            return False
+        connection.execute(f'LISTEN "{self._channel}"'.encode())
+        self._heard_epoch, self._failures = self._session.epoch, 0
+        return True
+
+    def _lost(self) -> None:
+        assert self._session is not None
+        self._session.close()
+        self._failures += 1
+        self._try_again_at = time.monotonic() + backoff(self._failures)

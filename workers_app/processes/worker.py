@@ -1,0 +1,376 @@
+"""A worker: starts what is assigned to it, as many as it has free slots, executes, and hands the endings to the recorder.
+
+Threads: the main one starts tasks and sleeps on wake-ups; a pool executes; the recorder writes; the heartbeat beats; the
+watchdog stops work that is past its deadline or its lease. Connections: start, record, beat, listen. The guardian
+(``guardian.py``) is the parent process; it is told of each beat, and ends this process when the lease ends unnoticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from tasks_app import assignment, signals, wakeups
+from tasks_app.executors.base import Execution, StopReason
+from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.starting import Attempt, adopt_running, start_assigned
+from tasks_app.states import TaskStatus, WorkerState
+from workers_app import heartbeats
+from workers_app.heartbeats import BeatAnswer, Registration
+from workers_app.processes.base import UNTIL_WOKEN, Process
+from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.heartbeat import CompletionRate, Heartbeat, Watchdog
+from workers_app.processes.lease import Lease
+from workers_app.processes.lease import now as lease_now
+from workers_app.processes.pool import Pool
+from workers_app.processes.signals import SelfPipe
+from workers_app.processes.wakeups import Listener
+from workers_app.recorder import Ending, Recorder, ending_of
+from workers_app.runner import execution_of, run_attempt
+
+log = structlog.get_logger(__name__)
+
+#: Most attempts one statement starts.
+MAX_START: Final = 500
+#: Work that ignores its deadline for this long makes its worker stop beating.
+OVERDUE: Final = 6.0
+#: How soon after submitting the pool may grow; instant tasks are done by then.
+GROW_AFTER: Final = timedelta(milliseconds=2)
+#: Time from the end of one task to the start of the next through both processes: what prefetch has to bridge.
+ROUND_TRIP: Final = 0.02
+#: Seconds of the grace kept for stopping what has not ended by itself: TERM, 5 s, KILL, and a write.
+STOP_RESERVE: Final = 6.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """The command line of a worker, checked."""
+
+    registration: Registration
+    prefetch: int
+    grace: timedelta
+    burst: bool
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """An attempt this worker has started and whose end is not recorded yet; it occupies a slot."""
+
+    attempt: Attempt
+    execution: Execution
+    begun: float
+    ended: bool = False
+
+
+class Worker(Process):
+    """One incarnation. `run` returns when it has drained; `fenced` tells whether its lease ended first."""
+
+    def __init__(self, options: WorkerOptions, guardian: GuardianLink) -> None:
+        pipe = SelfPipe()
+        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us), pipe)
+        config = settings.SCHEDULER
+        self.options = options
+        self.id: UUID = options.registration.worker_id
+        self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
+        self.fenced = False
+        self.draining = False
+        self._slots = options.registration.slots
+        self._guardian = guardian
+        self._session = Session("worker")
+        self._held: dict[UUID, Held] = {}
+        self._held_lock = threading.Lock()
+        self._pool: Pool[Held] = Pool(self._slots, self._execute)
+        self._recorder = Recorder(Session("recorder"), self.id, self._recorded)
+        self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, config.heartbeat_interval)
+        self._watchdog = Watchdog(self._watch)
+        self._rate = CompletionRate()
+        self._may_have_more = True
+        self._was_full = False
+        self._missing = 0
+        self._stepping_since: float | None = None
+        self._started_at = time.monotonic()
+
+    # The loop
+
+    @property
+    def stopping(self) -> bool:
+        return super().stopping or self.fenced or self.draining
+
+    @contextlib.contextmanager
+    def registered(self) -> Iterator[None]:
+        self._register()
+        for thread in (self._recorder, self._heartbeat, self._watchdog):
+            thread.start()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def tick(self) -> timedelta:
+        """Start what is assigned, as many as there are free slots. Called by the main thread only."""
+        self._stepping_since = time.monotonic()
+        try:
+            self._pool.grow()
+            if self._missing > 1:
+                self._adopt()
+            self._start()
+        finally:
+            self._stepping_since = None
+        if self.options.burst and not self._held and self._burst_is_over():
+            self.draining = True
+        return self._rest()
+
+    def drain(self) -> None:
+        """Stop taking, let running work end within the grace, stop and give back the rest."""
+        log.info("worker_draining", running=len(self._held), fenced=self.fenced)
+        end = time.monotonic() + self.options.grace.total_seconds()
+        if not self.fenced:
+            self._hand_back(end)
+            reserve = min(STOP_RESERVE, self.options.grace.total_seconds() / 2)
+            self._await_idle(end - reserve, until_signals=2)
+        self._stop_all(StopReason.RELEASE, immediate=self.fenced or self.pipe.stop_requests > 1)
+        self._await_idle(end if not self.fenced else time.monotonic() + OVERDUE, until_signals=2)
+        self._stop_all(StopReason.RELEASE, immediate=True)
+        self._await_idle(time.monotonic() + 2 if not self.fenced else float("inf"), until_signals=3)
+
+    # What the heartbeat asks (its thread)
+
+    def held_attempts(self) -> dict[UUID, int]:
+        with self._held_lock:
+            return {task_id: held.attempt.attempt for task_id, held in self._held.items()}
+
+    def measured_prefetch(self) -> int:
+        return min(self.options.prefetch, int(self._rate.per_second() * ROUND_TRIP))
+
+    def stuck(self) -> str | None:
+        """A part that makes no progress: such a worker must not look alive."""
+        since = self._stepping_since
+        if since is not None and time.monotonic() - since > settings.SCHEDULER.heartbeat_timeout.total_seconds():
+            return "starter"
+        if not self._recorder.is_alive():
+            return "recorder"
+        now = time.monotonic()
+        with self._held_lock:
+            overdue = any(not held.ended and now > held.execution.deadline + OVERDUE for held in self._held.values())
+        return "executor" if overdue else None
+
+    def heard(self, answer: BeatAnswer, sent: float) -> None:
+        if self.lease.renew(sent):
+            self._guardian.beat(sent)
+        for task_id in answer.cancels:
+            self._stop_one(task_id, StopReason.CANCEL)
+        for task_id in answer.drops:
+            self._stop_one(task_id, StopReason.RELEASE)
+        # A start whose reply was lost shows as RUNNING rows beyond what is held, twice in a row.
+        self._missing = self._missing + 1 if answer.running > len(self._held) else 0
+        if answer.state == WorkerState.DRAINING and not self.stopping:
+            self.draining = True
+            self.pipe.wake()
+        elif answer.assigned and not self._may_have_more or self._missing > 1:
+            self._may_have_more = True
+            self.pipe.wake()
+
+    def disowned(self) -> None:
+        if not self.fenced:
+            log.error("worker_disowned", worker_id=str(self.id))
+            self._fence()
+
+    # Starting (main thread)
+
+    def _register(self) -> None:
+        failures = 0
+        while not self.stopping:
+            try:
+                sent = lease_now()
+                heartbeats.register_worker(self._session, self.options.registration)
+            except DatabaseAway as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("database_away", error=str(error).strip())
+                self.pipe.wait(backoff(failures))
+            else:
+                self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin)
+                self._guardian.beat(sent)
+                wakeups.notify_schedulers()
+                r = self.options.registration
+                signals.worker_registered.send_robust(
+                    type(self), worker_id=r.worker_id, name=r.name, host=r.host, pid=r.pid, slots=r.slots,
+                    queues=r.queues, labels=r.labels,
+                )
+                return
+
+    def _start(self) -> None:
+        free = self._slots - len(self._held)
+        if free <= 0:
+            self._was_full = True
+            return
+        if not self._may_have_more or not self.lease.running:
+            return
+        limit = min(free, MAX_START)
+        self._may_have_more = False
+        try:
+            attempts = start_assigned(self._session, worker_id=self.id, limit=limit)
+        except DatabaseAway:
+            self._may_have_more = True
+            self._missing = 2  # some may have been started all the same: look for them before the next start
+            raise
+        self._begin(attempts)
+        self._may_have_more |= len(attempts) == limit
+        self._was_full |= len(attempts) == free
+
+    def _adopt(self) -> None:
+        held = list(self.held_attempts())
+        attempts = adopt_running(self._session, worker_id=self.id, held=held)
+        self._missing = 0
+        if attempts:
+            log.warning("starts_adopted", count=len(attempts))
+            self._begin(attempts)
+
+    def _begin(self, attempts: Sequence[Attempt]) -> None:
+        """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
+        alive = self.lease.running
+        for attempt in attempts:
+            held = Held(attempt, execution_of(attempt), time.monotonic())
+            with self._held_lock:
+                self._held[attempt.task_id] = held
+            if not alive:
+                held.execution.stop(StopReason.RELEASE, immediate=True)
+            self._pool.submit(held)
+
+    def _rest(self) -> timedelta:
+        if self._pool.backlog:
+            return GROW_AFTER
+        if self._may_have_more and len(self._held) < self._slots:
+            return timedelta(0)
+        if self.options.burst:
+            return settings.SCHEDULER.polling_interval
+        return UNTIL_WOKEN
+
+    def _concerns_us(self, message: str) -> bool:
+        words = message.split(",")
+        everybody = "*" in words
+        if everybody or f"!{self.id}" in words:
+            self._heartbeat.hurry()
+        if everybody or str(self.id) in words:
+            self._may_have_more = True
+            return True
+        return False
+
+    def _burst_is_over(self) -> bool:
+        row = self._session.rows(
+            "anything_due", {"worker_id": self.id, "queues": self.options.registration.queues}
+        )
+        return not row[0][0]
+
+    # Executing (pool threads) and recording (recorder thread)
+
+    def _execute(self, held: Held) -> None:
+        began = time.monotonic()
+        outcome = run_attempt(held.execution)
+        held.ended = True
+        self._recorder.put(ending_of(held.attempt, outcome, time.monotonic() - began))
+
+    def _recorded(self, endings: Sequence[Ending]) -> None:
+        """Free the slots of recorded endings, and tell whoever waits for that."""
+        wake_schedulers, self._was_full = self._was_full, False
+        with self._held_lock:
+            for ending in endings:
+                self._held.pop(ending.task_id, None)
+                wake_schedulers |= ending.next_status == TaskStatus.PENDING or ending.started.keyed
+        self._rate.add(len(endings))
+        if wake_schedulers:
+            wakeups.notify_schedulers()
+        if self._may_have_more or self.stopping or self.options.burst:
+            self.pipe.wake()
+
+    # Stopping
+
+    def _watch(self) -> None:
+        """The watchdog's look: deadlines, and the lease."""
+        now = time.monotonic()
+        with self._held_lock:
+            late = [held for held in self._held.values() if not held.ended and now >= held.execution.deadline]
+        for held in late:
+            if held.execution.stop_reason is None:
+                held.execution.stop(StopReason.DEADLINE)
+        if not self.fenced and not self.lease.running:
+            self._fence()
+        if self.fenced and not any(not held.ended for held in list(self._held.values())):
+            self._guardian.confirm_fenced()
+
+    def _fence(self) -> None:
+        """The lease is over: drop all work at once, never beat again, let the guardian start a new incarnation."""
+        self.lease.end()
+        self.fenced = True
+        log.error("lease_ended", worker_id=str(self.id), running=len(self._held))
+        self._heartbeat.close()
+        self._stop_all(StopReason.RELEASE, immediate=True)
+        self.pipe.wake()
+
+    def _stop_one(self, task_id: UUID, reason: StopReason) -> None:
+        held = self._held.get(task_id)
+        if held is not None and not held.ended:
+            held.execution.stop(reason)
+
+    def _stop_all(self, reason: StopReason, *, immediate: bool) -> None:
+        with self._held_lock:
+            running = [held for held in self._held.values() if not held.ended]
+        for held in running:
+            held.execution.stop(reason, immediate=immediate)
+
+    def _await_idle(self, end: float, *, until_signals: int) -> None:
+        """Wait until nothing is held, the time is over, or the operator asks once more."""
+        while self._held and time.monotonic() < end and self.pipe.stop_requests < until_signals:
+            self.pipe.wait(min(1.0, end - time.monotonic()))
+
+    def _hand_back(self, end: float) -> None:
+        """Leave the ranks, and give back what was assigned but not started; tries until ``end``."""
+        failures = 0
+        while time.monotonic() < end and self.pipe.stop_requests < 2:
+            try:
+                heartbeats.begin_drain(self._session, self.id)
+                assignment.hand_back_assigned(self._session, worker_id=self.id, reason="its worker drains")
+                wakeups.notify_schedulers()
+                return  # noqa: TRY300
+            except DatabaseAway:
+                failures += 1
+                self.pipe.wait(backoff(failures))
+
+    def _leave(self) -> None:
+        """Deregister: STOPPED when nothing is owned any more, DEAD otherwise, and say so."""
+        self._pool.close()
+        self._recorder.close()
+        if self._recorder.is_alive() and not self._held:
+            self._recorder.join(timeout=5)
+        self._heartbeat.close()
+        self._watchdog.close()
+        with contextlib.suppress(DatabaseAway):
+            if self.fenced or self._held:
+                heartbeats.mark_dead(self._session, self.id)
+            else:
+                heartbeats.mark_stopped(self._session, self.id)
+        wakeups.notify_schedulers()
+        wakeups.sender().close()
+        self._report_end()
+
+    def _report_end(self) -> None:
+        uptime, ended = time.monotonic() - self._started_at, self._recorder.recorded
+        name = self.options.registration.name
+        if self.fenced or self._held:
+            reason = "its lease ended" if self.fenced else f"{len(self._held)} tasks did not end in time"
+            signals.worker_lost.send_robust(
+                type(self), worker_id=self.id, name=name, host=self.options.registration.host, reason=reason
+            )
+        else:
+            signals.worker_stopped.send_robust(
+                type(self), worker_id=self.id, name=name, uptime_s=uptime, ended=ended
+            )

@@ -1,0 +1,218 @@
+"""Writes how attempts ended: batched, fenced, and never given up.
+
+One thread and one connection. While a statement runs, further endings queue up and go with the next, so the batch grows
+with the load by itself. A database that is away is waited for: the endings are kept, the same batch is sent again (the
+fence makes that safe), and what the database has taken away meanwhile is kept on its history row as late.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import json
+
+import psycopg
+import structlog
+from django.conf import settings
+
+from tasks_app import signals
+from tasks_app.executors.base import Outcome
+from tasks_app.retries import RetryAt, RetryPolicy, decide
+from tasks_app.sessions import DatabaseAway, Row, Session, backoff
+from tasks_app.starting import Attempt
+from tasks_app.states import ErrorCode
+from workers_app.runner import result_text
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH: Final = 500
+_STOP: Final = object()
+
+
+@dataclass(slots=True, eq=False)
+class Ending:
+    """How one attempt ended, and what follows by the retry policy; ``next_status`` is what the database made of it."""
+
+    started: Attempt
+    status: str
+    delay: float | None
+    error_code: str | None
+    error_message: str | None
+    result: str | None
+    duration_s: float
+    next_status: str | None = None
+
+    @property
+    def task_id(self) -> UUID:
+        return self.started.task_id
+
+    @property
+    def attempt(self) -> int:
+        return self.started.attempt
+
+    @property
+    def type(self) -> str:
+        return self.started.type
+
+    @property
+    def correlation_id(self) -> str:
+        return self.started.correlation_id
+
+
+def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
+    """Turn an outcome into what is written: its retry decision, its texts as the database takes them."""
+    try:
+        result = result_text(outcome)
+    except ValueError as error:
+        outcome, result = Outcome.failure(ErrorCode.INTERNAL, str(error), retryable=False), None
+    return Ending(
+        attempt,
+        outcome.status,
+        _delay(attempt, outcome),
+        outcome.error_code,
+        None if outcome.error_message is None else outcome.error_message.replace("\0", "\ufffd")[:10_000],
+        result,
+        duration_s,
+    )
+
+
+class Recorder(threading.Thread):
+    """``on_recorded`` is called in this thread with every batch whose fate is known, in whatever way."""
+
+    def __init__(self, session: Session, worker_id: UUID, on_recorded: Callable[[Sequence[Ending]], None]) -> None:
+        super().__init__(name="recorder", daemon=True)
+        self._session = session
+        self._worker_id = worker_id
+        self._on_recorded = on_recorded
+        self._endings: queue.SimpleQueue[Ending | object] = queue.SimpleQueue()
+        self._failures = 0
+        self.recorded = 0
+
+    def put(self, ending: Ending) -> None:
+        """Hand over an ending; thread-safe, never blocks."""
+        self._endings.put(ending)
+
+    def close(self) -> None:
+        """Record what was handed over, then end the thread."""
+        self._endings.put(_STOP)
+
+    def run(self) -> None:
+        while batch := self._next_batch():
+            self.record(batch)
+
+    def record(self, batch: list[Ending]) -> None:
+        """Write a batch until its fate is known, however long the database is away."""
+        while True:
+            try:
+                self._record(batch)
+            except DatabaseAway as error:
+                self._failures += 1
+                if self._failures == 1:
+                    log.warning("results_kept", waiting=len(batch), error=str(error).strip())
+                time.sleep(backoff(self._failures))
+            else:
+                self._failures = 0
+                self.recorded += len(batch)
+                self._on_recorded(batch)
+                return
+
+    def _next_batch(self) -> list[Ending]:
+        batch: list[Ending] = []
+        item = self._endings.get()
+        while isinstance(item, Ending):
+            batch.append(item)
+            if len(batch) >= MAX_BATCH or self._endings.empty():
+                return batch
+            item = self._endings.get()
+        if batch:
+            self._endings.put(_STOP)
+        return batch
+
+    def _record(self, batch: list[Ending]) -> None:
+        try:
+            rows = finish_attempts(self._session, self._worker_id, batch)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            self._record_apart(batch, error)
+            return
+        recorded = {(task_id, attempt): status for task_id, attempt, status in rows}
+        for ending in batch:
+            ending.next_status = recorded.get((ending.task_id, ending.attempt))
+        if len(recorded) < len(batch):
+            late = [ending for ending in batch if ending.next_status is None]
+            kept = keep_late_results(self._session, self._worker_id, late)
+            if kept:
+                signals.attempts_late.send_robust(type(self), worker_id=self._worker_id, records=kept)
+        signals.attempt_ended.send_robust(
+            type(self), worker_id=self._worker_id, records=[ending for ending in batch if ending.next_status]
+        )
+
+    def _record_apart(self, batch: list[Ending], error: psycopg.Error) -> None:
+        """The database refuses some value: halve the batch until only the culprit is left, and fail that one."""
+        if len(batch) > 1:
+            half = len(batch) // 2
+            self._record(batch[:half])
+            self._record(batch[half:])
+            return
+        [ending] = batch
+        if ending.error_code == ErrorCode.INTERNAL and ending.result is None:
+            log.error("result_unrecordable", task_id=str(ending.task_id), attempt=ending.attempt, error=str(error))
+            return
+        failure = Outcome.failure(ErrorCode.INTERNAL, f"the database refused the result: {error}", retryable=False)
+        replacement = ending_of(ending.started, failure, ending.duration_s)
+        self._record([replacement])
+        ending.next_status = replacement.next_status
+
+
+def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Row]:
+    """Record the endings whose fence still holds; answer (task id, attempt, next status) of those. One statement."""
+    parameters = _columns(batch) | {
+        "worker_id": worker_id,
+        "running": ["RUNNING"] * len(batch),
+        "delays": [ending.delay for ending in batch],
+    }
+    return session.rows("finish_attempts", parameters)
+
+
+def keep_late_results(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Ending]:
+    """Keep endings whose attempt was taken away on their LOST or RELEASED row; answer those that were new."""
+    rows = session.rows("keep_late_results", _columns(batch) | {"worker_id": worker_id})
+    kept = {(task_id, attempt) for task_id, attempt in rows}
+    return [ending for ending in batch if (ending.task_id, ending.attempt) in kept]
+
+
+def _columns(batch: Sequence[Ending]) -> dict[str, list[object]]:
+    return {
+        "ids": [ending.started.task_id for ending in batch],
+        "attempts": [ending.started.attempt for ending in batch],
+        "statuses": [ending.status for ending in batch],
+        "error_codes": [ending.error_code for ending in batch],
+        "error_messages": [ending.error_message for ending in batch],
+        "results": [ending.result for ending in batch],
+    }
+
+
+def _delay(attempt: Attempt, outcome: Outcome) -> float | None:
+    """Seconds until the retry the policy grants, or None."""
+    if outcome.error_code is None:
+        return None
+    policy = RetryPolicy.merged(
+        None if attempt.retry is None else json.loads(attempt.retry),
+        base_delay=settings.SCHEDULER.retry_base_delay,
+        max_delay=settings.SCHEDULER.retry_max_delay,
+    )
+    decision = decide(
+        outcome,
+        retry_count=attempt.retry_count,
+        max_retries=attempt.max_retries,
+        policy=policy,
+        chance=random.random(),  # noqa: S311 - jitter, not a secret
+    )
+    return decision.delay / timedelta(seconds=1) if isinstance(decision, RetryAt) else None
