@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -27,10 +26,13 @@ def make_parents(path: Path) -> None:
                 folder.chmod(0o755)
 
 
+def scratches(beside: Path) -> Iterator[Path]:
+    """Those folders of `make_scratch` that were never renamed."""
+    return beside.parent.glob(f"{beside.name}.new-*")
+
+
 def make_scratch(beside: Path, account: Account) -> Path:
-    """An empty folder of the account's for work that is then renamed to ``beside``; removes those of the killed."""
-    for old in beside.parent.glob(f"{beside.name}.new-*"):
-        shutil.rmtree(old)
+    """An empty folder of the account's, for work that is then renamed to ``beside``."""
     folder = Path(tempfile.mkdtemp(prefix=f"{beside.name}.new-", dir=beside.parent))
     give(folder, account)
     return folder

@@ -18,6 +18,7 @@ from scheduler_project.embedded.location import EmbeddedError, Location
 
 # Seconds. On SIGINT sessions are cut and a checkpoint is written; on SIGQUIT all leave at once, unless they hang.
 FAST, IMMEDIATE = 30.0, 5.0
+PROGRAMS = ("postgres", "initdb", "pg_ctl")
 
 
 class Postmaster:
@@ -32,9 +33,10 @@ class Postmaster:
     def pid(self) -> int | None:
         """The pid of the living postmaster, None when there is none (or none visible from here)."""
         with suppress(OSError, ValueError, IndexError, psutil.Error):
-            process = psutil.Process(int(self.pid_file.read_text().splitlines()[0]))
-            if self._is_ours(process):
-                return process.pid
+            pid = int(self.pid_file.read_text().splitlines()[0])
+            # Every process of PostgreSQL works in its data folder from its first moment. A zombie works nowhere.
+            if Path(psutil.Process(pid).cwd()) == self.data_dir:
+                return pid
         return None
 
     def stop(self) -> bool:
@@ -50,32 +52,28 @@ class Postmaster:
 
     def clean_up_after_crash(self) -> None:
         """End the processes of a dead postmaster and remove its lock files. Call it only when `pid` is None."""
-        if self.pid_file.exists():
-            self._end_orphans()
+        end_processes_of(self.data_dir)
         for file in (self.pid_file, *self.socket_files):
             file.unlink(missing_ok=True)
 
-    def _end_orphans(self) -> None:
-        for number in (signal.SIGQUIT, signal.SIGKILL):
-            for process in self._orphans():
-                with suppress(psutil.Error):
-                    process.send_signal(number)  # psutil looks at the start time first: never at a re-used pid
-            if _comes_true(lambda: not self._orphans(), IMMEDIATE):
-                break
 
-    def _is_ours(self, process: psutil.Process) -> bool:
-        """Whether it lives and works in our data folder, as every process of PostgreSQL does from its first moment."""
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return False
-        return Path(process.cwd()) == self.data_dir
+def end_processes_of(folder: Path) -> None:
+    """End what still works on a data folder after its parent, a postmaster or the starter of an initdb, was killed."""
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        for process in _processes_of(folder):
+            with suppress(psutil.Error):
+                process.send_signal(number)  # psutil looks at the start time first: never at a re-used pid
+        if _comes_true(lambda: not _processes_of(folder), IMMEDIATE):
+            break
 
-    def _orphans(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):  # gone meanwhile, or another account's
-                if process.name().startswith("postgres") and self._is_ours(process):
-                    found.append(process)
-        return found
+
+def _processes_of(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # gone meanwhile (zombies too), or another account's
+            if process.name() in PROGRAMS and (Path(process.cwd()) == folder or str(folder) in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from scheduler_project.embedded import folders
 from scheduler_project.embedded.binaries import Binaries
 from scheduler_project.embedded.location import SUPERUSER, Account, EmbeddedError, Location
+from scheduler_project.embedded.postmaster import end_processes_of
 
 READY_TIMEOUT = 120  # seconds a start may take: crash recovery on a slow disk is the slow case
 # Written once into postgresql.conf, for people to change; what must not be changed is given at every start instead.
@@ -32,6 +34,9 @@ def make_data(binaries: Binaries, location: Location, *, durable: bool) -> None:
     target = location.data_dir
     if target.exists() and any(target.iterdir()):
         raise EmbeddedError(f"{target} is neither empty nor the data of a PostgreSQL server")
+    for old in folders.scratches(beside=target):  # whoever made it was killed; its initdb may still be at work
+        end_processes_of(old)
+        shutil.rmtree(old)
     new = folders.make_scratch(target, location.account)
     text = ["--encoding=UTF8", "--locale=C"]
     if binaries.major >= 17:
