@@ -26,8 +26,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 LAST_USED_RESOLUTION: Final = timedelta(minutes=1)
 #: Not built by the ORM: every request of the API runs it, and building it cost more than running it.
 _FIND_KEY: Final = (
-    "SELECT * FROM api_keys"
-    " WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+    "SELECT * FROM api_keys WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 )
 
 
@@ -38,7 +37,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-class KeyRefused(ValueError):  # noqa: N818
+class KeyRefused(ValueError):
     """A key that cannot be created; the text names the field."""
 
 

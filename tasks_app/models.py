@@ -101,7 +101,9 @@ class Task(models.Model):
                 condition=WAITING_ROW & Q(concurrency_key__isnull=False),
             ),
             # expire_tasks, and the scheduler's next wake-up.
-            models.Index("expires_at", name="tasks_expiring", condition=Q(expires_at__isnull=False, finished_at__isnull=True)),
+            models.Index(
+                "expires_at", name="tasks_expiring", condition=Q(expires_at__isnull=False, finished_at__isnull=True)
+            ),
             # Retention, and throughput by time of end.
             models.Index("finished_at", name="tasks_ended", condition=ENDED_ROW),
             # Lists by status of ended tasks, newest first; counts by status.
@@ -178,9 +180,7 @@ class TaskExecution(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["task", "attempt"], name="executions_attempt"),
-            models.CheckConstraint(
-                name="executions_status", condition=Q(status__in=[str(s) for s in ExecutionStatus])
-            ),
+            models.CheckConstraint(name="executions_status", condition=Q(status__in=[str(s) for s in ExecutionStatus])),
         ]
 
     def __str__(self) -> str:

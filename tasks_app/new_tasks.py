@@ -28,7 +28,7 @@ _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _RETRY_FIELDS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
 
 
-class InvalidTask(ValueError):  # noqa: N818
+class InvalidTask(ValueError):
     """A task that cannot be created. ``problems`` maps a JSON field path to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:

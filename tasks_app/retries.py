@@ -61,7 +61,7 @@ class RetryPolicy:
         """The delay before retry ``n`` (≥ 1) without jitter."""
         match self.backoff:
             case Backoff.EXPONENTIAL:
-                factor = 2 ** min(n - 1, _MOST_DOUBLINGS)
+                factor: int = 2 ** min(n - 1, _MOST_DOUBLINGS)
             case Backoff.LINEAR:
                 factor = n
             case Backoff.FIXED:

@@ -80,9 +80,7 @@ def timeline(task: Task) -> list[Event]:
     for audited in AuditEvent.objects.filter(task_id=task.pk):
         to_status = audited.to_status or ""
         reason = audited.reason or audited.action.removeprefix("task.").replace("_", " ")
-        events.append(
-            Event(audited.at, audited.from_status, to_status, audited.actor, reason, audited.attempt or 0)
-        )
+        events.append(Event(audited.at, audited.from_status, to_status, audited.actor, reason, audited.attempt or 0))
     return sorted(events, key=lambda event: event.at)
 
 
@@ -114,9 +112,7 @@ def _current_events(task: Task) -> list[Event]:
         Event(task.assigned_at, TaskStatus.PENDING, TaskStatus.SCHEDULED, "scheduler", f"assigned to {worker}", before)
     ]
     if running and task.started_at:
-        events.append(
-            Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt)
-        )
+        events.append(Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt))
     return events
 
 
@@ -145,9 +141,7 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
         reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
     if facts["key_holder"] is not None:
-        reasons.append(
-            Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}")
-        )
+        reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
     if not facts["live_workers"]:
         reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
     elif not facts["free_slots"]:

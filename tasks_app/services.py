@@ -35,7 +35,7 @@ class Idempotency:
     fingerprint: bytes
 
 
-class IdempotencyConflict(Exception):  # noqa: N818
+class IdempotencyConflict(Exception):
     """The key was used before, for a request that was not the same."""
 
 
@@ -103,7 +103,11 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
 
 
 def create_tasks(
-    new_tasks: Sequence[NewTask], *, created_by: str, texts: Sequence[str] | None = None, ids: Sequence[UUID] | None = None,
+    new_tasks: Sequence[NewTask],
+    *,
+    created_by: str,
+    texts: Sequence[str] | None = None,
+    ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
 ) -> list[UUID]:
     """Create many tasks at once, all or none, and answer their ids in order.
@@ -218,9 +222,7 @@ def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
     return Queue.objects.get(name=name)
 
 
-def _insert_one(
-    task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None
-) -> Task:
+def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None) -> Task:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     row = _row(task_id, new, text, created_by, idempotency, correlation=audit.correlation_id())
     marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in _COLUMNS)

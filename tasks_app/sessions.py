@@ -32,7 +32,7 @@ _PLANNING = {
 _NOT_HERE = frozenset({"25006", "57P01", "57P02", "57P03"})
 
 
-class DatabaseAway(Exception):  # noqa: N818 - a state of the world, not a defect
+class DatabaseAway(Exception):
     """The statement may or may not have been executed: the connection broke, or none could be made."""
 
 
@@ -61,7 +61,9 @@ class Session:
             self.epoch += 1
         return self._connection
 
-    def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, package: str = "tasks_app.sql") -> list[Row]:
+    def rows(
+        self, name: str, parameters: Mapping[str, Any] | None = None, *, package: str = "tasks_app.sql"
+    ) -> list[Row]:
         """Run one statement file as a transaction of its own and answer its rows. Raises `DatabaseAway`."""
         try:
             return self.connection.execute(statement(name, package), parameters or {}, prepare=self.prepares).fetchall()
@@ -109,8 +111,9 @@ class Session:
     def _connect(self) -> psycopg.Connection:
         wrapper = connections["default"]
         parameters = wrapper.get_connection_params()
-        if self._direct and settings.DATABASE.behind_pooler:
-            parameters |= conninfo_to_dict(settings.DATABASE.direct_conninfo)
+        direct = settings.DATABASE.direct_conninfo
+        if self._direct and settings.DATABASE.behind_pooler and direct is not None:
+            parameters |= conninfo_to_dict(direct)
         parameters["application_name"] = f"task_scheduler {self._role}"
         if not self._behind_pooler:
             options = "".join(f" -c {name}={value}" for name, value in (_PLANNING | self._server_settings).items())

@@ -21,11 +21,11 @@ from tasks_app.states import FINAL, WAITING, TaskStatus
 Versions = Collection[int] | None
 
 
-class TaskNotFound(LookupError):  # noqa: N818
+class TaskNotFound(LookupError):
     """No task has this id."""
 
 
-class IllegalTransition(Exception):  # noqa: N818
+class IllegalTransition(Exception):
     """The task's status does not allow the change. ``status`` is what it was."""
 
     def __init__(self, status: str, change: str) -> None:
@@ -33,7 +33,7 @@ class IllegalTransition(Exception):  # noqa: N818
         self.status = status
 
 
-class Stale(Exception):  # noqa: N818
+class Stale(Exception):
     """The task has changed since the caller read it."""
 
     def __init__(self, version: int) -> None:

@@ -124,7 +124,9 @@ class WorkerAdmin(StaffAdmin):
         names = format_html_join(", ", "{}", ((display.worker_link(worker_id),) for worker_id in asked))
         parts = []
         if asked:
-            parts.append(format_html("{} asked to drain: {}. It takes nothing new and then exits.", _some(asked), names))
+            parts.append(
+                format_html("{} asked to drain: {}. It takes nothing new and then exits.", _some(asked), names)
+            )
         if ended:
             parts.append(f"{ended} had already ended.")
         level = messages.SUCCESS if not ended else messages.WARNING if asked else messages.ERROR

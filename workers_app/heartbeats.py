@@ -17,7 +17,7 @@ from workers_app.models import Worker
 _SQL = "workers_app.sql"
 
 
-class WorkerNotFound(LookupError):  # noqa: N818
+class WorkerNotFound(LookupError):
     """No worker has this id, or the one that had it has ended."""
 
 
@@ -52,9 +52,7 @@ def register_worker(session: Session, registration: Registration) -> None:
     session.rows("register_worker", parameters | {"labels": json.dumps(registration.labels)}, package=_SQL)
 
 
-def beat(
-    session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int
-) -> BeatAnswer | None:
+def beat(session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int) -> BeatAnswer | None:
     """Raise the beat counter and learn what changed; None when this incarnation is not alive any more.
 
     ``held`` maps the ids of the tasks being executed to their attempts. Raises `DatabaseAway`.

@@ -7,6 +7,7 @@ fence makes that safe), and what the database has taken away meanwhile is kept o
 
 from __future__ import annotations
 
+import json
 import queue
 import random
 import threading
@@ -16,8 +17,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
-
-import json
 
 import psycopg
 import structlog

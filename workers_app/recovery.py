@@ -83,7 +83,9 @@ class RecoveryReport:
 
 def mark_silent_workers(session: Session, silent: Mapping[UUID, int]) -> list[UUID]:
     """Mark workers DEAD that have still not beaten; answer which were. Raises `DatabaseAway`."""
-    return [worker_id for worker_id, beat in sorted(silent.items()) if heartbeats.mark_dead(session, worker_id, beat=beat)]
+    return [
+        worker_id for worker_id, beat in sorted(silent.items()) if heartbeats.mark_dead(session, worker_id, beat=beat)
+    ]
 
 
 def recover_lost_tasks(session: Session) -> list[RecoveredTask]:

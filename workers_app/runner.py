@@ -45,7 +45,7 @@ def run_attempt(execution: Execution) -> Outcome:
         return executor.execute(execution)
     except PayloadError as error:
         return Outcome.failure(ErrorCode.TASK_FAILED, str(error), retryable=False)
-    except Exception as error:  # noqa: BLE001 - whatever a third party's executor raises
+    except Exception as error:
         if execution.stop_reason is not None:
             return Outcome.stopped(execution.stop_reason, timeout=execution.timeout)
         log.exception("executor_raised", task_id=str(execution.task_id), attempt=execution.attempt)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
 
 
 @cache
-def statement(name: str, package: str = __name__) -> LiteralString:
+def statement(name: str, package: str = __name__) -> str:
     """The text of ``<name>.sql`` without its comments (the server need not parse them every time)."""
     text = files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     lines = (line.split("--", 1)[0].rstrip() for line in text.splitlines())
-    return cast(LiteralString, "\n".join(line for line in lines if line))
+    return "\n".join(line for line in lines if line)

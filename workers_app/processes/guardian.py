@@ -2,8 +2,9 @@
 
 It knows its worker's incarnation id, is told of every accepted beat over a pipe, and does three things:
 when the worker exits, it kills every process the worker left behind (as child subreaper they come to it, ``setsid`` or
-not), marks the incarnation DEAD, moves its tasks on at once, and starts a new one; when the lease is about to end and the worker has not
-confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. The worker dies with it.
+not), marks the incarnation DEAD, moves its tasks on at once, and starts a new one; when the lease is about to end and
+the worker has not confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. The worker
+dies with it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uuid import UUID, uuid4
 import psutil
 import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from tasks_app import wakeups
 from tasks_app.sessions import DatabaseAway, Session, backoff
@@ -82,6 +83,7 @@ class Guardian:
 
     def run(self) -> int:
         """Answer the exit status for this process: 0 when the last worker ended in good order."""
+        _leave_the_database_to_others()
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self._pipe.wake())
         failures = 0
@@ -131,7 +133,7 @@ class Guardian:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == guardian:  # it did not die before the line above
                 status = self._work(worker_id, GuardianLink(writer))
-        except BaseException:  # noqa: BLE001 - a child must never run its parent's code
+        except BaseException:
             log.exception("worker_crashed", worker_id=str(worker_id))
         finally:
             with contextlib.suppress(Exception):
@@ -200,6 +202,16 @@ class Guardian:
         wakeups.sender().close()
 
 
+def _leave_the_database_to_others() -> None:
+    """Have the embedded server started now, if it is the database and down, and never again from here.
+
+    A server started below a subreaper would be one of its descendants, and be killed with what a worker left behind.
+    """
+    with contextlib.suppress(DatabaseError):
+        connections["default"].ensure_connection()
+    connections["default"].settings_dict["EMBEDDED"] = None
+
+
 def kill_descendants() -> None:
     """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper."""
     while children := psutil.Process().children(recursive=True):
@@ -245,7 +257,7 @@ def hide_environment() -> None:
     """Take this process's secrets out of the reach of tasks: they run as the same user, and can read ``/proc``.
 
     The initial environment block (what ``/proc/PID/environ`` shows, to root too) is overwritten with zeros after every
-    variable was copied to the heap; and the process is made undumpable, so that its memory is closed to other processes.
+    variable was copied to the heap; and the process is made undumpable, which closes its memory to other processes.
     Linux only. Call it early, before threads.
     """
     if sys.platform != "linux":

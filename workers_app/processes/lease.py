@@ -1,7 +1,7 @@
 """A worker's own view of its lease, and the clock it is measured with. Pure but for that clock.
 
-The lease counts from the moment the last accepted beat was *sent*: a scheduler sees that beat later than that, and waits
-one whole lease of unchanged beats, so the worker's own lease always ends first.
+The lease counts from the moment the last accepted beat was *sent*: a scheduler sees that beat later than that, and
+waits one whole lease of unchanged beats, so the worker's own lease always ends first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A scheduler: assigns due tasks, and keeps house. Any number may run; none of them leads.
 
-The main thread surveys and makes assignment passes, then sleeps until a wake-up, the next due time or the poll interval.
-The housekeeper, a thread of its own, makes a round every detection interval: one statement says which chores have
-something to do. Connections: assign, housekeeping, listen.
+The main thread surveys and makes assignment passes, then sleeps until a wake-up, the next due time or the poll
+interval. The housekeeper, a thread of its own, makes a round every detection interval: one statement says which chores
+have something to do. Connections: assign, housekeeping, listen.
 """
 
 from __future__ import annotations

@@ -49,10 +49,15 @@ class Listener:
             connection = self._session.connection
             if not self._pipe.wait(seconds, connection.fileno()):
                 return True
-            return any([self._concerns(message.payload) for message in connection.notifies(timeout=0)])
+            return self._concern(connection)
         except (psycopg.Error, DatabaseAway):
             self._lost()
             return True
+
+    def _concern(self, connection: psycopg.Connection) -> bool:
+        """Read every message that came, also behind one that concerns us; whether any does."""
+        concerned = [self._concerns(message.payload) for message in connection.notifies(timeout=0)]
+        return True in concerned
 
     def _listen(self) -> bool | None:
         """Whether the connection is new (so look once); None while none can be made."""

@@ -1,7 +1,7 @@
-"""A worker: starts what is assigned to it, as many as it has free slots, executes, and hands the endings to the recorder.
+"""A worker: starts what is assigned to it, as much as it has free slots, executes, hands the endings to the recorder.
 
-Threads: the main one starts tasks and sleeps on wake-ups; a pool executes; the recorder writes; the heartbeat beats; the
-watchdog stops work that is past its deadline or its lease. Connections: start, record, beat, listen. The guardian
+Threads: the main one starts tasks and sleeps on wake-ups; a pool executes; the recorder writes; the heartbeat beats;
+the watchdog stops work that is past its deadline or its lease. Connections: start, record, beat, listen. The guardian
 (``guardian.py``) is the parent process; it is told of each beat, and ends this process when the lease ends unnoticed.
 """
 
@@ -175,7 +175,7 @@ class Worker(Process):
         if answer.state == WorkerState.DRAINING and not self.stopping:
             self.draining = True
             self.pipe.wake()
-        elif answer.assigned and not self._may_have_more or self._missing > 1:
+        elif (answer.assigned and not self._may_have_more) or self._missing > 1:
             self._may_have_more = True
             self.pipe.wake()
 
@@ -203,8 +203,14 @@ class Worker(Process):
                 wakeups.notify_schedulers()
                 r = self.options.registration
                 signals.worker_registered.send_robust(
-                    type(self), worker_id=r.worker_id, name=r.name, host=r.host, pid=r.pid, slots=r.slots,
-                    queues=r.queues, labels=r.labels,
+                    type(self),
+                    worker_id=r.worker_id,
+                    name=r.name,
+                    host=r.host,
+                    pid=r.pid,
+                    slots=r.slots,
+                    queues=r.queues,
+                    labels=r.labels,
                 )
                 return
 
@@ -266,9 +272,7 @@ class Worker(Process):
         return False
 
     def _burst_is_over(self) -> bool:
-        row = self._session.rows(
-            "anything_due", {"worker_id": self.id, "queues": self.options.registration.queues}
-        )
+        row = self._session.rows("anything_due", {"worker_id": self.id, "queues": self.options.registration.queues})
         return not row[0][0]
 
     # Executing (pool threads) and recording (recorder thread)
@@ -371,6 +375,4 @@ class Worker(Process):
                 type(self), worker_id=self.id, name=name, host=self.options.registration.host, reason=reason
             )
         else:
-            signals.worker_stopped.send_robust(
-                type(self), worker_id=self.id, name=name, uptime_s=uptime, ended=ended
-            )
+            signals.worker_stopped.send_robust(type(self), worker_id=self.id, name=name, uptime_s=uptime, ended=ended)

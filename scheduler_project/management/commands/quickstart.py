@@ -1,4 +1,4 @@
-"""``manage.py quickstart``: what ``make run`` and ``make demo`` do. From an empty checkout to three tasks that really ran.
+"""``manage.py quickstart``, for ``make run`` and ``make demo``: from an empty checkout to three tasks that really ran.
 
 Migrates, creates an administrator and an API key on the first start (and prints both, once), starts web, scheduler and
 worker, submits an HTTP, a SHELL and a DUMMY task and prints their results; then serves until Ctrl-C, or, with --demo,
@@ -22,7 +22,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.management.commands.runall import children, embedded_database
-from tasks_app import keys, services
+from tasks_app import keys, selectors, services
 from tasks_app.api.outputs import task_json
 from tasks_app.models import ApiKey, Task
 from tasks_app.new_tasks import NewTask
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         end = time.monotonic() + READY_WITHIN
         while not supervisor.stopping:
             try:
-                with urllib.request.urlopen(f"{base}/health/ready", timeout=2):
+                with urllib.request.urlopen(f"{base}/health/ready", timeout=2):  # noqa: S310
                     return
             except (urllib.error.URLError, OSError) as error:
                 if time.monotonic() > end:
@@ -109,7 +109,7 @@ class Command(BaseCommand):
             return UUID(json.load(answer)["id"])
 
     def _print_task(self, task: Task) -> None:
-        body = task_json(task)
+        body = task_json(task, selectors.latest_executions([task.pk]).get(task.pk))
         shown = {name: body[name] for name in ("id", "type", "status", "attempt", "result", "error")}
         self.stdout.write(json.dumps(shown, indent=2))
 

@@ -13,7 +13,9 @@ from workers_app.processes.scheduler import Scheduler
 
 
 class Command(BaseCommand):
-    help = "Assign due tasks to live workers. Any number may run at once, on any host; stops cleanly on SIGTERM or Ctrl-C."
+    help = (
+        "Assign due tasks to live workers. Any number may run at once, on any host; stops cleanly on SIGTERM or Ctrl-C."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

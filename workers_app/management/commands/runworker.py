@@ -22,7 +22,9 @@ from workers_app.processes.worker import Worker, WorkerOptions
 
 
 class Command(BaseCommand):
-    help = "Execute tasks. Stops cleanly on SIGTERM or Ctrl-C: running tasks get --grace seconds, the rest is given back."
+    help = (
+        "Execute tasks. Stops cleanly on SIGTERM or Ctrl-C: running tasks get --grace seconds, the rest is given back."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,147 @@
+"""Checks an installation from where it is run, and says what to do about each red line. Reads; changes nothing.
+
+Each check is a function that answers one `Finding`. What must hold of the rows is ``tasks_app.invariants``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from tasks_app import invariants, wakeups
+from tasks_app.sessions import DatabaseAway, Session
+
+#: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
+CLOCK_SKEW: Final = 2.0
+OLDEST_VERSION: Final = 140000
+WAKE_UP_WITHIN: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``advice`` says what to do when it is not ``ok``."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Run every check in order; those behind a missing connection are left out."""
+    with closing(Session("doctor")) as session:
+        try:
+            yield _connection(session)
+        except DatabaseAway as error:
+            yield Finding("connection", False, str(error).strip(), "start the database, or correct DATABASE_URL")
+            return
+        for check in _CHECKS:
+            try:
+                yield check(session)
+            except (DatabaseAway, psycopg.Error) as error:
+                yield Finding(check.__name__.strip("_"), False, str(error).strip(), "look at the database's log")
+
+
+def _connection(session: Session) -> Finding:
+    began = time.perf_counter()
+    session.fetch("SELECT 1")
+    opened = time.perf_counter() - began
+    began = time.perf_counter()
+    [(version, number)] = session.fetch(
+        "SELECT current_setting('server_version'), current_setting('server_version_num')::int"
+    )
+    trip = time.perf_counter() - began
+    detail = f"PostgreSQL {version}, connected in {opened * 1000:.0f} ms, round trip {trip * 1000:.1f} ms"
+    return Finding("connection", number >= OLDEST_VERSION, detail, "PostgreSQL 14 or newer is needed")
+
+
+def _migrations(_: Session) -> Finding:
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    detail = f"{len(plan)} not applied" if plan else "all applied"
+    return Finding("migrations", not plan, detail, "run `python manage.py migrate`")
+
+
+def _clock(session: Session) -> Finding:
+    before = datetime.now(UTC)
+    [(there,)] = session.fetch("SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    skew = (there - before - (after - before) / 2).total_seconds()
+    advice = "run NTP on both hosts; due times follow the database's clock, so nothing else breaks"
+    return Finding("clock", abs(skew) <= CLOCK_SKEW, f"this host is {-skew:+.3f} s off the database's clock", advice)
+
+
+def _writable(session: Session) -> Finding:
+    [(standby,)] = session.fetch("SELECT pg_is_in_recovery()")
+    detail = "a standby: it cannot be written" if standby else "a primary"
+    return Finding("writable", not standby, detail, "add target_session_attrs=read-write to DATABASE_URL")
+
+
+def _pooler(session: Session) -> Finding:
+    """A transaction pooler forgets what a session set: then hot plans and LISTEN need DIRECT_DATABASE_URL."""
+    marker = uuid4().hex
+    session.execute("SELECT set_config('application_name', %s, false)", [marker])
+    kept = all(session.fetch("SELECT current_setting('application_name')") == [(marker,)] for _ in range(5))
+    pooled = settings.DATABASE.behind_pooler
+    detail = "sessions are kept" if kept else "a transaction pooler"
+    advice = "set DIRECT_DATABASE_URL to an address past the pooler, or to off"
+    return Finding("pooler", kept or pooled, detail + (" (DIRECT_DATABASE_URL is set)" if pooled else ""), advice)
+
+
+def _wakeups(_: Session) -> Finding:
+    if not wakeups.enabled():
+        seconds = settings.SCHEDULER.polling_interval.total_seconds()
+        return Finding("wake-ups", True, f"off: polling every {seconds:g} s")
+    channel, message = "task_scheduler_doctor", uuid4().hex
+    with closing(Session("doctor", direct=True)) as ear, closing(Session("doctor")) as mouth:
+        ear.execute(f"LISTEN {channel}")
+        began = time.perf_counter()
+        mouth.execute("SELECT pg_notify(%s, %s)", [channel, message])
+        heard = any(note.payload == message for note in ear.connection.notifies(timeout=WAKE_UP_WITHIN, stop_after=1))
+        took = time.perf_counter() - began
+    detail = f"heard after {took * 1000:.1f} ms" if heard else f"not heard within {WAKE_UP_WITHIN:g} s"
+    return Finding("wake-ups", heard, detail, "LISTEN needs a direct connection: set DIRECT_DATABASE_URL")
+
+
+def _schedulers(session: Session) -> Finding:
+    [(alive,)] = session.fetch(
+        "SELECT count(*) FROM scheduler_heartbeats"
+        " WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %s)",
+        [settings.SCHEDULER.heartbeat_timeout.total_seconds()],
+    )
+    return Finding("schedulers", alive > 0, f"{alive} alive", "start `python manage.py runscheduler`")
+
+
+def _workers(session: Session) -> Finding:
+    [(alive, slots)] = session.fetch(
+        "SELECT count(*), coalesce(sum(slots), 0) FROM worker_heartbeats WHERE state = 'ACTIVE'"
+    )
+    return Finding("workers", alive > 0, f"{alive} active with {slots} slots", "start `python manage.py runworker`")
+
+
+def _invariants(session: Session) -> Finding:
+    broken = invariants.violations(session)
+    detail = "; ".join(f"{name}: {count} rows" for name, count in broken.items()) or f"{len(invariants.QUERIES)} hold"
+    return Finding("invariants", not broken, detail, "this is a defect: keep the rows and report it")
+
+
+_CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
+    _writable,
+    _migrations,
+    _clock,
+    _pooler,
+    _wakeups,
+    _schedulers,
+    _workers,
+    _invariants,
+)
