@@ -4,6 +4,9 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from scheduler_project.docs import Docs, Schema
+from tasks_app.api.base import route
+
 handler400 = "tasks_app.api.fallbacks.bad_request"
 handler403 = "tasks_app.api.fallbacks.forbidden"
 handler404 = "tasks_app.api.fallbacks.not_found"
@@ -14,4 +17,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("tasks_app.api.urls")),
     path("", include("workers_app.api.urls")),
+    route("schema", Schema.as_view(), "schema"),
+    route("docs", Docs.as_view(), "docs"),
 ]

@@ -22,6 +22,7 @@ from tasks_app.api.times import parse_instant
 from tasks_app.new_tasks import InvalidTask, NewTask, check_payload, check_task, field_problems
 from tasks_app.services import Idempotency
 
+MAX_REASON: Final = 500
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -130,8 +131,8 @@ def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:
     problems: dict[str, str] = {}
     values = _read_fields(data, fields, problems)
     reason, until = values.get("reason", ""), values.get("until")
-    if len(reason) > 500:
-        problems["reason"] = "must not be longer than 500 characters"
+    if len(reason) > MAX_REASON:
+        problems["reason"] = f"must not be longer than {MAX_REASON} characters"
     if until is not None and until <= now:
         problems["until"] = "must be in the future"
     if problems:

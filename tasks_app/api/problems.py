@@ -13,7 +13,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:problem-type:task-scheduler:"
 
 
-class Problem(Exception):  # noqa: N818
+class Problem(Exception):
     """One error answer. ``kind`` ends its ``type``; ``errors`` maps JSON fields to one sentence each."""
 
     def __init__(

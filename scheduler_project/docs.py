@@ -1,0 +1,63 @@
+"""``GET /schema`` and ``GET /docs``: what the API is, for programs and for people. Everything is served from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+
+from scheduler_project.openapi import document
+from tasks_app.api.base import ApiView
+from tasks_app.api.renderers import dumps
+
+_YAML: Final = re.compile(r"\b(application/(x-)?yaml|text/(x-)?yaml|application/vnd\.oai\.openapi)(?!\+json)\b")
+#: Swagger UI sets styles by script, and draws its icons from data URLs.
+_POLICY: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+
+class Schema(ApiView):
+    scopes = {"GET": ()}
+
+    def get(self, request: Request) -> HttpResponse:
+        if _YAML.search(request.META.get("HTTP_ACCEPT", "")):
+            text = yaml.dump(document(), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+            response = HttpResponse(text, content_type="application/yaml")
+        else:
+            response = HttpResponse(dumps(document()), content_type="application/json")
+        response["Vary"] = "Accept"
+        return response
+
+
+class Docs(ApiView):
+    """Swagger UI. The page asks for the schema with the session, or with the key given to "Authorize"."""
+
+    scopes = {"GET": ()}
+
+    def get(self, request: Request) -> HttpResponse:
+        response = render(request._request, "scheduler_project/docs.html")
+        response["Content-Security-Policy"] = _POLICY
+        return response
+
+    def handle_exception(self, error: Exception) -> Any:
+        request: HttpRequest = self.request._request
+        if isinstance(error, NotAuthenticated) and "text/html" in request.META.get("HTTP_ACCEPT", ""):
+            response: HttpResponseBase = redirect_to_login(request.get_full_path())
+            return response
+        return super().handle_exception(error)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes shared parts out again each time: other readers of OpenAPI expect no anchors. Enums are text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_PlainDumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))

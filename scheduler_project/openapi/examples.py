@@ -1,0 +1,126 @@
+"""Examples shown in the documentation. A test checks each of them against its schema."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from scheduler_project.openapi.parts import Json
+from tasks_app.api.problems import TYPE_PREFIX
+
+_ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
+_WORKER: Final = "0f0e0d0c-0b0a-4908-8706-050403020100"
+
+NEW_TASKS: Final[Json] = {
+    "http": {
+        "summary": "Call a URL in an hour",
+        "value": {
+            "type": "HTTP",
+            "payload": {"url": "https://example.com/hook", "method": "POST", "body": {"order": 17}},
+            "scheduleAt": "2030-01-31T12:00:00+01:00",
+            "retry": {"backoff": "exponential", "baseDelayMs": 2000},
+        },
+    },
+    "shell": {
+        "summary": "Run a program, one at a time",
+        "value": {"type": "SHELL", "payload": {"argv": ["/bin/date", "-u"]}, "concurrencyKey": "clock"},
+    },
+    "dummy": {"summary": "Try it out", "value": {"type": "DUMMY", "payload": {"sleepDurationMs": 500}}},
+}
+TASK_ITEM: Final[Json] = {
+    "id": _ID,
+    "type": "DUMMY",
+    "status": "SUCCESS",
+    "queue": "default",
+    "priority": 0,
+    "scheduleAt": "2030-01-31T11:00:00.000000Z",
+    "nextRunAt": "2030-01-31T11:00:00.000000Z",
+    "maxRetries": 3,
+    "retryCount": 0,
+    "crashCount": 0,
+    "attempt": 1,
+    "timeoutMs": 300000,
+    "expiresAt": None,
+    "retry": {"backoff": "exponential", "baseDelayMs": 1000, "maxDelayMs": 300000, "jitter": True},
+    "onWorkerLost": "retry",
+    "correlationId": "order-17",
+    "concurrencyKey": None,
+    "idempotencyKey": None,
+    "createdBy": "shop",
+    "workerId": _WORKER,
+    "version": 4,
+    "cancelRequestedAt": None,
+    "createdAt": "2030-01-31T10:59:59.998000Z",
+    "updatedAt": "2030-01-31T11:00:00.512000Z",
+    "assignedAt": "2030-01-31T11:00:00.004000Z",
+    "startedAt": "2030-01-31T11:00:00.009000Z",
+    "finishedAt": "2030-01-31T11:00:00.512000Z",
+    "error": None,
+}
+TASK: Final[Json] = TASK_ITEM | {"payload": {"sleepDurationMs": 500}, "result": {"sleptMs": 500}}
+PAGE: Final[Json] = {
+    "content": [TASK_ITEM],
+    "page": 0,
+    "size": 20,
+    "totalElements": 1,
+    "totalPages": 1,
+    "first": True,
+    "last": True,
+}
+BULK_REQUEST: Final[Json] = {"tasks": [{"type": "DUMMY"}, {"type": "DUMMY", "priority": 1000}]}
+BULK_ANSWER: Final[Json] = {
+    "created": 1,
+    "failed": 1,
+    "items": [
+        {"id": _ID},
+        {"errors": [{"field": "priority", "message": "must be a whole number from -100 to 100"}]},
+    ],
+}
+EVENTS: Final[Json] = {
+    "content": [
+        {
+            "at": "2030-01-31T10:59:59.998000Z",
+            "from": None,
+            "to": "PENDING",
+            "actor": "shop",
+            "reason": "created",
+            "attempt": 0,
+        }
+    ]
+}
+EXECUTIONS: Final[Json] = {
+    "content": [
+        {
+            "attempt": 1,
+            "workerId": _WORKER,
+            "status": "SUCCESS",
+            "startedAt": "2030-01-31T11:00:00.009000Z",
+            "finishedAt": "2030-01-31T11:00:00.512000Z",
+            "durationMs": 503,
+            "result": {"sleptMs": 500},
+            "error": None,
+            "late": None,
+        }
+    ]
+}
+WHY: Final[Json] = {
+    "running": False,
+    "reasons": [
+        {"code": "NOT_DUE", "detail": "its nextRunAt is in the future", "until": "2030-01-31T11:00:00.000000Z"}
+    ],
+}
+
+
+def problem(status: int) -> Json:
+    """What an error of this status looks like."""
+    kinds = {400: "invalid-request", 401: "not-authenticated", 409: "illegal-transition", 412: "stale-version"}
+    phrase = HTTPStatus(status).phrase
+    errors = [{"field": "priority", "message": "must be a whole number from -100 to 100"}] if status == 400 else []
+    return {
+        "type": TYPE_PREFIX + kinds.get(status, phrase.lower().replace(" ", "-")),
+        "title": phrase,
+        "status": status,
+        "detail": "priority: must be a whole number from -100 to 100" if errors else f"{phrase}.",
+        "errors": errors,
+        "correlationId": "order-17",
+    }

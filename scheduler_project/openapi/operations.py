@@ -1,0 +1,155 @@
+"""Paths of workers, health, metrics and of this documentation.
+
+Figures of monitoring are described as open objects: they may grow without a new version of the API.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scheduler_project.openapi.parts import BODY_PROBLEMS, Json, answer, body, integer, obj, operation, query, schema
+from tasks_app.keys import Scope
+from tasks_app.states import WorkerState
+
+_ADMIN: Final = (Scope.ADMIN,)
+_CHECKS: Final[Json] = {"type": "object", "description": "By name: status and figures."}
+_WORKER_ID: Final[Json] = {
+    "name": "worker_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
+_ANY: Final[Json] = {"type": "object"}
+
+
+def _status(*names: str) -> Json:
+    return {"type": "string", "enum": list(names)}
+
+
+def _open(properties: Json, required: list[str]) -> Json:
+    return {"type": "object", "properties": properties, "required": required}
+
+
+_READY: Final = _open({"status": _status("UP", "DOWN"), "checks": _CHECKS}, ["status"])
+_HEALTH: Final = _open(
+    {
+        "status": _status("UP", "DEGRADED", "DOWN"),
+        "checks": _CHECKS,
+        "version": {"type": "string"},
+        "uptimeSeconds": {"type": "number"},
+    },
+    ["status", "checks", "version", "uptimeSeconds"],
+)
+
+
+def _public(operation_id: str, summary: str, answers: dict[int, Json]) -> Json:
+    """An operation that needs no key, and touches nothing that could refuse it."""
+    made = operation("health", operation_id, summary, answers)
+    responses = {str(status): response for status, response in answers.items()}
+    return made | {"security": [], "description": "No key needed.", "responses": responses}
+
+
+PATHS: Final[Json] = {
+    "/workers/{worker_id}/drain": {
+        "parameters": [_WORKER_ID],
+        "post": operation(
+            "workers",
+            "drainWorker",
+            "Have a worker finish and stop",
+            {
+                202: answer(
+                    "It is told with its next beat, within seconds.",
+                    obj({"workerId": {"type": "string", "format": "uuid"}, "state": {"const": WorkerState.DRAINING}}),
+                )
+            },
+            scopes=_ADMIN,
+            problems=(*BODY_PROBLEMS, 404),
+            description="It takes nothing new, finishes or gives back what it has, and exits. Safe to repeat.",
+            requestBody=body(schema("Empty"), required=False),
+        ),
+    },
+    "/health/live": {
+        "get": _public("isLive", "Is the process alive?", {200: answer("Yes.", obj({"status": {"const": "UP"}}))})
+    },
+    "/health/ready": {
+        "get": _public(
+            "isReady",
+            "Can requests be served?",
+            {200: answer("Yes. With a key also `checks`.", _READY), 503: answer("No.", _READY)},
+        )
+        | {"security": [{}, {"apiKey": []}, {"adminSession": []}]}
+    },
+    "/health": {
+        "get": operation(
+            "health",
+            "getHealth",
+            "How is everything?",
+            {
+                200: answer("UP, or DEGRADED without a live worker or scheduler.", _HEALTH),
+                503: answer("DOWN, when `status` is in it; a problem when the key could not be looked up.", _ANY),
+            },
+        )
+    },
+    "/health/workers": {
+        "get": operation(
+            "workers",
+            "listWorkers",
+            "Live and recently lost workers",
+            {200: answer("Each with its load and last heartbeat.", obj({"content": {"type": "array", "items": _ANY}}))},
+        )
+    },
+    "/health/metrics": {
+        "get": operation(
+            "health",
+            "getMetrics",
+            "Figures of the last hours",
+            {200: answer("Counts, success rate, percentiles, throughput by hour.", _ANY)},
+            parameters=[query("hours", "How many hours to look back.", integer(1, 720, default=24))],
+        )
+    },
+    "/health/recovery": {
+        "post": operation(
+            "health",
+            "recover",
+            "Run system recovery",
+            {200: answer("What it found and repaired, invariant checks included.", _ANY)},
+            scopes=_ADMIN,
+            problems=BODY_PROBLEMS,
+            description="Safe to repeat, and safe while everything is running.",
+            requestBody=body(schema("Empty"), required=False),
+        )
+    },
+    "/metrics": {
+        "get": operation(
+            "health",
+            "getPrometheusMetrics",
+            "Metrics for Prometheus",
+            {200: answer("Prometheus text.", {"type": "string"}, media_type="text/plain")},
+            problems=(404,),
+            description="404 when METRICS_COLLECTION_ENABLED is false.",
+        )
+    },
+    "/schema": {
+        "get": operation(
+            "documentation",
+            "getSchema",
+            "This document",
+            {
+                200: answer("OpenAPI 3.1.", _ANY)
+                | {"content": {"application/json": {"schema": _ANY}, "application/yaml": {"schema": _ANY}}}
+            },
+            description="JSON, or YAML when `Accept` names it.",
+        )
+    },
+    "/docs": {
+        "get": operation(
+            "documentation",
+            "getDocs",
+            "This document, to read and to try",
+            {
+                200: answer("A page that needs no other site.", {"type": "string"}, media_type="text/html"),
+                302: answer("A browser without a session is sent to the login page.", None, headers=("Location",)),
+            },
+        )
+    },
+}

@@ -1,0 +1,105 @@
+"""Small builders the document is put together with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks_app.keys import Scope
+
+Json = dict[str, Any]
+
+PROBLEM_TITLES = {
+    400: "A field, a parameter or the body is wrong; `errors` names it.",
+    401: "No API key, or one that is unknown, revoked or expired.",
+    403: "The key lacks the scope this needs.",
+    404: "There is nothing of this id.",
+    409: "The state of the task does not allow this, or the Idempotency-Key was used for another request.",
+    411: "The body has no length, and this server does not read such bodies.",
+    412: "If-Match names none but other versions: somebody has changed the task since it was read.",
+    413: "The body is too large.",
+    415: "The body is not uncompressed JSON.",
+    500: "A defect of ours; the log has the details under the correlation id.",
+    503: "The database cannot be reached; `Retry-After` says when to try again.",
+}
+BODY_PROBLEMS = (400, 411, 413, 415)
+
+
+def ref(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def schema(name: str) -> Json:
+    return ref("schemas", name)
+
+
+def obj(properties: Json, *, required: Sequence[str] | None = None, **more: Any) -> Json:
+    """An object with these properties and no others; all of them are required unless said otherwise."""
+    names = list(properties) if required is None else list(required)
+    closed: Json = {"type": "object", "properties": properties, "additionalProperties": False}
+    return closed | ({"required": names} if names else {}) | more
+
+
+def listed(items: Json) -> Json:
+    """``{"content": […]}``."""
+    return obj({"content": {"type": "array", "items": items}})
+
+
+def nullable(kind: str, **more: Any) -> Json:
+    return {"type": [kind, "null"], **more}
+
+
+def integer(low: int, high: int, **more: Any) -> Json:
+    return {"type": "integer", "minimum": low, "maximum": high, **more}
+
+
+def query(name: str, description: str, value: Json, **more: Any) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": value, **more}
+
+
+def body(value: Json, *, required: bool = True, examples: Json | None = None) -> Json:
+    media: Json = {"schema": value} | ({"examples": examples} if examples else {})
+    return {"required": required, "content": {"application/json": media}}
+
+
+def answer(
+    description: str,
+    value: Json | None,
+    *,
+    media_type: str = "application/json",
+    headers: Sequence[str] = (),
+    example: Any = None,
+) -> Json:
+    """A success; every answer carries the correlation id."""
+    named = {name: ref("headers", name) for name in ("X-Correlation-ID", *headers)}
+    response: Json = {"description": description, "headers": named}
+    if value is not None:
+        response["content"] = {media_type: {"schema": value} | ({"example": example} if example is not None else {})}
+    return response
+
+
+def operation(
+    tag: str,
+    operation_id: str,
+    summary: str,
+    answers: dict[int, Json],
+    *,
+    scopes: Sequence[Scope] = (),
+    problems: Sequence[int] = (),
+    description: str = "",
+    **more: Any,
+) -> Json:
+    """One operation. 401, 403, 500 and 503 are added to the problems it names, 400 because of unknown parameters."""
+    statuses = sorted({400, 401, *((403,) if scopes else ()), *problems, 500, 503})
+    responses = {str(status): response for status, response in answers.items()}
+    needs = f"Scope: {', '.join(f'`{scope}`' for scope in scopes)}." if scopes else "Any valid key."
+    for status in statuses:
+        responses.setdefault(str(status), ref("responses", f"Problem{status}"))
+    return {
+        "tags": [tag],
+        "operationId": operation_id,
+        "summary": summary,
+        "description": f"{description}\n\n{needs}".strip(),
+        **more,
+        "responses": responses,
+    }

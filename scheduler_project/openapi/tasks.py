@@ -1,0 +1,266 @@
+"""Paths of tasks and queues."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scheduler_project.openapi import examples
+from scheduler_project.openapi.parts import (
+    BODY_PROBLEMS,
+    Json,
+    answer,
+    body,
+    integer,
+    operation,
+    query,
+    ref,
+    schema,
+)
+from tasks_app.api.filters import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, SORTS
+from tasks_app.keys import Scope
+from tasks_app.states import TaskStatus
+
+_READ: Final = (Scope.TASKS_READ,)
+_WRITE: Final = (Scope.TASKS_WRITE,)
+_ADMIN: Final = (Scope.ADMIN,)
+_TASK_ID: Final = ref("parameters", "TaskId")
+_CORRELATION: Final = ref("parameters", "CorrelationId")
+_IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
+_IF_MATCH: Final = ref("parameters", "IfMatch")
+_QUEUE_NAME: Final[Json] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"},
+}
+_SHELL: Final = "SHELL tasks need `tasks:shell` as well."
+_INSTANT: Final[Json] = {"type": "string", "format": "date-time"}
+
+
+def _task(description: str, *headers: str) -> Json:
+    return answer(description, schema("Task"), headers=("ETag", *headers), example=examples.TASK)
+
+
+_FILTERS: Final = [
+    query(
+        "status",
+        "Any of these; repeat the parameter.",
+        {"type": "array", "items": {"type": "string", "enum": list(map(str, TaskStatus))}},
+        style="form",
+        explode=True,
+    ),
+    query("type", "Tasks of this type.", {"type": "string"}),
+    query("queue", "Tasks of this queue.", {"type": "string"}),
+    query("workerId", "Tasks held, or last run, by this worker.", {"type": "string", "format": "uuid"}),
+    query("correlationId", "Tasks with this correlation id.", {"type": "string"}),
+    query("createdAfter", "createdAt ≥ this.", _INSTANT),
+    query("createdBefore", "createdAt < this.", _INSTANT),
+    query("scheduledAfter", "scheduleAt ≥ this.", _INSTANT),
+    query("scheduledBefore", "scheduleAt < this.", _INSTANT),
+]
+_PAGING: Final = [
+    query("page", "Which page, from 0.", integer(0, MAX_PAGE, default=0)),
+    query("size", "How many tasks a page has.", integer(1, MAX_SIZE, default=DEFAULT_SIZE)),
+    query(
+        "sort",
+        "Order; ties are broken by id in the same direction.",
+        {
+            "type": "string",
+            "enum": [name + way for name in SORTS for way in ("", ",asc", ",desc")],
+            "default": "createdAt,desc",
+        },
+    ),
+    query(
+        "cursor",
+        "Keyset pages: empty for the first, then `next` or `previous` of the page before, with the same filters and "
+        "sort. Not together with `page`.",
+        {"type": "string"},
+        allowEmptyValue=True,
+    ),
+]
+
+_LIST: Final[Json] = {
+    "get": operation(
+        "tasks",
+        "listTasks",
+        "List tasks",
+        {
+            200: answer(
+                "A page. With `cursor` it has `next` and `previous` instead of totals.",
+                {"oneOf": [schema("TaskPage"), schema("TaskCursorPage")]},
+                example=examples.PAGE,
+            )
+        },
+        scopes=_READ,
+        description="Totals beyond 10,000 may be estimates. Keyset pages cost the same however far one goes.",
+        parameters=[*_FILTERS, *_PAGING],
+    ),
+    "post": operation(
+        "tasks",
+        "createTask",
+        "Create a task",
+        {
+            200: _task("The task an earlier request with this Idempotency-Key created.", "Idempotent-Replayed"),
+            201: _task("Created. It survives any crash from here on.", "Location"),
+        },
+        scopes=_WRITE,
+        problems=(*BODY_PROBLEMS, 409),
+        description=_SHELL,
+        parameters=[_IDEMPOTENCY, _CORRELATION],
+        requestBody=body(schema("NewTask"), examples=examples.NEW_TASKS),
+    ),
+}
+_BULK: Final[Json] = {
+    "post": operation(
+        "tasks",
+        "createTasks",
+        "Create many tasks",
+        {
+            200: answer(
+                "The answer to an earlier request with this Idempotency-Key.",
+                schema("BulkAnswer"),
+                headers=("Idempotent-Replayed",),
+            ),
+            201: answer("At least one was created.", schema("BulkAnswer"), example=examples.BULK_ANSWER),
+            400: answer("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
+        },
+        scopes=_WRITE,
+        problems=(*BODY_PROBLEMS, 409),
+        description=f"Each task is checked on its own. {_SHELL}",
+        parameters=[
+            query("atomic", "All or none.", {"type": "string", "enum": ["true", "false"], "default": "false"}),
+            _IDEMPOTENCY,
+            _CORRELATION,
+        ],
+        requestBody=body(schema("BulkRequest"), examples={"two": {"value": examples.BULK_REQUEST}}),
+    )
+}
+_DETAIL: Final[Json] = {
+    "parameters": [_TASK_ID],
+    "get": operation(
+        "tasks",
+        "getTask",
+        "Read a task",
+        {200: _task("The task."), 304: answer("It has not changed.", None, headers=("ETag",))},
+        scopes=_READ,
+        problems=(404,),
+        parameters=[ref("parameters", "IfNoneMatch")],
+    ),
+    "patch": operation(
+        "tasks",
+        "editTask",
+        "Change a task that has not started",
+        {200: _task("The task as it is now.")},
+        scopes=_WRITE,
+        problems=(*BODY_PROBLEMS, 404, 409, 412),
+        description="A task that is assigned goes back to PENDING. Changing the payload of a SHELL task needs "
+        "`tasks:shell` as well.",
+        parameters=[_IF_MATCH],
+        requestBody=body(schema("TaskChanges"), examples={"later": {"value": {"priority": 5, "expiresAt": None}}}),
+    ),
+    "delete": operation(
+        "tasks",
+        "cancelTask",
+        "Cancel a task",
+        {
+            200: _task("It was not running and is CANCELLED."),
+            202: _task("It is running: the worker stops it within a second; cancelRequestedAt is set."),
+        },
+        scopes=_WRITE,
+        problems=(404, 409, 412),
+        parameters=[_IF_MATCH],
+    ),
+}
+
+
+def _task_post(operation_id: str, summary: str, answers: dict[int, Json], problems: tuple[int, ...], text: str) -> Json:
+    parameters = [_IF_MATCH] if 412 in problems else [_CORRELATION]
+    return {
+        "parameters": [_TASK_ID],
+        "post": operation(
+            "tasks",
+            operation_id,
+            summary,
+            answers,
+            scopes=_WRITE,
+            problems=(*BODY_PROBLEMS, 404, *problems),
+            description=f"{text} {_SHELL}",
+            parameters=parameters,
+            requestBody=body(schema("Empty"), required=False),
+        ),
+    }
+
+
+def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json:
+    return {
+        "parameters": [_TASK_ID],
+        "get": operation(
+            "tasks",
+            operation_id,
+            summary,
+            {200: answer(f"{summary}.", schema(name), example=example)},
+            scopes=_READ,
+            problems=(404,),
+        ),
+    }
+
+
+def _queue_post(operation_id: str, summary: str, name: str, problems: tuple[int, ...], text: str) -> Json:
+    return {
+        "parameters": [_QUEUE_NAME],
+        "post": operation(
+            "queues",
+            operation_id,
+            summary,
+            {200: answer("The queue as it is now.", schema("Queue"))},
+            scopes=_ADMIN,
+            problems=(*BODY_PROBLEMS, *problems),
+            description=text,
+            requestBody=body(schema(name), required=False),
+        ),
+    }
+
+
+PATHS: Final[Json] = {
+    "/tasks": _LIST,
+    "/tasks/bulk": _BULK,
+    "/tasks/{task_id}": _DETAIL,
+    "/tasks/{task_id}/retry": _task_post(
+        "retryTask",
+        "Run an ended task again",
+        {200: _task("PENDING again, due now; attempt goes on, retryCount and crashCount are 0.")},
+        (409, 412),
+        "The same id; a past expiresAt is cleared.",
+    ),
+    "/tasks/{task_id}/clone": _task_post(
+        "cloneTask",
+        "Create a task like this one",
+        {201: _task("The new task, due now.", "Location")},
+        (),
+        "In any state, without its times.",
+    ),
+    "/tasks/{task_id}/executions": _task_get(
+        "listExecutions", "Ended attempts, oldest first", "ExecutionList", examples.EXECUTIONS
+    ),
+    "/tasks/{task_id}/events": _task_get("listEvents", "Timeline, oldest first", "EventList", examples.EVENTS),
+    "/tasks/{task_id}/why": _task_get("explainTask", "Every reason it is not running now", "Why", examples.WHY),
+    "/queues": {
+        "get": operation(
+            "queues",
+            "listQueues",
+            "Queues somebody has paused or configured",
+            {200: answer("The queues, by name.", schema("QueueList"))},
+            scopes=_ADMIN,
+        )
+    },
+    "/queues/{name}/pause": _queue_post(
+        "pauseQueue",
+        "Pause a queue",
+        "Pause",
+        (404,),
+        "Nothing more is assigned; what is assigned but not started goes back; what runs goes on.",
+    ),
+    "/queues/{name}/resume": _queue_post(
+        "resumeQueue", "Resume a queue", "Empty", (404,), "Resuming a queue that is not paused changes nothing."
+    ),
+}
