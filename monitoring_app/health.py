@@ -1,0 +1,151 @@
+"""Is it well? Readiness and health as values: a `Report` of named checks, the worst of which is the answer.
+
+UP: works. DEGRADED: nothing is lost, but tasks wait. DOWN: the database or its tables are not there. No HTTP here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from monitoring_app import selectors
+from monitoring_app.selectors import Survey, TooSlow
+from tasks_app.states import TaskStatus
+
+log = structlog.get_logger(__name__)
+#: What a database that is away, or is going away, raises.
+DATABASE_ERRORS: Final = (DatabaseError, InterfaceError)
+_STARTED: Final = time.monotonic()
+_migrated = False
+
+
+class Status(StrEnum):
+    """In this order: a report is as bad as its worst check."""
+
+    UP = "UP"
+    DEGRADED = "DEGRADED"
+    DOWN = "DOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    status: Status
+    facts: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"status": self.status, **self.facts}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    checks: dict[str, Check]
+
+    @property
+    def status(self) -> Status:
+        return max((check.status for check in self.checks.values()), key=list(Status).index)
+
+    @property
+    def is_available(self) -> bool:
+        return self.status is not Status.DOWN
+
+    def checks_json(self) -> dict[str, Any]:
+        return {name: check.to_json() for name, check in self.checks.items()}
+
+
+def uptime() -> float:
+    """Seconds since this process loaded this module."""
+    return time.monotonic() - _STARTED
+
+
+def readiness() -> Report:
+    """Whether requests can be served: the database answers, and all migrations are applied."""
+    checks = {"database": _database()}
+    if checks["database"].status is Status.UP:
+        checks["migrations"] = _migrations()
+    return Report(checks)
+
+
+def health() -> Report:
+    """Readiness, and whether somebody assigns and executes what is due."""
+    ready = readiness()
+    if not ready.is_available:
+        return ready
+    try:
+        survey = selectors.survey()
+    except TooSlow:
+        return Report(ready.checks | {"queue": Check(Status.DEGRADED, {"error": "the survey took too long"})})
+    except DATABASE_ERRORS as error:
+        return Report({"database": _down(error)})
+    database = Check(Status.UP, ready.checks["database"].facts | _connections(survey))
+    return Report({**ready.checks, "database": database, **_processes(survey), "queue": _queue(survey)})
+
+
+def _database() -> Check:
+    try:
+        return Check(Status.UP, {"latencyMs": round(selectors.round_trip() * 1000, 2)})
+    except DATABASE_ERRORS as error:
+        return _down(error)
+
+
+def _down(error: Exception) -> Check:
+    # The reason names hosts and users: it goes to the log, not into an answer.
+    log.warning("database_unavailable", error=str(error).strip())
+    connection.close()  # a broken connection must not be what the next request finds
+    return Check(Status.DOWN, {"error": "cannot be reached"})
+
+
+def _migrations() -> Check:
+    """Looked at until they are all applied; this process's code then never needs another look."""
+    global _migrated
+    if not _migrated:
+        try:
+            executor = MigrationExecutor(connection)
+            pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except DATABASE_ERRORS as error:
+            return _down(error)
+        if pending:
+            return Check(Status.DOWN, {"pending": [str(migration) for migration, _ in pending]})
+        _migrated = True
+    return Check(Status.UP, {})
+
+
+def _connections(survey: Survey) -> dict[str, Any]:
+    return {
+        "serverVersion": survey.server_version,
+        "connectionsUsed": survey.connections_used,
+        "connectionsAllowed": survey.connections_allowed,
+    }
+
+
+def _processes(survey: Survey) -> dict[str, Check]:
+    return {
+        "schedulers": Check(_up_if(survey.schedulers), {"alive": survey.schedulers}),
+        "workers": Check(
+            _up_if(survey.live), {"live": survey.live, "slots": survey.slots, "busy": min(survey.running, survey.slots)}
+        ),
+    }
+
+
+def _queue(survey: Survey) -> Check:
+    depth = {
+        TaskStatus.PENDING: survey.waiting,
+        TaskStatus.SCHEDULED: survey.scheduled,
+        TaskStatus.RUNNING: survey.running,
+    }
+    age = survey.oldest_due_age
+    facts = {
+        "depth": {str(status): n for status, n in depth.items()},
+        "depthIsEstimate": survey.waiting_is_estimate,
+        "oldestDueAgeSeconds": None if age is None else round(age, 3),
+    }
+    return Check(Status.UP, facts)
+
+
+def _up_if(count: int) -> Status:
+    return Status.UP if count else Status.DEGRADED

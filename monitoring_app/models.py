@@ -1,0 +1,49 @@
+"""What monitoring remembers: running totals behind the counters of /metrics, and up to where they were counted.
+
+These two tables are all that monitoring ever writes. A total kept by each web process would differ from the next one's
+and start again with it, and Prometheus would take every scrape of another process for a restart.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class MetricTotal(models.Model):
+    """One counter or one bucket of a histogram; only ``sql/count_new_executions.sql`` writes it, and only adds."""
+
+    id = models.BigAutoField(primary_key=True)
+    metric = models.TextField(help_text="attempts, duration, start_delay or late.")
+    type = models.TextField()
+    status = models.TextField(help_text="Of the attempt; empty for other metrics.")
+    task_status = models.TextField(help_text="Where the attempt's end took the task; empty for other metrics.")
+    le = models.FloatField(help_text="The bucket's upper bound in seconds, so that other bounds may come later.")
+    n = models.BigIntegerField()
+    seconds = models.FloatField()
+
+    class Meta:
+        db_table = "metric_totals"
+        constraints = [
+            models.UniqueConstraint(fields=["metric", "type", "status", "task_status", "le"], name="metric_totals_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.type} {self.status}: {self.n}"
+
+
+class MetricMark(models.Model):
+    """Up to where executions were counted. ``seen_*`` is what the last look saw; see count_new_executions.sql."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    counted_id = models.BigIntegerField(db_default=0)
+    seen_id = models.BigIntegerField(db_default=0)
+    seen_xid = models.BigIntegerField(db_default=0)
+    seen_at = models.DateTimeField(db_default=Now())
+    late_at = models.TextField(db_default="")
+
+    class Meta:
+        db_table = "metric_marks"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.counted_id}"

@@ -1,0 +1,184 @@
+"""What monitoring reads, each as one bounded question to the database: the survey, workers, figures of the history.
+
+Bounded twice: no statement looks at more than a fixed number of rows, and none may run longer than its time-out. What
+it means (UP, DEGRADED, a metric's name) is decided in ``health`` and ``metrics``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Count, ExpressionWrapper, F, Q, fields
+from django.db.models.functions import Now
+
+from tasks_app.models import OWNED_ROW, Task
+from tasks_app.sql import statement
+from tasks_app.states import LIVE_WORKER_STATES, TaskStatus
+from workers_app.models import Worker
+
+SQL: Final = "monitoring_app.sql"
+#: Waiting tasks beyond this many are estimated; counting this many costs some ten milliseconds.
+MOST_COUNTED: Final = 100_000
+#: Attempts of a window beyond this many ids are sampled.
+MOST_READ: Final = 200_000
+SAMPLE: Final = 50_000
+FRACTIONS: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+SURVEY_TIMEOUT: Final = timedelta(seconds=2)
+FIGURES_TIMEOUT: Final = timedelta(seconds=10)
+#: How long workers that are gone are still shown.
+RECENT: Final = timedelta(hours=1)
+MOST_WORKERS: Final = 1_000
+
+
+class TooSlow(Exception):
+    """A read took longer than it may, and was stopped."""
+
+
+@contextmanager
+def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
+    """A cursor in a transaction whose statements may not run longer than ``timeout``. Raises `TooSlow`.
+
+    Sequential scans are off: with stale statistics the planner would expect to meet a waiting task soon, and read a
+    million ended ones first.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('statement_timeout', %s, true), set_config('enable_seqscan', 'off', true),"
+                " set_config('jit', 'off', true)",
+                [str(timeout // timedelta(milliseconds=1))],
+            )
+            yield cursor
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise TooSlow(str(error).strip()) from error
+        raise
+
+
+def rows(cursor: CursorWrapper, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one of our statements, by column name."""
+    cursor.execute(statement(name, SQL), parameters)
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The system at one instant. Live: heard of within the lease, by the database's clock."""
+
+    server_version: str
+    connections_used: int
+    connections_allowed: int
+    schedulers: int
+    active: int
+    draining: int
+    stopped: int
+    dead: int
+    live: int
+    slots: int
+    waiting: int
+    waiting_is_estimate: bool
+    scheduled: int
+    running: int
+    #: Seconds since the longest waiting task fell due, of those that nothing but room holds back; None: none is due.
+    oldest_due_age: float | None
+
+
+def survey() -> Survey:
+    """Look at the whole system. Raises `TooSlow`."""
+    with bounded(SURVEY_TIMEOUT) as cursor:
+        parameters = {"most": MOST_COUNTED, "lease": settings.SCHEDULER.heartbeat_timeout}
+        [facts] = rows(cursor, "survey", parameters)
+        # The scheduler's own look at the heads of the queues, so that both mean the same by "due".
+        cursor.execute(statement("survey_due"))
+        oldest = max((-due_in for _, _, due_in in cursor.fetchall()), default=-1.0)
+    return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
+
+
+def round_trip() -> float:
+    """Seconds the database takes to answer when nothing is asked of it, opening a connection not counted."""
+    connection.ensure_connection()
+    started = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """A worker and what it holds."""
+
+    worker: Worker
+    heartbeat_age: timedelta
+    assigned: int
+    running: int
+
+
+def workers() -> list[WorkerLoad]:
+    """Every live worker and those that ended within the last hour, the latest first. Raises `TooSlow`."""
+    shown = Q(state__in=sorted(LIVE_WORKER_STATES)) | Q(state_changed_at__gt=Now() - RECENT)
+    age = ExpressionWrapper(Now() - F("last_heartbeat_at"), output_field=fields.DurationField())
+    held = Task.objects.filter(OWNED_ROW).values("worker_id", "status").annotate(n=Count("*"))
+    with bounded(SURVEY_TIMEOUT):
+        found = list(Worker.objects.filter(shown).annotate(heartbeat_age=age).order_by("-started_at")[:MOST_WORKERS])
+        load = {(row["worker_id"], row["status"]): row["n"] for row in held.order_by()}
+    return [
+        WorkerLoad(
+            worker,
+            worker.heartbeat_age,
+            load.get((worker.pk, TaskStatus.SCHEDULED), 0),
+            load.get((worker.pk, TaskStatus.RUNNING), 0),
+        )
+        for worker in found
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Attempts that ended in the last ``hours``. With a sample, each row read stands for ``weight`` attempts."""
+
+    until: datetime
+    rows: int
+    weight: float
+    #: {"type", "status", "task_status", "hour" (epoch seconds), "n"}
+    counts: list[dict[str, Any]]
+    #: {"type" (None: all), "duration_ms", "start_delay_ms"}: lists in the order of FRACTIONS, or None
+    percentiles: list[dict[str, Any]]
+
+    @property
+    def sampled(self) -> bool:
+        return self.weight != 1
+
+
+def figures(hours: int) -> Figures:
+    """Read the history of the last ``hours``: all of it, or a sample of a long one. Raises `TooSlow`."""
+    with bounded(FIGURES_TIMEOUT) as cursor:
+        [ends] = rows(cursor, "first_execution_since", {"hours": hours})
+        sample, weight = _sample_of(ends)
+        parameters = {"hours": hours, "sample": sample, "fractions": list(FRACTIONS.values()), **ends}
+        [facts] = rows(cursor, "execution_figures", parameters)
+    return Figures(
+        until=facts["until"],
+        rows=facts["rows"],
+        weight=weight,
+        counts=json.loads(facts["counts"]),
+        percentiles=json.loads(facts["percentiles"]),
+    )
+
+
+def _sample_of(ends: dict[str, Any]) -> tuple[int | None, float]:
+    """How many rows to pick (None: read all), and how many each stands for."""
+    if ends["lowest"] is None or ends["highest"] - ends["lowest"] < MOST_READ:
+        return None, 1  # whatever its order: imported histories need not be sorted by time
+    span = ends["highest"] - ends["first"] + 1
+    return (None, 1) if span <= MOST_READ else (SAMPLE, span / SAMPLE)

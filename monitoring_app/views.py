@@ -1,0 +1,152 @@
+"""Health and metrics over HTTP. A database that is away is an answer here (DOWN, 503), never an error."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from monitoring_app import health, metrics, selectors
+from monitoring_app.figures import summary
+from monitoring_app.health import DATABASE_ERRORS, Status
+from monitoring_app.selectors import TooSlow, WorkerLoad
+from tasks_app.api.base import ApiView, caller_of, content
+from tasks_app.api.parsers import empty_body
+from tasks_app.api.problems import Problem
+from tasks_app.api.times import show_instant
+from tasks_app.keys import Scope
+from tasks_app.sessions import DatabaseAway
+from workers_app.recovery import recover_system
+
+MOST_HOURS = 720
+_HOURS = re.compile(r"[0-9]{1,4}", re.ASCII)
+
+
+class MonitoringView(ApiView):
+    """What all of them share: only reads, and answers no cache may keep."""
+
+    scopes = {"GET": ()}
+    http_method_names = ["get", "head"]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, TooSlow):
+            exc = Problem(503, "too-slow", "The database is there, but took too long. Ask again, or for less.")
+        return super().handle_exception(exc)
+
+
+class Live(MonitoringView):
+    """The process serves requests. Touches nothing else, so that a database's outage restarts no web process."""
+
+    authentication_classes = []
+    permission_classes = []
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": Status.UP})
+
+
+class Ready(MonitoringView):
+    """Without a key only the answer; with a valid one, why."""
+
+    permission_classes = []
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except (APIException, *DATABASE_ERRORS):
+            request.user = None  # type: ignore[assignment]
+            request.auth = None  # a probe with an old key still learns whether we are ready
+
+    def get(self, request: Request) -> Response:
+        report = health.readiness()
+        checks = {"checks": report.checks_json()} if request.auth else {}
+        return Response({"status": report.status, **checks}, status=200 if report.is_available else 503)
+
+
+class Health(MonitoringView):
+    def get(self, request: Request) -> Response:
+        report = health.health()
+        body = {
+            "status": report.status,
+            "checks": report.checks_json(),
+            "version": settings.VERSION,
+            "uptimeSeconds": round(health.uptime(), 1),
+        }
+        return Response(body, status=200 if report.is_available else 503)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, DATABASE_ERRORS):  # not even the key could be looked up, so nobody is told more
+            return Response({"status": Status.DOWN}, status=503)
+        return super().handle_exception(exc)
+
+
+class Workers(MonitoringView):
+    def get(self, request: Request) -> Response:
+        return content([_worker(load) for load in selectors.workers()])
+
+
+class Metrics(MonitoringView):
+    """The summary for people and scripts; Prometheus reads `Exposition`."""
+
+    parameters = {"GET": frozenset({"hours"})}
+
+    def get(self, request: Request) -> Response:
+        hours = _hours(request.GET.get("hours", "24"))
+        return Response(summary(selectors.figures(hours), hours))
+
+
+class Recovery(MonitoringView):
+    scopes = {"POST": (Scope.ADMIN,)}
+    http_method_names = ["post"]
+
+    def post(self, request: Request) -> Response:
+        empty_body(request)
+        try:
+            report = recover_system(actor=caller_of(request).name)
+        except DatabaseAway:
+            raise Problem(503, "unavailable", "The database cannot be reached. Nothing is lost: try again.") from None
+        return Response(report.to_json())
+
+
+class Exposition(MonitoringView):
+    def get(self, request: Request) -> HttpResponse:
+        if not settings.SCHEDULER.metrics_enabled:
+            raise NotFound("METRICS_COLLECTION_ENABLED is false.")
+        return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+
+
+def _hours(text: str) -> int:
+    if not _HOURS.fullmatch(text) or not 1 <= int(text) <= MOST_HOURS:
+        raise Problem.invalid({"hours": f"must be a whole number from 1 to {MOST_HOURS}"})
+    return int(text)
+
+
+def _worker(load: WorkerLoad) -> dict[str, Any]:
+    worker = load.worker
+    return {
+        "workerId": str(worker.pk),
+        "name": worker.name,
+        "state": worker.state,
+        "host": worker.host,
+        "pid": worker.pid,
+        "version": worker.version,
+        "queues": worker.queues,
+        "labels": worker.labels,
+        "slots": worker.slots,
+        "prefetch": worker.prefetch,
+        "assigned": load.assigned,
+        "running": load.running,
+        "startedAt": show_instant(worker.started_at),
+        "lastHeartbeatAt": show_instant(worker.last_heartbeat_at),
+        "heartbeatAgeSeconds": round(load.heartbeat_age.total_seconds(), 3),
+        "stateChangedAt": show_instant(worker.state_changed_at),
+    }
