@@ -1,7 +1,7 @@
 """The index page of the staff UI: the state of the system at a glance, in a handful of cheap reads.
 
-What waits and what is owned is counted through partial indexes and only up to a bound; what ended is read from the last
-hour of attempts, of which each minute is counted once. The whole is kept for two seconds, whoever looks.
+What waits, what is owned and who is alive comes from ``selectors.survey``; what ended is read from the last hour of
+attempts, of which each minute is counted once. The whole is kept for two seconds, whoever looks.
 """
 
 from __future__ import annotations
@@ -14,39 +14,32 @@ from uuid import UUID
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tasks_app import selectors
+from monitoring_app import selectors
+from monitoring_app.selectors import Survey, WorkerLoad
 from tasks_app.admin import display
 from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
 from tasks_app.models import ENDED_ROW, OWNED_ROW, Queue, Task
+from tasks_app.selectors import error_of, latest_executions
 from tasks_app.sql import statement
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
-from workers_app.admin import is_silent, owned_counts, scheduler_state, silence
-from workers_app.models import Scheduler, Worker
+from workers_app.admin import state_badge
 
 KEPT_SECONDS: Final = 2
 MINUTES: Final = 60
 #: How long after its end a minute may still grow: an attempt's end is stamped before its transaction commits.
 SETTLED: Final = timedelta(minutes=2)
+#: A success rate below this is shown in red.
+WORST_RATE: Final = 0.9
+#: Queues are many only by accident; beyond so many the page does not look.
+MOST_LOOKED_AT: Final = 200
 _MOST_QUEUES: Final = 12
 _MOST_WORKERS: Final = 12
 _MOST_FAILURES: Final = 8
 _SAMPLE: Final = 1000
 
-# Each part has the predicate of one partial index (tasks_due, tasks_suspects, tasks_key_waiting), so that each is an
-# index-only scan that stops at the bound. Beyond it the index's own statistics give an estimate.
-_WAITING = """
-SELECT (SELECT count(*) FROM (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
-           AND NOT key_blocked AND crash_count = 0 LIMIT %(limit)s) AS due)
-     + (SELECT count(*) FROM (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
-           AND NOT key_blocked AND crash_count > 0 LIMIT %(limit)s) AS suspects)
-     + (SELECT count(*) FROM (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
-           AND concurrency_key IS NOT NULL AND key_blocked LIMIT %(limit)s) AS blocked),
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'tasks_due'::regclass)
-"""
 # Index: executions_finished (BRIN).
 _ENDED_BY_MINUTE = """
 SELECT date_trunc('minute', finished_at, 'UTC'),
@@ -96,12 +89,17 @@ def overview() -> dict[str, Any]:
 
 def _read_overview() -> dict[str, Any]:
     now = timezone.now()
-    minutes = ended_by_minute(now)
-    processes = read_processes(now)
-    queues, oldest_due = read_queues(now)
+    try:
+        survey = selectors.survey()
+        loads = selectors.workers()
+        minutes = ended_by_minute(now)
+        queues = read_queues()
+    except selectors.TooSlow:
+        return {"now": now, "too_slow": True}
+    processes = processes_of(survey, loads, now)
     return {
         "now": now,
-        "stats": read_stats(minutes, oldest_due),
+        "stats": stats_of(survey, minutes),
         "chart": draw(minutes, now),
         "delays": read_delays(),
         "queues": queues,
@@ -111,24 +109,21 @@ def _read_overview() -> dict[str, Any]:
     }
 
 
-def read_stats(minutes: dict[datetime, Minute], oldest_due: timedelta | None) -> dict[str, Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(_WAITING, {"limit": MOST_COUNTED})
-        waiting, estimate = cursor.fetchone()
-    owned = dict(Task.objects.filter(OWNED_ROW).order_by().values_list("status").annotate(n=Count("pk")))
+def stats_of(survey: Survey, minutes: dict[datetime, Minute]) -> dict[str, Any]:
     succeeded, failed, retried = (sum(minute[part] for minute in minutes.values()) for part in range(3))
     ended = succeeded + failed
+    oldest = None if survey.oldest_due_age is None else timedelta(seconds=survey.oldest_due_age)
     return {
-        "waiting": display.number(waiting) if waiting < MOST_COUNTED else f"≈ {max(estimate, waiting):,}",
-        "scheduled": display.number(owned.get(TaskStatus.SCHEDULED, 0)),
-        "running": display.number(owned.get(TaskStatus.RUNNING, 0)),
-        "oldest_due": display.span(oldest_due) if oldest_due else "nothing due",
-        "oldest_due_tone": _tone(oldest_due),
+        "waiting": f"≈ {survey.waiting:,}" if survey.waiting_is_estimate else display.number(survey.waiting),
+        "scheduled": display.number(survey.scheduled),
+        "running": display.number(survey.running),
+        "oldest_due": "none" if oldest is None else display.span(oldest),
+        "oldest_due_tone": _tone(oldest),
         "succeeded": display.number(succeeded),
         "failed": display.number(failed),
         "retried": display.number(retried),
         "success_rate": f"{100 * succeeded / ended:.1f} %" if ended else display.EMPTY,
-        "success_tone": "ts-red" if ended and succeeded / ended < 0.9 else "ts-green",
+        "success_tone": "ts-red" if ended and succeeded / ended < WORST_RATE else "ts-green",
         "per_minute": f"{(succeeded + failed + retried) / MINUTES:,.1f}",
     }
 
@@ -181,27 +176,20 @@ def read_delays() -> dict[str, str]:
     return dict(zip(("delay_median", "delay_95", "duration_median", "duration_95"), spans, strict=True))
 
 
-def read_queues(now: datetime) -> tuple[list[dict[str, Any]], timedelta | None]:
-    """Queues with something waiting, owned or paused, the fullest first; and for how long the oldest due task waits.
-
-    Tasks of paused queues do not count as due: nobody is expected to start them.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(statement("survey_due"), {})
-        heads = cursor.fetchall()
-    ages: dict[str, float] = {}
-    for queue, _, due_in in heads:
-        name = queue or ""
-        ages[name] = max(ages.get(name, -due_in), -due_in)
-    owned = Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct()
-    rows = {queue.name: queue for queue in Queue.objects.filter(paused_at__isnull=False)[:100]}
-    names = sorted({name for name in ages if name} | set(owned) | set(rows))[:200]
-    counted = counts(names)
-    fullest = sorted(names, key=lambda name: (name in rows, sum(counted[name])), reverse=True)[:_MOST_QUEUES]
-    due = [age for age in ages.values() if age > 0]
-    return [_queue_row(name, counted[name], ages.get(name), rows.get(name)) for name in fullest], (
-        timedelta(seconds=max(due)) if due else None
-    )
+def read_queues() -> list[dict[str, Any]]:
+    """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
+    with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
+        cursor.execute(statement("survey_due"))
+        ages: dict[str, float] = {}
+        for queue, _, due_in in cursor.fetchall():
+            if queue is not None:
+                ages[queue] = max(ages.get(queue, -due_in), -due_in)
+        owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())
+        paused = {queue.name: queue for queue in Queue.objects.filter(paused_at__isnull=False)[:MOST_LOOKED_AT]}
+        names = sorted(ages.keys() | owned | paused.keys())[:MOST_LOOKED_AT]
+        counted = counts(names)
+    first = sorted(names, key=lambda name: (name in paused, sum(counted[name])), reverse=True)
+    return [_queue_row(name, counted[name], ages.get(name), paused.get(name)) for name in first[:_MOST_QUEUES]]
 
 
 def _queue_row(name: str, counted: tuple[int, int], age: float | None, row: Queue | None) -> dict[str, Any]:
@@ -219,31 +207,30 @@ def _queue_row(name: str, counted: tuple[int, int], age: float | None, row: Queu
     }
 
 
-def read_processes(now: datetime) -> dict[str, Any]:
+def processes_of(survey: Survey, loads: list[WorkerLoad], now: datetime) -> dict[str, Any]:
     """Live and recently lost workers, and the schedulers that are alive."""
-    live = list(Worker.objects.filter(state__in=sorted(LIVE_WORKER_STATES)).order_by("name", "started_at")[:1000])
-    lost = Worker.objects.filter(state=WorkerState.DEAD, state_changed_at__gte=now - timedelta(hours=1)).count()
-    owned = owned_counts([worker.pk for worker in live])
-    schedulers = Scheduler.objects.filter(stopped_at__isnull=True, last_heartbeat_at__gte=now - silence())
-    alive = [worker for worker in live if not is_silent(worker)]
+    live = [load for load in loads if load.worker.state in LIVE_WORKER_STATES]
+    alive = [load for load in live if load.heartbeat_age <= settings.SCHEDULER.heartbeat_timeout]
+    owned = sum(load.assigned + load.running for load in alive)
     return {
-        "workers": [_worker_row(worker, owned.get(worker.pk, 0), now) for worker in live[:_MOST_WORKERS]],
+        "workers": [_worker_row(load, now) for load in live[:_MOST_WORKERS]],
         "more_workers": max(0, len(live) - _MOST_WORKERS),
         "live_workers": len(alive),
         "silent_workers": len(live) - len(alive),
-        "lost_workers": lost,
-        "slots": display.bar(sum(owned.values()), sum(worker.slots for worker in alive)),
-        "schedulers": schedulers.count(),
+        "lost_workers": sum(load.worker.state == WorkerState.DEAD for load in loads),
+        "slots": display.bar(owned, sum(load.worker.slots for load in alive)),
+        "schedulers": survey.schedulers,
     }
 
 
-def _worker_row(worker: Worker, owned: int, now: datetime) -> dict[str, Any]:
+def _worker_row(load: WorkerLoad, now: datetime) -> dict[str, Any]:
+    worker = load.worker
     return {
         "name": worker.name,
         "host": worker.host,
         "url": display.page_url(worker),
-        "badge": display.badge("SILENT" if is_silent(worker) else worker.state),
-        "load": display.bar(owned, worker.slots),
+        "badge": state_badge(worker),
+        "load": display.bar(load.assigned + load.running, worker.slots),
         "heartbeat": display.instant(worker.last_heartbeat_at, now),
     }
 
@@ -253,12 +240,12 @@ def read_failures(now: datetime) -> list[dict[str, Any]]:
     failed = list(
         Task.objects.filter(ENDED_ROW, status=TaskStatus.FAILED).order_by("-id").defer("payload")[:_MOST_FAILURES]
     )
-    latest = selectors.latest_executions([task.pk for task in failed])
+    latest = latest_executions([task.pk for task in failed])
     return [_failure_row(task, latest, now) for task in failed]
 
 
 def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str, Any]:
-    error = selectors.error_of(task, latest.get(task.pk)) or {"code": "", "message": ""}
+    error = error_of(task, latest.get(task.pk)) or {"code": "", "message": ""}
     return {
         "link": display.task_link(task.pk),
         "type": task.type,
@@ -276,9 +263,11 @@ def warnings_of(processes: dict[str, Any], queues: list[dict[str, Any]]) -> list
     if not processes["live_workers"]:
         found.append(("ts-red", "No worker is alive: nothing runs."))
     if processes["silent_workers"]:
-        found.append(("ts-orange", f"{processes['silent_workers']} worker(s) missed their lease and will be declared dead."))
+        found.append(
+            ("ts-orange", f"Workers past their lease, about to be declared dead: {processes['silent_workers']}.")
+        )
     if processes["lost_workers"]:
-        found.append(("ts-orange", f"{processes['lost_workers']} worker(s) were lost within the last hour."))
+        found.append(("ts-orange", f"Workers lost within the last hour: {processes['lost_workers']}."))
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
         found.append(("ts-orange", f"Paused: {', '.join(paused)}."))
     return found

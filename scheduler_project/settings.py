@@ -15,6 +15,7 @@ from pathlib import Path
 import environ
 
 from scheduler_project import database, logs
+from scheduler_project.admin_site import UNFOLD  # noqa: F401
 from tasks_app import conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -51,8 +51,8 @@ class WorkerAdmin(StaffAdmin):
         live_first = Case(When(state__in=_LIVE, then=Value(0)), default=Value(1))
         return Worker.objects.order_by(live_first, "-started_at")
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
-        return []
+    def get_ordering(self, request: HttpRequest) -> tuple[()]:
+        return ()
 
     def prepare(self, rows: list[Any]) -> None:
         owned = owned_counts([worker.worker_id for worker in rows])
@@ -122,7 +122,7 @@ class WorkerAdmin(StaffAdmin):
             except heartbeats.WorkerNotFound:
                 ended += 1
         names = format_html_join(", ", "{}", ((display.worker_link(worker_id),) for worker_id in asked))
-        parts = []
+        parts: list[str] = []
         if asked:
             parts.append(
                 format_html("{} asked to drain: {}. It takes nothing new and then exits.", _some(asked), names)

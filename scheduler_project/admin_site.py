@@ -1,0 +1,102 @@
+"""How the staff UI looks as a whole: names, colours, navigation (the UNFOLD setting of django-unfold).
+
+Read while settings load: nothing here imports a model, and addresses are lazy. What the index page shows is
+``monitoring_app/dashboard.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _static(path: str) -> Callable[[HttpRequest], str]:
+    return lambda request: static(path)
+
+
+def _may(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)
+
+
+def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": _may(f"{app}.view_{model}"),
+    }
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """The profile, as a label in the header: nobody should take production for a trial."""
+    profile = str(settings.SCHEDULER.profile)
+    return [profile, "danger" if profile == "prod" else "info"]
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Task Scheduler",
+    "SITE_HEADER": "Task Scheduler",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "schedule_send",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _static("scheduler/favicon.svg")}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "scheduler_project.admin_site.environment",
+    "DASHBOARD_CALLBACK": "monitoring_app.dashboard.add_overview",
+    "STYLES": [_static("scheduler/admin.css")],
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "items": [{"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")}],
+            },
+            {
+                "title": "Work",
+                "items": [
+                    _item("Tasks", "task_alt", "tasks_app", "task"),
+                    _item("Executions", "history", "tasks_app", "taskexecution"),
+                    _item("Queues", "low_priority", "tasks_app", "queue"),
+                ],
+            },
+            {
+                "title": "Processes",
+                "items": [
+                    _item("Workers", "memory", "workers_app", "worker"),
+                    _item("Schedulers", "calendar_clock", "workers_app", "scheduler"),
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    _item("API keys", "key", "tasks_app", "apikey"),
+                    _item("Audit trail", "policy", "tasks_app", "auditevent"),
+                    _item("Users", "person", "auth", "user"),
+                    _item("Groups", "group", "auth", "group"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,92 @@
+"""The audit trail: read-only, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tasks_app.admin import display
+from tasks_app.admin.base import LookOnlyAdmin
+from tasks_app.admin.filters import ActionFilter, ActorFilter, as_uuid
+from tasks_app.admin.outputs import pretty
+from tasks_app.models import AuditEvent
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(LookOnlyAdmin):
+    page_template = "admin/tasks_app/auditevent/page.html"
+    list_display = ("happened", "who", "what", "on", "change", "why")
+    list_filter = (ActorFilter, ActionFilter)
+    ordering = ("-id",)
+    search_fields = ("task_id",)
+    search_help_text = "Task id"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        task_id = as_uuid(term)
+        return (queryset.none() if task_id is None else queryset.filter(task_id=task_id)), False
+
+    @admin.display(description="when")
+    def happened(self, event: AuditEvent) -> SafeString:
+        return format_html('<span title="{}">{}</span>', display.exact(event.at), f"{event.at:%Y-%m-%d %H:%M:%S}")
+
+    @admin.display(description="actor")
+    def who(self, event: AuditEvent) -> SafeString:
+        return format_html('<span class="ts-cut" title="{}">{}</span>', event.actor, event.actor)
+
+    @admin.display(description="action")
+    def what(self, event: AuditEvent) -> str:
+        return event.action
+
+    @admin.display(description="target")
+    def on(self, event: AuditEvent) -> SafeString:
+        return target_link(event)
+
+    @admin.display(description="change")
+    def change(self, event: AuditEvent) -> SafeString | str:
+        return change_of(event)
+
+    @admin.display(description="reason")
+    def why(self, event: AuditEvent) -> SafeString:
+        return format_html('<span class="ts-cut" title="{}">{}</span>', event.reason, event.reason)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        facts = [
+            ("When", display.exact(row.at)),
+            ("Actor", row.actor),
+            ("Action", row.action),
+            ("Target", target_link(row)),
+            ("Change", change_of(row)),
+            ("Attempt", display.text_or_dash(row.attempt)),
+            ("Reason", display.text_or_dash(row.reason)),
+            ("Correlation id", display.text_or_dash(row.correlation_id)),
+        ]
+        return {"facts": facts, "detail": pretty(row.detail) if row.detail is not None else ""}
+
+
+def target_link(event: AuditEvent) -> SafeString:
+    """What was changed, with a link where there is a page."""
+    if event.task_id is not None:
+        return display.task_link(event.task_id)
+    kind, _, name = event.target.partition(":")
+    pages = {"queue": "admin:tasks_app_queue_change", "worker": "admin:workers_app_worker_change"}
+    if kind in pages and name:
+        return display.link(reverse(pages[kind], args=[quote(name)]), event.target)
+    return format_html("{}", event.target)
+
+
+def change_of(event: AuditEvent) -> SafeString | str:
+    if not event.to_status or event.to_status == event.from_status:
+        return display.EMPTY
+    return format_html("{} → {}", event.from_status or "", display.badge(event.to_status))

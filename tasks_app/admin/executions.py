@@ -1,0 +1,79 @@
+"""Ended attempts: read-only, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tasks_app.admin import display
+from tasks_app.admin.base import LookOnlyAdmin
+from tasks_app.admin.filters import EndedFilter, ExecutionStatusFilter, TypeFilter, as_uuid
+from tasks_app.admin.task_page import attempt_of
+from tasks_app.models import TaskExecution
+
+
+@admin.register(TaskExecution)
+class TaskExecutionAdmin(LookOnlyAdmin):
+    page_template = "admin/tasks_app/taskexecution/page.html"
+    list_defers = ("result", "late")
+    list_display = ("attempt_name", "state", "task_id_link", "worker", "took", "problem", "ended")
+    list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)
+    ordering = ("-id",)
+    search_fields = ("task_id",)
+    search_help_text = "Task id"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaskExecution]:
+        return TaskExecution.objects.annotate(
+            has_late=ExpressionWrapper(Q(late__isnull=False), output_field=BooleanField())
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        task_id = as_uuid(term)
+        return (queryset.none() if task_id is None else queryset.filter(task_id=task_id)), False
+
+    @admin.display(description="attempt")
+    def attempt_name(self, execution: TaskExecution) -> SafeString:
+        return format_html("<b>{}</b> attempt {}", execution.type, execution.attempt)
+
+    @admin.display(description="status")
+    def state(self, execution: Any) -> SafeString:
+        if execution.has_late:
+            return format_html('{} <span class="ts-dim">late result</span>', display.badge(execution.status))
+        return display.badge(execution.status)
+
+    @admin.display(description="task")
+    def task_id_link(self, execution: TaskExecution) -> SafeString:
+        return display.task_link(execution.task_id)
+
+    @admin.display(description="worker")
+    def worker(self, execution: TaskExecution) -> SafeString | str:
+        return display.worker_link(execution.worker_id)
+
+    @admin.display(description="took")
+    def took(self, execution: TaskExecution) -> str:
+        return display.span(execution.finished_at - execution.started_at)
+
+    @admin.display(description="error")
+    def problem(self, execution: TaskExecution) -> SafeString | str:
+        if execution.error_code is None:
+            return ""
+        return format_html(
+            '<span class="ts-error ts-mono" title="{}">{}</span>', execution.error_message or "", execution.error_code
+        )
+
+    @admin.display(description="ended")
+    def ended(self, execution: TaskExecution) -> SafeString | str:
+        return display.instant(execution.finished_at)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {"attempt": attempt_of(row), "task": display.task_link(row.task_id)}

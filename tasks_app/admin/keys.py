@@ -1,0 +1,154 @@
+"""API keys: the list, the form that creates one and shows its secret once, and revocation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tasks_app import keys
+from tasks_app.admin import display
+from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.keys import Scope
+from tasks_app.models import ApiKey
+
+_SCOPES = {
+    Scope.TASKS_READ: "see all tasks, their payloads and results",
+    Scope.TASKS_WRITE: "create, change, cancel and retry tasks",
+    Scope.TASKS_SHELL: "create SHELL tasks: run commands on the workers",
+    Scope.ADMIN: "queues, workers and recovery",
+}
+#: What somebody must be allowed to give a scope away; the rest is for superusers, as with sessions of the API.
+_PERMISSIONS = {
+    Scope.TASKS_READ: ("tasks_app.view_task",),
+    Scope.TASKS_WRITE: ("tasks_app.add_task", "tasks_app.change_task"),
+    Scope.ADMIN: ("tasks_app.change_queue", "workers_app.change_worker"),
+}
+
+
+class NewKeyForm(forms.Form):
+    """What a key is to be called and allowed. The choices are those the person may grant."""
+
+    name = forms.CharField(max_length=64, help_text="Tasks record it as their creator, so it can never be used again.")
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    expires_in_days = forms.IntegerField(
+        required=False, min_value=1, max_value=36_500, help_text="Empty: it is valid until it is revoked."
+    )
+
+    def __init__(self, data: Any = None, *, scopes: list[Scope]) -> None:
+        super().__init__(data)
+        choice = self.fields["scopes"]
+        assert isinstance(choice, forms.MultipleChoiceField)
+        choice.choices = [(scope.value, f"{scope}: {_SCOPES.get(scope, '')}") for scope in scopes]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(StaffAdmin):
+    page_template = "admin/tasks_app/apikey/page.html"
+    posts = {"revoke": "change"}
+    list_defers = ("key_hash",)
+    list_display = ("key_name", "state", "starts_with", "scope_list", "expires", "last_used", "made")
+    search_fields = ("name", "prefix")
+    search_help_text = "Name or prefix"
+    ordering = ("name",)
+    actions = ("revoke_selected",)
+
+    @admin.display(description="name")
+    def key_name(self, key: ApiKey) -> SafeString:
+        return format_html("<b>{}</b>", key.name)
+
+    @admin.display(description="state")
+    def state(self, key: ApiKey) -> SafeString:
+        return display.badge(state_of(key))
+
+    @admin.display(description="starts with")
+    def starts_with(self, key: ApiKey) -> SafeString:
+        return format_html('<span class="ts-mono">{}…</span>', key.prefix)
+
+    @admin.display(description="scopes")
+    def scope_list(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @admin.display(description="expires")
+    def expires(self, key: ApiKey) -> SafeString | str:
+        return display.instant(key.expires_at) if key.expires_at else "never"
+
+    @admin.display(description="last used")
+    def last_used(self, key: ApiKey) -> SafeString | str:
+        return display.instant(key.last_used_at) if key.last_used_at else "never"
+
+    @admin.display(description="created by")
+    def made(self, key: ApiKey) -> str:
+        return display.text_or_dash(key.created_by)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        facts = [
+            ("Starts with", format_html('<span class="ts-mono">{}…</span>', row.prefix)),
+            ("Scopes", ", ".join(row.scopes)),
+            ("Created", display.exact(row.created_at)),
+            ("Created by", display.text_or_dash(row.created_by)),
+            ("Expires", display.exact(row.expires_at) if row.expires_at else "never"),
+            ("Last used", display.exact(row.last_used_at) if row.last_used_at else "never"),
+            ("Revoked", display.exact(row.revoked_at)),
+        ]
+        return {"badge": display.badge(state_of(row)), "facts": facts, "revocable": row.revoked_at is None}
+
+    def new_page(self, request: HttpRequest) -> HttpResponse:
+        """Create a key and show its secret in the answer to that very POST.
+
+        Nothing else ever holds the secret: a redirect would have to carry it in a message, which Django keeps in a
+        cookie or in the session table, or in a URL, which logs and histories keep. A reload repeats the POST and is
+        refused, because the name is taken by then.
+        """
+        form = NewKeyForm(request.POST or None, scopes=grantable(request))
+        if request.method == "POST" and form.is_valid():
+            days = form.cleaned_data["expires_in_days"]
+            try:
+                key, secret = keys.create_key(
+                    form.cleaned_data["name"],
+                    form.cleaned_data["scopes"],
+                    actor=actor_of(request),
+                    expires_in=timedelta(days=days) if days else None,
+                )
+            except keys.KeyRefused as error:
+                name, _, problem = str(error).partition(": ")
+                form.add_error(name if name in form.fields else None, problem or str(error))
+            else:
+                context = {"title": f"API key {key.name}", "key": key, "secret": secret}
+                answer = self.answer(request, "admin/tasks_app/apikey/created.html", context, status=201)
+                answer["Cache-Control"] = "no-store"
+                return answer
+        return self.answer_form(request, "admin/tasks_app/apikey/new.html", {"title": "New API key", "form": form})
+
+    def post_revoke(self, request: HttpRequest, row: ApiKey) -> None:
+        keys.revoke_key(row, actor=actor_of(request))
+        messages.success(request, f"The key {row.name} is refused from now on.")
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        chosen = list(queryset)
+        for key in chosen:
+            keys.revoke_key(key, actor=actor_of(request))
+        names = ", ".join(key.name for key in chosen)
+        messages.success(request, f"{len(chosen)} key{'' if len(chosen) == 1 else 's'} revoked: {names}.")
+
+
+def state_of(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "REVOKED"
+    return "EXPIRED" if key.expires_at is not None and key.expires_at <= timezone.now() else "VALID"
+
+
+def grantable(request: HttpRequest) -> list[Scope]:
+    """The scopes a person may give to a key: none that reaches further than they do themselves."""
+    user = request.user
+    if user.is_superuser:
+        return list(Scope)
+    return [scope for scope, names in _PERMISSIONS.items() if user.has_perms(names)]

@@ -1,0 +1,109 @@
+"""The form for a new task. ``new_tasks.check_task`` decides what is right; its problems are shown on the fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django import forms
+
+from tasks_app import services
+from tasks_app.executors.registry import executors
+from tasks_app.models import Task
+from tasks_app.new_tasks import DEFAULT_TIMEOUT_MS, MAX_PAYLOAD_BYTES, InvalidTask, NewTask
+from tasks_app.states import OnWorkerLost
+
+#: Fields of the JSON API, by the names they have in this form.
+_FIELDS = {
+    "type": "type",
+    "payload": "payload",
+    "queue": "queue",
+    "priority": "priority",
+    "scheduleAt": "schedule_at",
+    "expiresAt": "expires_at",
+    "maxRetries": "max_retries",
+    "timeoutMs": "timeout_ms",
+    "concurrencyKey": "concurrency_key",
+    "correlationId": "correlation_id",
+    "onWorkerLost": "on_worker_lost",
+}
+_EXAMPLES = {
+    "HTTP": '{"url": "https://example.com/hook", "method": "POST", "body": {"order": 41}}',
+    "SHELL": '{"argv": ["/usr/bin/env", "date"]}',
+    "DUMMY": '{"sleepDurationMs": 1000}',
+}
+
+
+class JsonText(forms.CharField):
+    """A JSON document in a text area; the cleaned value is what it says."""
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return json.loads(text) if text else {}
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(f"This is not JSON: {error}") from None
+
+
+class UtcInstant(forms.CharField):
+    """A datetime-local field, read as UTC, as every time of this site is."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"})
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+        except ValueError:
+            raise forms.ValidationError("This is not a date and time.") from None
+
+
+class NewTaskForm(forms.Form):
+    """What somebody may ask for, with the defaults of the API."""
+
+    examples: ClassVar[dict[str, str]] = _EXAMPLES
+
+    type = forms.ChoiceField()
+    payload = JsonText(
+        initial="{}",
+        required=False,
+        strip=False,
+        max_length=MAX_PAYLOAD_BYTES,
+        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "false"}),
+    )
+    queue = forms.CharField(initial="default", max_length=100)
+    priority = forms.IntegerField(initial=0, help_text="-100 to 100; higher starts first.")
+    schedule_at = UtcInstant(label="Schedule at (UTC)", required=False, help_text="Empty: now.")
+    expires_at = UtcInstant(label="Expires at (UTC)", required=False, help_text="Not started by then, it fails.")
+    max_retries = forms.IntegerField(required=False, help_text="Empty: the default of this installation.")
+    timeout_ms = forms.IntegerField(label="Time-out (ms)", initial=DEFAULT_TIMEOUT_MS)
+    concurrency_key = forms.CharField(required=False, help_text="One task per queue and key runs at a time.")
+    correlation_id = forms.CharField(required=False, help_text="Empty: made up.")
+    on_worker_lost = forms.ChoiceField(
+        label="If its worker is lost",
+        choices=[(OnWorkerLost.RETRY, "run it again"), (OnWorkerLost.FAIL, "fail it (at most once)")],
+    )
+
+    def __init__(self, data: Any = None, *, types: Iterable[str]) -> None:
+        super().__init__(data)
+        choice = self.fields["type"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = [(name, name) for name in types]
+
+    @staticmethod
+    def known_types() -> list[str]:
+        return sorted(executors())
+
+
+def create_from(form: NewTaskForm, *, created_by: str) -> Task | None:
+    """Create what a valid form asks for; None when the checks found something, which the form now shows."""
+    values = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
+    try:
+        return services.create_task(NewTask(**values), created_by=created_by).task
+    except InvalidTask as error:
+        for path, problem in error.problems.items():
+            name, _, rest = path.partition(".")
+            form.add_error(_FIELDS.get(name), f"{rest}: {problem}" if rest else problem)
+        return None

@@ -1,0 +1,210 @@
+"""Queues: paused or not, what waits and runs in each, and the buttons that pause and resume."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tasks_app import audit, services
+from tasks_app.admin import display
+from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.new_task import UtcInstant
+from tasks_app.models import Queue
+from tasks_app.new_tasks import QUEUE_NAME
+
+#: Counting stops here: a page must not walk through a backlog of millions.
+MOST_COUNTED = 10_000
+
+# What waits and what is owned, by queue, each count bounded. Indexes: tasks_due, tasks_suspects, tasks_key_waiting and
+# tasks_owned, whose predicates are written out. Not the ORM: it has no lateral join.
+_COUNTS = """
+SELECT q.name,
+       (SELECT count(*) FROM (SELECT FROM tasks t
+         WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
+           AND NOT t.key_blocked AND t.crash_count = 0 LIMIT %(limit)s) AS due)
+     + (SELECT count(*) FROM (SELECT FROM tasks t
+         WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
+           AND t.concurrency_key IS NOT NULL AND t.key_blocked LIMIT %(limit)s) AS blocked)
+     + coalesce(suspects.n, 0) AS waiting,
+       coalesce(owned.n, 0) AS owned
+  FROM unnest(%(names)s::text[]) AS q(name)
+  LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
+                AND NOT key_blocked AND crash_count > 0 GROUP BY queue) AS suspects ON suspects.queue = q.name
+  LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL
+              GROUP BY queue) AS owned ON owned.queue = q.name
+"""
+
+
+class PauseForm(forms.Form):
+    """Why and for how long a queue is paused."""
+
+    reason = forms.CharField(required=False, max_length=500, strip=True)
+    until = UtcInstant(label="Until (UTC)", required=False, help_text="Empty: until somebody resumes it.")
+
+    def clean_until(self) -> datetime | None:
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and until <= datetime.now(UTC):
+            raise forms.ValidationError("This is in the past.")
+        return until
+
+
+class NewQueueForm(PauseForm):
+    """A queue needs no row to be used; one is for pausing it, before its first task if need be."""
+
+    name = forms.CharField(max_length=100)
+    paused = forms.BooleanField(label="Pause it now", required=False, initial=True)
+    field_order = ["name", "paused", "reason", "until"]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not QUEUE_NAME.fullmatch(name):
+            raise forms.ValidationError("Use 1 to 100 characters of A-Z a-z 0-9 . _ : -")
+        return name
+
+
+@admin.register(Queue)
+class QueueAdmin(StaffAdmin):
+    page_template = "admin/tasks_app/queue/page.html"
+    posts = {"pause": "change", "resume": "change"}
+    list_display = ("queue_name", "state", "waiting", "owned", "why", "until", "by")
+    search_fields = ("name",)
+    search_help_text = "Part of the name"
+    actions = ("pause_selected", "resume_selected")
+
+    def prepare(self, rows: list[Any]) -> None:
+        counted = counts([queue.name for queue in rows])
+        for queue in rows:
+            queue.waiting_count, queue.owned_count = counted[queue.name]
+
+    @admin.display(description="queue")
+    def queue_name(self, queue: Queue) -> SafeString:
+        return format_html("<b>{}</b>", queue.name)
+
+    @admin.display(description="state")
+    def state(self, queue: Queue) -> SafeString:
+        return display.badge(state_of(queue))
+
+    @admin.display(description="waiting")
+    def waiting(self, queue: Any) -> str:
+        return display.number(queue.waiting_count, at_most=MOST_COUNTED)
+
+    @admin.display(description="assigned or running")
+    def owned(self, queue: Any) -> str:
+        return display.number(queue.owned_count)
+
+    @admin.display(description="reason")
+    def why(self, queue: Queue) -> SafeString:
+        return format_html('<span class="ts-cut" title="{}">{}</span>', queue.pause_reason, queue.pause_reason)
+
+    @admin.display(description="until")
+    def until(self, queue: Queue) -> SafeString | str:
+        if queue.paused_at is None:
+            return display.EMPTY
+        return display.instant(queue.paused_until) if queue.paused_until else "resumed by hand"
+
+    @admin.display(description="paused by")
+    def by(self, queue: Queue) -> str:
+        return display.text_or_dash(queue.paused_by)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return queue_context(row)
+
+    def new_page(self, request: HttpRequest) -> HttpResponse:
+        form = NewQueueForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            name, actor = form.cleaned_data["name"], actor_of(request)
+            if form.cleaned_data["paused"]:
+                queue = services.pause_queue(
+                    name, actor=actor, reason=form.cleaned_data["reason"], until=form.cleaned_data["until"]
+                )
+            else:
+                queue = add_queue(name, actor=actor)
+            messages.success(request, f"The queue {name} is {'paused' if queue.paused_at else 'listed'} now.")
+            return HttpResponseRedirect(display.page_url(queue))
+        return self.answer_form(request, "admin/tasks_app/queue/new.html", {"title": "New queue", "form": form})
+
+    def post_pause(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
+        form = PauseForm(request.POST)
+        if not form.is_valid():
+            return self.answer_page(request, row, {**queue_context(row), "form": form}, status=422)
+        services.pause_queue(
+            row.name, actor=actor_of(request), reason=form.cleaned_data["reason"], until=form.cleaned_data["until"]
+        )
+        messages.success(
+            request, f"The queue {row.name} is paused. Running tasks go on; assigned ones were taken back."
+        )
+        return None
+
+    def post_resume(self, request: HttpRequest, row: Queue) -> None:
+        services.resume_queue(row.name, actor=actor_of(request))
+        messages.success(request, f"The queue {row.name} is open.")
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: Any) -> None:
+        chosen = list(queryset)
+        waiting = [queue.name for queue in chosen if not is_paused(queue)]
+        for name in waiting:
+            services.pause_queue(name, actor=actor_of(request))
+        _tell(request, "paused", waiting, len(chosen) - len(waiting))
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: Any) -> None:
+        chosen = list(queryset)
+        paused = [queue.name for queue in chosen if queue.paused_at is not None]
+        for name in paused:
+            services.resume_queue(name, actor=actor_of(request))
+        _tell(request, "resumed", paused, len(chosen) - len(paused))
+
+
+def counts(names: list[str]) -> dict[str, tuple[int, int]]:
+    """How many tasks wait (bounded) and are assigned or running, by queue."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, {"names": names, "limit": MOST_COUNTED})
+        return {name: (min(waiting, MOST_COUNTED), owned) for name, waiting, owned in cursor.fetchall()}
+
+
+def queue_context(queue: Queue) -> dict[str, Any]:
+    waiting, owned = counts([queue.name])[queue.name]
+    return {
+        "badge": display.badge(state_of(queue)),
+        "paused": is_paused(queue),
+        "waiting": display.number(waiting, at_most=MOST_COUNTED),
+        "owned": display.number(owned),
+        "paused_since": display.exact(queue.paused_at),
+        "until": display.exact(queue.paused_until) if queue.paused_until else "",
+        "form": PauseForm(),
+        "tasks": display.query(queue=queue.name),
+    }
+
+
+def state_of(queue: Queue) -> str:
+    return "PAUSED" if is_paused(queue) else "OPEN"
+
+
+def is_paused(queue: Queue) -> bool:
+    return queue.paused_at is not None and (queue.paused_until is None or queue.paused_until > timezone.now())
+
+
+def add_queue(name: str, *, actor: str) -> Queue:
+    """List a queue without pausing it; one that is listed stays as it is."""
+    with transaction.atomic():
+        _, made = Queue.objects.get_or_create(name=name)
+        if made:
+            audit.record(actor, "queue.created", f"queue:{name}")
+    return Queue.objects.get(name=name)
+
+
+def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:
+    text = f"{len(names)} queue{'' if len(names) == 1 else 's'} {word}"
+    text += f": {', '.join(names)}." if names else "."
+    if others:
+        text += f" {others} already {'were' if others > 1 else 'was'}."
+    messages.add_message(request, messages.SUCCESS if names else messages.WARNING, text)

@@ -1,0 +1,106 @@
+"""Cancel, retry and clone, for one task or many: one domain call each, and a sentence about what came of them.
+
+What a task's state allows is decided by the services at that moment; `allowed` only says which buttons to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from tasks_app import services
+from tasks_app.admin.display import task_link
+from tasks_app.executors.registry import executor_for
+from tasks_app.models import Task
+from tasks_app.new_tasks import InvalidTask
+from tasks_app.states import FINAL, TaskStatus
+from tasks_app.transitions import IllegalTransition, Stale, TaskNotFound, Versions
+
+#: How many tasks of each outcome a message names.
+_MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of an action: ids by the words that describe it. ``links`` are new tasks."""
+
+    done: dict[str, list[UUID]] = field(default_factory=dict)
+    refused: dict[str, list[UUID]] = field(default_factory=dict)
+
+    def add(self, words: str, task_id: UUID, *, ok: bool) -> None:
+        (self.done if ok else self.refused).setdefault(words, []).append(task_id)
+
+    def tell(self, request: HttpRequest) -> None:
+        """Say it in one message: a success, a warning when some were refused, an error when all were."""
+        level = messages.SUCCESS if not self.refused else messages.WARNING if self.done else messages.ERROR
+        parts = [*self.done.items(), *self.refused.items()]
+        messages.add_message(request, level, format_html_join(" ", "{}", ((_sentence(*part),) for part in parts)))
+
+
+def allowed(task: Task) -> set[str]:
+    """The actions the state of a task allows."""
+    if task.status in FINAL:
+        return {"retry", "clone"}
+    return {"clone"} if task.cancel_requested_at is not None else {"cancel", "clone"}
+
+
+def may_run(request: HttpRequest, task_type: str) -> bool:
+    """Types that API keys need a scope of its own for (SHELL runs commands) are for superusers, as with the API."""
+    executor = executor_for(task_type)
+    return executor is None or executor.required_scope is None or bool(request.user.is_superuser)
+
+
+def cancel(task_ids: Iterable[UUID], *, actor: str, reason: str = "") -> Report:
+    def one(task_id: UUID) -> str:
+        task = services.cancel_task(task_id, actor=actor, reason=reason)
+        return "cancelled" if task.status == TaskStatus.CANCELLED else "running and asked to stop"
+
+    return _each(task_ids, one, "had already ended")
+
+
+def retry(task_ids: Iterable[UUID], *, actor: str, reason: str = "", versions: Versions = None) -> Report:
+    def one(task_id: UUID) -> str:
+        services.retry_task(task_id, actor=actor, reason=reason, versions=versions)
+        return "due again"
+
+    return _each(task_ids, one, "not ended yet")
+
+
+def clone(task_ids: Iterable[UUID], *, actor: str) -> tuple[Report, list[Task]]:
+    made: list[Task] = []
+
+    def one(task_id: UUID) -> str:
+        made.append(services.clone_task(task_id, actor=actor))
+        return "cloned"
+
+    return _each(task_ids, one, "not cloned"), made
+
+
+def _each(task_ids: Iterable[UUID], one: Callable[[UUID], str], refused: str) -> Report:
+    """Each task in a transaction of its own: the refusal of one holds up no other."""
+    report = Report()
+    for task_id in task_ids:
+        try:
+            report.add(one(task_id), task_id, ok=True)
+        except IllegalTransition:
+            report.add(refused, task_id, ok=False)
+        except TaskNotFound:
+            report.add("gone meanwhile", task_id, ok=False)
+        except Stale:
+            report.add("changed since you looked, and left alone", task_id, ok=False)
+        except InvalidTask as error:
+            report.add(f"refused ({error})", task_id, ok=False)
+    return report
+
+
+def _sentence(words: str, task_ids: list[UUID]) -> SafeString:
+    count = len(task_ids)
+    named = format_html_join(", ", "{}", ((task_link(task_id),) for task_id in task_ids[:_MOST_NAMED]))
+    more = f" and {count - _MOST_NAMED} more" if count > _MOST_NAMED else ""
+    return format_html("{} task{} {}: {}{}.", count, "" if count == 1 else "s", words, named, more)

@@ -1,0 +1,173 @@
+"""What the page of one task shows: definition, state, why it does not run, timeline, attempts with their output.
+
+Bounded whatever the task has been through: the newest attempts and events are shown, the rest is a link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from tasks_app import selectors
+from tasks_app.admin import display
+from tasks_app.admin.outputs import Output, pretty, take_apart
+from tasks_app.models import Task, TaskExecution
+from tasks_app.selectors import Event, Reason
+from tasks_app.states import TaskStatus
+
+MOST_ATTEMPTS: Final = 20
+MOST_EVENTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A result that arrived after its attempt was taken away."""
+
+    outcome: str
+    at: str
+    output: Output
+    error: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One ended attempt, ready to be drawn."""
+
+    execution: TaskExecution
+    badge: SafeString
+    worker: SafeString | str
+    started: str
+    took: str
+    waited: str
+    error: dict[str, str] | None
+    output: Output
+    late: Late | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of the timeline, and how long after the one before it."""
+
+    event: Event
+    badge: SafeString | None
+    at: str
+    gap: str
+
+
+def context_of(task: Task) -> dict[str, Any]:
+    """Everything the page of a task shows that its row does not say by itself."""
+    executions = list(TaskExecution.objects.filter(task_id=task.pk).order_by("-attempt")[: MOST_ATTEMPTS + 1])
+    events = selectors.timeline(task)
+    return {
+        "badge": display.badge(task.status),
+        "error": selectors.error_of(task, executions[0] if executions else None),
+        "reasons": [] if task.finished_at else waiting_reasons(task),
+        "attempts": [attempt_of(execution) for execution in executions[:MOST_ATTEMPTS]],
+        "more_attempts": len(executions) > MOST_ATTEMPTS,
+        "steps": steps_of(events[-MOST_EVENTS:]),
+        "more_events": max(0, len(events) - MOST_EVENTS),
+        "payload": pretty(task.payload),
+        "retry_policy": pretty(task.retry) if task.retry else "",
+        "facts": facts_of(task),
+        "times": times_of(task, timezone.now()),
+        "running_for": display.span(timezone.now() - task.started_at) if _is_running(task) and task.started_at else "",
+        "worker": display.worker_link(task.worker_id) if task.finished_at is None and task.worker_id else "",
+    }
+
+
+def waiting_reasons(task: Task) -> list[tuple[Reason, str]]:
+    """Why a task does not run, each with when that ends by itself."""
+    now = timezone.now()
+    return [
+        (reason, f"{display.span(reason.until - now)} from now" if reason.until and reason.until > now else "")
+        for reason in selectors.why(task)
+    ]
+
+
+def attempt_of(execution: TaskExecution) -> Attempt:
+    late = execution.late if isinstance(execution.late, dict) else None
+    return Attempt(
+        execution=execution,
+        badge=display.badge(execution.status),
+        worker=display.worker_link(execution.worker_id),
+        started=display.exact(execution.started_at),
+        took=display.span(execution.finished_at - execution.started_at),
+        waited=display.span(max(execution.started_at - execution.due_at, timedelta(0))),
+        error=selectors.execution_error(execution),
+        output=take_apart(execution.result),
+        late=late_of(late) if late else None,
+    )
+
+
+def late_of(late: dict[str, Any]) -> Late:
+    error = late.get("error")
+    return Late(
+        outcome=str(late.get("outcome", "")),
+        at=str(late.get("at", "")),
+        output=take_apart(late.get("result")),
+        error=error if isinstance(error, dict) else None,
+    )
+
+
+def steps_of(events: list[Event]) -> list[Step]:
+    """The events in order; a request that changes no status (a cancel of a running task) has no badge."""
+    steps: list[Step] = []
+    before: datetime | None = None
+    for event in events:
+        changed = event.to_status and event.to_status != event.from_status
+        gap = f"+{display.span(event.at - before)}" if before else ""
+        steps.append(Step(event, display.badge(event.to_status) if changed else None, display.exact(event.at), gap))
+        before = event.at
+    return steps
+
+
+def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
+    """The definition, in the words of the API."""
+    return [
+        ("Type", task.type),
+        ("Queue", queue_link(task.queue)),
+        ("Priority", str(task.priority)),
+        ("Attempt", str(task.attempt)),
+        ("Retries", f"{task.retry_count} of {task.max_retries} used"),
+        ("Lost workers", str(task.crash_count)),
+        ("Time-out", f"{task.timeout_ms:,} ms"),
+        ("If its worker is lost", "run again" if task.on_worker_lost == "retry" else "fail"),
+        ("Concurrency key", display.text_or_dash(task.concurrency_key)),
+        ("Correlation id", correlation_link(task.correlation_id)),
+        ("Idempotency key", display.text_or_dash(task.idempotency_key)),
+        ("Created by", task.created_by),
+        ("Version", str(task.version)),
+    ]
+
+
+def times_of(task: Task, now: datetime) -> list[tuple[str, str, SafeString | str]]:
+    """The instants that are set: name, exact, and how far from now."""
+    instants = {
+        "Created": task.created_at,
+        "Scheduled for": task.schedule_at,
+        "Next run" if task.status == TaskStatus.PENDING else "Last due": task.run_at,
+        "Expires": task.expires_at,
+        "Assigned": task.assigned_at,
+        "Started": task.started_at,
+        "Cancel requested": task.cancel_requested_at,
+        "Ended": task.finished_at,
+    }
+    return [(name, display.exact(at), display.instant(at, now)) for name, at in instants.items() if at is not None]
+
+
+def queue_link(name: str) -> SafeString:
+    return display.link(f"{reverse('admin:tasks_app_task_changelist')}?{display.query(queue=name)}", name)
+
+
+def correlation_link(correlation_id: str) -> SafeString:
+    url = f"{reverse('admin:tasks_app_task_changelist')}?{display.query(q=correlation_id)}"
+    return display.link(url, correlation_id)
+
+
+def _is_running(task: Task) -> bool:
+    return task.status == TaskStatus.RUNNING

@@ -1,0 +1,224 @@
+"""Tasks: the list with its filters and actions, the page of one, and the form for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, Left
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tasks_app import selectors
+from tasks_app.admin import display, task_actions, task_page
+from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.filters import (
+    CreatedAfterFilter,
+    CreatedBeforeFilter,
+    CreatedFilter,
+    QueueFilter,
+    TaskStatusFilter,
+    TypeFilter,
+    WorkerFilter,
+    as_uuid,
+)
+from tasks_app.admin.new_task import NewTaskForm, create_from
+from tasks_app.admin.outputs import summary
+from tasks_app.models import ENDED_ROW, Task
+from tasks_app.states import TaskStatus
+
+#: How many tasks of one correlation id a search shows.
+MOST_FOUND = 1000
+_SUMMARY_LENGTH = 160
+
+
+@admin.register(Task)
+class TaskAdmin(StaffAdmin):
+    page_template = "admin/tasks_app/task/page.html"
+    posts = {"cancel": "change", "retry": "change", "clone": "add"}
+    list_defers = ("payload", "retry")
+    list_display = ("task", "state", "queue_name", "tries", "timing", "problem", "created")
+    list_filter = (
+        TaskStatusFilter,
+        TypeFilter,
+        QueueFilter,
+        CreatedFilter,
+        CreatedAfterFilter,
+        CreatedBeforeFilter,
+        WorkerFilter,
+    )
+    search_fields = ("id",)
+    search_help_text = "Task id or correlation id"
+    actions = ("cancel_selected", "retry_selected", "clone_selected")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By id or correlation id, exactly. Each part rides its own index; an OR of them would ride none."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        task_id = as_uuid(term)
+        found: list[UUID] = [] if task_id is None else [task_id]
+        same = Task.objects.filter(correlation_id=term).order_by("-id").values_list("pk", flat=True)
+        found += same.filter(ENDED_ROW)[:MOST_FOUND]
+        found += same.filter(finished_at__isnull=True)[:MOST_FOUND]
+        return queryset.filter(pk__in=found), False
+
+    def prepare(self, rows: list[Any]) -> None:
+        """Add the latest error and a line of what each task does, in two queries for the page."""
+        ids = [task.pk for task in rows]
+        latest = selectors.latest_executions(ids)
+        what = _summaries(ids)
+        for task in rows:
+            task.error = selectors.error_of(task, latest.get(task.pk)) if task.attempt or task.finished_at else None
+            task.what = what.get(task.pk, "")
+            task.now = timezone.now()
+
+    @admin.display(description="task")
+    def task(self, task: Any) -> SafeString:
+        return format_html(
+            '<span class="ts-task"><span><b>{}</b> <span class="ts-mono ts-dim" title="{}">{}</span></span>'
+            '<span class="ts-what ts-mono" title="{}">{}</span></span>',
+            task.type,
+            task.pk,
+            display.short_id(task.pk),
+            task.what,
+            task.what,
+        )
+
+    @admin.display(description="status")
+    def state(self, task: Task) -> SafeString:
+        if task.cancel_requested_at and task.finished_at is None:
+            return format_html('{} <span class="ts-dim">stopping</span>', display.badge(task.status))
+        return display.badge(task.status)
+
+    @admin.display(description="queue")
+    def queue_name(self, task: Task) -> SafeString:
+        name = format_html('<span class="ts-cut" title="{}">{}</span>', task.queue, task.queue)
+        if not task.priority:
+            return name
+        return format_html('{} <span class="ts-dim" title="priority">p{}</span>', name, task.priority)
+
+    @admin.display(description="attempt")
+    def tries(self, task: Task) -> SafeString | str:
+        if not task.retry_count and not task.crash_count:
+            return str(task.attempt)
+        return format_html(
+            '{} <span class="ts-dim">{} retried{}</span>',
+            task.attempt,
+            task.retry_count,
+            f", {task.crash_count} lost" if task.crash_count else "",
+        )
+
+    @admin.display(description="timing")
+    def timing(self, task: Any) -> SafeString | str:
+        """When a waiting task is due, how long a running one runs, how long an ended one took."""
+        if task.status == TaskStatus.RUNNING and task.started_at:
+            return format_html("for {}", display.span(task.now - task.started_at))
+        if task.finished_at:
+            took = display.span(task.finished_at - task.started_at) if task.started_at else "never started"
+            return format_html('{} <span class="ts-dim">{}</span>', took, display.instant(task.finished_at, task.now))
+        if task.run_at > task.now:
+            return format_html("due {}", display.instant(task.run_at, task.now))
+        return format_html("waits {}", display.span(task.now - task.run_at))
+
+    @admin.display(description="error")
+    def problem(self, task: Any) -> SafeString | str:
+        if not task.error:
+            return ""
+        return format_html(
+            '<span class="ts-error ts-mono" title="{}">{}</span>', task.error["message"], task.error["code"]
+        )
+
+    @admin.display(description="created")
+    def created(self, task: Any) -> SafeString | str:
+        return display.instant(task.created_at, task.now)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        allowed = task_actions.allowed(row)
+        if not task_actions.may_run(request, row.type):
+            allowed -= {"retry", "clone"}
+        offered = {word for word in allowed if getattr(self, f"has_{self.posts[word]}_permission")(request)}
+        return {**task_page.context_of(row), "offered": offered}
+
+    def post_cancel(self, request: HttpRequest, row: Task) -> None:
+        task_actions.cancel([row.pk], actor=actor_of(request), reason=_reason(request)).tell(request)
+
+    def post_retry(self, request: HttpRequest, row: Task) -> None:
+        """A second click must not run it twice: the page sends the version it showed."""
+        version = request.POST.get("version", "")
+        versions = [int(version)] if version.isascii() and version.isdigit() else None
+        if self._may_run_or_tell(request, [row]):
+            report = task_actions.retry([row.pk], actor=actor_of(request), reason=_reason(request), versions=versions)
+            report.tell(request)
+
+    def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
+        if not self._may_run_or_tell(request, [row]):
+            return None
+        report, made = task_actions.clone([row.pk], actor=actor_of(request))
+        report.tell(request)
+        return HttpResponseRedirect(display.page_url(made[0])) if made else None
+
+    @admin.action(description="Cancel", permissions=["change"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        if self._is_page(request):
+            task_actions.cancel(_ids(queryset), actor=actor_of(request)).tell(request)
+
+    @admin.action(description="Retry", permissions=["change"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._run(request, queryset, lambda ids: task_actions.retry(ids, actor=actor_of(request)))
+
+    @admin.action(description="Clone", permissions=["add"])
+    def clone_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._run(request, queryset, lambda ids: task_actions.clone(ids, actor=actor_of(request))[0])
+
+    def new_page(self, request: HttpRequest) -> HttpResponse:
+        types = [name for name in NewTaskForm.known_types() if task_actions.may_run(request, name)]
+        form = NewTaskForm(request.POST or None, types=types)
+        if request.method == "POST" and form.is_valid():
+            task = create_from(form, created_by=actor_of(request))
+            if task is not None:
+                messages.success(request, format_html("Task {} was created.", display.task_link(task.pk)))
+                return HttpResponseRedirect(display.page_url(task))
+        return self.answer_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
+
+    def _run(
+        self, request: HttpRequest, queryset: QuerySet[Task], act: Callable[[list[UUID]], task_actions.Report]
+    ) -> None:
+        if self._is_page(request) and self._may_run_or_tell(request, list(queryset.only("type"))):
+            act(_ids(queryset)).tell(request)
+
+    def _is_page(self, request: HttpRequest) -> bool:
+        """Refuse "everything that matches", which the page does not offer: it could be a million tasks."""
+        if request.POST.get("select_across") == "1":
+            messages.error(request, "Nothing was done: select the tasks of one page at a time.")
+            return False
+        return True
+
+    def _may_run_or_tell(self, request: HttpRequest, tasks: list[Task]) -> bool:
+        types = sorted({task.type for task in tasks if not task_actions.may_run(request, task.type)})
+        if types:
+            messages.error(request, f"Nothing was done: running {', '.join(types)} tasks needs a superuser.")
+        return not types
+
+
+def _ids(queryset: QuerySet[Task]) -> list[UUID]:
+    return list(queryset.values_list("pk", flat=True))
+
+
+def _summaries(ids: list[UUID]) -> dict[UUID, str]:
+    """What each task does, from its payload: cut by the server, because payloads may be large."""
+    line = Coalesce(*(KeyTextTransform(name, "payload") for name in ("url", "command", "argv")))
+    rows = Task.objects.filter(pk__in=ids).values_list("pk", Left(line, _SUMMARY_LENGTH, output_field=TextField()))
+    return {task_id: summary(text) for task_id, text in rows}
+
+
+def _reason(request: HttpRequest) -> str:
+    return request.POST.get("reason", "").strip()[:500]
