@@ -1,4 +1,4 @@
-"""Fixtures of every test. The database is a scratch cluster of the test run's own; see ``tests/support/cluster.py``.
+"""Fixtures of every test. The database is a scratch cluster of the test run's own; see ``tests/support/environment.py``.
 
 Nothing but loopback may be contacted: a connection to any other address fails the test that tried.
 """
@@ -6,19 +6,11 @@ Nothing but loopback may be contacted: a connection to any other address fails t
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
-from tests.support.cluster import session_cluster_url
-
-for name in ("DB_HOST", "DIRECT_DATABASE_URL", "DEBUG"):
-    os.environ.pop(name, None)
-os.environ["SCHEDULER_PROFILE"] = "test"
-os.environ["DATABASE_URL"] = session_cluster_url()
 
 _OURS = (
     "tasks",
@@ -32,13 +24,28 @@ _OURS = (
 )
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None) -> None:
+    """Make the test database whenever a test wants it; pytest-django's own asks for a mark, which `committed_db` is not.
+
+    It is not dropped at the end, because its cluster is.
+    """
+    from django.test.utils import setup_databases
+
+    with django_db_blocker.unblock():
+        setup_databases(verbosity=0, interactive=False)
+
+
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database where commits are real, so that several connections see each other; our tables are emptied after."""
     from django.db import connection
 
+    from tasks_app import wakeups
+
     with django_db_blocker.unblock():
         yield
+        wakeups.sender().close()
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {', '.join(_OURS)} RESTART IDENTITY")
         connection.close()

@@ -1,0 +1,13 @@
+"""The environment of a test run. A pytest plugin loaded with ``-p``, because it must come before Django's settings are
+read, and pytest-django reads them before any ``conftest.py``."""
+
+from __future__ import annotations
+
+import os
+
+from tests.support.cluster import session_cluster_url
+
+for name in ("DB_HOST", "DIRECT_DATABASE_URL", "DEBUG"):
+    os.environ.pop(name, None)
+os.environ["SCHEDULER_PROFILE"] = "test"
+os.environ["DATABASE_URL"] = session_cluster_url()
