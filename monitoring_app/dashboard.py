@@ -117,7 +117,7 @@ def stats_of(survey: Survey, minutes: dict[datetime, Minute]) -> dict[str, Any]:
         "waiting": f"≈ {survey.waiting:,}" if survey.waiting_is_estimate else display.number(survey.waiting),
         "scheduled": display.number(survey.scheduled),
         "running": display.number(survey.running),
-        "oldest_due": "none" if oldest is None else display.span(oldest),
+        "oldest_due": "none" if oldest is None else display.brief(oldest),
         "oldest_due_tone": _tone(oldest),
         "succeeded": display.number(succeeded),
         "failed": display.number(failed),
@@ -203,7 +203,7 @@ def _queue_row(name: str, counted: tuple[int, int], age: float | None, row: Queu
         "paused": paused,
         "waiting": display.number(waiting, at_most=MOST_COUNTED),
         "owned": display.number(owned),
-        "oldest": display.span(timedelta(seconds=age)) if age is not None and age > 0 else display.EMPTY,
+        "oldest": display.brief(timedelta(seconds=age)) if age is not None and age > 0 else display.EMPTY,
     }
 
 
@@ -249,7 +249,6 @@ def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str
     return {
         "link": display.task_link(task.pk),
         "type": task.type,
-        "queue": task.queue,
         "ended": display.instant(task.finished_at, now),
         **error,
     }

@@ -81,6 +81,8 @@ class StaffAdmin(UnfoldAdmin):
     """
 
     page_template: ClassVar[str]
+    #: What the button above the list says, where rows can be created.
+    new_label: ClassVar[str] = ""
     posts: ClassVar[dict[str, str]] = {}
     #: Columns that may be large and that the list does not show.
     list_defers: ClassVar[tuple[str, ...]] = ()

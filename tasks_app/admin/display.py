@@ -5,7 +5,9 @@ Pure: values in, safe HTML out. How a whole result looks is ``outputs``' matter.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,7 +16,7 @@ from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 EMPTY: Final = "\N{EN DASH}"
@@ -41,6 +43,8 @@ _TONES: Final = {
     "REVOKED": "faint",
 }
 
+#: The worker in an actor, or in "assigned to worker:…".
+_WORKER: Final = re.compile(r"worker:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 #: Below so many seconds: unit and its seconds, smaller unit and its seconds.
 _SCALES: Final = (
     (60, 1, "s", 1, ""),
@@ -72,6 +76,14 @@ def worker_link(worker_id: UUID | None) -> SafeString | str:
     return format_html('<a class="ts-link ts-mono" href="{}" title="{}">{}</a>', url, worker_id, short_id(worker_id))
 
 
+def with_links(text: str) -> SafeString:
+    """A text in which ``worker:<id>`` is a link, and the rest is escaped."""
+    parts = _WORKER.split(text)
+    return format_html_join(
+        "", "{}", ((worker_link(UUID(part)) if odd else part,) for part, odd in zip(parts, cycle((False, True))))
+    )
+
+
 def link(url: str, text: str) -> SafeString:
     return format_html('<a class="ts-link" href="{}">{}</a>', url, text)
 
@@ -90,7 +102,7 @@ def instant(at: datetime | None, now: datetime | None = None) -> SafeString | st
     if at is None:
         return EMPTY
     distance = at - (now or timezone.now())
-    text = f"in {span(distance)}" if distance > timedelta(0) else f"{span(-distance)} ago"
+    text = f"in {brief(distance)}" if distance > timedelta(0) else f"{brief(-distance)} ago"
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact(at), text)
 
 
@@ -113,6 +125,11 @@ def span(length: timedelta | None) -> str:
             units, rest = divmod(round(seconds), big)
             return f"{units} {unit}" + (f" {rest // small} {small_unit}" if rest // small else "")
     return f"{round(seconds / 86_400):,} d"
+
+
+def brief(length: timedelta) -> str:
+    """A span of time with the unit that matters most, for columns."""
+    return " ".join(span(length).split()[:2])
 
 
 def bar(part: int, whole: int) -> SafeString:

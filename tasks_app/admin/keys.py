@@ -52,6 +52,7 @@ class NewKeyForm(forms.Form):
 @admin.register(ApiKey)
 class ApiKeyAdmin(StaffAdmin):
     page_template = "admin/tasks_app/apikey/page.html"
+    new_label = "New API key"
     posts = {"revoke": "change"}
     list_defers = ("key_hash",)
     list_display = ("key_name", "state", "starts_with", "scope_list", "expires", "last_used", "made")
@@ -73,8 +74,9 @@ class ApiKeyAdmin(StaffAdmin):
         return format_html('<span class="ts-mono">{}…</span>', key.prefix)
 
     @admin.display(description="scopes")
-    def scope_list(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+    def scope_list(self, key: ApiKey) -> SafeString:
+        scopes = ", ".join(key.scopes)
+        return format_html('<span class="ts-cut" title="{}">{}</span>', scopes, scopes)
 
     @admin.display(description="expires")
     def expires(self, key: ApiKey) -> SafeString | str:

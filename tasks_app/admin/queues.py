@@ -73,6 +73,7 @@ class NewQueueForm(PauseForm):
 @admin.register(Queue)
 class QueueAdmin(StaffAdmin):
     page_template = "admin/tasks_app/queue/page.html"
+    new_label = "New queue"
     posts = {"pause": "change", "resume": "change"}
     list_display = ("queue_name", "state", "waiting", "owned", "why", "until", "by")
     search_fields = ("name",)

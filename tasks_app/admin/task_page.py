@@ -55,6 +55,8 @@ class Step:
 
     event: Event
     badge: SafeString | None
+    reason: SafeString
+    actor: SafeString
     at: str
     gap: str
 
@@ -121,7 +123,16 @@ def steps_of(events: list[Event]) -> list[Step]:
     for event in events:
         changed = event.to_status and event.to_status != event.from_status
         gap = f"+{display.span(event.at - before)}" if before else ""
-        steps.append(Step(event, display.badge(event.to_status) if changed else None, display.exact(event.at), gap))
+        steps.append(
+            Step(
+                event=event,
+                badge=display.badge(event.to_status) if changed else None,
+                reason=display.with_links(event.reason),
+                actor=display.with_links(event.actor),
+                at=display.exact(event.at),
+                gap=gap,
+            )
+        )
         before = event.at
     return steps
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -30,9 +30,16 @@ from tasks_app.admin.filters import (
 )
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.admin.outputs import summary
-from tasks_app.models import ENDED_ROW, Task
+from tasks_app.models import ENDED_ROW, OWNED_ROW, WAITING_ROW, Task
 from tasks_app.states import TaskStatus
 
+#: Every row that has not ended, in parts that each have the predicate of one partial index.
+ACTIVE_ROWS = (
+    WAITING_ROW & Q(key_blocked=False, crash_count=0),
+    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
+    WAITING_ROW & Q(key_blocked=True, concurrency_key__isnull=False),
+    OWNED_ROW,
+)
 #: How many tasks of one correlation id a search shows.
 MOST_FOUND = 1000
 _SUMMARY_LENGTH = 160
@@ -41,6 +48,7 @@ _SUMMARY_LENGTH = 160
 @admin.register(Task)
 class TaskAdmin(StaffAdmin):
     page_template = "admin/tasks_app/task/page.html"
+    new_label = "New task"
     posts = {"cancel": "change", "retry": "change", "clone": "add"}
     list_defers = ("payload", "retry")
     list_display = ("task", "state", "queue_name", "tries", "timing", "problem", "created")
@@ -60,16 +68,13 @@ class TaskAdmin(StaffAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By id or correlation id, exactly. Each part rides its own index; an OR of them would ride none."""
+        """By id or correlation id, exactly."""
         term = search_term.strip()
         if not term:
             return queryset, False
         task_id = as_uuid(term)
-        found: list[UUID] = [] if task_id is None else [task_id]
-        same = Task.objects.filter(correlation_id=term).order_by("-id").values_list("pk", flat=True)
-        found += same.filter(ENDED_ROW)[:MOST_FOUND]
-        found += same.filter(finished_at__isnull=True)[:MOST_FOUND]
-        return queryset.filter(pk__in=found), False
+        found = [] if task_id is None else [task_id]
+        return queryset.filter(pk__in=found + _correlated(term)), False
 
     def prepare(self, rows: list[Any]) -> None:
         """Add the latest error and a line of what each task does, in two queries for the page."""
@@ -96,7 +101,7 @@ class TaskAdmin(StaffAdmin):
     @admin.display(description="status")
     def state(self, task: Task) -> SafeString:
         if task.cancel_requested_at and task.finished_at is None:
-            return format_html('{} <span class="ts-dim">stopping</span>', display.badge(task.status))
+            return format_html('<span class="ts-badge ts-orange" title="{}">STOPPING</span>', task.status)
         return display.badge(task.status)
 
     @admin.display(description="queue")
@@ -107,27 +112,22 @@ class TaskAdmin(StaffAdmin):
         return format_html('{} <span class="ts-dim" title="priority">p{}</span>', name, task.priority)
 
     @admin.display(description="attempt")
-    def tries(self, task: Task) -> SafeString | str:
-        if not task.retry_count and not task.crash_count:
-            return str(task.attempt)
-        return format_html(
-            '{} <span class="ts-dim">{} retried{}</span>',
-            task.attempt,
-            task.retry_count,
-            f", {task.crash_count} lost" if task.crash_count else "",
-        )
+    def tries(self, task: Task) -> SafeString:
+        told = f"{task.retry_count} of {task.max_retries} retries used, {task.crash_count} workers lost"
+        lost = format_html(' <span class="ts-badge ts-purple">{} lost</span>', task.crash_count)
+        return format_html('<span title="{}">{}</span>{}', told, task.attempt, lost if task.crash_count else "")
 
     @admin.display(description="timing")
     def timing(self, task: Any) -> SafeString | str:
         """When a waiting task is due, how long a running one runs, how long an ended one took."""
         if task.status == TaskStatus.RUNNING and task.started_at:
-            return format_html("for {}", display.span(task.now - task.started_at))
+            return f"for {display.brief(task.now - task.started_at)}"
         if task.finished_at:
-            took = display.span(task.finished_at - task.started_at) if task.started_at else "never started"
-            return format_html('{} <span class="ts-dim">{}</span>', took, display.instant(task.finished_at, task.now))
+            took = f"took {display.span(task.finished_at - task.started_at)}" if task.started_at else "never started"
+            return format_html('<span title="ended {}">{}</span>', display.exact(task.finished_at), took)
         if task.run_at > task.now:
             return format_html("due {}", display.instant(task.run_at, task.now))
-        return format_html("waits {}", display.span(task.now - task.run_at))
+        return f"waits {display.brief(task.now - task.run_at)}"
 
     @admin.display(description="error")
     def problem(self, task: Any) -> SafeString | str:
@@ -146,7 +146,8 @@ class TaskAdmin(StaffAdmin):
         if not task_actions.may_run(request, row.type):
             allowed -= {"retry", "clone"}
         offered = {word for word in allowed if getattr(self, f"has_{self.posts[word]}_permission")(request)}
-        return {**task_page.context_of(row), "offered": offered}
+        retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
+        return {**task_page.context_of(row), "offered": offered, "retry_tone": retry_tone}
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
         task_actions.cancel([row.pk], actor=actor_of(request), reason=_reason(request)).tell(request)
@@ -211,6 +212,14 @@ class TaskAdmin(StaffAdmin):
 
 def _ids(queryset: QuerySet[Task]) -> list[UUID]:
     return list(queryset.values_list("pk", flat=True))
+
+
+def _correlated(correlation_id: str) -> list[UUID]:
+    """The youngest tasks of a correlation id. Each part rides one partial index; an OR of them would ride none."""
+    same = Task.objects.filter(correlation_id=correlation_id).order_by().values_list("pk", flat=True)
+    ended = same.filter(ENDED_ROW).order_by("-id")[:MOST_FOUND]
+    active = [same.filter(rows)[:MOST_FOUND] for rows in ACTIVE_ROWS]
+    return list(ended.union(*active, all=True))
 
 
 def _summaries(ids: list[UUID]) -> dict[UUID, str]:
