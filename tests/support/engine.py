@@ -1,0 +1,137 @@
+"""Workers and tasks brought into a state by the engine's own statements, for tests of what comes next.
+
+Nothing here writes a status: what a test starts from has happened as it would in production. Rows that need no history
+are in ``tests/factories.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from tasks_app import assignment, invariants, services
+from tasks_app.assignment import PassReport
+from tasks_app.executors.base import Outcome, StopReason
+from tasks_app.models import AuditEvent, Task, TaskExecution
+from tasks_app.new_tasks import NewTask
+from tasks_app.sessions import Session
+from tasks_app.signals import RecoveredTask
+from tasks_app.starting import Attempt, start_assigned
+from tasks_app.states import ErrorCode
+from workers_app import heartbeats, recovery
+from workers_app.heartbeats import Registration
+from workers_app.models import Worker
+from workers_app.recorder import Ending, ending_of, finish_attempts, keep_late_results
+
+SUCCEEDED = Outcome.success({"ok": True})
+FAILED = Outcome.failure(ErrorCode.TASK_FAILED, "it broke", result={"seen": 1})
+FAILED_FOR_GOOD = Outcome.failure(ErrorCode.HTTP_STATUS, "404", retryable=False)
+TIMED_OUT = Outcome.stopped(StopReason.DEADLINE, timeout=timedelta(seconds=1))
+CANCELLED = Outcome.stopped(StopReason.CANCEL, timeout=timedelta(seconds=1))
+RELEASED = Outcome.stopped(StopReason.RELEASE, timeout=timedelta(seconds=1))
+
+
+def make_worker(
+    session: Session, *, slots: int = 4, queues: list[str] | None = None, prefetch: int = 0, name: str = "w"
+) -> UUID:
+    """Register a worker and let it beat once, which is how its prefetch gets known."""
+    worker_id = uuid4()
+    registration = Registration(
+        worker_id=worker_id, host="host", pid=1, name=name, slots=slots, queues=queues, labels={}, version="test"
+    )
+    heartbeats.register_worker(session, registration)
+    if prefetch:
+        heartbeats.beat(session, worker_id, held={}, prefetch=prefetch)
+    return worker_id
+
+
+class Engine:
+    """What scheduler, workers and people do to tasks, each in one line, over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def worker(self, **options: Any) -> UUID:
+        return make_worker(self.session, **options)
+
+    def create(self, **fields: Any) -> UUID:
+        """A PENDING task, due now unless ``schedule_at`` says otherwise."""
+        return services.create_task(NewTask(**{"type": "DUMMY"} | fields), created_by="test").task.pk
+
+    def create_many(self, count: int, **fields: Any) -> list[UUID]:
+        new = NewTask(**{"type": "DUMMY"} | fields)
+        return services.create_tasks([replace(new) for _ in range(count)], created_by="test")
+
+    def assign(self, *, limit: int = assignment.MAX_BATCH) -> PassReport:
+        """One survey and one pass."""
+        return assignment.assign_due_tasks(self.session, assignment.survey_due(self.session), limit=limit)
+
+    def start(self, worker_id: UUID, *, limit: int = 100) -> list[Attempt]:
+        return start_assigned(self.session, worker_id=worker_id, limit=limit)
+
+    def assigned(self, worker_id: UUID, **fields: Any) -> UUID:
+        """A task SCHEDULED on a worker that has room for it; nothing else may be due."""
+        task_id = self.create(**fields)
+        self.assign()
+        assert self.task(task_id).worker_id == worker_id
+        return task_id
+
+    def running(self, worker_id: UUID, **fields: Any) -> Attempt:
+        """A started attempt of a fresh task on this worker."""
+        task_id = self.assigned(worker_id, **fields)
+        [attempt] = [attempt for attempt in self.start(worker_id) if attempt.task_id == task_id]
+        return attempt
+
+    def finish(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> str | None:
+        """Record one ending; answer the task's next status, None when the fence did not hold."""
+        rows = finish_attempts(self.session, worker_id, [ending_of(attempt, outcome, 0.1)])
+        return rows[0][2] if rows else None
+
+    def keep_late(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> bool:
+        return bool(keep_late_results(self.session, worker_id, [ending_of(attempt, outcome, 0.1)]))
+
+    def kill(self, worker_id: UUID) -> None:
+        """Mark a worker DEAD, as its guardian or a scheduler does."""
+        assert heartbeats.mark_dead(self.session, worker_id)
+
+    def recover(self) -> list[RecoveredTask]:
+        return recovery.recover_lost_tasks(self.session)
+
+    def lose(self, worker_id: UUID) -> list[RecoveredTask]:
+        """The worker dies, and its tasks move on."""
+        self.kill(worker_id)
+        return self.recover()
+
+    def move(self, task_id: UUID, **times: timedelta) -> None:
+        """Set times of a task relative to the database's now, as if that time had passed."""
+        for column, offset in times.items():
+            self.session.execute(f"UPDATE tasks SET {column} = now() + %s WHERE id = %s", [offset, task_id])
+
+    def task(self, task_id: UUID) -> Task:
+        return Task.objects.get(pk=task_id)
+
+    def statuses(self, task_ids: Sequence[UUID]) -> list[str]:
+        found = dict(Task.objects.filter(pk__in=task_ids).values_list("pk", "status"))
+        return [found[task_id] for task_id in task_ids]
+
+    def owner_of(self, task_id: UUID) -> UUID | None:
+        return self.task(task_id).worker_id
+
+    def executions(self, task_id: UUID) -> list[TaskExecution]:
+        return list(TaskExecution.objects.filter(task_id=task_id).order_by("attempt"))
+
+    def actions(self, task_id: UUID) -> list[str]:
+        return list(AuditEvent.objects.filter(task_id=task_id).order_by("id").values_list("action", flat=True))
+
+    def worker_state(self, worker_id: UUID) -> str:
+        return Worker.objects.get(pk=worker_id).state
+
+    def violations(self) -> dict[str, int]:
+        return invariants.violations(self.session)
+
+
+def endings(attempts: Sequence[Attempt], outcome: Outcome = SUCCEEDED) -> list[Ending]:
+    return [ending_of(attempt, outcome, 0.1) for attempt in attempts]

@@ -1,0 +1,91 @@
+"""Races that are staged, not hoped for: one connection holds a lock, a rival runs into it and waits, or skips."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from tasks_app.sessions import Session
+from tests.support.waiting import eventually
+
+T = TypeVar("T")
+
+_WAITS = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+
+
+class Rival(Generic[T]):
+    """``act`` in a thread of its own. ``pid`` is the backend it uses, known before it acts."""
+
+    def __init__(self, act: Callable[[], T], *, session: Session | None = None) -> None:
+        self._act = act
+        self._answer: T | None = None
+        self._error: BaseException | None = None
+        self._pid = session.connection.info.backend_pid if session else None
+        self._connected = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rival", daemon=True)
+        self._thread.start()
+
+    def waits(self, watcher: Session) -> None:
+        """Prove that the rival waits for a lock; fails when it has its answer already."""
+        assert self._connected.wait(5)
+
+        def waiting() -> bool:
+            assert self._thread.is_alive(), f"did not wait: {self._error or self._answer!r}"
+            rows = watcher.fetch(_WAITS, [self._pid])
+            return bool(rows and rows[0][0])
+
+        eventually(waiting)
+
+    def answer(self, timeout: float = 5) -> T:
+        """What the rival got; raises what it raised. Fails when it still waits after ``timeout`` seconds."""
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), "the rival is still waiting"
+        if self._error is not None:
+            raise self._error
+        return self._answer  # type: ignore[return-value]
+
+    def _run(self) -> None:
+        from django.db import connection
+
+        try:
+            if self._pid is None:
+                connection.ensure_connection()
+                self._pid = connection.connection.info.backend_pid
+            self._connected.set()
+            self._answer = self._act()
+        except BaseException as error:
+            self._error = error
+        finally:
+            connection.close()
+
+
+def rival(act: Callable[[], T]) -> Rival[T]:
+    """Something that uses Django's connection: a service, a selector."""
+    return Rival(act)
+
+
+def rival_on(session: Session, act: Callable[[Session], T]) -> Rival[T]:
+    """Something that uses a session of the engine."""
+    return Rival(lambda: act(session), session=session)
+
+
+@contextmanager
+def transaction(session: Session) -> Iterator[Session]:
+    """Keep what the session does in one transaction; committed at the end of the block, rolled back by an error."""
+    session.execute("BEGIN")
+    try:
+        yield session
+    except BaseException:
+        session.execute("ROLLBACK")
+        raise
+    session.execute("COMMIT")
+
+
+@contextmanager
+def locked(session: Session, table: str, column: str, *values: Any, strength: str = "UPDATE") -> Iterator[Session]:
+    """Hold the locks of some rows."""
+    with transaction(session):
+        session.fetch(f"SELECT 1 FROM {table} WHERE {column} = ANY(%s) FOR {strength}", [list(values)])
+        yield session
