@@ -1,0 +1,98 @@
+"""What the payload of a SHELL task may say. Pure; running it is in `shell`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tasks_app.executors.base import JsonObject
+
+_FIELDS = frozenset({"command", "argv", "workingDirectory", "environment"})
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Linux's MAX_ARG_STRLEN, 32 pages: execve(2) fails with E2BIG on a longer string, its closing NUL included.
+MAX_STRING_BYTES = 131_072
+#: Half of what Linux takes with the usual 8 MiB stack, and what macOS takes; each string costs a pointer too.
+MAX_TOTAL_BYTES = 1_048_576
+_POINTER_BYTES = 8
+_MAX_PATH_BYTES = 4_096
+
+
+def problems_of(payload: JsonObject) -> dict[str, str]:
+    """What is wrong with a payload: a sentence for each field, none when it can be run."""
+    problems = dict(_problems(payload))
+    if not problems and _size(payload) > MAX_TOTAL_BYTES:
+        field = "environment" if "command" in payload else "argv"
+        problems[field] = f"arguments and environment together must not take more than {MAX_TOTAL_BYTES} bytes"
+    return problems
+
+
+def argv_of(payload: JsonObject) -> list[str]:
+    """The program and its arguments, of either kind of payload."""
+    return payload["argv"] if "argv" in payload else ["/bin/sh", "-c", payload["command"]]
+
+
+def _problems(payload: JsonObject) -> Iterator[tuple[str, str]]:
+    for name in payload.keys() - _FIELDS:
+        yield name, "unknown field"
+    if "command" in payload and "argv" in payload:
+        yield "argv", "must not be given together with command"
+    elif "argv" in payload:
+        yield from _argv_problems(payload["argv"])
+    else:
+        yield from _text_problems("command", payload.get("command"), empty=False)
+    if "workingDirectory" in payload:
+        yield from _directory_problems(payload["workingDirectory"])
+    yield from _environment_problems(payload.get("environment", {}))
+
+
+def _argv_problems(argv: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(argv, list) or not argv:
+        yield "argv", "must be a list of at least one string"
+        return
+    for index, word in enumerate(argv):
+        yield from _text_problems(f"argv.{index}", word, empty=index > 0)
+
+
+def _directory_problems(path: object) -> Iterator[tuple[str, str]]:
+    problems = list(_text_problems("workingDirectory", path, empty=False, limit=_MAX_PATH_BYTES))
+    if not problems and not str(path).startswith("/"):
+        problems.append(("workingDirectory", "must be an absolute path"))
+    yield from problems
+
+
+def _environment_problems(environment: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(environment, dict):
+        yield "environment", "must be an object of strings"
+        return
+    for name, value in environment.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            yield "environment", f"{name!a} is not a variable name: letters, digits and _, not a digit first"
+        else:
+            room = MAX_STRING_BYTES - len(name) - 1
+            yield from _text_problems(f"environment.{name}", value, empty=True, limit=room)
+
+
+def _text_problems(
+    field: str, value: object, *, empty: bool, limit: int = MAX_STRING_BYTES
+) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, str) or not (value or empty):
+        yield field, "must be a string" if empty else "must be a non-empty string"
+    elif "\0" in value:
+        yield field, "must not contain NUL"
+    elif (size := _bytes(value)) is None:
+        yield field, "must be valid Unicode, without lone surrogates"
+    elif size >= limit:
+        yield field, f"must be shorter than {limit} bytes: the operating system takes no longer ones"
+
+
+def _bytes(text: str) -> int | None:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return None
+
+
+def _size(payload: JsonObject) -> int:
+    environment = payload.get("environment", {})
+    words = [*argv_of(payload), *environment, *environment.values()]
+    return sum(len(word.encode()) + 1 + _POINTER_BYTES for word in words)
