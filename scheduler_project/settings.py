@@ -156,7 +156,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Collected for prod alone: elsewhere files are served from where they are, and a stale collection would win.
+STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PROD else None
 WHITENOISE_USE_FINDERS = not IS_PROD
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

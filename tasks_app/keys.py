@@ -26,7 +26,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 LAST_USED_RESOLUTION: Final = timedelta(minutes=1)
 #: Not built by the ORM: every request of the API runs it, and building it cost more than running it.
 _FIND_KEY: Final = (
-    "SELECT * FROM api_keys WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+    "SELECT * FROM api_keys"
+    " WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())"
 )
 
 

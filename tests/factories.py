@@ -1,0 +1,63 @@
+"""Rows that tests start from, made without the services under test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from tasks_app.ids import created_at, new_task_id
+from tasks_app.keys import Scope, create_key
+from tasks_app.models import Task, TaskExecution
+from tasks_app.states import ExecutionStatus, TaskStatus
+
+
+def make_task(**columns: Any) -> Task:
+    """A task in any state; what its status demands is filled in."""
+    task_id = columns.pop("id", None) or new_task_id()
+    made = created_at(task_id)
+    status = columns.get("status", TaskStatus.PENDING)
+    defaults: dict[str, Any] = {
+        "created_at": made,
+        "schedule_at": made,
+        "run_at": columns.get("schedule_at", made),
+        "max_retries": 3,
+        "timeout_ms": 300_000,
+        "type": "DUMMY",
+        "correlation_id": uuid4().hex,
+        "created_by": "test",
+    }
+    if status in (TaskStatus.SCHEDULED, TaskStatus.RUNNING):
+        defaults |= {"worker_id": uuid4(), "assigned_at": made}
+    if status == TaskStatus.RUNNING:
+        defaults |= {"started_at": made, "attempt": 1}
+    if status in (TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED):
+        defaults |= {"finished_at": made + timedelta(seconds=1)}
+    Task.objects.create(pk=task_id, **{**defaults, **columns})
+    return Task.objects.get(pk=task_id)
+
+
+def make_execution(task: Task, *, attempt: int = 1, **columns: Any) -> TaskExecution:
+    """An ended attempt of a task."""
+    started = columns.pop("started_at", datetime.now(UTC))
+    defaults: dict[str, Any] = {
+        "worker_id": task.worker_id or uuid4(),
+        "due_at": task.run_at,
+        "assigned_at": started,
+        "started_at": started,
+        "finished_at": started + timedelta(seconds=1.5),
+        "type": task.type,
+        "status": ExecutionStatus.SUCCESS,
+        "task_status": task.status,
+    }
+    return TaskExecution.objects.create(task=task, attempt=attempt, **{**defaults, **columns})
+
+
+def make_key(*scopes: str, name: str | None = None) -> str:
+    """The secret of a fresh API key; with every scope when none is named."""
+    _, secret = create_key(name or f"test-{uuid4().hex[:8]}", scopes or list(Scope), actor="test")
+    return secret
+
+
+def unknown_id() -> UUID:
+    return new_task_id()

@@ -1,0 +1,155 @@
+"""Who may do what: 401 before 403 before 404, keys and the admin's session."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
+from django.test import Client
+
+from tasks_app.keys import Scope, create_key, revoke_key
+from tasks_app.models import ApiKey
+from tests.factories import make_key, make_task, unknown_id
+from tests.support.api import Api, problem_of
+
+READS = ["/tasks", "/tasks/{id}", "/tasks/{id}/executions", "/tasks/{id}/events", "/tasks/{id}/why"]
+OPERATIONS: list[tuple[str, str, Any, str]] = [
+    *[("GET", path, None, "tasks:read") for path in READS],
+    ("POST", "/tasks", {"type": "DUMMY"}, "tasks:write"),
+    ("POST", "/tasks/bulk", {"tasks": [{"type": "DUMMY"}]}, "tasks:write"),
+    ("PATCH", "/tasks/{id}", {"priority": 1}, "tasks:write"),
+    ("DELETE", "/tasks/{id}", None, "tasks:write"),
+    ("POST", "/tasks/{id}/retry", None, "tasks:write"),
+    ("POST", "/tasks/{id}/clone", None, "tasks:write"),
+    ("GET", "/queues", None, "admin"),
+    ("POST", "/queues/q/pause", {}, "admin"),
+    ("POST", "/queues/q/resume", None, "admin"),
+    ("POST", "/workers/{id}/drain", None, "admin"),
+]
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer ts_unknown",
+            "Bearer tx_wrong",
+            "Basic dXNlcjpwYXNz",
+            "ts_bare",
+            "Bearer ts_ü",
+            "Bearer ts_" + "x" * 5000,
+            "Bearer ts_a ts_b",
+        ],
+    )
+    def test_a_bad_key_is_401_with_a_challenge(self, anonymous: Api, header: str) -> None:
+        response = anonymous.get("/tasks", Authorization=header)
+        assert problem_of(response, 401)["errors"] == []
+        assert response["WWW-Authenticate"].startswith("Bearer")
+
+    def test_the_scheme_may_be_written_in_any_case(self, db: None) -> None:
+        assert Api(None).get("/tasks", Authorization=f"bEARER  {make_key()}").status_code == 200
+
+    def test_a_revoked_or_expired_key_is_401(self, db: None) -> None:
+        key, secret = create_key("k", ["tasks:read"], actor="test", expires_in=timedelta(days=1))
+        assert Api(secret).get("/tasks").status_code == 200
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=Now())
+        problem_of(Api(secret).get("/tasks"), 401)
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=None)
+        revoke_key(key, actor="test")
+        problem_of(Api(secret).get("/tasks"), 401)
+
+    def test_costs_one_query(self, api: Api, django_assert_num_queries: Any) -> None:
+        api.get("/tasks")  # notes when the key was last used, once a minute
+        with django_assert_num_queries(2):
+            api.get("/tasks")
+
+
+class TestOrderOfRefusals:
+    @pytest.mark.parametrize(("method", "path", "body", "scope"), OPERATIONS)
+    def test_401_then_403_then_the_rest(self, db: None, method: str, path: str, body: Any, scope: str) -> None:
+        path = path.format(id=make_task().pk)
+        problem_of(Api(None).send(method, path, body), 401)
+        others = [str(other) for other in Scope if other != scope]
+        problem = problem_of(Api(make_key(*others)).send(method, path, body), 403)
+        assert scope in problem["detail"]
+        assert Api(make_key(scope)).send(method, path, body).status_code not in (401, 403)
+
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+    @pytest.mark.parametrize("task", ["unknown", "not-a-uuid"])
+    def test_401_and_403_come_before_404_and_400(self, db: None, method: str, task: str) -> None:
+        path = f"/tasks/{unknown_id() if task == 'unknown' else task}?nope=1"
+        problem_of(Api(None).send(method, path, b"{"), 401)
+        problem_of(Api(make_key("admin")).send(method, path, b"{"), 403)
+
+    def test_unknown_addresses_need_a_key_too(self, api: Api, anonymous: Api) -> None:
+        for path in ("/nope", "/tasks/1/2/3", "/api/v1/tasks", "/%00", "/health/nope"):
+            problem_of(anonymous.get(path), 401)
+            problem_of(api.get(path), 404)
+
+    def test_unknown_methods_need_a_key_too(self, api: Api, anonymous: Api) -> None:
+        for method in ("PUT", "OPTIONS", "TRACE", "BREW"):
+            problem_of(anonymous.send(method, "/tasks"), 401)
+            problem_of(api.send(method, "/tasks"), 405)
+
+
+class TestAdminSession:
+    @pytest.fixture
+    def browser(self, db: None) -> Client:
+        browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        browser.handler = Api(None).client.handler
+        return browser
+
+    def _send(self, browser: Client, method: str, path: str, *, csrf: bool = True) -> int:
+        headers = {}
+        if csrf and method != "GET":
+            browser.cookies["csrftoken"] = "a" * 32
+            headers["X-CSRFToken"] = "a" * 32
+        body = b'{"type":"DUMMY"}' if path == "/tasks" else b""
+        return browser.generic(method, path, body, "application/json", headers=headers).status_code
+
+    def test_superusers_have_every_scope(self, browser: Client) -> None:
+        browser.force_login(User.objects.create_superuser("root"))
+        assert self._send(browser, "GET", "/tasks") == 200
+        assert self._send(browser, "POST", "/tasks") == 201
+        assert self._send(browser, "GET", "/queues") == 200
+        [task] = browser.get("/tasks").json()["content"]
+        assert task["createdBy"] == "user:root"
+
+    def test_changes_need_the_csrf_token(self, browser: Client) -> None:
+        browser.force_login(User.objects.create_superuser("root"))
+        assert self._send(browser, "POST", "/tasks", csrf=False) == 403
+
+    @pytest.mark.parametrize(
+        ("permissions", "allowed"),
+        [
+            ((), set()),
+            (("view_task",), {"GET /tasks"}),
+            (("add_task", "change_task"), {"POST /tasks"}),
+            (("change_task",), set()),
+            (("change_queue", "change_worker"), {"GET /queues"}),
+        ],
+    )
+    def test_staff_have_the_scopes_their_permissions_give(
+        self, browser: Client, permissions: tuple[str, ...], allowed: set[str]
+    ) -> None:
+        user = User.objects.create_user("staff", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        browser.force_login(user)
+        operations = ("GET /tasks", "POST /tasks", "GET /queues")
+        answers = {operation: self._send(browser, *operation.split()) for operation in operations}
+        assert {operation for operation, status in answers.items() if status in (200, 201)} == allowed
+        assert set(answers.values()) <= {200, 201, 403}
+
+    def test_users_who_are_not_staff_are_nobody(self, browser: Client) -> None:
+        browser.force_login(User.objects.create_user("visitor"))
+        assert self._send(browser, "GET", "/tasks") == 401
+
+    def test_a_bad_key_is_not_made_good_by_a_session(self, browser: Client) -> None:
+        browser.force_login(User.objects.create_superuser("root"))
+        assert browser.get("/tasks", headers={"Authorization": "Bearer ts_unknown"}).status_code == 401
