@@ -17,6 +17,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("tasks_app.api.urls")),
     path("", include("workers_app.api.urls")),
+    path("", include("monitoring_app.urls")),
     route("schema", Schema.as_view(), "schema"),
     route("docs", Docs.as_view(), "docs"),
 ]

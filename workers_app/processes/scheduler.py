@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+import psutil
 import structlog
 from django.conf import settings
 
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 #: Passes made without a new survey while each of them is full.
 PASSES_PER_SURVEY: Final = 20
+STATS_EVERY: Final = timedelta(minutes=1)
 RETENTION_EVERY: Final = timedelta(minutes=1)
 IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
 PRUNE_EVERY: Final = timedelta(minutes=5)
@@ -49,7 +51,8 @@ class Scheduler(Process):
         self.id = uuid4()
         # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
-        self._housekeeper = Housekeeper(self.id)
+        self._housekeeper = Housekeeper(self.id, self._stats)
+        self._passes = self._assigned = 0
 
     @contextlib.contextmanager
     def registered(self) -> Iterator[None]:
@@ -71,6 +74,8 @@ class Scheduler(Process):
         moved = False
         for _ in range(PASSES_PER_SURVEY):
             report = assignment.assign_due_tasks(self._session, survey)
+            self._passes += 1
+            self._assigned += report.assigned
             if report.wake:
                 wakeups.notify_workers(report.wake)
             if not report.moved:
@@ -92,6 +97,10 @@ class Scheduler(Process):
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
         return {"recovered": recovered, "expired": expired, "assigned": assigned, "deleted": deleted}
 
+    def _stats(self) -> dict[str, float]:
+        rss = psutil.Process().memory_info().rss
+        return {"passes": self._passes, "assigned": self._assigned, "rss_mb": round(rss / 2**20)}
+
     def _rest(self, survey: assignment.Survey) -> timedelta:
         interval: timedelta = settings.SCHEDULER.polling_interval
         next_due = survey.next_due_in
@@ -111,8 +120,9 @@ class Chore:
 class Housekeeper(threading.Thread):
     """Rounds of recovery, expiry and hand-back, and slower chores; each step is one statement of its own."""
 
-    def __init__(self, scheduler_id: UUID) -> None:
+    def __init__(self, scheduler_id: UUID, read_stats: Callable[[], dict[str, float]]) -> None:
         super().__init__(name="housekeeper", daemon=True)
+        self._read_stats = read_stats
         self._session = Session("housekeeper", direct=True)
         self._detector = recovery.FailureDetector(settings.SCHEDULER.heartbeat_timeout)
         self._closed = threading.Event()
@@ -128,6 +138,7 @@ class Housekeeper(threading.Thread):
             Chore("ended_tasks_deleted", RETENTION_EVERY, _delete_ended_tasks),
             Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),
             Chore("ended_processes_pruned", PRUNE_EVERY, _prune_processes),
+            Chore("stats", STATS_EVERY, self._tell_stats),
         ]
 
     def close(self) -> None:
@@ -195,6 +206,11 @@ class Housekeeper(threading.Thread):
             scheduler_id = self._identity["scheduler_id"]
             signals.tasks_recovered.send_robust(type(self), scheduler_id=scheduler_id, rows=rows)
         return len(rows)
+
+    def _tell_stats(self, _: Session) -> int:
+        scheduler_id, stats = self._identity["scheduler_id"], self._read_stats()
+        signals.process_stats.send_robust(type(self), role="scheduler", process_id=scheduler_id, stats=stats)
+        return 0
 
     def _release_idle_keys(self, session: Session) -> int:
         queue, key = self._idle_keys_after

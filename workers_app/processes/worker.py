@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import psutil
 import structlog
 from django.conf import settings
 
@@ -39,6 +40,8 @@ from workers_app.runner import execution_of, run_attempt
 
 log = structlog.get_logger(__name__)
 
+#: Seconds between two lines of statistics.
+STATS_EVERY: Final = 60.0
 #: Most attempts one statement starts.
 MAX_START: Final = 500
 #: Work that ignores its deadline for this long makes its worker stop beating.
@@ -98,6 +101,7 @@ class Worker(Process):
         self._missing = 0
         self._stepping_since: float | None = None
         self._started_at = time.monotonic()
+        self._stats_at = self._started_at + STATS_EVERY
 
     # The loop
 
@@ -164,6 +168,7 @@ class Worker(Process):
         return "executor" if overdue else None
 
     def heard(self, answer: BeatAnswer, sent: float) -> None:
+        self._tell_stats(answer)
         if self.lease.renew(sent):
             self._guardian.beat(sent)
         for task_id in answer.cancels:
@@ -178,6 +183,19 @@ class Worker(Process):
         elif (answer.assigned and not self._may_have_more) or self._missing > 1:
             self._may_have_more = True
             self.pipe.wake()
+
+    def _tell_stats(self, answer: BeatAnswer) -> None:
+        if (now := time.monotonic()) >= self._stats_at:
+            self._stats_at = now + STATS_EVERY
+            stats = {
+                "ended": self._recorder.recorded,
+                "per_second": round(self._rate.per_second(), 1),
+                "running": answer.running,
+                "assigned": answer.assigned,
+                "slots": self._slots,
+                "rss_mb": round(psutil.Process().memory_info().rss / 2**20),
+            }
+            signals.process_stats.send_robust(type(self), role="worker", process_id=self.id, stats=stats)
 
     def disowned(self) -> None:
         if not self.fenced:

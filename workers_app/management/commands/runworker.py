@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from tasks_app.executors.registry import executors
 from tasks_app.new_tasks import QUEUE_NAME
+from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import FENCED, Guardian, GuardianLink, hide_environment
 from workers_app.processes.worker import Worker, WorkerOptions
@@ -80,7 +81,8 @@ def _work(worker_id: UUID, link: GuardianLink, options: dict[str, Any]) -> int:
     worker = Worker(
         WorkerOptions(registration=registration, prefetch=prefetch, grace=_grace(options), burst=options["burst"]), link
     )
-    worker.run()
+    with in_background():
+        worker.run()
     return FENCED if worker.fenced else 0
 
 
