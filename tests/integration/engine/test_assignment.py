@@ -1,0 +1,810 @@
+"""The assignment pass: who gets what, in which order, and what happens when others hold the rows it wants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from tasks_app import assignment, services
+from tasks_app.models import Task
+from tasks_app.sessions import Session
+from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine
+from tests.support.races import locked, rival, rival_on, transaction
+from workers_app import heartbeats
+
+OpenSession = Callable[[], Session]
+
+
+def in_seconds(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def suspects(engine: Engine, *wanted: dict[str, object]) -> list[UUID]:
+    """Waiting tasks that have each taken a worker down."""
+    victims = [engine.worker(slots=1) for _ in wanted]
+    tasks = [engine.create(**fields) for fields in wanted]
+    engine.assign()
+    for victim in victims:
+        assert len(engine.start(victim)) == 1
+        engine.kill(victim)
+    assert len(engine.recover()) == len(wanted)
+    return tasks
+
+
+class TestAssignDueTasks:
+    def test_gives_a_due_task_to_a_worker_and_says_whom_to_wake(self, engine: Engine) -> None:
+        worker, task_id = engine.worker(), engine.create()
+        report = engine.assign()
+        task = engine.task(task_id)
+        assert (report.assigned, report.parked, report.wake, report.held) == (1, 0, [worker], True)
+        assert (task.status, task.worker_id, task.attempt, task.version) == ("SCHEDULED", worker, 0, 2)
+        assert task.assigned_at is not None
+        assert task.started_at is None
+
+    def test_does_nothing_when_nothing_is_due(self, engine: Engine) -> None:
+        engine.worker()
+        later = engine.create(schedule_at=in_seconds(60))
+        assert not engine.assign().moved
+        assert engine.task(later).status == "PENDING"
+
+    def test_does_nothing_without_a_live_worker(self, engine: Engine) -> None:
+        draining, dead = engine.worker(), engine.worker()
+        heartbeats.begin_drain(engine.session, draining)
+        engine.kill(dead)
+        task_id = engine.create()
+        assert not engine.assign().moved
+        assert engine.task(task_id).status == "PENDING"
+
+    def test_picks_by_priority_then_due_time_then_id(self, engine: Engine) -> None:
+        first, second = engine.create_many(2)
+        urgent = engine.create(priority=5)
+        lowest = engine.create(priority=-100)
+        early = engine.create()
+        engine.move(early, run_at=-timedelta(hours=1))
+        for task_id in (first, second):
+            engine.move(task_id, run_at=-timedelta(minutes=1))
+        same = engine.task(first).run_at
+        Task.objects.filter(pk=second).update(run_at=same)
+        worker = engine.worker(slots=1)
+        order = []
+        for _ in range(5):
+            assert engine.assign().assigned == 1
+            [attempt] = engine.start(worker)
+            order.append(attempt.task_id)
+            engine.finish(worker, attempt, SUCCEEDED)
+        assert order == [urgent, early, first, second, lowest]
+
+    def test_gives_no_worker_more_than_its_slots_and_prefetch(self, engine: Engine) -> None:
+        small, large = engine.worker(slots=2), engine.worker(slots=3, prefetch=4)
+        engine.create_many(30)
+        assert engine.assign().assigned == 9
+        assert Counter(Task.objects.filter(status="SCHEDULED").values_list("worker_id", flat=True)) == {
+            small: 2,
+            large: 7,
+        }
+        assert not engine.assign().moved
+
+    def test_counts_running_tasks_as_taken_room(self, engine: Engine) -> None:
+        worker = engine.worker(slots=3)
+        engine.create_many(10)
+        engine.assign()
+        engine.start(worker, limit=2)
+        assert not engine.assign().moved
+        assert engine.violations() == {}
+
+    def test_fills_free_slots_before_prefetch_and_spreads_them(self, engine: Engine) -> None:
+        """Nobody may prefetch while somebody else has a free slot."""
+        workers = {engine.worker(slots=3, prefetch=5): 2, engine.worker(slots=2, prefetch=5): 2}
+        engine.create_many(4)
+        engine.assign()
+        assert Counter(Task.objects.values_list("worker_id", flat=True)) == workers
+        engine.create_many(1)
+        engine.assign()
+        assert max(Counter(Task.objects.values_list("worker_id", flat=True)).values()) == 3
+
+    def test_wakes_only_workers_that_had_a_free_slot(self, engine: Engine) -> None:
+        busy = engine.worker(slots=1, prefetch=2)
+        engine.create_many(3)
+        assert engine.assign(limit=1).wake == [busy]
+        report = engine.assign()
+        assert (report.assigned, report.wake) == (2, [])
+
+    def test_stops_at_the_limit_of_a_pass(self, engine: Engine) -> None:
+        engine.worker(slots=100)
+        engine.create_many(50)
+        assert engine.assign(limit=20).assigned == 20
+        assert engine.assign(limit=20).assigned == 20
+        assert engine.assign(limit=20).assigned == 10
+
+    def test_lets_queues_take_turns(self, engine: Engine) -> None:
+        """Priority orders tasks within a queue; a queue full of urgent tasks starves no other."""
+        engine.create_many(50, queue="loud", priority=100)
+        quiet = engine.create_many(2, queue="quiet", priority=-100)
+        engine.worker(slots=4)
+        engine.assign()
+        assert engine.statuses(quiet) == ["SCHEDULED", "SCHEDULED"]
+        assert Task.objects.filter(queue="loud", status="SCHEDULED").count() == 2
+
+    def test_serves_the_queue_that_waited_longest_when_there_is_room_for_one(self, engine: Engine) -> None:
+        newcomer, oldest = engine.create(queue="a"), engine.create(queue="b")
+        engine.move(oldest, run_at=-timedelta(seconds=5))
+        engine.worker(slots=1)
+        engine.assign()
+        assert engine.statuses([newcomer, oldest]) == ["PENDING", "SCHEDULED"]
+
+    def test_gives_workers_only_tasks_of_their_queues(self, engine: Engine) -> None:
+        mails = engine.worker(queues=["mail"], slots=10)
+        mail, other = engine.create(queue="mail"), engine.create(queue="other")
+        engine.assign()
+        assert engine.task(mail).worker_id == mails
+        assert engine.task(other).status == "PENDING"
+
+    def test_serves_specialists_first_so_that_general_workers_keep_their_room(self, engine: Engine) -> None:
+        general, mails = engine.worker(slots=2), engine.worker(queues=["mail"], slots=2)
+        engine.create_many(2, queue="mail")
+        others = engine.create_many(2, queue="other")
+        engine.assign()
+        assert [engine.task(task_id).worker_id for task_id in others] == [general, general]
+        assert Task.objects.filter(worker_id=mails).count() == 2
+
+    def test_lets_general_workers_help_specialists_out(self, engine: Engine) -> None:
+        general, mails = engine.worker(slots=2), engine.worker(queues=["mail"], slots=1)
+        engine.create_many(3, queue="mail")
+        engine.assign()
+        assert Counter(Task.objects.values_list("worker_id", flat=True)) == {general: 2, mails: 1}
+
+    def test_leaves_tasks_of_a_paused_queue(self, engine: Engine) -> None:
+        engine.worker()
+        services.pause_queue("held", actor="test")
+        held, free = engine.create(queue="held"), engine.create()
+        engine.assign()
+        assert engine.statuses([held, free]) == ["PENDING", "SCHEDULED"]
+        services.resume_queue("held", actor="test")
+        engine.assign()
+        assert engine.task(held).status == "SCHEDULED"
+
+    def test_assigns_again_when_a_pause_has_run_out(self, engine: Engine) -> None:
+        engine.worker()
+        services.pause_queue("held", actor="test", until=in_seconds(60))
+        held = engine.create(queue="held")
+        assert not engine.assign().moved
+        engine.session.execute("UPDATE queues SET paused_until = now() - interval '1 second'")
+        engine.assign()
+        assert engine.task(held).status == "SCHEDULED"
+
+    def test_leaves_expired_tasks_to_expiry(self, engine: Engine) -> None:
+        engine.worker()
+        task_id = engine.create(expires_at=in_seconds(60))
+        engine.move(task_id, expires_at=-timedelta(seconds=1))
+        assert not engine.assign().moved
+        assert assignment.expire_tasks(engine.session) == 1
+
+    def test_raises_the_version_of_no_task_it_leaves(self, engine: Engine) -> None:
+        engine.worker(slots=1)
+        engine.create_many(3)
+        engine.assign()
+        engine.assign()
+        assert sorted(Task.objects.values_list("status", "version")) == [
+            ("PENDING", 1),
+            ("PENDING", 1),
+            ("SCHEDULED", 2),
+        ]
+
+    def test_answers_at_once_with_a_million_urgent_tasks_of_the_future_ahead(self, engine: Engine) -> None:
+        """They are never walked over; how the plan looks for a large table is in ``test_plans``."""
+        engine.create_many(3000, priority=100, schedule_at=in_seconds(3600))
+        due = engine.create_many(5)
+        engine.worker(slots=10)
+        assert engine.assign().assigned == 5
+        assert set(engine.statuses(due)) == {"SCHEDULED"}
+
+
+class TestAssignDueTasksAmongOthers:
+    def test_skips_rows_that_somebody_holds_without_waiting(self, engine: Engine, open_session: OpenSession) -> None:
+        engine.worker(slots=3)
+        first, second, third = engine.create_many(3)
+        with locked(open_session(), "tasks", "id", second):
+            assert engine.assign().assigned == 2
+            assert engine.statuses([first, second, third]) == ["SCHEDULED", "PENDING", "SCHEDULED"]
+        assert engine.assign().assigned == 1
+
+    def test_makes_no_pass_while_another_scheduler_makes_one(self, engine: Engine, open_session: OpenSession) -> None:
+        engine.worker()
+        task_id = engine.create()
+        with locked(open_session(), "scheduler_pass", "name", "assign"):
+            report = engine.assign()
+            assert (report.held, report.assigned, report.moved) == (False, 0, False)
+            assert engine.task(task_id).status == "PENDING"
+        assert engine.assign().held
+
+    def test_never_overshoots_room_when_two_schedulers_pass_at_once(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """The pass is a statement of its own: merged with the counting, its snapshot would be older than the lock."""
+        engine.worker(slots=5)
+        engine.create_many(20)
+        first, second = open_session(), open_session()
+        survey = assignment.survey_due(first)
+        with transaction(first):
+            first.rows("take_pass")
+            first.rows("assign_due_tasks", {"class": None, "limit": 100, "queues": ["default"], "priorities": [0]})
+            rivals = [rival_on(second, lambda session: assignment.assign_due_tasks(session, survey))]
+            assert [r.answer().held for r in rivals] == [False]
+        assert not assignment.assign_due_tasks(second, survey).moved
+        assert Task.objects.filter(status="SCHEDULED").count() == 5
+
+    def test_frees_the_pass_when_its_scheduler_dies(self, engine: Engine, open_session: OpenSession) -> None:
+        engine.worker()
+        engine.create()
+        doomed = open_session()
+        doomed.execute("BEGIN")
+        doomed.rows("take_pass")
+        assert not engine.assign().held
+        engine.session.fetch("SELECT pg_terminate_backend(%s, 5000)", [doomed.connection.info.backend_pid])
+        assert engine.assign().assigned == 1
+
+    def test_does_nothing_in_a_transaction_that_has_not_taken_the_pass(self, engine: Engine) -> None:
+        engine.worker()
+        task_id = engine.create()
+        engine.assign(limit=0)  # a pass leaves nothing behind in its session
+        engine.session.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+        assert engine.task(task_id).status == "PENDING"
+
+    def test_is_not_held_up_by_beats_and_holds_none_up(self, engine: Engine, open_session: OpenSession) -> None:
+        worker = engine.worker()
+        engine.create()
+        beating, passing = open_session(), open_session()
+        with transaction(beating):
+            assert heartbeats.beat(beating, worker, held={}, prefetch=0)
+            with transaction(passing):
+                passing.rows("take_pass")
+                passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+                assert heartbeats.beat(beating, worker, held={}, prefetch=0)
+
+    def test_gives_nothing_to_a_worker_that_is_declared_dead_meanwhile(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker, task_id = engine.worker(), engine.create()
+        marking, passing = open_session(), open_session()
+        survey = assignment.survey_due(passing)
+        with transaction(marking):
+            heartbeats.mark_dead(marking, worker)
+            scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
+            scheduler.waits(engine.session)
+        assert scheduler.answer().assigned == 0
+        assert engine.task(task_id).status == "PENDING"
+
+    def test_holds_off_the_mark_of_a_death_until_recovery_can_see_what_it_gave(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker, task_id = engine.worker(), engine.create()
+        marking, passing = open_session(), open_session()
+        with transaction(passing):
+            passing.rows("take_pass")
+            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            observer = rival_on(marking, lambda session: heartbeats.mark_dead(session, worker))
+            observer.waits(engine.session)
+        assert observer.answer()
+        assert [row.task_id for row in engine.recover()] == [task_id]
+        assert engine.task(task_id).status == "PENDING"
+
+    def test_leaves_a_task_that_was_edited_between_its_look_and_its_lock(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """The pass waits for a worker's row with its snapshot taken; meanwhile the tasks it saw change."""
+        worker = engine.worker(slots=10)
+        later, moved, cancelled, kept = engine.create_many(4)
+        marking, passing = open_session(), open_session()
+        survey = assignment.survey_due(passing)
+        with locked(marking, "worker_heartbeats", "worker_id", worker):
+            scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
+            scheduler.waits(engine.session)
+            services.edit_task(later, {"schedule_at": in_seconds(60)}, actor="test")
+            services.edit_task(moved, {"queue": "elsewhere"}, actor="test")
+            services.cancel_task(cancelled, actor="test")
+        assert scheduler.answer().assigned == 1
+        assert engine.statuses([later, moved, cancelled, kept]) == ["PENDING", "PENDING", "CANCELLED", "SCHEDULED"]
+
+    def test_parks_no_task_that_was_moved_to_another_queue_between_its_look_and_its_lock(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """In its new queue nobody holds the key, so nobody would ever wake it."""
+        worker = engine.worker(slots=10)
+        first, second = engine.create_many(2, concurrency_key="k")
+        marking, passing = open_session(), open_session()
+        survey = assignment.survey_due(passing)
+        with locked(marking, "worker_heartbeats", "worker_id", worker):
+            scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
+            scheduler.waits(engine.session)
+            services.edit_task(second, {"queue": "elsewhere"}, actor="test")
+        assert scheduler.answer().assigned == 1
+        assert engine.task(first).status == "SCHEDULED"
+        assert engine.task(second).key_blocked is False
+        assert engine.violations() == {}
+
+
+class TestSuspects:
+    def test_are_given_to_a_worker_one_at_a_time(self, engine: Engine) -> None:
+        waiting = suspects(engine, {}, {}, {}, {})
+        one, other = engine.worker(slots=10), engine.worker(slots=10)
+        assert engine.assign().assigned == 2
+        assert Counter(Task.objects.filter(status="SCHEDULED").values_list("worker_id", flat=True)) == {
+            one: 1,
+            other: 1,
+        }
+        assert not engine.assign().moved
+        [attempt] = engine.start(one)
+        engine.finish(one, attempt, SUCCEEDED)
+        assert engine.assign().assigned == 1
+        assert Counter(engine.statuses(waiting)) == {"SUCCESS": 1, "SCHEDULED": 2, "PENDING": 1}
+
+    def test_go_with_ordinary_tasks_and_take_no_room_from_them(self, engine: Engine) -> None:
+        suspects(engine, {}, {}, {})
+        engine.create_many(10)
+        engine.worker(slots=4)
+        engine.assign()
+        assert Counter(Task.objects.filter(status="SCHEDULED").values_list("crash_count", flat=True)) == {0: 3, 1: 1}
+
+    def test_of_other_queues_are_not_for_specialists(self, engine: Engine) -> None:
+        [task_id] = suspects(engine, {"queue": "mail"})
+        engine.worker(queues=["other"])
+        assert not engine.assign().moved
+        mails = engine.worker(queues=["mail"])
+        engine.assign()
+        assert engine.task(task_id).worker_id == mails
+
+    def test_of_a_paused_queue_wait(self, engine: Engine) -> None:
+        [task_id] = suspects(engine, {"queue": "mail"})
+        engine.worker()
+        services.pause_queue("mail", actor="test")
+        assert not engine.assign().moved
+        assert engine.task(task_id).status == "PENDING"
+
+    def test_are_ordered_like_all_others(self, engine: Engine) -> None:
+        ordinary, urgent = suspects(engine, {}, {"priority": 9})
+        engine.worker(slots=1)
+        engine.assign()
+        assert engine.statuses([ordinary, urgent]) == ["PENDING", "SCHEDULED"]
+
+    def test_with_a_concurrency_key_wait_for_its_holder(self, engine: Engine) -> None:
+        [task_id] = suspects(engine, {"concurrency_key": "k"})
+        holder = engine.create(concurrency_key="k", priority=50)
+        engine.worker(slots=10)
+        engine.assign()
+        engine.assign()
+        assert engine.statuses([holder, task_id]) == ["SCHEDULED", "PENDING"]
+
+
+class TestConcurrencyKeys:
+    def test_let_one_task_through_at_a_time_in_order(self, engine: Engine) -> None:
+        tasks = engine.create_many(4, concurrency_key="k")
+        urgent = engine.create(concurrency_key="k", priority=1)
+        worker = engine.worker(slots=10)
+        order = []
+        for _ in range(5):
+            assert engine.assign().assigned == 1
+            assert engine.assign().assigned == 0
+            [attempt] = engine.start(worker)
+            order.append(attempt.task_id)
+            engine.finish(worker, attempt, SUCCEEDED)
+        assert order == [urgent, *tasks]
+        assert engine.violations() == {}
+
+    def test_are_separate_in_each_queue_and_from_no_key(self, engine: Engine) -> None:
+        engine.create(concurrency_key="k", queue="a")
+        engine.create(concurrency_key="k", queue="b")
+        engine.create(concurrency_key="other", queue="a")
+        engine.create_many(2, queue="a")
+        engine.worker(slots=10)
+        assert engine.assign().assigned == 5
+
+    def test_park_those_that_wait_out_of_the_way_of_others(self, engine: Engine) -> None:
+        """A saturated key at the head must not be walked over at every pass."""
+        keyed = engine.create_many(20, concurrency_key="k", priority=9)
+        others = engine.create_many(3)
+        engine.worker(slots=4)
+        passes = []
+        while (report := engine.assign()).moved:
+            passes.append(report)
+        assert sum(report.parked for report in passes) == 19
+        assert engine.statuses(keyed[:2]) == ["SCHEDULED", "PENDING"]
+        assert set(engine.statuses(others)) == {"SCHEDULED"}
+        assert Task.objects.filter(key_blocked=True).count() == 19
+        assert set(Task.objects.filter(key_blocked=True).values_list("version", flat=True)) == {1}
+
+    def test_are_never_overtaken_by_a_newcomer(self, engine: Engine) -> None:
+        worker = engine.worker(slots=4)
+        first, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        newcomer = engine.create(concurrency_key="k")
+        [attempt] = engine.start(worker)
+        engine.finish(worker, attempt, SUCCEEDED)
+        engine.assign()
+        assert engine.statuses([first, parked, newcomer]) == ["SUCCESS", "SCHEDULED", "PENDING"]
+
+    @pytest.mark.parametrize(
+        "way",
+        [
+            "success",
+            "failure",
+            "retry later",
+            "cancelled",
+            "released",
+            "cancel",
+            "edit",
+            "move",
+            "recover",
+            "expire",
+            "pause",
+        ],
+    )
+    def test_are_freed_by_every_way_a_holder_makes_way(self, engine: Engine, way: str) -> None:
+        worker = engine.worker(slots=1, queues=["default", "elsewhere"])
+        holder, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        assert engine.task(parked).key_blocked
+        outcomes = {
+            "success": SUCCEEDED,
+            "failure": FAILED_FOR_GOOD,
+            "retry later": FAILED,
+            "cancelled": CANCELLED,
+            "released": RELEASED,
+        }
+        if way in outcomes:
+            [attempt] = engine.start(worker)
+            assert engine.finish(worker, attempt, outcomes[way])
+        elif way == "cancel":
+            services.cancel_task(holder, actor="test")
+        elif way == "edit":
+            services.edit_task(holder, {"schedule_at": in_seconds(60)}, actor="test")
+        elif way == "move":
+            services.edit_task(holder, {"queue": "elsewhere"}, actor="test")
+        elif way == "recover":
+            engine.start(worker)
+            engine.lose(worker)
+        elif way == "expire":
+            engine.move(holder, expires_at=-timedelta(seconds=1))
+            assert assignment.expire_tasks(engine.session) == 1
+        elif way == "pause":
+            services.pause_queue("default", actor="test")
+            services.resume_queue("default", actor="test")
+        assert not engine.task(parked).key_blocked
+        assert engine.violations() == {}
+        engine.worker(slots=1, queues=["default"])
+        engine.assign()
+        expected = holder if way in ("released", "recover", "pause") else parked  # due as before: it is first again
+        assert [engine.task(t).status for t in (holder, parked) if t == expected] == ["SCHEDULED"]
+
+    @pytest.mark.parametrize("way", ["cancel", "edit", "move"])
+    def test_are_passed_on_when_the_visible_candidate_makes_way(self, engine: Engine, way: str) -> None:
+        """Nobody holds the key, one waiting task is visible, the others are parked behind it."""
+        worker = engine.worker(slots=1)
+        holder, candidate, parked = engine.create_many(3, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        engine.finish(worker, attempt, SUCCEEDED)
+        assert [engine.task(t).key_blocked for t in (candidate, parked)] == [False, True]
+        if way == "cancel":
+            services.cancel_task(candidate, actor="test")
+        elif way == "edit":
+            services.edit_task(candidate, {"schedule_at": in_seconds(60)}, actor="test")
+        else:
+            services.edit_task(candidate, {"queue": "elsewhere"}, actor="test")
+        assert not engine.task(parked).key_blocked
+        assert engine.task(holder).status == "SUCCESS"
+
+    def test_let_a_task_in_backoff_come_back_in_its_turn(self, engine: Engine) -> None:
+        worker = engine.worker(slots=1)
+        failing, other = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        assert engine.finish(worker, attempt, FAILED) == "PENDING"
+        engine.assign()
+        assert engine.statuses([failing, other]) == ["PENDING", "SCHEDULED"]
+        engine.move(failing, run_at=-timedelta(seconds=1))
+        engine.assign()
+        [attempt] = engine.start(worker)
+        engine.finish(worker, attempt, SUCCEEDED)
+        engine.assign()
+        assert engine.statuses([failing, other]) == ["SCHEDULED", "SUCCESS"]
+
+    def test_stay_fair_to_a_task_retried_by_hand_after_it_was_cancelled_while_parked(self, engine: Engine) -> None:
+        """It was parked when it ended; when it comes back nobody holds the key, so it must be visible."""
+        worker = engine.worker(slots=1)
+        holder, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        services.cancel_task(parked, actor="test")
+        [attempt] = engine.start(worker)
+        engine.finish(worker, attempt, SUCCEEDED)
+        services.retry_task(parked, actor="test")
+        assert engine.violations() == {}
+        assert engine.assign().assigned == 1
+        assert engine.statuses([holder, parked]) == ["SUCCESS", "SCHEDULED"]
+
+    def test_are_parked_only_behind_a_holder_that_cannot_end_unseen(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """The holder's row is locked by its finish: what waits is left visible for the next pass."""
+        worker = engine.worker(slots=3)
+        [attempt] = [engine.running(worker, concurrency_key="k")]
+        waiting = engine.create(concurrency_key="k")
+        finishing = open_session()
+        with transaction(finishing):
+            Engine(finishing).finish(worker, attempt, SUCCEEDED)
+            assert not engine.assign().moved
+            assert not engine.task(waiting).key_blocked
+        assert engine.assign().assigned == 1
+
+    def test_hold_off_the_holders_end_until_the_parked_can_be_seen(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker = engine.worker(slots=3)
+        attempt = engine.running(worker, concurrency_key="k")
+        waiting = engine.create(concurrency_key="k")
+        passing, finishing = open_session(), open_session()
+        with transaction(passing):
+            passing.rows("take_pass")
+            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            end = rival_on(finishing, lambda session: Engine(session).finish(worker, attempt, SUCCEEDED))
+            end.waits(engine.session)
+        assert end.answer() == "SUCCESS"
+        assert not engine.task(waiting).key_blocked
+        assert engine.assign().assigned == 1
+
+    def test_are_kept_by_the_database_itself(self, engine: Engine) -> None:
+        """Should a statement forget to look, the unique index does not."""
+        worker = engine.worker(slots=3)
+        engine.assigned(worker, concurrency_key="k")
+        second = engine.create(concurrency_key="k")
+        with pytest.raises(Exception, match="tasks_key_held"):
+            engine.session.execute(
+                "UPDATE tasks SET status = 'SCHEDULED', worker_id = %s WHERE id = %s", [worker, second]
+            )
+
+
+class TestReleaseIdleKeys:
+    def release(
+        self, engine: Engine, *, after: tuple[str, str] = ("", ""), limit: int = 1000
+    ) -> list[tuple[object, ...]]:
+        return engine.session.rows("release_idle_keys", {"queue": after[0], "key": after[1], "limit": limit})
+
+    def stranded(self, engine: Engine, key: str) -> UUID:
+        """A parked task whose holder's end could not release it, because an edit held its row and was rolled back."""
+        task_id = engine.create(concurrency_key=key)
+        Task.objects.filter(pk=task_id).update(key_blocked=True)
+        return task_id
+
+    def test_makes_a_stranded_task_visible(self, engine: Engine, open_session: OpenSession) -> None:
+        worker = engine.worker(slots=1)
+        _, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        editing = open_session()
+        with locked(editing, "tasks", "id", parked):  # released without a change, as a rolled-back edit is
+            engine.finish(worker, attempt, SUCCEEDED)
+        assert engine.violations() == {"a parked task waits for a held key": 1}
+        self.release(engine)
+        assert engine.violations() == {}
+        assert engine.assign().assigned == 1
+
+    def test_leaves_tasks_whose_key_is_held(self, engine: Engine) -> None:
+        engine.worker(slots=1)
+        _, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        self.release(engine)
+        assert engine.task(parked).key_blocked
+
+    def test_releases_only_the_first_of_a_key(self, engine: Engine) -> None:
+        first, second = self.stranded(engine, "k"), self.stranded(engine, "k")
+        self.release(engine)
+        assert [engine.task(t).key_blocked for t in (first, second)] == [False, True]
+
+    def test_walks_all_keys_a_few_at_a_time(self, engine: Engine) -> None:
+        stranded = [self.stranded(engine, f"k{n}") for n in range(5)]
+        after, rounds = ("", ""), 0
+        while rows := self.release(engine, after=after, limit=2):
+            [(queue, key, _)] = rows
+            after, rounds = (str(queue), str(key)), rounds + 1
+        assert rounds == 2
+        assert [engine.task(task_id).key_blocked for task_id in stranded] == [False] * 5
+
+    def test_skips_a_row_that_is_held(self, engine: Engine, open_session: OpenSession) -> None:
+        task_id = self.stranded(engine, "k")
+        with locked(open_session(), "tasks", "id", task_id):
+            self.release(engine)
+        assert engine.task(task_id).key_blocked
+        self.release(engine)
+        assert not engine.task(task_id).key_blocked
+
+
+class TestSurveyDue:
+    def test_lists_the_head_of_every_queue_and_priority(self, engine: Engine) -> None:
+        for queue, priority in [("a", 5), ("a", 0), ("b", -3)]:
+            engine.create_many(3, queue=queue, priority=priority)
+        survey = assignment.survey_due(engine.session)
+        assert {(head.queue, head.priority) for head in survey.heads} == {("a", 5), ("a", 0), ("b", -3)}
+        assert all(head.due_in <= 0 for head in survey.heads)
+
+    def test_tells_when_the_next_one_falls_due(self, engine: Engine) -> None:
+        engine.create(schedule_at=in_seconds(30))
+        engine.create(schedule_at=in_seconds(90), queue="other")
+        survey = assignment.survey_due(engine.session)
+        assert survey.next_due_in == pytest.approx(30, abs=2)
+        assert not survey.has_due
+
+    def test_knows_nothing_due_without_a_worker_that_serves_it(self, engine: Engine) -> None:
+        engine.create(queue="mail")
+        assert not assignment.survey_due(engine.session).has_due
+        engine.worker(queues=["other"])
+        assert not assignment.survey_due(engine.session).has_due
+        engine.worker(queues=["mail", "more"])
+        assert assignment.survey_due(engine.session).has_due
+
+    def test_leaves_out_a_queue_paused_for_good(self, engine: Engine) -> None:
+        engine.create(queue="held")
+        services.pause_queue("held", actor="test")
+        assert assignment.survey_due(engine.session).heads == []
+
+    def test_takes_the_end_of_a_pause_for_a_due_time(self, engine: Engine) -> None:
+        engine.create(queue="held")
+        services.pause_queue("held", actor="test", until=in_seconds(40))
+        assert assignment.survey_due(engine.session).next_due_in == pytest.approx(40, abs=2)
+
+    def test_lists_suspects_as_one_head_of_no_queue(self, engine: Engine) -> None:
+        suspects(engine, {"queue": "a"}, {"queue": "b"})
+        [head] = assignment.survey_due(engine.session).heads
+        assert (head.queue, head.priority) == (None, None)
+        assert head.due_in <= 0
+
+    def test_does_not_list_what_is_parked(self, engine: Engine) -> None:
+        engine.worker(slots=1)
+        engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        assert assignment.survey_due(engine.session).heads == []
+
+
+class TestExpireTasks:
+    def test_fails_waiting_tasks_past_their_expiry(self, engine: Engine) -> None:
+        pending = engine.create(expires_at=in_seconds(60))
+        scheduled = engine.create(expires_at=in_seconds(60))
+        kept = engine.create(expires_at=in_seconds(60))
+        engine.session.execute("UPDATE tasks SET run_at = now() - interval '1 minute' WHERE id = %s", [scheduled])
+        engine.worker(slots=1)
+        engine.assign()
+        for task_id in (pending, scheduled):
+            engine.move(task_id, expires_at=-timedelta(milliseconds=1))
+        assert engine.statuses([pending, scheduled]) == ["PENDING", "SCHEDULED"]
+        assert assignment.expire_tasks(engine.session) == 2
+        for task_id in (pending, scheduled):
+            task = engine.task(task_id)
+            assert (task.status, task.end_reason, task.attempt) == ("FAILED", "EXPIRED", 0)
+            assert task.finished_at is not None
+            assert engine.actions(task_id) == ["task.expired"]
+        assert engine.task(kept).status == "PENDING"
+        assert engine.executions(pending) == []
+        assert engine.violations() == {}
+
+    def test_leaves_a_running_attempt_alone(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker, expires_at=in_seconds(60))
+        engine.move(attempt.task_id, expires_at=-timedelta(seconds=1))
+        assert assignment.expire_tasks(engine.session) == 0
+        assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
+
+    def test_gives_the_room_of_an_assigned_task_back(self, engine: Engine) -> None:
+        worker = engine.worker(slots=1)
+        expiring = engine.assigned(worker, expires_at=in_seconds(60))
+        waiting = engine.create()
+        assert engine.assign().assigned == 0
+        engine.move(expiring, expires_at=-timedelta(seconds=1))
+        assignment.expire_tasks(engine.session)
+        engine.assign()
+        assert engine.task(waiting).worker_id == worker
+
+    def test_works_in_batches(self, engine: Engine) -> None:
+        for task_id in engine.create_many(5, expires_at=in_seconds(60)):
+            engine.move(task_id, expires_at=-timedelta(seconds=1))
+        assert [assignment.expire_tasks(engine.session, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+
+    def test_skips_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
+        task_id = engine.create(expires_at=in_seconds(60))
+        engine.move(task_id, expires_at=-timedelta(seconds=1))
+        with locked(open_session(), "tasks", "id", task_id):
+            assert assignment.expire_tasks(engine.session) == 0
+        assert assignment.expire_tasks(engine.session) == 1
+
+
+class TestHandBack:
+    def test_gives_back_what_a_draining_worker_has_not_started(self, engine: Engine) -> None:
+        worker, other = engine.worker(slots=2), engine.worker(slots=1)
+        tasks = engine.create_many(3)
+        engine.assign()
+        started = {attempt.task_id for attempt in engine.start(worker, limit=1)}
+        heartbeats.begin_drain(engine.session, worker)
+        assert assignment.hand_back_assigned(engine.session, worker_id=worker, reason="its worker drains") == 1
+        [returned] = Task.objects.filter(status="PENDING")
+        assert (returned.worker_id, returned.assigned_at, returned.attempt, returned.version) == (None, None, 0, 3)
+        assert engine.actions(returned.pk) == ["task.handed_back"]
+        assert {t for t in tasks if engine.task(t).status == "RUNNING"} == started
+        assert Task.objects.filter(worker_id=other, status="SCHEDULED").count() == 1
+
+    def test_moves_a_stale_assignment_to_where_a_slot_is_free(self, engine: Engine) -> None:
+        sleepy = engine.worker(slots=1)
+        task_id = engine.assigned(sleepy)
+        idle = engine.worker(slots=1)
+        assert assignment.hand_back_stale(engine.session) == 0
+        engine.move(task_id, assigned_at=-assignment.STALE_AFTER - timedelta(milliseconds=1))
+        assert assignment.hand_back_stale(engine.session) == 1
+        assert engine.task(task_id).status == "PENDING"
+        assert engine.worker_state(idle) == "ACTIVE"
+
+    @pytest.mark.parametrize("case", ["nobody else", "no free slot", "other queue", "draining"])
+    def test_leaves_a_stale_assignment_where_nobody_could_do_better(self, engine: Engine, case: str) -> None:
+        worker = engine.worker(slots=1, prefetch=1)
+        if case == "no free slot":
+            engine.worker(slots=1)
+            engine.create_many(2)
+            engine.assign()
+        tasks = engine.create_many(1)
+        engine.assign()
+        if case == "other queue":
+            engine.worker(queues=["other"])
+        elif case == "draining":
+            heartbeats.begin_drain(engine.session, engine.worker())
+        engine.session.execute("UPDATE tasks SET assigned_at = now() - interval '1 hour'")
+        stale = assignment.hand_back_stale(engine.session)
+        assert stale == 0, worker
+        assert engine.statuses(tasks) == ["SCHEDULED"]
+
+    def test_does_not_touch_what_is_running(self, engine: Engine) -> None:
+        worker = engine.worker(slots=1)
+        attempt = engine.running(worker)
+        engine.worker(slots=1)
+        engine.move(attempt.task_id, assigned_at=-timedelta(hours=1))
+        assert assignment.hand_back_stale(engine.session) == 0
+        assert assignment.hand_back_assigned(engine.session, worker_id=worker, reason="x") == 0
+
+    def test_loses_to_a_start_without_waiting_for_it(self, engine: Engine, open_session: OpenSession) -> None:
+        worker = engine.worker(slots=1)
+        task_id = engine.assigned(worker)
+        starting = open_session()
+        with transaction(starting):
+            assert len(Engine(starting).start(worker)) == 1
+            assert assignment.hand_back_assigned(engine.session, worker_id=worker, reason="x") == 0
+        assert engine.task(task_id).status == "RUNNING"
+
+    def test_of_a_paused_queue_waits_for_the_running_pass(self, engine: Engine, open_session: OpenSession) -> None:
+        """No assignment that has not seen the pause can commit after the tasks were taken back."""
+        engine.worker()
+        tasks = engine.create_many(3)
+        passing = open_session()
+        with transaction(passing):
+            passing.rows("take_pass")
+            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            pausing = rival(lambda: services.pause_queue("default", actor="test"))
+            pausing.waits(engine.session)
+        pausing.answer()
+        assert engine.statuses(tasks) == ["PENDING"] * 3
+        assert not engine.assign().moved
+
+
+class TestHeldWorkerRows:
+    def test_are_locked_in_one_order_so_that_two_markers_cannot_deadlock_with_a_pass(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        low, high = sorted([engine.worker(), engine.worker()])
+        engine.create_many(4)
+        marking, passing = open_session(), open_session()
+        survey = assignment.survey_due(passing)
+        epoch = passing.epoch
+        with transaction(marking):
+            heartbeats.mark_dead(marking, low)
+            scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
+            scheduler.waits(engine.session)
+            heartbeats.mark_dead(marking, high)  # would close a circle, had the pass locked the higher id first
+        assert scheduler.answer().assigned == 0
+        assert passing.epoch == epoch
