@@ -21,6 +21,7 @@ from typing import Any, Final
 import prometheus_client
 import structlog
 from django.db import connection
+from django.db.models import Max
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -32,6 +33,7 @@ from monitoring_app import selectors
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.models import MetricMark, MetricTotal
 from monitoring_app.selectors import Survey, TooSlow
+from tasks_app.models import TaskExecution
 from tasks_app.sql import statement
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus, WorkerState
 
@@ -128,7 +130,6 @@ def count_new_executions() -> tuple[list[Total], int]:
     The same statement twice: the first call notes how far the history goes, and the second counts up to there, unless a
     transaction is under way that may still add a row below; then the next scrape does.
     """
-    MetricMark.objects.bulk_create([MetricMark(name="executions")], ignore_conflicts=True)
     parameters: dict[str, Any] = {
         "most": MOST_COUNTED,
         "bounds": list(BOUNDS),
@@ -138,8 +139,10 @@ def count_new_executions() -> tuple[list[Total], int]:
     with selectors.bounded(COUNT_TIMEOUT) as cursor:
         for _ in range(2):
             cursor.execute(statement("count_new_executions", selectors.SQL), parameters)
-    mark = MetricMark.objects.get(name="executions")
-    return [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)], mark.seen_id - mark.counted_id
+    mark, _ = MetricMark.objects.get_or_create(name="executions")
+    newest = TaskExecution.objects.aggregate(newest=Max("id"))["newest"] or 0
+    totals = [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)]
+    return totals, max(0, newest - mark.counted_id)
 
 
 class Families(Collector):
@@ -155,7 +158,9 @@ class Families(Collector):
         if reading.survey is not None:
             yield from _states(reading.survey)
         if reading.uncounted is not None:
-            yield gauge("executions_uncounted", "Ended attempts the counters do not hold yet.", reading.uncounted)
+            yield gauge(
+                "executions_uncounted", "Ended attempts the counters do not hold yet, at most.", reading.uncounted
+            )
             yield from _counters(reading.totals)
             yield from _histograms(reading.totals)
 

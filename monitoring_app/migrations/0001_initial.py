@@ -43,4 +43,6 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('metric', 'type', 'status', 'task_status', 'le'), name='metric_totals_once')],
             },
         ),
+        # Where counting begins: with the whole history.
+        migrations.RunSQL("INSERT INTO metric_marks (name) VALUES ('executions')", migrations.RunSQL.noop),
     ]

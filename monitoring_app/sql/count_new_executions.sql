@@ -4,7 +4,7 @@
 -- Ids are given out before they are committed, so "greater than the last id" would skip rows. Each call notes the
 -- highest id and the next transaction id it sees; a later call, even right behind it, counts up to the noted id once
 -- every transaction below the noted one has ended. (Statements that write executions lock task rows first, so they have
--- their transaction id before their rows' ids.) A foreign transaction that stays open stops the counting for a minute
+-- their transaction id before their rows' ids.) A foreign transaction that stays open holds the counting up by a minute
 -- at most: no statement that writes executions runs that long.
 --
 -- Late results are added to rows counted long ago: they are counted by their own time, ten seconds behind.
@@ -39,13 +39,15 @@ counted AS (
    GROUP BY type, status, task_status
   UNION ALL
   -- width_bucket of the negated value counts the bounds that are not below it; the smallest of them is the bucket.
-  SELECT 'duration', type, '', '', (%(bounds)s::float8[])[%(buckets)s + 1 - width_bucket(-duration, %(negated)s::float8[])],
+  SELECT 'duration', type, '', '',
+         (%(bounds)s::float8[])[%(buckets)s + 1 - width_bucket(-duration, %(negated)s::float8[])],
          count(*), sum(duration)
     FROM ended
    WHERE status NOT IN ('LOST', 'RELEASED')
    GROUP BY 2, 5
   UNION ALL
-  SELECT 'start_delay', type, '', '', (%(bounds)s::float8[])[%(buckets)s + 1 - width_bucket(-start_delay, %(negated)s::float8[])],
+  SELECT 'start_delay', type, '', '',
+         (%(bounds)s::float8[])[%(buckets)s + 1 - width_bucket(-start_delay, %(negated)s::float8[])],
          count(*), sum(start_delay)
     FROM ended
    GROUP BY 2, 5
@@ -65,9 +67,10 @@ added AS (
 )
 UPDATE metric_marks m
    SET counted_id = part.high,
-       seen_id = greatest(part.high, (SELECT max(id) FROM task_executions)),
-       seen_xid = pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
-       seen_at = now(),
+       -- The note stays until it is settled: renewed at every call, it would never grow old.
+       seen_id = CASE WHEN is_settled THEN greatest(part.high, (SELECT max(id) FROM task_executions)) ELSE m.seen_id END,
+       seen_xid = CASE WHEN is_settled THEN pg_snapshot_xmax(pg_current_snapshot())::text::bigint ELSE m.seen_xid END,
+       seen_at = CASE WHEN is_settled THEN now() ELSE m.seen_at END,
        late_at = greatest(mark.late_at, mark.late_until)
   FROM mark, part
  WHERE m.name = mark.name

@@ -1,11 +1,12 @@
--- Attempts that ended in the last %(hours)s hours: how many, by type, status and hour, and how long they waited and ran.
+-- Attempts that ended in the last %(hours)s hours: how many, by type, status and hour; how long they waited and ran.
 --
 -- With %(sample)s NULL every row is read, by index executions_finished (BRIN). Otherwise that many rows are, picked one
 -- from each of as many equal stretches of ids from %(first)s to %(highest)s through the primary key: the cost is the
 -- same for any history. (TABLESAMPLE reads the whole table's share, to keep an hour's.) Not the ORM: two aggregates of
 -- one materialized set.
 WITH picks AS MATERIALIZED (
-  SELECT %(first)s::bigint + floor((n + random()) * (%(highest)s::bigint - %(first)s::bigint + 1) / %(sample)s::int)::bigint AS id
+  SELECT %(first)s::bigint
+           + floor((n + random()) * (%(highest)s::bigint - %(first)s::bigint + 1) / %(sample)s::int)::bigint AS id
     FROM generate_series(0, coalesce(%(sample)s::int, 0) - 1) AS n
 ),
 ended AS MATERIALIZED (

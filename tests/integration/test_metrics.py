@@ -1,0 +1,296 @@
+"""What a scrape answers: well-formed families, counters that count every ended attempt once, and no more queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitoring_app import metrics, selectors
+from monitoring_app.models import MetricMark, MetricTotal
+from tasks_app.models import TaskExecution
+from tasks_app.states import ExecutionStatus, TaskStatus
+from tests.factories import make_execution, make_key, make_task
+from tests.integration.test_health import add_scheduler, add_worker
+from tests.support.api import Api, problem_of
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.urls("monitoring_app.urls")
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture(autouse=True)
+def no_reading_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_kept", None)
+
+
+@pytest.fixture
+def counted_db(committed_db: None) -> Iterator[None]:
+    """Counting looks at who else has a transaction open, so it needs commits."""
+    yield
+    MetricTotal.objects.all().delete()
+    MetricMark.objects.update(counted_id=0, seen_id=0, seen_xid=0, late_at="")
+
+
+def scrape() -> Samples:
+    """A fresh scrape, once everything that has ended is counted: tests beside this one hold transactions open."""
+
+    def reading() -> metrics.Reading | None:
+        latest = metrics.read()
+        return None if latest.uncounted else latest
+
+    families = metrics.Families(eventually(reading, timeout=30)).collect()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((f"task_scheduler_{name}", tuple(sorted(labels.items()))), 0.0)
+
+
+def end(status: ExecutionStatus, task_status: TaskStatus, *, ran: float = 0, waited: float = 0, **columns: Any) -> None:
+    now = datetime.now(UTC)
+    started = now - timedelta(seconds=ran)
+    make_execution(
+        make_task(type=columns.pop("type", "DUMMY")),
+        status=status,
+        task_status=task_status,
+        started_at=started,
+        due_at=started - timedelta(seconds=waited),
+        finished_at=now,
+        **columns,
+    )
+
+
+class TestExposition:
+    def test_is_prometheus_text_with_help_for_every_metric(self, api: Api) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        response = api.get("/metrics")
+        assert response.status_code == 200
+        assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        families = {family.name: family for family in text_string_to_metric_families(response.content.decode())}
+        ours = {name for name in families if name.startswith("task_scheduler_")}
+        assert len(ours) >= 18
+        assert all(families[name].documentation for name in ours)
+        assert "django_http_requests_before_middlewares" in families
+
+    def test_is_not_found_when_metrics_are_off(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        object.__setattr__(settings.SCHEDULER, "metrics_enabled", False)
+        try:
+            problem_of(api.get("/metrics"), 404)
+            problem_of(Api(None).get("/metrics"), 401)
+        finally:
+            object.__setattr__(settings.SCHEDULER, "metrics_enabled", True)
+
+    def test_holds_the_requests_of_all_processes(
+        self, api: Api, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        text = api.get("/metrics").content.decode()
+        assert "task_scheduler_database_up 1.0" in text
+        assert "python_info" not in text  # of one process, and so not of all
+
+    def test_answers_while_the_database_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # No database fixture: the query that pytest-django refuses stands for a database that does.
+        monkeypatch.setattr(metrics, "DATABASE_ERRORS", (RuntimeError,))
+        [up] = [family for family in metrics.Families(metrics.read()).collect() if "database_up" in family.name]
+        assert up.samples[0].value == 0
+
+
+class TestStates:
+    def test_are_those_of_the_database(self, api: Api) -> None:
+        worker = add_worker(slots=6)
+        add_worker(state="DEAD")
+        add_scheduler()
+        make_task(run_at=datetime.now(UTC) - timedelta(seconds=60))
+        make_task(status=TaskStatus.RUNNING, worker_id=worker)
+        families = metrics.Families(metrics.read()).collect()
+        samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+        assert [value(samples, "tasks", status=status) for status in ("PENDING", "SCHEDULED", "RUNNING")] == [1, 0, 1]
+        assert [value(samples, "workers", state=state) for state in ("ACTIVE", "DEAD")] == [1, 1]
+        assert value(samples, "workers_live") == value(samples, "schedulers_alive") == 1
+        assert value(samples, "worker_slots") == 6
+        assert value(samples, "oldest_due_age_seconds") == pytest.approx(60, abs=5)
+        assert 0 < value(samples, "database_connections_used") <= value(samples, "database_connections_allowed")
+
+    def test_are_read_once_in_five_seconds(self, api: Api, django_assert_num_queries: Any) -> None:
+        api.get("/metrics")
+        with django_assert_num_queries(1):  # the key
+            api.get("/metrics")
+
+    def test_cost_a_fixed_number_of_queries(self, api: Api, django_assert_max_num_queries: Any) -> None:
+        metrics.read()
+        for _ in range(30):
+            end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type=uuid4().hex)
+            add_worker()
+        with django_assert_max_num_queries(13):
+            metrics.read()
+
+
+ENDS = [
+    (ExecutionStatus.SUCCESS, TaskStatus.SUCCESS),
+    (ExecutionStatus.SUCCESS, TaskStatus.SUCCESS),
+    (ExecutionStatus.FAILED, TaskStatus.PENDING),
+    (ExecutionStatus.TIMED_OUT, TaskStatus.PENDING),
+    (ExecutionStatus.FAILED, TaskStatus.FAILED),
+    (ExecutionStatus.CANCELLED, TaskStatus.CANCELLED),
+    (ExecutionStatus.LOST, TaskStatus.PENDING),
+    (ExecutionStatus.RELEASED, TaskStatus.PENDING),
+]
+
+
+class TestCounters:
+    def test_count_each_ended_attempt_once(self, counted_db: None) -> None:
+        for status, task_status in ENDS:
+            end(status, task_status)
+        first, second = scrape(), scrape()
+        for samples in (first, second):
+            assert value(samples, "attempts_total", type="DUMMY", status="SUCCESS") == 2
+            assert value(samples, "attempts_total", type="DUMMY", status="FAILED") == 2
+            assert value(samples, "tasks_ended_total", type="DUMMY", status="SUCCESS") == 2
+            assert value(samples, "tasks_ended_total", type="DUMMY", status="FAILED") == 1
+            assert value(samples, "retries_total", type="DUMMY") == 2
+            assert value(samples, "lease_losses_total", type="DUMMY", status="LOST") == 1
+            assert value(samples, "lease_losses_total", type="DUMMY", status="RELEASED") == 1
+
+    def test_go_on_and_survive_retention(self, counted_db: None) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="A")
+        scrape()
+        TaskExecution.objects.all().delete()
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="A")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="B")
+        samples = scrape()
+        assert value(samples, "attempts_total", type="A", status="SUCCESS") == 2
+        assert value(samples, "attempts_total", type="B", status="SUCCESS") == 1
+
+    def test_work_off_a_backlog_in_parts(self, counted_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        scrape()
+        monkeypatch.setattr(metrics, "MOST_COUNTED", 2)
+        for _ in range(7):
+            end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        uncounted = [7]
+        eventually(lambda: uncounted.append(metrics.count_new_executions()[1]) or uncounted[-1] == 0, timeout=30)
+        assert all(0 <= before - after <= 4 for before, after in pairwise(uncounted))  # two calls of two rows each
+        assert value(scrape(), "attempts_total", type="DUMMY", status="SUCCESS") == 8
+
+    def test_wait_for_a_row_that_is_not_committed_yet(self, counted_db: None, open_session: Callable[[], Any]) -> None:
+        """Its id is lower than one already visible: "greater than the last id" would never count it."""
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        scrape()
+        slow = open_session()
+        slow.execute("BEGIN")
+        slow.execute("SELECT pg_current_xact_id()")  # as the row locks of the real statements do
+        slow.execute(
+            "INSERT INTO task_executions"
+            " (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status, task_status) SELECT"
+            " gen_random_uuid(), gen_random_uuid(), now(), now(), now(), 1, 'SLOW', 'SUCCESS', 'SUCCESS'"
+        )
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        _, uncounted = metrics.count_new_executions()
+        assert uncounted == 2
+        slow.execute("COMMIT")
+        samples = scrape()
+        assert value(samples, "attempts_total", type="SLOW", status="SUCCESS") == 1
+        assert value(samples, "attempts_total", type="DUMMY", status="SUCCESS") == 2
+
+    def test_do_not_wait_for_ever_for_a_foreign_transaction(
+        self, counted_db: None, open_session: Callable[[], Any]
+    ) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        scrape()
+        foreign = open_session()
+        foreign.execute("BEGIN")
+        foreign.execute("SELECT pg_current_xact_id()")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        assert metrics.count_new_executions()[1] == 1
+
+        def counted_after_a_minute() -> bool:
+            MetricMark.objects.update(seen_at=datetime.now(UTC) - timedelta(minutes=2))
+            return metrics.count_new_executions()[1] == 0
+
+        eventually(counted_after_a_minute)
+        foreign.execute("COMMIT")
+
+    def test_leave_the_counting_to_whoever_is_at_it(self, counted_db: None, open_session: Callable[[], Any]) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        scrape()
+        other = open_session()
+        other.execute("BEGIN")
+        other.execute("SELECT FROM metric_marks FOR UPDATE")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
+        totals, _ = metrics.count_new_executions()  # does not wait
+        assert sum(total.n for total in totals if total.metric == "attempts") == 1
+        other.execute("COMMIT")
+        assert value(scrape(), "attempts_total", type="DUMMY", status="SUCCESS") == 2
+
+    def test_count_late_results_by_the_time_they_came(self, counted_db: None) -> None:
+        past = (datetime.now(UTC) - timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        end(ExecutionStatus.LOST, TaskStatus.PENDING)
+        scrape()
+        TaskExecution.objects.update(late={"outcome": "SUCCESS", "at": past})  # counted as LOST long before
+        MetricMark.objects.update(late_at="")
+        end(ExecutionStatus.RELEASED, TaskStatus.PENDING, late={"outcome": "SUCCESS", "at": now})
+        scrape()
+        assert value(scrape(), "late_results_total", type="DUMMY") == 1  # once, and the newest in ten seconds
+
+
+class TestHistograms:
+    @pytest.mark.parametrize(
+        ("ran", "waited", "duration_bound", "delay_bound"),
+        [(0, 0, "0.005", "0.005"), (1, 0.05, "1.0", "0.05"), (1.1, 7200, "2.5", "+Inf"), (86_400, 59, "+Inf", "60.0")],
+    )
+    def test_put_a_value_below_its_bound(
+        self, counted_db: None, ran: float, waited: float, duration_bound: str, delay_bound: str
+    ) -> None:
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, ran=ran, waited=waited)
+        samples = scrape()
+        for name, bound, seconds in (
+            ("attempt_duration_seconds", duration_bound, ran),
+            ("start_delay_seconds", delay_bound, waited),
+        ):
+            assert value(samples, f"{name}_sum", type="DUMMY") == pytest.approx(seconds)
+            assert value(samples, f"{name}_count", type="DUMMY") == 1
+            buckets = [value(samples, f"{name}_bucket", type="DUMMY", le=metrics._bound(b)) for b in metrics.BOUNDS]
+            first = [metrics._bound(b) for b in metrics.BOUNDS].index(bound)
+            assert buckets == [0.0] * first + [1.0] * (len(buckets) - first)
+
+    def test_leave_out_how_long_a_lost_attempt_seemed_to_run(self, counted_db: None) -> None:
+        end(ExecutionStatus.LOST, TaskStatus.PENDING, ran=100, waited=1)
+        samples = scrape()
+        assert value(samples, "attempt_duration_seconds_count", type="DUMMY") == 0
+        assert value(samples, "start_delay_seconds_count", type="DUMMY") == 1
+
+    def test_keep_what_was_counted_under_other_bounds(self) -> None:
+        totals = [
+            metrics.Total("duration", "A", "", "", 0.3, 2, 0.5),
+            metrics.Total("duration", "A", "", "", 1.0, 1, 0.9),
+        ]
+        reading = metrics.Reading(None, totals, 0, True, 0.0)
+        [family] = [f for f in metrics.Families(reading).collect() if f.name.endswith("attempt_duration_seconds")]
+        counts = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+        assert (counts["0.25"], counts["0.5"], counts["1.0"], counts["+Inf"]) == (0, 2, 3, 3)
+
+
+class TestReading:
+    def test_lets_a_slow_survey_not_stop_the_counting(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(selectors, "statement", lambda *_: "SELECT pg_sleep(30)")
+        monkeypatch.setattr(selectors, "SURVEY_TIMEOUT", timedelta(milliseconds=20))
+        reading = metrics.read()
+        assert reading.survey is None and reading.is_up and reading.uncounted is not None
+        assert connection.is_usable()
+
+    def test_any_key_may_scrape(self, db: None) -> None:
+        assert Api(make_key("tasks:read")).get("/metrics").status_code == 200
