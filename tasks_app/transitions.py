@@ -84,6 +84,7 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
         ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "end_reason")
     )
     fresh |= {"status": TaskStatus.PENDING, "run_at": Now(), "schedule_at": Now(), "retry_count": 0, "crash_count": 0}
+    fresh["key_blocked"] = False  # nobody may hold the key any more
     if task.expires_at is not None and Task.objects.filter(pk=task_id, expires_at__lte=Now()).exists():
         fresh["expires_at"] = None
     _write(task, actor, "task.retried", reason, **fresh)

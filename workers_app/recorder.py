@@ -27,12 +27,15 @@ from tasks_app.executors.base import Outcome
 from tasks_app.retries import RetryAt, RetryPolicy, decide
 from tasks_app.sessions import DatabaseAway, Row, Session, backoff
 from tasks_app.starting import Attempt
-from tasks_app.states import ErrorCode
+from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app.runner import result_text
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 500
+LONGEST_MESSAGE: Final = 10_000
+#: Errors that lie in a value of the batch: SQLSTATE classes 22 and 23, and what cannot even be encoded.
+_REFUSALS: Final = (psycopg.DataError, psycopg.IntegrityError)
 _STOP: Final = object()
 
 
@@ -48,6 +51,12 @@ class Ending:
     result: str | None
     duration_s: float
     next_status: str | None = None
+    refused: bool = False
+
+    def refuse(self, why: str) -> None:
+        """Put a failure in the place of a result that cannot be written."""
+        self.status, self.delay, self.result, self.refused = ExecutionStatus.FAILED, None, None, True
+        self.error_code, self.error_message = ErrorCode.INTERNAL, _text(why)
 
     @property
     def task_id(self) -> UUID:
@@ -77,10 +86,16 @@ def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
         outcome.status,
         _delay(attempt, outcome),
         outcome.error_code,
-        None if outcome.error_message is None else outcome.error_message.replace("\0", "\ufffd")[:10_000],
+        None if outcome.error_message is None else _text(outcome.error_message),
         result,
         duration_s,
     )
+
+
+def _text(message: str) -> str:
+    """A message as PostgreSQL takes it. Python writes undecodable bytes of file names as lone surrogates."""
+    clean = message[:LONGEST_MESSAGE].replace("\0", "\ufffd")
+    return clean.encode("utf-8", "replace").decode()
 
 
 class Recorder(threading.Thread):
@@ -136,38 +151,42 @@ class Recorder(threading.Thread):
         return batch
 
     def _record(self, batch: list[Ending]) -> None:
+        self._finish(batch)
+        if late := [ending for ending in batch if ending.next_status is None]:
+            self._keep_late(late)
+        records = [ending for ending in batch if ending.next_status]
+        signals.attempt_ended.send_robust(type(self), worker_id=self._worker_id, records=records)
+
+    def _finish(self, batch: list[Ending]) -> None:
         try:
             rows = finish_attempts(self._session, self._worker_id, batch)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            self._record_apart(batch, error)
+        except _REFUSALS as error:
+            self._apart(batch, error, self._finish)
             return
         recorded = {(task_id, attempt): status for task_id, attempt, status in rows}
         for ending in batch:
             ending.next_status = recorded.get((ending.task_id, ending.attempt))
-        if len(recorded) < len(batch):
-            late = [ending for ending in batch if ending.next_status is None]
-            kept = keep_late_results(self._session, self._worker_id, late)
-            if kept:
-                signals.attempts_late.send_robust(type(self), worker_id=self._worker_id, records=kept)
-        signals.attempt_ended.send_robust(
-            type(self), worker_id=self._worker_id, records=[ending for ending in batch if ending.next_status]
-        )
 
-    def _record_apart(self, batch: list[Ending], error: psycopg.Error) -> None:
+    def _keep_late(self, batch: list[Ending]) -> None:
+        try:
+            kept = keep_late_results(self._session, self._worker_id, batch)
+        except _REFUSALS as error:
+            self._apart(batch, error, self._keep_late)
+            return
+        if kept:
+            signals.attempts_late.send_robust(type(self), worker_id=self._worker_id, records=kept)
+
+    def _apart(self, batch: list[Ending], error: psycopg.Error, write: Callable[[list[Ending]], None]) -> None:
         """The database refuses some value: halve the batch until only the culprit is left, and fail that one."""
         if len(batch) > 1:
             half = len(batch) // 2
-            self._record(batch[:half])
-            self._record(batch[half:])
-            return
-        [ending] = batch
-        if ending.error_code == ErrorCode.INTERNAL and ending.result is None:
-            log.error("result_unrecordable", task_id=str(ending.task_id), attempt=ending.attempt, error=str(error))
-            return
-        failure = Outcome.failure(ErrorCode.INTERNAL, f"the database refused the result: {error}", retryable=False)
-        replacement = ending_of(ending.started, failure, ending.duration_s)
-        self._record([replacement])
-        ending.next_status = replacement.next_status
+            write(batch[:half])
+            write(batch[half:])
+        elif batch[0].refused:
+            log.error("result_unrecordable", task_id=str(batch[0].task_id), attempt=batch[0].attempt, error=str(error))
+        else:
+            batch[0].refuse(f"the database refused the result: {error}")
+            write(batch)
 
 
 def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Row]:

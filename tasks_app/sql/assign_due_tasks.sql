@@ -151,7 +151,7 @@ to_park AS MATERIALIZED (
        ORDER BY w.priority DESC, w.run_at, w.id
        LIMIT 5000) AS waiting
     JOIN tasks t ON t.id = waiting.id
-   WHERE t.worker_id IS NULL AND t.finished_at IS NULL
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.queue = k.queue
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 parked AS (
