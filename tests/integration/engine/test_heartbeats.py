@@ -1,0 +1,232 @@
+"""A worker's row: what a beat tells it, what ends it, and that nothing brings it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from tasks_app import services
+from tasks_app.models import AuditEvent
+from tasks_app.sessions import Session
+from tasks_app.states import WorkerState
+from tests.support.engine import FAILED, SUCCEEDED, Engine
+from tests.support.races import rival, rival_on, transaction
+from workers_app import heartbeats
+from workers_app.heartbeats import BeatAnswer, Registration, WorkerNotFound
+from workers_app.models import Worker
+
+OpenSession = Callable[[], Session]
+
+
+def registration(**changes: object) -> Registration:
+    fields = {
+        "worker_id": uuid4(), "host": "h", "pid": 10, "name": "n", "slots": 3, "queues": ["a", "b"],
+        "labels": {"gpu": "1"}, "version": "v",
+    }  # fmt: skip
+    return Registration(**fields | changes)  # type: ignore[arg-type]
+
+
+class TestRegisterWorker:
+    def test_writes_who_the_worker_is(self, engine: Engine) -> None:
+        wanted = registration()
+        heartbeats.register_worker(engine.session, wanted)
+        worker = Worker.objects.get(pk=wanted.worker_id)
+        assert (worker.state, worker.beat, worker.slots, worker.queues, worker.labels) == (
+            "ACTIVE", 0, 3, ["a", "b"], {"gpu": "1"},
+        )  # fmt: skip
+
+    def test_may_be_sent_again(self, engine: Engine) -> None:
+        wanted = registration()
+        heartbeats.register_worker(engine.session, wanted)
+        heartbeats.register_worker(engine.session, wanted)
+        assert Worker.objects.count() == 1
+
+    @pytest.mark.parametrize("end", [heartbeats.mark_dead, heartbeats.mark_stopped])
+    def test_brings_no_incarnation_back(self, engine: Engine, end: Callable[..., bool]) -> None:
+        wanted = registration()
+        heartbeats.register_worker(engine.session, wanted)
+        assert end(engine.session, wanted.worker_id)
+        heartbeats.register_worker(engine.session, wanted)
+        assert engine.worker_state(wanted.worker_id) in ("DEAD", "STOPPED")
+        assert heartbeats.beat(engine.session, wanted.worker_id, held={}, prefetch=0) is None
+
+
+class TestBeat:
+    def beat(self, engine: Engine, worker: object, **held: object) -> BeatAnswer | None:
+        return heartbeats.beat(engine.session, worker, held=held.get("held") or {}, prefetch=0)  # type: ignore[arg-type]
+
+    def test_raises_the_counter_and_tells_what_the_worker_reports(self, engine: Engine) -> None:
+        worker = engine.worker()
+        for _ in range(3):
+            answer = heartbeats.beat(engine.session, worker, held={uuid4(): 1}, prefetch=4)
+        row = Worker.objects.get(pk=worker)
+        assert (row.beat, row.prefetch, row.running) == (3, 4, 1)
+        assert answer is not None
+        assert answer.state is WorkerState.ACTIVE
+
+    def test_answers_how_much_is_assigned_and_running(self, engine: Engine) -> None:
+        worker = engine.worker(slots=5)
+        engine.create_many(5)
+        engine.assign()
+        attempts = engine.start(worker, limit=3)
+        engine.finish(worker, attempts[0], SUCCEEDED)
+        answer = self.beat(engine, worker)
+        assert answer is not None
+        assert (answer.assigned, answer.running, answer.cancels, answer.drops) == (2, 2, [], [])
+
+    def test_tells_which_held_tasks_to_stop(self, engine: Engine) -> None:
+        worker = engine.worker(slots=3)
+        engine.create_many(3)
+        engine.assign()
+        attempts = engine.start(worker)
+        services.cancel_task(attempts[1].task_id, actor="test")
+        held = {attempt.task_id: attempt.attempt for attempt in attempts}
+        answer = self.beat(engine, worker, held=held)
+        assert answer is not None
+        assert (answer.cancels, answer.drops) == ([attempts[1].task_id], [])
+
+    @pytest.mark.parametrize("how", ["another worker", "a new attempt", "given back", "deleted"])
+    def test_tells_which_held_attempts_are_lost_to(self, engine: Engine, how: str) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        task_id, held = attempt.task_id, {attempt.task_id: 1}
+        match how:
+            case "another worker":
+                engine.session.execute("UPDATE tasks SET worker_id = %s", [uuid4()])
+            case "a new attempt":
+                held = {task_id: 0}
+            case "given back":
+                engine.session.execute("UPDATE tasks SET worker_id = NULL, status = 'PENDING'")
+            case "deleted":
+                engine.session.execute("DELETE FROM tasks")
+        answer = self.beat(engine, worker, held=held)
+        assert answer is not None
+        assert (answer.cancels, answer.drops) == ([], [task_id])
+
+    def test_does_not_take_the_workers_own_finish_for_a_loss(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        services.cancel_task(attempt.task_id, actor="test")
+        engine.finish(worker, attempt, FAILED)
+        answer = self.beat(engine, worker, held={attempt.task_id: 1})
+        assert answer is not None
+        assert (answer.cancels, answer.drops) == ([], [])
+
+    @pytest.mark.parametrize("state", ["DEAD", "STOPPED"])
+    def test_answers_nothing_to_who_is(self, engine: Engine, state: str) -> None:
+        worker = engine.worker()
+        engine.session.execute("UPDATE worker_heartbeats SET state = %s", [state])
+        assert self.beat(engine, worker) is None
+        assert Worker.objects.get(pk=worker).beat == 0
+
+    def test_answers_nothing_to_who_was_pruned(self, engine: Engine) -> None:
+        assert self.beat(engine, uuid4()) is None
+
+    def test_tells_a_worker_that_it_is_to_drain(self, engine: Engine) -> None:
+        worker = engine.worker()
+        heartbeats.request_drain(worker, actor="test")
+        answer = self.beat(engine, worker)
+        assert answer is not None
+        assert answer.state is WorkerState.DRAINING
+
+    def test_touches_no_index(self, engine: Engine) -> None:
+        """A HOT update, or failure detection would cost more than the work: pages stay few and nothing bloats."""
+        worker = engine.worker()
+        with transaction(engine.session):
+            for _ in range(20):
+                heartbeats.beat(engine.session, worker, held={}, prefetch=0)
+            [counts] = engine.session.fetch(
+                "SELECT pg_stat_get_xact_tuples_updated(t), pg_stat_get_xact_tuples_hot_updated(t)"
+                "  FROM (SELECT 'worker_heartbeats'::regclass::oid) AS x(t)"
+            )
+        assert counts == (20, 20)
+
+
+class TestStates:
+    def test_of_a_draining_worker_take_no_way_back(self, engine: Engine) -> None:
+        worker = engine.worker()
+        assert heartbeats.begin_drain(engine.session, worker)
+        assert not heartbeats.begin_drain(engine.session, worker)
+        assert engine.worker_state(worker) == "DRAINING"
+
+    def test_of_one_that_leaves_in_good_order_end_with_stopped(self, engine: Engine) -> None:
+        worker = engine.worker()
+        assert heartbeats.mark_stopped(engine.session, worker)
+        assert engine.worker_state(worker) == "STOPPED"
+
+    @pytest.mark.parametrize("started", [True, False])
+    def test_of_one_that_leaves_tasks_behind_end_with_dead(self, engine: Engine, started: bool) -> None:
+        """So that everybody looks for what it owned."""
+        worker = engine.worker()
+        engine.assigned(worker)
+        if started:
+            engine.start(worker)
+        assert heartbeats.mark_stopped(engine.session, worker)
+        assert engine.worker_state(worker) == "DEAD"
+
+    @pytest.mark.parametrize("final", ["STOPPED", "DEAD"])
+    def test_are_final_once_it_is(self, engine: Engine, final: str) -> None:
+        worker = engine.worker()
+        engine.session.execute("UPDATE worker_heartbeats SET state = %s", [final])
+        changes = (heartbeats.begin_drain, heartbeats.mark_stopped, heartbeats.mark_dead)
+        assert [change(engine.session, worker) for change in changes] == [False] * 3
+        assert engine.worker_state(worker) == final
+
+    def test_marked_by_a_beat_that_is_outdated_do_not_change(self, engine: Engine) -> None:
+        worker = engine.worker()
+        heartbeats.beat(engine.session, worker, held={}, prefetch=0)
+        assert not heartbeats.mark_dead(engine.session, worker, beat=0)
+        assert heartbeats.mark_dead(engine.session, worker, beat=1)
+
+    def test_changed_by_two_at_once_change_once(self, engine: Engine, open_session: OpenSession) -> None:
+        worker = engine.worker()
+        first, second = open_session(), open_session()
+        with transaction(first):
+            assert heartbeats.mark_dead(first, worker)
+            other = rival_on(second, lambda session: heartbeats.mark_stopped(session, worker))
+            other.waits(engine.session)
+        assert other.answer() is False
+        assert engine.worker_state(worker) == "DEAD"
+
+
+class TestRequestDrain:
+    def test_is_audited_once(self, engine: Engine) -> None:
+        worker = engine.worker()
+        heartbeats.request_drain(worker, actor="ops")
+        heartbeats.request_drain(worker, actor="ops")
+        assert list(AuditEvent.objects.values_list("actor", "action", "target")) == [
+            ("ops", "worker.drain_requested", f"worker:{worker}")
+        ]
+
+    def test_stops_assignments_but_not_what_is_running(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        heartbeats.request_drain(worker, actor="ops")
+        engine.create()
+        assert not engine.assign().moved
+        assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
+
+    @pytest.mark.parametrize("state", ["DEAD", "STOPPED", "unknown"])
+    def test_refuses_a_worker_that_is(self, engine: Engine, state: str) -> None:
+        worker = engine.worker()
+        if state == "unknown":
+            worker = uuid4()
+        else:
+            engine.session.execute("UPDATE worker_heartbeats SET state = %s", [state])
+        with pytest.raises(WorkerNotFound):
+            heartbeats.request_drain(worker, actor="ops")
+
+    def test_waits_for_whoever_assigns_to_the_worker(self, engine: Engine, open_session: OpenSession) -> None:
+        """So that the hand-back after it sees every assignment."""
+        worker = engine.worker()
+        engine.create()
+        passing = open_session()
+        with transaction(passing):
+            passing.rows("take_pass")
+            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            drain = rival(lambda: heartbeats.request_drain(worker, actor="ops"))
+            drain.waits(engine.session)
+        drain.answer()
+        assert engine.worker_state(worker) == "DRAINING"

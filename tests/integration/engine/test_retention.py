@@ -1,0 +1,133 @@
+"""Deleting what ended long ago, with all that hangs on it and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+
+from tasks_app import services
+from tasks_app.models import AuditEvent, IdempotencyKey, Task, TaskExecution
+from tasks_app.new_tasks import NewTask
+from tasks_app.retention import delete_ended_tasks
+from tasks_app.services import Idempotency
+from tasks_app.sessions import Session
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
+from tests.support.races import locked
+
+OpenSession = Callable[[], Session]
+
+
+def ended(engine: Engine, how: str, days: float, **fields: Any) -> UUID:
+    """A task that ended some days ago."""
+    if how == "CANCELLED":
+        task_id = engine.create(**fields)
+        services.cancel_task(task_id, actor="test")
+    else:
+        worker = engine.worker()
+        attempt = engine.running(worker, **fields)
+        task_id = attempt.task_id
+        engine.finish(worker, attempt, SUCCEEDED if how == "SUCCESS" else FAILED_FOR_GOOD)
+        engine.kill(worker)
+    engine.move(task_id, finished_at=-timedelta(days=days))
+    return task_id
+
+
+def remaining() -> set[UUID]:
+    return set(Task.objects.values_list("pk", flat=True))
+
+
+class TestDeleteEndedTasks:
+    @pytest.mark.parametrize(
+        ("status", "days", "kept"),
+        [
+            ("SUCCESS", 6.9, True), ("SUCCESS", 7.1, False),
+            ("CANCELLED", 6.9, True), ("CANCELLED", 7.1, False),
+            ("FAILED", 29.9, True), ("FAILED", 30.1, False),
+        ],
+    )  # fmt: skip
+    def test_keeps_each_kind_as_long_as_its_setting_says(
+        self, engine: Engine, status: str, days: float, kept: bool
+    ) -> None:
+        task_id = ended(engine, status, days)
+        assert delete_ended_tasks(engine.session) == (0 if kept else 1)
+        assert (task_id in remaining()) is kept
+
+    def test_keeps_for_ever_when_told_so(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = replace(settings.SCHEDULER, retention_success=None, retention_failed=None)
+        monkeypatch.setattr(settings, "SCHEDULER", config)
+        ended(engine, "SUCCESS", 36_500)
+        ended(engine, "FAILED", 36_500)
+        assert delete_ended_tasks(engine.session) == 0
+
+    def test_never_deletes_what_has_not_ended(self, engine: Engine) -> None:
+        worker = engine.worker(slots=2)
+        running, scheduled, pending = engine.create_many(3)
+        engine.assign()
+        engine.start(worker, limit=1)
+        old = "now() - interval '1 year'"
+        engine.session.execute(f"UPDATE tasks SET created_at = {old}, updated_at = {old}, run_at = {old}")
+        assert delete_ended_tasks(engine.session) == 0
+        assert remaining() == {running, scheduled, pending}
+
+    def test_deletes_history_and_events_of_the_task_only(self, engine: Engine) -> None:
+        old, young = ended(engine, "SUCCESS", 8), ended(engine, "SUCCESS", 1)
+        for task_id in (old, young):
+            services.retry_task(task_id, actor="test")
+            services.cancel_task(task_id, actor="test")
+        engine.move(old, finished_at=-timedelta(days=8))
+        services.pause_queue("q", actor="test")
+        assert delete_ended_tasks(engine.session) == 1
+        assert set(TaskExecution.objects.values_list("task_id", flat=True)) == {young}
+        assert set(AuditEvent.objects.values_list("task_id", flat=True)) == {young, None}
+
+    def test_lets_an_idempotency_key_go_with_its_task(self, engine: Engine) -> None:
+        keys = {}
+        for name, days in (("old", 8), ("young", 1)):
+            idempotency = Idempotency(name, b"f" * 32)
+            created = services.create_task(NewTask(type="DUMMY"), created_by="test", idempotency=idempotency)
+            services.cancel_task(created.task.pk, actor="test")
+            engine.move(created.task.pk, finished_at=-timedelta(days=days))
+            keys[name] = created.task.pk
+        delete_ended_tasks(engine.session)
+        assert remaining() == {keys["young"]}
+        assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"young"}
+
+    def test_keeps_the_key_of_a_bulk_call_until_the_last_of_its_tasks(self, engine: Engine) -> None:
+        idempotency = Idempotency("bulk", b"f" * 32)
+        news = [NewTask(type="DUMMY") for _ in range(3)]
+        with engine_transaction():
+            ids = services.new_task_ids(3)
+            services.take_idempotency_key("test", idempotency, ids)
+            services.create_tasks(news, created_by="test", ids=ids, idempotency=idempotency)
+        for task_id in ids:
+            services.cancel_task(task_id, actor="test")
+        for age, left, keys in ((ids[:1], 2, 1), (ids[1:], 0, 0)):
+            for task_id in age:
+                engine.move(task_id, finished_at=-timedelta(days=8))
+            delete_ended_tasks(engine.session)
+            assert (Task.objects.count(), IdempotencyKey.objects.count()) == (left, keys)
+
+    def test_works_in_batches_oldest_first(self, engine: Engine) -> None:
+        tasks = [ended(engine, "CANCELLED", days) for days in (10, 12, 11)]
+        assert delete_ended_tasks(engine.session, limit=2) == 2
+        assert remaining() == {tasks[0]}
+
+    def test_skips_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
+        """A person retries it at this moment: then it has not ended any more."""
+        held, free = ended(engine, "SUCCESS", 8), ended(engine, "SUCCESS", 8)
+        with locked(open_session(), "tasks", "id", held):
+            assert delete_ended_tasks(engine.session) == 1
+        assert remaining() == {held}
+        assert free not in remaining()
+
+
+def engine_transaction() -> Any:
+    from django.db import transaction
+
+    return transaction.atomic()
