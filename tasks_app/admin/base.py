@@ -101,6 +101,10 @@ class StaffAdmin(UnfoldAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PageList
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row of an address, or None; PostgreSQL would refuse to look for a name with a NUL in it."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def prepare(self, rows: list[Any]) -> None:
         """Read what a page of the list shows beside its rows, in one query for all of them."""
 

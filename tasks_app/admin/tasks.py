@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,6 +19,7 @@ from tasks_app import selectors
 from tasks_app.admin import display, task_actions, task_page
 from tasks_app.admin.base import StaffAdmin, actor_of
 from tasks_app.admin.filters import (
+    WAITING_PARTS,
     CreatedAfterFilter,
     CreatedBeforeFilter,
     CreatedFilter,
@@ -30,16 +31,9 @@ from tasks_app.admin.filters import (
 )
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.admin.outputs import summary
-from tasks_app.models import ENDED_ROW, OWNED_ROW, WAITING_ROW, Task
+from tasks_app.models import ENDED_ROW, OWNED_ROW, Task
 from tasks_app.states import TaskStatus
 
-#: Every row that has not ended, in parts that each have the predicate of one partial index.
-ACTIVE_ROWS = (
-    WAITING_ROW & Q(key_blocked=False, crash_count=0),
-    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
-    WAITING_ROW & Q(key_blocked=True, concurrency_key__isnull=False),
-    OWNED_ROW,
-)
 #: How many tasks of one correlation id a search shows.
 MOST_FOUND = 1000
 _SUMMARY_LENGTH = 160
@@ -218,7 +212,7 @@ def _correlated(correlation_id: str) -> list[UUID]:
     """The youngest tasks of a correlation id. Each part rides one partial index; an OR of them would ride none."""
     same = Task.objects.filter(correlation_id=correlation_id).order_by().values_list("pk", flat=True)
     ended = same.filter(ENDED_ROW).order_by("-id")[:MOST_FOUND]
-    active = [same.filter(rows)[:MOST_FOUND] for rows in ACTIVE_ROWS]
+    active = [same.filter(rows)[:MOST_FOUND] for rows in (*WAITING_PARTS, OWNED_ROW)]
     return list(ended.union(*active, all=True))
 
 
@@ -230,4 +224,4 @@ def _summaries(ids: list[UUID]) -> dict[UUID, str]:
 
 
 def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").strip()[:500]
+    return request.POST.get("reason", "").replace("\0", "").strip()[:500]

@@ -1,0 +1,106 @@
+"""The staff UI in a browser: buttons and dialogs work, nothing is fetched from elsewhere, hostile text stays text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tasks_app.models import Task
+from tasks_app.states import ExecutionStatus, TaskStatus
+from tests.factories import make_execution, make_task
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+#: What keeps Chromium from calling home.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+WIDTHS = (1280, 400)
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    # Playwright's synchronous interface runs an event loop in this thread, and Django takes that for asynchronous code.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with playwright.sync_playwright() as tools:
+        opened = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, live_server: Any) -> Iterator[Any]:
+    """A signed-in page. Errors of scripts, dialogs they open and requests to elsewhere fail the test."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("maria"))
+    context = browser.new_context(base_url=live_server.url)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    opened, bad = context.new_page(), []
+    opened.on("pageerror", lambda error: bad.append(f"script error: {error}"))
+    opened.on("dialog", lambda dialog: (bad.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda request: _is_foreign(request.url, live_server.url) and bad.append(request.url))
+    opened.on("response", lambda answer: answer.status >= 500 and bad.append(f"{answer.status} {answer.url}"))
+    yield opened
+    context.close()
+    assert not bad
+
+
+def _is_foreign(url: str, ours: str) -> bool:
+    return not url.startswith((ours, "data:"))
+
+
+def test_many_tasks_are_cancelled_from_the_list(page: Any) -> None:
+    tasks = [make_task() for _ in range(3)]
+    page.goto("/admin/tasks_app/task/")
+    for box in page.locator("#result_list input.action-select").all()[:2]:
+        box.check()
+    assert page.locator(".action-counter").inner_text() == "2 of 3 selected"
+    page.select_option("select[name=action]", "cancel_selected")
+    page.click("#changelist-actions button[type=submit]")
+    page.get_by_text("2 tasks cancelled").wait_for()
+    ended = Task.objects.filter(status=TaskStatus.CANCELLED)
+    assert set(ended.values_list("pk", flat=True)) == {task.pk for task in tasks[1:]}
+
+
+def test_a_task_is_retried_with_a_reason(page: Any) -> None:
+    task = make_task(status=TaskStatus.FAILED)
+    page.goto(f"/admin/tasks_app/task/{task.pk}/change/")
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_placeholder("Reason").fill("partner is back")
+    page.locator("dialog[open]").get_by_role("button", name="Retry").click()
+    page.get_by_text("1 task due again").wait_for()
+    assert page.get_by_text("partner is back").count() == 1
+
+
+def test_pages_fit_and_keep_hostile_text_as_text(page: Any) -> None:
+    script = "<script>alert(1)</script><img src=x onerror=alert(2)>" + "w" * 300
+    result = {"exitCode": 1, "stdout": script, "stderr": "x" * 2000}
+    task = make_task(status=TaskStatus.FAILED, attempt=1, payload={"command": script}, type="SHELL", queue="q" * 100)
+    make_execution(task, status=ExecutionStatus.FAILED, task_status=TaskStatus.FAILED, result=result,
+                   error_code="EXIT_CODE", error_message=script)  # fmt: skip
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for url in (
+            "/admin/",
+            "/admin/tasks_app/task/",
+            f"/admin/tasks_app/task/{task.pk}/change/",
+            "/admin/tasks_app/task/add/",
+        ):
+            page.goto(url, wait_until="networkidle")
+            overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert overflow <= 0, (url, width)
+
+
+def test_the_overview_refreshes_itself(page: Any) -> None:
+    page.goto("/admin/")
+    make_task(status=TaskStatus.RUNNING)
+    tile = page.locator("a.ts-stat", has_text="Running")
+    tile.get_by_text("1", exact=True).wait_for(timeout=12_000)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tasks_app.admin import display
+from tasks_app.admin.outputs import MASK, masked, pretty, readable, summary, take_apart
+
+
+class TestMasked:
+    @pytest.mark.parametrize(
+        "name", ["Authorization", "Set-Cookie", "PGPASSWORD", "api_key", "X-Api-Key", "clientSecret", "access_token"]
+    )
+    def test_hides_texts_under_names_of_secrets(self, name: str) -> None:
+        assert masked({"headers": {name: "hunter2", "Accept": "a"}}) == {"headers": {name: MASK, "Accept": "a"}}
+
+    def test_hides_every_text_below_such_a_name(self) -> None:
+        assert masked({"secrets": {"a": ["x", {"b": "y"}]}}) == {"secrets": {"a": [MASK, {"b": MASK}]}}
+
+    def test_hides_passwords_in_urls(self) -> None:
+        assert masked({"url": "https://joe:pw@example.com/a"}) == {"url": f"https://joe:{MASK}@example.com/a"}
+        assert summary("curl  https://joe:pw@example.com\n") == f"curl https://joe:{MASK}@example.com"
+
+    def test_leaves_numbers_and_the_rest_alone(self) -> None:
+        value = {"tokens": 3, "note": "a: b@c", "items": [1, None, True]}
+        assert masked(value) == value
+
+
+class TestTakeApart:
+    def test_puts_captured_output_into_panels_with_their_flags(self) -> None:
+        output = take_apart({"exitCode": 2, "signal": None, "stdout": "a\n", "stderr": "", "stdoutTruncated": True})
+        assert output.facts == [("exitCode", "2")]
+        assert [(panel.title, panel.text, panel.truncated) for panel in output.panels] == [("stdout", "a\n", True)]
+
+    def test_shows_results_of_any_shape(self) -> None:
+        assert take_apart(None).panels == []
+        assert take_apart([1]).panels[0].text == pretty([1])
+        output = take_apart({"statusCode": 200, "headers": {"set-cookie": "x"}, "ok": True, "long": "y" * 200})
+        assert output.facts == [("statusCode", "200"), ("ok", "true")]
+        assert [panel.title for panel in output.panels] == ["headers", "long"]
+        assert "x" not in output.panels[0].text.replace("set-cookie", "")
+
+
+class TestReadable:
+    def test_drops_what_steers_terminals(self) -> None:
+        assert readable("\x1b[31mred\x1b[0m \x1b]0;title\x07x\r\ny\x00") == "red x\ny\N{REPLACEMENT CHARACTER}"
+
+    def test_lays_out_json_and_masks_it(self) -> None:
+        assert readable('{"token": "t"}') == f'{{\n  "token": "{MASK}"\n}}'
+
+    @pytest.mark.parametrize("text", ["{broken", "[" * 5000, "[1] trailing"])
+    def test_shows_what_only_looks_like_json_as_it_is(self, text: str) -> None:
+        assert readable(text) == text
+
+
+class TestSpan:
+    @pytest.mark.parametrize(
+        ("length", "text"),
+        [
+            (timedelta(milliseconds=35), "35 ms"),
+            (timedelta(seconds=1.24), "1.2 s"),
+            (timedelta(seconds=42.4), "42 s"),
+            (timedelta(seconds=59.9), "60 s"),
+            (timedelta(minutes=3), "3 min"),
+            (timedelta(minutes=3, seconds=7), "3 min 7 s"),
+            (timedelta(hours=5, minutes=59, seconds=59), "5 h 59 min"),
+            (timedelta(days=2, hours=1), "2 d 1 h"),
+            (timedelta(days=2_900_000), "2,900,000 d"),
+            (None, display.EMPTY),
+        ],
+    )
+    def test_names_the_two_units_that_matter(self, length: timedelta | None, text: str) -> None:
+        assert display.span(length) == text
+
+    def test_tells_past_and_future(self) -> None:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        assert ">in 2 h<" in display.instant(now + timedelta(hours=2, minutes=5), now)
+        assert ">5.0 s ago<" in display.instant(now - timedelta(seconds=5), now)
+
+
+class TestEscaping:
+    def test_links_workers_and_escapes_the_rest(self) -> None:
+        text = "assigned to worker:0198f000-0000-7000-8000-0000000000ab <b>"
+        html = display.with_links(text)
+        assert html.startswith("assigned to <a ")
+        assert html.endswith("&lt;b&gt;")
+
+    def test_badges_escape(self) -> None:
+        assert "<x>" not in display.badge("<x>")
