@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -27,8 +28,7 @@ class Schema(ApiView):
 
     def get(self, request: Request) -> HttpResponse:
         if _YAML.search(request.META.get("HTTP_ACCEPT", "")):
-            text = yaml.dump(document(), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
-            response = HttpResponse(text, content_type="application/yaml")
+            response = HttpResponse(_yaml(), content_type="application/yaml")
         else:
             response = HttpResponse(dumps(document()), content_type="application/json")
         response["Vary"] = "Accept"
@@ -47,7 +47,8 @@ class Docs(ApiView):
 
     def handle_exception(self, error: Exception) -> Any:
         request: HttpRequest = self.request._request
-        if isinstance(error, NotAuthenticated) and "text/html" in request.META.get("HTTP_ACCEPT", ""):
+        is_browser = request.method in ("GET", "HEAD") and "text/html" in request.META.get("HTTP_ACCEPT", "")
+        if isinstance(error, NotAuthenticated) and is_browser:
             response: HttpResponseBase = redirect_to_login(request.get_full_path())
             return response
         return super().handle_exception(error)
@@ -61,3 +62,9 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 _PlainDumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))
+
+
+@cache
+def _yaml() -> str:
+    text: str = yaml.dump(document(), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+    return text

@@ -111,7 +111,7 @@ class TestBodySizes:
     def test_a_body_without_a_length_is_411_where_the_server_does_not_end_it(self, api: Api) -> None:
         problem_of(self._chunked(api, DUMMY, terminated=False), 411)
 
-    @pytest.mark.parametrize("length", ["x", "-1", "1e3", "١", "99999999999999999999"])
+    @pytest.mark.parametrize("length", ["x", "-1", "1e3", "\u0661", "99999999999999999999"])
     def test_a_length_that_is_none_is_refused(self, api: Api, length: str) -> None:
         response = api.send("POST", "/tasks", DUMMY, environ={"CONTENT_LENGTH": length})
         assert response.status_code in (400, 413)

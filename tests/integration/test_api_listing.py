@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
-from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -60,7 +59,7 @@ class TestFilters:
             ("type", "type", "HTTP"),
             ("queue", "queue", "mail:1"),
             ("correlationId", "correlation_id", "order-1"),
-            ("workerId", "worker_id", str(uuid4())),
+            ("workerId", "worker_id", "5f0c7f4e-0d0a-4a52-9d0b-6a7f0f6d1c11"),
         ],
     )
     def test_select_equal_values(self, api: Api, parameter: str, column: str, value: str) -> None:
@@ -212,21 +211,22 @@ class TestKeysetPages:
             make_task(priority=number % 3, schedule_at=NOON + timedelta(microseconds=number % 2))
         everything = ids(api.get(f"/tasks?sort={sort}"))
 
-        def walk(start: str, direction: str) -> list[list[str]]:
-            pages, cursor = [], start
+        def walk(cursor: str | None, direction: str) -> list[dict[str, Any]]:
+            pages = []
             while cursor is not None:
-                page = api.get(f"/tasks?sort={sort}&size=3&cursor={quote(cursor)}").json()
-                pages.append([item["id"] for item in page["content"]])
-                last, cursor = page, page[direction]
-            walk.last = last  # type: ignore[attr-defined]
+                pages.append(api.get(f"/tasks?sort={sort}&size=3&cursor={quote(cursor)}").json())
+                cursor = pages[-1][direction]
             return pages
 
+        def shown(pages: list[dict[str, Any]]) -> list[str]:
+            return [item["id"] for page in pages for item in page["content"]]
+
         forward = walk("", "next")
-        assert [len(page) for page in forward] == [3, 3, 3, 2]
-        assert sum(forward, []) == everything
-        backward = walk(walk.last["previous"], "previous")  # type: ignore[attr-defined]
-        assert sum(reversed(backward), []) == everything[:9]
-        assert [len(page) for page in backward] == [3, 3, 3]
+        assert [len(page["content"]) for page in forward] == [3, 3, 3, 2]
+        assert shown(forward) == everything
+        backward = walk(forward[-1]["previous"], "previous")
+        assert [len(page["content"]) for page in backward] == [3, 3, 3]
+        assert shown(backward[::-1]) == everything[:9]
 
     def test_the_first_page_has_no_previous_and_a_full_last_one_no_next(self, api: Api) -> None:
         [make_task() for _ in range(3)]
@@ -253,7 +253,7 @@ class TestKeysetPages:
     def test_a_cursor_that_was_changed_is_refused(self, api: Api) -> None:
         [make_task() for _ in range(3)]
         cursor = api.get("/tasks?cursor=&size=1").json()["next"]
-        for position in range(len(cursor)):
+        for position in range(0, len(cursor), 5):
             wrong = cursor[:position] + ("A" if cursor[position] != "A" else "B") + cursor[position + 1 :]
             response = api.get(f"/tasks?size=1&cursor={quote(wrong)}")
             assert fields_of(response) == {"cursor"}

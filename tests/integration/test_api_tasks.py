@@ -13,39 +13,12 @@ from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task, unknown_id
 from tests.support.api import Api, fields_of, problem_of
 
-TASK_FIELDS = set(
-    [
-        "id",
-        "type",
-        "payload",
-        "status",
-        "queue",
-        "priority",
-        "scheduleAt",
-        "nextRunAt",
-        "maxRetries",
-        "retryCount",
-        "crashCount",
-        "attempt",
-        "timeoutMs",
-        "expiresAt",
-        "retry",
-        "onWorkerLost",
-        "correlationId",
-        "concurrencyKey",
-        "idempotencyKey",
-        "createdBy",
-        "workerId",
-        "version",
-        "cancelRequestedAt",
-        "createdAt",
-        "updatedAt",
-        "assignedAt",
-        "startedAt",
-        "finishedAt",
-        "result",
-        "error",
-    ]
+TASK_FIELDS = (
+    {"id", "type", "payload", "status", "queue", "priority", "scheduleAt", "nextRunAt", "maxRetries"}
+    | {"retryCount", "crashCount", "attempt", "timeoutMs", "expiresAt", "retry", "onWorkerLost"}
+    | {"correlationId", "concurrencyKey", "idempotencyKey", "createdBy", "workerId", "version"}
+    | {"cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt", "result"}
+    | {"error"}
 )
 ENDED = [TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED]
 
@@ -225,7 +198,7 @@ class TestGetTask:
             "019ab3c45d6e7f809a1b2c3d4e5f6071",
             "{019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071}",
             "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f607g",
-            "٠19ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071",
+            "\u066019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071",
             "%00",
             "%0A",
             "%ff",

@@ -1,0 +1,87 @@
+"""``/queues`` and ``/workers/{id}/drain``: what admins may ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tasks_app.models import AuditEvent, Queue
+from tasks_app.states import TaskStatus, WorkerState
+from tests.factories import make_task
+from tests.support.api import Api, fields_of, problem_of
+from workers_app.models import Worker
+
+
+class TestQueues:
+    def test_pause_says_why_and_until_when_and_resume_ends_it(self, api: Api) -> None:
+        pause = {"reason": "stocktaking", "until": "2100-01-01T01:00:00+01:00"}
+        paused = api.post("/queues/mail:1/pause", pause).json()
+        assert (paused["name"], paused["paused"], paused["pausedBy"]) == ("mail:1", True, "caller")
+        assert (paused["pauseReason"], paused["pausedUntil"]) == ("stocktaking", "2100-01-01T00:00:00.000000Z")
+        assert api.get("/queues").json()["content"] == [paused]
+        resumed = api.post("/queues/mail:1/resume").json()
+        assert (resumed["paused"], resumed["pausedAt"], resumed["pausedUntil"]) == (False, None, None)
+        assert api.post("/queues/mail:1/resume").json() == resumed
+
+    def test_pausing_takes_back_what_is_assigned(self, api: Api) -> None:
+        task = make_task(status=TaskStatus.SCHEDULED, queue="q")
+        api.post("/queues/q/pause")
+        assert api.get(f"/tasks/{task.pk}").json()["status"] == "PENDING"
+
+    def test_is_audited(self, api: Api) -> None:
+        api.post("/queues/q/pause", {"reason": "r"})
+        api.post("/queues/q/resume")
+        events = AuditEvent.objects.order_by("id").values_list("action", "target", "actor", "reason")
+        actions = [event for event in events if event[1] == "queue:q"]
+        assert actions == [("queue.paused", "queue:q", "caller", "r"), ("queue.resumed", "queue:q", "caller", "")]
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ([], "body"),
+            ({"nope": 1}, "nope"),
+            ({"reason": 1}, "reason"),
+            ({"reason": "x" * 501}, "reason"),
+            ({"until": "2100-01-01T00:00:00"}, "until"),
+            ({"until": "2001-01-01T00:00:00Z"}, "until"),
+            ({"until": 5}, "until"),
+        ],
+    )
+    def test_a_bad_pause_names_the_field(self, api: Api, body: Any, field: str) -> None:
+        assert fields_of(api.post("/queues/q/pause", body)) == {field}
+        assert not Queue.objects.exists()
+
+    @pytest.mark.parametrize("name", ["a%20b", "%00", "x" * 101, "%C3%A4", "a%0A"])
+    def test_a_name_no_queue_can_have_does_not_exist(self, api: Api, name: str) -> None:
+        problem_of(api.post(f"/queues/{name}/pause"), 404)
+        problem_of(api.post(f"/queues/{name}/resume"), 404)
+
+    def test_a_queue_nobody_has_paused_cannot_be_resumed(self, api: Api) -> None:
+        problem_of(api.post("/queues/never/resume"), 404)
+
+
+class TestDrainWorker:
+    def _worker(self, state: WorkerState) -> Worker:
+        return Worker.objects.create(worker_id=uuid4(), pid=1, slots=4, state=state, host="h", name="w")
+
+    def test_is_accepted_and_may_be_repeated(self, api: Api) -> None:
+        worker = self._worker(WorkerState.ACTIVE)
+        for _ in range(2):
+            response = api.post(f"/workers/{worker.pk}/drain")
+            assert (response.status_code, response.json()) == (
+                202,
+                {"workerId": str(worker.pk), "state": "DRAINING"},
+            )
+        worker.refresh_from_db()
+        assert worker.state == WorkerState.DRAINING
+        assert AuditEvent.objects.filter(action="worker.drain_requested", actor="caller").count() == 1
+
+    @pytest.mark.parametrize("state", [WorkerState.STOPPED, WorkerState.DEAD])
+    def test_a_worker_that_has_ended_is_404(self, api: Api, state: WorkerState) -> None:
+        problem_of(api.post(f"/workers/{self._worker(state).pk}/drain"), 404)
+
+    @pytest.mark.parametrize("worker_id", ["1", "%00", str(uuid4())])
+    def test_an_unknown_worker_is_404(self, api: Api, worker_id: str) -> None:
+        problem_of(api.post(f"/workers/{worker_id}/drain"), 404)
