@@ -136,8 +136,8 @@ def count_new_executions() -> tuple[list[Total], int]:
         "negated": [-bound for bound in reversed(BOUNDS)],
         "buckets": len(BOUNDS),
     }
-    with selectors.bounded(COUNT_TIMEOUT) as cursor:
-        for _ in range(2):
+    for _ in range(2):
+        with selectors.bounded(COUNT_TIMEOUT) as cursor:
             cursor.execute(statement("count_new_executions", selectors.SQL), parameters)
     mark, _ = MetricMark.objects.get_or_create(name="executions")
     newest = TaskExecution.objects.aggregate(newest=Max("id"))["newest"] or 0
@@ -158,9 +158,7 @@ class Families(Collector):
         if reading.survey is not None:
             yield from _states(reading.survey)
         if reading.uncounted is not None:
-            yield gauge(
-                "executions_uncounted", "Ended attempts the counters do not hold yet, at most.", reading.uncounted
-            )
+            yield gauge("executions_uncounted", "Ended attempts not counted yet, at most.", reading.uncounted)
             yield from _counters(reading.totals)
             yield from _histograms(reading.totals)
 

@@ -1,11 +1,12 @@
 -- Add attempts that ended since the last time to metric_totals, so that counters are the same in every web process,
 -- never go back, and survive restarts. At most %(most)s ids a call; whoever finds the mark locked leaves it alone.
 --
--- Ids are given out before they are committed, so "greater than the last id" would skip rows. Each call notes the
--- highest id and the next transaction id it sees; a later call, even right behind it, counts up to the noted id once
--- every transaction below the noted one has ended. (Statements that write executions lock task rows first, so they have
--- their transaction id before their rows' ids.) A foreign transaction that stays open holds the counting up by a minute
--- at most: no statement that writes executions runs that long.
+-- Ids are given out before they are committed, so "greater than the last id" would skip rows. Each call, a transaction
+-- of its own, notes the highest id it sees and its own transaction id; a later call, even right behind it, counts up to
+-- the noted id once every transaction older than the noted one has ended. (Statements that write executions lock task
+-- rows first, so they have their transaction id before their rows' ids; pg_snapshot_xmax would not do for the note,
+-- because transactions above it may be under way.) A foreign transaction that stays open holds the counting up by a
+-- minute at most: no statement that writes executions runs that long.
 --
 -- Late results are added to rows counted long ago: they are counted by their own time, ten seconds behind.
 -- Indexes: the primary key of task_executions, executions_late.
@@ -68,8 +69,9 @@ added AS (
 UPDATE metric_marks m
    SET counted_id = part.high,
        -- The note stays until it is settled: renewed at every call, it would never grow old.
-       seen_id = CASE WHEN is_settled THEN greatest(part.high, (SELECT max(id) FROM task_executions)) ELSE m.seen_id END,
-       seen_xid = CASE WHEN is_settled THEN pg_snapshot_xmax(pg_current_snapshot())::text::bigint ELSE m.seen_xid END,
+       seen_id = CASE WHEN is_settled THEN greatest(part.high, (SELECT max(id) FROM task_executions))
+                      ELSE m.seen_id END,
+       seen_xid = CASE WHEN is_settled THEN pg_current_xact_id()::text::bigint ELSE m.seen_xid END,
        seen_at = CASE WHEN is_settled THEN now() ELSE m.seen_at END,
        late_at = greatest(mark.late_at, mark.late_until)
   FROM mark, part

@@ -23,7 +23,8 @@ keyed AS MATERIALIZED (
            LIMIT %(most)s) AS found
 ),
 owned AS MATERIALIZED (
-  SELECT count(*) FILTER (WHERE status = 'SCHEDULED') AS scheduled, count(*) FILTER (WHERE status = 'RUNNING') AS running
+  SELECT count(*) FILTER (WHERE status = 'SCHEDULED') AS scheduled,
+         count(*) FILTER (WHERE status = 'RUNNING') AS running
     FROM (SELECT status FROM tasks
            WHERE worker_id IS NOT NULL AND finished_at IS NULL
            LIMIT %(most)s) AS found

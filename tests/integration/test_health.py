@@ -25,8 +25,6 @@ from tests.support.api import Api, fields_of, problem_of
 from workers_app.models import Scheduler, Worker
 from workers_app.recovery import RecoveryReport
 
-pytestmark = pytest.mark.urls("monitoring_app.urls")
-
 SILENT = settings.SCHEDULER.heartbeat_timeout + timedelta(seconds=5)
 GET_ROUTES = ["/health", "/health/live", "/health/ready", "/health/workers", "/health/metrics", "/metrics"]
 OPEN_ROUTES = ["/health/live", "/health/ready"]

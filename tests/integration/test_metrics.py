@@ -22,8 +22,6 @@ from tests.integration.test_health import add_scheduler, add_worker
 from tests.support.api import Api, problem_of
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.urls("monitoring_app.urls")
-
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -134,7 +132,7 @@ class TestStates:
         for _ in range(30):
             end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type=uuid4().hex)
             add_worker()
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(16):
             metrics.read()
 
 
@@ -185,25 +183,30 @@ class TestCounters:
         assert all(0 <= before - after <= 4 for before, after in pairwise(uncounted))  # two calls of two rows each
         assert value(scrape(), "attempts_total", type="DUMMY", status="SUCCESS") == 8
 
-    def test_wait_for_a_row_that_is_not_committed_yet(self, counted_db: None, open_session: Callable[[], Any]) -> None:
-        """Its id is lower than one already visible: "greater than the last id" would never count it."""
+    @pytest.mark.parametrize("older", [True, False], ids=["older transaction", "younger transaction"])
+    def test_wait_for_a_row_that_is_not_committed_yet(
+        self, counted_db: None, open_session: Callable[[], Any], older: bool
+    ) -> None:
+        """Its id is below one already visible: "greater than the last id" would never count it."""
         end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
         scrape()
-        slow = open_session()
-        slow.execute("BEGIN")
-        slow.execute("SELECT pg_current_xact_id()")  # as the row locks of the real statements do
-        slow.execute(
-            "INSERT INTO task_executions"
-            " (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status, task_status) SELECT"
-            " gen_random_uuid(), gen_random_uuid(), now(), now(), now(), 1, 'SLOW', 'SUCCESS', 'SUCCESS'"
-        )
-        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
-        _, uncounted = metrics.count_new_executions()
-        assert uncounted == 2
+        slow, fast = open_session(), open_session()
+        for session in (slow, fast) if older else (fast, slow):
+            session.execute("BEGIN")
+            session.execute("SELECT pg_current_xact_id()")  # as the row locks of the real statements do
+        for session, kind in ((slow, "SLOW"), (fast, "FAST")):
+            session.execute(
+                "INSERT INTO task_executions"
+                " (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status, task_status) SELECT"
+                " gen_random_uuid(), gen_random_uuid(), now(), now(), now(), 1, %s, 'SUCCESS', 'SUCCESS'",
+                [kind],
+            )
+        fast.execute("COMMIT")
+        assert metrics.count_new_executions()[1] == 2
         slow.execute("COMMIT")
         samples = scrape()
-        assert value(samples, "attempts_total", type="SLOW", status="SUCCESS") == 1
-        assert value(samples, "attempts_total", type="DUMMY", status="SUCCESS") == 2
+        for kind in ("SLOW", "FAST"):
+            assert value(samples, "attempts_total", type=kind, status="SUCCESS") == 1
 
     def test_do_not_wait_for_ever_for_a_foreign_transaction(
         self, counted_db: None, open_session: Callable[[], Any]
@@ -221,6 +224,22 @@ class TestCounters:
             return metrics.count_new_executions()[1] == 0
 
         eventually(counted_after_a_minute)
+        foreign.execute("COMMIT")
+
+    def test_let_their_note_grow_old(self, counted_db: None, open_session: Callable[[], Any]) -> None:
+        foreign = open_session()
+        foreign.execute("BEGIN")
+        [xid] = foreign.connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+
+        def is_noted() -> bool:
+            metrics.count_new_executions()
+            return MetricMark.objects.filter(seen_xid__gt=xid).exists()
+
+        eventually(is_noted, timeout=30)
+        noted = datetime.now(UTC) - timedelta(seconds=40)
+        MetricMark.objects.update(seen_at=noted)
+        metrics.count_new_executions()
+        assert MetricMark.objects.get().seen_at == noted
         foreign.execute("COMMIT")
 
     def test_leave_the_counting_to_whoever_is_at_it(self, counted_db: None, open_session: Callable[[], Any]) -> None:
