@@ -29,14 +29,18 @@ class Rival(Generic[T]):
 
     def waits(self, watcher: Session) -> None:
         """Prove that the rival waits for a lock; fails when it has its answer already."""
-        assert self._connected.wait(5)
+        assert self.has_to_wait(watcher), f"did not wait: {self._error or self._answer!r}"
 
-        def waiting() -> bool:
-            assert self._thread.is_alive(), f"did not wait: {self._error or self._answer!r}"
-            rows = watcher.fetch(_WAITS, [self._pid])
-            return bool(rows and rows[0][0])
+    def has_to_wait(self, watcher: Session) -> bool:
+        """Whether the rival comes to wait for a lock; False when it has got its answer without."""
 
-        eventually(waiting)
+        def settled() -> str | None:
+            if not self._thread.is_alive():
+                return "answered"
+            rows = watcher.fetch(_WAITS, [self._pid]) if self._connected.is_set() else []
+            return "waits" if rows and rows[0][0] else None
+
+        return eventually(settled, interval=0.002) == "waits"
 
     def answer(self, timeout: float = 5) -> T:
         """What the rival got; raises what it raised. Fails when it still waits after ``timeout`` seconds."""
