@@ -107,7 +107,7 @@ class ApiKeyAdmin(StaffAdmin):
 
         Nothing else ever holds the secret: a redirect would have to carry it in a message, which Django keeps in a
         cookie or in the session table, or in a URL, which logs and histories keep. A reload repeats the POST and is
-        refused, because the name is taken by then.
+        refused, because the name is taken by then; no cache keeps it (every page of the admin is marked no-store).
         """
         form = NewKeyForm(request.POST or None, scopes=grantable(request))
         if request.method == "POST" and form.is_valid():
@@ -124,9 +124,7 @@ class ApiKeyAdmin(StaffAdmin):
                 form.add_error(name if name in form.fields else None, problem or str(error))
             else:
                 context = {"title": f"API key {key.name}", "key": key, "secret": secret}
-                answer = self.answer(request, "admin/tasks_app/apikey/created.html", context, status=201)
-                answer["Cache-Control"] = "no-store"
-                return answer
+                return self.answer(request, "admin/tasks_app/apikey/created.html", context, status=201)
         return self.answer_form(request, "admin/tasks_app/apikey/new.html", {"title": "New API key", "form": form})
 
     def post_revoke(self, request: HttpRequest, row: ApiKey) -> None:

@@ -62,7 +62,8 @@ def test_no_page_reads_a_whole_table(many: Client) -> None:
     expected = {
         lists: "tasks_pkey",
         f"{lists}?p=100": "tasks_pkey",
-        f"{lists}?status=PENDING": "tasks_due",
+        f"{lists}?status=PENDING": "tasks_pkey",
+        f"{lists}?status=PENDING&queue=none": "tasks_due",
         f"{lists}?status=RUNNING": "tasks_owned",
         f"{lists}?status=FAILED": "tasks_ended_status",
         f"{lists}?status=SUCCESS": "tasks_",
