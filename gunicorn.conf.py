@@ -7,6 +7,7 @@ temporary folder unless it is set. Options on the command line win over this fil
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -67,9 +68,24 @@ accesslog = None
 loglevel = settings.SCHEDULER.log_level.lower()
 logger_class = Logger
 
-if settings.SCHEDULER.metrics_enabled and workers > 1 and not os.environ.get(FOLDER):
-    # Before prometheus_client is imported anywhere: it decides once how to keep its values.
-    os.environ[FOLDER] = tempfile.mkdtemp(prefix=OURS)
+
+def keep_request_metrics() -> None:
+    """Name a folder before prometheus_client is imported anywhere: it decides once how to keep its values."""
+    mine = f"{OURS}{os.getpid()}-"
+    name = Path(os.environ.get(FOLDER) or "").name
+    if (name and not name.startswith(OURS)) or name.startswith(mine):
+        return  # chosen by somebody, or made before this configuration was loaded again
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix=mine)
+    atexit.register(forget_request_metrics, os.getpid(), os.environ[FOLDER])
+
+
+def forget_request_metrics(maker: int, folder: str) -> None:
+    if os.getpid() == maker:  # the processes it forked come by here as well
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if settings.SCHEDULER.metrics_enabled and workers > 1:
+    keep_request_metrics()
 
 
 def on_starting(server: Any) -> None:
@@ -78,12 +94,6 @@ def on_starting(server: Any) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for file in Path(folder).glob("*.db"):
             file.unlink(missing_ok=True)
-
-
-def on_exit(server: Any) -> None:
-    folder = os.environ.get(FOLDER)
-    if folder and Path(folder).name.startswith(OURS):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
