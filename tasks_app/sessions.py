@@ -100,7 +100,8 @@ class Session:
 
     @property
     def _behind_pooler(self) -> bool:
-        return settings.DATABASE.behind_pooler and not self._direct
+        database = settings.DATABASE
+        return database.behind_pooler and not (self._direct and database.direct_conninfo is not None)
 
     @property
     def prepares(self) -> bool:

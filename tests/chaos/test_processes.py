@@ -112,7 +112,7 @@ class TestDeath:
     def test_tasks_of_a_killed_worker_run_again_on_another(self, stack: Stack, effects: EffectLog) -> None:
         stack.scheduler()
         first = stack.worker("--concurrency", "8")
-        payload = {"command": effects.command("sleep 1")}
+        payload = {"command": effects.command("[ $TASK_ATTEMPT -gt 1 ] || sleep 60")}
         tasks = [create(NewTask(type="SHELL", payload=payload)) for _ in range(8)]
         eventually(lambda: len(effects.counts()) == 8, timeout=10)
         stack.worker("--concurrency", "8")

@@ -10,7 +10,6 @@ dies with it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import struct
@@ -30,6 +29,7 @@ from tasks_app import wakeups
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import heartbeats, recovery
 from workers_app.processes import lease
+from workers_app.processes.prctl import adopt_orphans, die_with_parent
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,6 @@ HEALTHY_LIFE: Final = 10.0
 LONGEST_RESTART_DELAY: Final = 30.0
 #: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
 MARK_FOR: Final = 3.0
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _MESSAGE: Final = struct.Struct("<d")
 _CONFIRMED: Final = -1.0
 
@@ -84,7 +83,7 @@ class Guardian:
     def run(self) -> int:
         """Answer the exit status for this process: 0 when the last worker ended in good order."""
         _leave_the_database_to_others()
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        adopt_orphans(adopt=True)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self._pipe.wake())
         failures = 0
         with stop_on_signals(self._pipe):
@@ -129,8 +128,8 @@ class Guardian:
         try:
             os.setsid()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _prctl(_PR_SET_CHILD_SUBREAPER, 0)
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            adopt_orphans(adopt=False)
+            die_with_parent(signal.SIGKILL)
             if os.getppid() == guardian:  # it did not die before the line above
                 status = self._work(worker_id, GuardianLink(writer))
         except BaseException:
@@ -166,7 +165,7 @@ class Guardian:
         config, rests = settings.SCHEDULER, []
         if last_beat is not None and not confirmed:
             rests.append(last_beat + (config.heartbeat_timeout - config.lease_margin / 2).total_seconds() - lease.now())
-        if self._stop_since is not None and not confirmed:
+        if self._stop_since is not None:
             rests.append(self._stop_since + self._grace + 5 - time.monotonic())
         if self._passed_on > 2:
             rests.append(0.0)
@@ -245,28 +244,3 @@ def _read(reader: int) -> list[float] | None:
     """What the worker has said since; None when it has closed its end."""
     data = os.read(reader, 64 * _MESSAGE.size)
     return [value for (value,) in _MESSAGE.iter_unpack(data)] if data else None
-
-
-def _prctl(option: int, value: int) -> None:
-    """Set a process attribute where the system has it (Linux); elsewhere the guardian works without."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def hide_environment() -> None:
-    """Take this process's secrets out of the reach of tasks: they run as the same user, and can read ``/proc``.
-
-    The initial environment block (what ``/proc/PID/environ`` shows, to root too) is overwritten with zeros after every
-    variable was copied to the heap; and the process is made undumpable, which closes its memory to other processes.
-    Linux only. Call it early, before threads.
-    """
-    if sys.platform != "linux":
-        return
-    for name, value in os.environ.items():
-        os.putenv(name, value)
-    with open("/proc/self/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - /proc
-        numbers = stat.read().rpartition(")")[2].split()
-    start, end = int(numbers[47]), int(numbers[48])  # env_start, env_end: fields 50 and 51 of proc(5)
-    if 0 < start < end:
-        ctypes.memset(start, 0, end - start)
-    _prctl(_PR_SET_DUMPABLE, 0)

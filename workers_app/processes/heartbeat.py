@@ -97,7 +97,11 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         while not self._closed.wait(WATCHDOG_INTERVAL):
-            self._look()
+            try:
+                self._look()
+            except Exception:
+                # A third party's stop callback, say: deadlines and the lease must be watched all the same.
+                log.exception("watchdog_failed")
 
 
 class CompletionRate:

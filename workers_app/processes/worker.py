@@ -8,7 +8,6 @@ the watchdog stops work that is past its deadline or its lease. Connections: sta
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import structlog
 from django.conf import settings
 
 from tasks_app import assignment, signals, wakeups
-from tasks_app.executors.base import Execution, StopReason
+from tasks_app.executors.base import StopReason
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import TaskStatus, WorkerState
@@ -30,6 +29,7 @@ from workers_app.heartbeats import BeatAnswer, Registration
 from workers_app.processes.base import UNTIL_WOKEN, Process
 from workers_app.processes.guardian import GuardianLink
 from workers_app.processes.heartbeat import CompletionRate, Heartbeat, Watchdog
+from workers_app.processes.held import Held, HeldAttempts
 from workers_app.processes.lease import Lease
 from workers_app.processes.lease import now as lease_now
 from workers_app.processes.pool import Pool
@@ -64,16 +64,6 @@ class WorkerOptions:
     burst: bool
 
 
-@dataclass(slots=True, eq=False)
-class Held:
-    """An attempt this worker has started and whose end is not recorded yet; it occupies a slot."""
-
-    attempt: Attempt
-    execution: Execution
-    begun: float
-    ended: bool = False
-
-
 class Worker(Process):
     """One incarnation. `run` returns when it has drained; `fenced` tells whether its lease ended first."""
 
@@ -89,8 +79,7 @@ class Worker(Process):
         self._slots = options.registration.slots
         self._guardian = guardian
         self._session = Session("worker")
-        self._held: dict[UUID, Held] = {}
-        self._held_lock = threading.Lock()
+        self._held = HeldAttempts()
         self._pool: Pool[Held] = Pool(self._slots, self._execute)
         self._recorder = Recorder(Session("recorder"), self.id, self._recorded)
         self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, config.heartbeat_interval)
@@ -134,23 +123,24 @@ class Worker(Process):
         return self._rest()
 
     def drain(self) -> None:
-        """Stop taking, let running work end within the grace, stop and give back the rest."""
-        log.info("worker_draining", running=len(self._held), fenced=self.fenced)
-        end = time.monotonic() + self.options.grace.total_seconds()
+        """Stop taking; let running work end within the grace; stop and give back the rest, once it is seen dead."""
+        log.info("worker_draining", worker_id=str(self.id), running=len(self._held), fenced=self.fenced)
+        grace = self.options.grace.total_seconds()
+        end = time.monotonic() + grace
         if not self.fenced:
             self._hand_back(end)
-            reserve = min(STOP_RESERVE, self.options.grace.total_seconds() / 2)
-            self._await_idle(end - reserve, until_signals=2)
-        self._stop_all(StopReason.RELEASE, immediate=self.fenced or self.pipe.stop_requests > 1)
-        self._await_idle(end if not self.fenced else time.monotonic() + OVERDUE, until_signals=2)
-        self._stop_all(StopReason.RELEASE, immediate=True)
-        self._await_idle(time.monotonic() + 2 if not self.fenced else float("inf"), until_signals=3)
+            self._await_idle(end - min(STOP_RESERVE, grace / 2), until_signals=2)
+        self._held.stop_all(StopReason.RELEASE, immediate=self.fenced or self.pipe.stop_requests > 1)
+        self._await_idle(max(end - 1, time.monotonic() + 0.5), until_signals=2)
+        self._held.stop_all(StopReason.RELEASE, immediate=True)
+        self._await_idle(time.monotonic() + 2, until_signals=3)
+        while self.fenced and self._held and self._recorder.is_alive() and not self.pipe.stop_requests:
+            self.pipe.wait(1.0)  # nobody else runs this work: there is time to say how it ended
 
     # What the heartbeat asks (its thread)
 
     def held_attempts(self) -> dict[UUID, int]:
-        with self._held_lock:
-            return {task_id: held.attempt.attempt for task_id, held in self._held.items()}
+        return self._held.fences()
 
     def measured_prefetch(self) -> int:
         return min(self.options.prefetch, int(self._rate.per_second() * ROUND_TRIP))
@@ -162,19 +152,16 @@ class Worker(Process):
             return "starter"
         if not self._recorder.is_alive():
             return "recorder"
-        now = time.monotonic()
-        with self._held_lock:
-            overdue = any(not held.ended and now > held.execution.deadline + OVERDUE for held in self._held.values())
-        return "executor" if overdue else None
+        return "executor" if self._held.past_deadline(by=OVERDUE) else None
 
     def heard(self, answer: BeatAnswer, sent: float) -> None:
         self._tell_stats(answer)
         if self.lease.renew(sent):
             self._guardian.beat(sent)
         for task_id in answer.cancels:
-            self._stop_one(task_id, StopReason.CANCEL)
+            self._held.stop(task_id, StopReason.CANCEL)
         for task_id in answer.drops:
-            self._stop_one(task_id, StopReason.RELEASE)
+            self._held.stop(task_id, StopReason.RELEASE)
         # A start whose reply was lost shows as RUNNING rows beyond what is held, twice in a row.
         self._missing = self._missing + 1 if answer.running > len(self._held) else 0
         if answer.state == WorkerState.DRAINING and not self.stopping:
@@ -252,8 +239,7 @@ class Worker(Process):
         self._was_full |= len(attempts) == free
 
     def _adopt(self) -> None:
-        held = list(self.held_attempts())
-        attempts = adopt_running(self._session, worker_id=self.id, held=held)
+        attempts = adopt_running(self._session, worker_id=self.id, held=list(self._held.fences()))
         self._missing = 0
         if attempts:
             log.warning("starts_adopted", count=len(attempts))
@@ -263,9 +249,8 @@ class Worker(Process):
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
         alive = self.lease.running
         for attempt in attempts:
-            held = Held(attempt, execution_of(attempt), time.monotonic())
-            with self._held_lock:
-                self._held[attempt.task_id] = held
+            held = Held(attempt, execution_of(attempt))
+            self._held.add(held)
             if not alive:
                 held.execution.stop(StopReason.RELEASE, immediate=True)
             self._pool.submit(held)
@@ -304,10 +289,8 @@ class Worker(Process):
     def _recorded(self, endings: Sequence[Ending]) -> None:
         """Free the slots of recorded endings, and tell whoever waits for that."""
         wake_schedulers, self._was_full = self._was_full, False
-        with self._held_lock:
-            for ending in endings:
-                self._held.pop(ending.task_id, None)
-                wake_schedulers |= ending.next_status == TaskStatus.PENDING or ending.started.keyed
+        wake_schedulers |= any(ending.next_status == TaskStatus.PENDING or ending.started.keyed for ending in endings)
+        self._held.remove((ending.task_id, ending.attempt) for ending in endings)
         self._rate.add(len(endings))
         if wake_schedulers:
             wakeups.notify_schedulers()
@@ -318,15 +301,12 @@ class Worker(Process):
 
     def _watch(self) -> None:
         """The watchdog's look: deadlines, and the lease."""
-        now = time.monotonic()
-        with self._held_lock:
-            late = [held for held in self._held.values() if not held.ended and now >= held.execution.deadline]
-        for held in late:
+        for held in self._held.past_deadline():
             if held.execution.stop_reason is None:
                 held.execution.stop(StopReason.DEADLINE)
         if not self.fenced and not self.lease.running:
             self._fence()
-        if self.fenced and not any(not held.ended for held in list(self._held.values())):
+        if self.fenced and not self._held.running():
             self._guardian.confirm_fenced()
 
     def _fence(self) -> None:
@@ -335,24 +315,13 @@ class Worker(Process):
         self.fenced = True
         log.error("lease_ended", worker_id=str(self.id), running=len(self._held))
         self._heartbeat.close()
-        self._stop_all(StopReason.RELEASE, immediate=True)
+        self._held.stop_all(StopReason.RELEASE, immediate=True)
         self.pipe.wake()
-
-    def _stop_one(self, task_id: UUID, reason: StopReason) -> None:
-        held = self._held.get(task_id)
-        if held is not None and not held.ended:
-            held.execution.stop(reason)
-
-    def _stop_all(self, reason: StopReason, *, immediate: bool) -> None:
-        with self._held_lock:
-            running = [held for held in self._held.values() if not held.ended]
-        for held in running:
-            held.execution.stop(reason, immediate=immediate)
 
     def _await_idle(self, end: float, *, until_signals: int) -> None:
         """Wait until nothing is held, the time is over, or the operator asks once more."""
-        while self._held and time.monotonic() < end and self.pipe.stop_requests < until_signals:
-            self.pipe.wait(min(1.0, end - time.monotonic()))
+        while self._held and (rest := end - time.monotonic()) > 0 and self.pipe.stop_requests < until_signals:
+            self.pipe.wait(min(1.0, rest))
 
     def _hand_back(self, end: float) -> None:
         """Leave the ranks, and give back what was assigned but not started; tries until ``end``."""

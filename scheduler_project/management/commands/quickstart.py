@@ -26,7 +26,7 @@ from tasks_app import keys, selectors, services
 from tasks_app.api.outputs import task_json
 from tasks_app.models import ApiKey, Task
 from tasks_app.new_tasks import NewTask
-from workers_app.processes.guardian import hide_environment
+from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor
 
 #: Seconds the web process may take to answer, and the samples to end.

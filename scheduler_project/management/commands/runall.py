@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
-from workers_app.processes.guardian import hide_environment
+from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
 
 WORKER_GRACE = 25.0

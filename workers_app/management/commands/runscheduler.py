@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from setproctitle import setproctitle
 
+from workers_app.processes.prctl import hide_environment
 from workers_app.processes.scheduler import Scheduler
 
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
             self.stderr.write("SCHEDULER_ENABLED is false: no scheduler started")
             return
         setproctitle("task-scheduler scheduler")
+        hide_environment()
         scheduler = Scheduler()
         if options["once"]:
             self.stdout.write(json.dumps(scheduler.once()))

@@ -18,7 +18,8 @@ from tasks_app.executors.registry import executors
 from tasks_app.new_tasks import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
-from workers_app.processes.guardian import FENCED, Guardian, GuardianLink, hide_environment
+from workers_app.processes.guardian import FENCED, Guardian, GuardianLink
+from workers_app.processes.prctl import hide_environment
 from workers_app.processes.worker import Worker, WorkerOptions
 
 

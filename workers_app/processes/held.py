@@ -1,0 +1,75 @@
+"""The attempts a worker holds: started, and their end not yet recorded. Each occupies a slot.
+
+The one structure that all threads of a worker share; every method is atomic.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from tasks_app.executors.base import Execution, StopReason
+from tasks_app.starting import Attempt
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One attempt, and whether its body has ended (its record may still wait for the database)."""
+
+    attempt: Attempt
+    execution: Execution
+    ended: bool = False
+
+
+class HeldAttempts:
+    """By task id: a worker holds one attempt of a task, because the first is recorded before the second starts.
+
+    Recorded, but perhaps not yet removed: that is why `remove` compares the attempt.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[UUID, Held] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, held: Held) -> None:
+        with self._lock:
+            self._held[held.attempt.task_id] = held
+
+    def remove(self, fences: Iterable[tuple[UUID, int]]) -> None:
+        with self._lock:
+            for task_id, attempt in fences:
+                held = self._held.get(task_id)
+                if held is not None and held.attempt.attempt == attempt:
+                    del self._held[task_id]
+
+    def fences(self) -> dict[UUID, int]:
+        """The attempt held of each task."""
+        with self._lock:
+            return {task_id: held.attempt.attempt for task_id, held in self._held.items()}
+
+    def running(self) -> list[Held]:
+        """Those whose bodies have not ended."""
+        with self._lock:
+            return [held for held in self._held.values() if not held.ended]
+
+    def past_deadline(self, by: float = 0.0) -> list[Held]:
+        """Running bodies whose deadline was over ``by`` seconds ago."""
+        now = time.monotonic()
+        return [held for held in self.running() if now >= held.execution.deadline + by]
+
+    def stop(self, task_id: UUID, reason: StopReason) -> None:
+        """Tell one task to stop, if it is held and runs."""
+        with self._lock:
+            held = self._held.get(task_id)
+        if held is not None and not held.ended:
+            held.execution.stop(reason)
+
+    def stop_all(self, reason: StopReason, *, immediate: bool) -> None:
+        for held in self.running():
+            held.execution.stop(reason, immediate=immediate)
