@@ -189,6 +189,7 @@ def _uuid(text: str) -> UUID:
 def _instant(text: str) -> datetime:
     """What a datetime-local field sends, in UTC."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         raise IncorrectLookupParameters from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -55,9 +55,13 @@ class UtcInstant(forms.CharField):
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         try:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+            instant = datetime.fromisoformat(text) if text else None
         except ValueError:
             raise forms.ValidationError("This is not a date and time.") from None
+        if instant is not None and instant.tzinfo is not None:
+            # The field sends none; and with one, the end of year 9999 would become a time that cannot be read back.
+            raise forms.ValidationError("Write the time in UTC, without a zone.")
+        return None if instant is None else instant.replace(tzinfo=UTC)
 
 
 class NewTaskForm(forms.Form):

@@ -203,6 +203,7 @@ class TestNewTask:
             ({"correlation_id": "ü"}, "correlation_id", "must be 1 to 128"),
             ({"concurrency_key": "x" * 300}, "concurrency_key", "must be 1 to 200"),
             ({"schedule_at": "tomorrow"}, "schedule_at", "not a date"),
+            ({"schedule_at": "9999-12-31T23:59-12:00"}, "schedule_at", "without a zone"),
             ({"type": "NOPE"}, "type", "valid choice"),
         ],
     )

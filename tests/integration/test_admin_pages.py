@@ -155,7 +155,7 @@ class TestPages:
         for url in pages_of(everything):
             html = viewer.get(url).content.decode()
             assert set(re.findall('<form[^>]*method="post"[^>]*>', html)) <= READING_FORMS, url
-            assert "_selected\"" not in html, url
+            assert '_selected"' not in html, url
             assert "addlink" not in html, url
 
     def test_ask_strangers_to_sign_in(self, client: Client, everything: Task) -> None:
@@ -189,6 +189,32 @@ class TestPages:
         for model in ("task", "taskexecution", "queue", "auditevent", "apikey"):
             for key in ("nonsense", str(uuid4()), "9" * 40, "%00", "_00", "a/b"):
                 assert staff.get(f"/admin/tasks_app/{model}/{key}/change/").status_code in (302, 404), (model, key)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "search/?s=a&page=x",
+            "search/?s=a&page=99",
+            "r/1/nonsense/",
+            "autocomplete/?app_label=x",
+            "tasks_app/task/?_facets=True",
+            "tasks_app/task/?_popup=1",
+            "tasks_app/task/?status=FAILED&status=RUNNING",
+            "tasks_app/task/?after=9999-12-31T23:59:59&before=0001-01-01T00:00",
+            "tasks_app/task/?after=9999-12-31T23:59:59-12:00",
+            "tasks_app/queue/?q=%25&o=1.2.-3",
+            "tasks_app/taskexecution/?ended=1h&q=x",
+            "tasks_app/auditevent/?actor=x&action=y&q=z",
+            "workers_app/worker/?state=NO",
+            "auth/user/?id=x",
+        ],
+    )
+    def test_survive_odd_addresses(self, staff: Client, url: str) -> None:
+        assert staff.get(f"/admin/{url}").status_code < 500
+
+    def test_are_all_there(self, staff: Client) -> None:
+        for url in ("tasks_app/", "workers_app/", "auth/user/", "auth/user/add/", "auth/group/", "password_change/"):
+            assert staff.get(f"/admin/{url}").status_code == 200, url
 
     def test_keep_every_address_behind_the_login(self, client: Client) -> None:
         names = []
