@@ -21,6 +21,7 @@ from gunicorn import glogging
 # up logging, for gunicorn's own lines too.
 from scheduler_project import settings
 from tasks_app import conf
+from workers_app.processes.prctl import hide_environment
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 OURS: Final = "task-scheduler-metrics-"
@@ -89,7 +90,8 @@ if settings.SCHEDULER.metrics_enabled and workers > 1:
 
 
 def on_starting(server: Any) -> None:
-    """What an earlier run counted under process ids that mean other processes now must not be added up again."""
+    """Hide secrets from tasks of this host, and forget the counts of process ids that mean other processes now."""
+    hide_environment()
     if folder := os.environ.get(FOLDER):
         Path(folder).mkdir(parents=True, exist_ok=True)
         for file in Path(folder).glob("*.db"):

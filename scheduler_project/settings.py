@@ -6,6 +6,7 @@ process exits with status 2, without a traceback.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -200,3 +201,7 @@ X_FRAME_OPTIONS = "DENY"
 LOGGING_CONFIG = None
 logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogFormat.JSON)
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = True
+# Naming the user would load the session of every request that carries a cookie, of health checks too.
+DJANGO_STRUCTLOG_USER_ID_FIELD = None
+# A client's mistake is no warning of ours.
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
