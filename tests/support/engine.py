@@ -130,7 +130,10 @@ class Engine:
         return Worker.objects.get(pk=worker_id).state
 
     def violations(self) -> dict[str, int]:
-        return invariants.violations(self.session)
+        """As `invariants.violations`, in one trip instead of one for each promise."""
+        counts = ", ".join(f"({query})" for query in invariants.QUERIES.values())
+        [row] = self.session.fetch(f"SELECT {counts}")
+        return {name: count for name, count in zip(invariants.QUERIES, row, strict=True) if count}
 
 
 def endings(attempts: Sequence[Attempt], outcome: Outcome = SUCCEEDED) -> list[Ending]:
