@@ -92,14 +92,14 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
     `InvalidTask`, `IdempotencyConflict`.
     """
     text = check_task(new)
+    [task_id] = new_task_ids(1)
+    if idempotency is None:  # one statement is a transaction of its own: two trips fewer
+        return Created(_insert_one(task_id, new, text, created_by, None), replayed=False)
     with transaction.atomic():
-        [task_id] = new_task_ids(1)
-        if idempotency is not None:
-            replay = take_idempotency_key(created_by, idempotency, [task_id])
-            if replay is not None and (task := Task.objects.filter(pk=replay.task_ids[0]).first()):
-                return Created(task, replayed=True)
-        task = _insert_one(task_id, new, text, created_by, idempotency)
-    return Created(task, replayed=False)
+        replay = take_idempotency_key(created_by, idempotency, [task_id])
+        if replay is not None and (task := Task.objects.filter(pk=replay.task_ids[0]).first()):
+            return Created(task, replayed=True)
+        return Created(_insert_one(task_id, new, text, created_by, idempotency), replayed=False)
 
 
 def create_tasks(
