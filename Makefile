@@ -39,8 +39,8 @@ format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own
-	@$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
+bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own (ARGS=--help lists the options)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(VENV)/.installed-test ## Fault injection on real processes
 	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" $(ARGS)

@@ -1,0 +1,111 @@
+"""Measure the engine: ``make bench``, or ``python -m tests.bench``; options through ARGS.
+
+    make bench ARGS="--only w1,w3 --repeat 3"
+    make bench ARGS="--quick"                          a look whether everything works, in two minutes
+    make bench ARGS="--settings '--concurrency 16; 2x --concurrency 400'"
+    make bench ARGS="--write"                          everything, and the tables and plots of docs/
+
+Everything runs on loopback, on a PostgreSQL of its own with durability on, and is gone afterwards. Raw figures are
+added to .data/bench/results.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench import report
+from tests.bench.bench import Bench, Setting, running_bench
+from tests.bench.figures import number
+from tests.bench.machine import ROOT, Others, describe
+from tests.bench.results import Options, Record, Workload
+
+SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; 2x --concurrency 200"
+
+
+def main() -> int:
+    arguments = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started is ended
+    settings = [Setting.parse(text) for text in arguments.settings.split(";")]
+    quick = arguments.quick
+    repeat = arguments.repeat or (1 if quick else 3)
+    options = Options(settings[-1:] if quick else settings, repeat, quick, arguments.tasks, arguments.minutes)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with running_bench() as bench:
+        from tests.bench.workloads import WORKLOADS  # Django is set up now
+
+        chosen = choose(WORKLOADS, arguments.only, soak=arguments.soak)
+        machine = describe(bench.server_version)
+        records: list[Record] = []
+        for workload in chosen:
+            records += measure(bench, workload, options, machine, arguments.out)
+    lines = "\n".join(report.machine_lines(machine))
+    print(f"\n{lines}\n\n{report.tables(chosen, records)}\nRaw figures: {arguments.out}")
+    if arguments.write:
+        write(WORKLOADS, records, machine)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", metavar="w1,w3", help="these workloads (default: all but soak)")
+    parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each (3; with --quick 1)")
+    parser.add_argument("--tasks", type=int, metavar="N", help="tasks of a drain (100,000; with --quick 4,000)")
+    parser.add_argument("--settings", default=SETTINGS, metavar="S", help=f"settings of the workers ({SETTINGS})")
+    parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
+    parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
+    parser.add_argument("--minutes", type=int, default=10, metavar="N", help="length of the soak (10)")
+    parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md and the plots")
+    parser.add_argument("--out", type=Path, default=ROOT / ".data/bench/results.jsonl", help="where raw figures go")
+    return parser.parse_args()
+
+
+def choose(workloads: dict[str, Workload], only: str, *, soak: bool) -> list[Workload]:
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := set(names) - workloads.keys():
+        sys.exit(f"--only: there is no {', '.join(sorted(unknown))}; there are {', '.join(workloads)}")
+    wanted = names or [name for name, workload in workloads.items() if not workload.on_request]
+    return [workload for name, workload in workloads.items() if name in wanted or (soak and name == "soak")]
+
+
+def measure(bench: Bench, workload: Workload, options: Options, machine: dict[str, Any], out: Path) -> list[Record]:
+    """All repetitions of a workload, said and written down as they come."""
+    records: list[Record] = []
+    for repetition in range(1 if workload.once else options.repeat):
+        others, began = Others(bench.server_pid), time.monotonic()
+        for run in workload.run(bench, options):
+            record = Record.now(workload.name, repetition, others.cores(), run)
+            record.write(out, machine)
+            records.append(record)
+            say(record, time.monotonic() - began)
+            others, began = Others(bench.server_pid), time.monotonic()
+    if workload.name == "w1":
+        from tests.bench.workloads.w1_drain import rates
+
+        medians = rates(records)
+        options.best = Setting.parse(max(medians, key=lambda case: medians[case]))
+    return records
+
+
+def say(record: Record, seconds: float) -> None:
+    values = "  ".join(f"{name} {number(value)}" for name, value in record.run.values.items())
+    print(
+        f"{record.workload} [{record.run.case}] {values}  ({seconds:.0f} s, others {record.other_cores:.2f})",
+        flush=True,
+    )
+
+
+def write(workloads: dict[str, Workload], records: list[Record], machine: dict[str, Any]) -> None:
+    generated = "\n".join(report.machine_lines(machine)) + "\n\n" + report.tables(workloads.values(), records)
+    report.write_document(ROOT / "docs/performance.md", generated)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

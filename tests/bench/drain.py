@@ -1,0 +1,94 @@
+"""The drain that most workloads are made of: tasks wait, the engine starts, the clock runs until they have ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from tests.bench.bench import Bench, Setting
+from tests.bench.processes import PeakMemory, Program, cpu_of, cpu_of_family
+
+# Each ended attempt takes one number, and reading it costs nothing however many rows there are.
+_ENDED = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM task_executions_id_seq"
+# The predicates of tasks_owned, tasks_due and tasks_suspects.
+_UNFINISHED = """
+WITH waiting AS (SELECT crash_count FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked)
+SELECT EXISTS (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL)
+    OR EXISTS (SELECT FROM waiting WHERE crash_count = 0)
+    OR EXISTS (SELECT FROM waiting WHERE crash_count > 0)"""
+_FIRST_START = "SELECT min(started_at) FROM task_executions WHERE id > %s"
+_BACKENDS = "SELECT pid, application_name FROM pg_stat_activity WHERE application_name LIKE 'task_scheduler %'"
+#: Connections by what they do, for the table of CPU seconds.
+ROLES = {
+    "task_scheduler scheduler": "pg_assign",
+    "task_scheduler worker": "pg_start",
+    "task_scheduler recorder": "pg_finish",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """``rate``: tasks a second from the first start to the end. ``cpu``: seconds by process over the same time."""
+
+    tasks: int
+    rate: float
+    seconds: float
+    first_start: datetime
+    rss_mb: float
+    pss_mb: float
+    cpu: dict[str, float]
+
+
+def ended(bench: Bench) -> int:
+    return int(bench.one(bench.watch, _ENDED))
+
+
+def drain(bench: Bench, setting: Setting, tasks: int, *, exact: bool = True, limit: float = 300) -> Drain:
+    """Start the workers, then a scheduler; measure until ``tasks`` have ended.
+
+    ``exact``: there are no others, so the end is when the tables say that none is left. Raises RuntimeError when
+    nothing ends for ``limit`` seconds.
+    """
+    before = ended(bench)
+    with bench.workers(setting) as guardians, bench.scheduler() as scheduler:
+        memory = PeakMemory([guardian.pid for guardian in guardians])
+        _wait_for_ended(bench, before + 1, [*guardians, scheduler], limit)
+        costs = _cpu(bench, guardians, scheduler)
+        _wait_for_ended(bench, before + tasks, [*guardians, scheduler], limit, memory)
+        while exact and bench.one(bench.watch, _UNFINISHED):
+            time.sleep(0.002)
+        done = time.time()
+        memory.look()
+        used = {name: value - costs.get(name, 0.0) for name, value in _cpu(bench, guardians, scheduler).items()}
+    first = bench.one(bench.watch, _FIRST_START, [before])
+    seconds = done - first.timestamp()
+    return Drain(tasks, tasks / seconds, seconds, first, memory.rss, memory.pss, used)
+
+
+def _wait_for_ended(
+    bench: Bench, number: int, programs: list[Program], limit: float, memory: PeakMemory | None = None
+) -> None:
+    seen, since = -1, time.monotonic()
+    while (now := ended(bench)) < number:
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif time.monotonic() - since > limit:
+            raise RuntimeError(f"nothing has ended for {limit:g} s; {number - now} tasks to go")
+        for program in programs:
+            program.check()
+        if memory is not None:
+            memory.look()
+        time.sleep(0.004)
+
+
+def _cpu(bench: Bench, guardians: list[Program], scheduler: Program) -> dict[str, float]:
+    """CPU seconds so far: the two kinds of processes, their database connections, the rest of the server."""
+    used = dict.fromkeys(("pg_assign", "pg_start", "pg_finish", "pg_other"), 0.0)
+    used["scheduler"] = cpu_of_family(scheduler.pid)
+    used["worker"] = sum(cpu_of_family(guardian.pid) for guardian in guardians)
+    for pid, name in bench.watch.execute(_BACKENDS):
+        if name in ROLES:
+            used[ROLES[name]] += cpu_of(pid)
+    used["pg_other"] = cpu_of_family(bench.server_pid) - used["pg_assign"] - used["pg_start"] - used["pg_finish"]
+    return used

@@ -1,0 +1,70 @@
+"""W1 (and W6, memory): a backlog of no-op tasks is worked off, by each setting of the workers."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.bench import fill
+from tests.bench.bench import Bench, Setting
+from tests.bench.drain import drain
+from tests.bench.results import Options, Record, Run, Workload
+
+CPU = ("scheduler", "worker", "pg_assign", "pg_start", "pg_finish", "pg_other")
+
+
+def run(bench: Bench, options: Options) -> Iterator[Run]:
+    """Create the tasks with the workers stopped, settle, start, and measure from the first start until none is left."""
+    for setting in options.settings:
+        bench.fresh()
+        fill.create(options.drain_tasks)
+        bench.settle()
+        done = drain(bench, setting, options.drain_tasks)
+        values = {
+            "tasks_s": done.rate,
+            "drain_s": done.seconds,
+            "rss_mb": done.rss_mb,
+            "pss_mb": done.pss_mb,
+            **{name: done.cpu[name] for name in CPU},
+        }
+        yield Run(str(setting), values, {"tasks": done.tasks})
+
+
+def rates(records: list[Record]) -> dict[str, float]:
+    """The median rate of each setting."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        found[record.run.case].append(record.run.values["tasks_s"])
+    return {case: statistics.median(values) for case, values in found.items()}
+
+
+def summarize(records: list[Record]) -> list[str]:
+    medians = rates(records)
+    best = max(medians, key=lambda case: medians[case])
+    setting, tasks = Setting.parse(best), records[-1].run.detail["tasks"]
+    workers = f"{setting.workers} worker{'s' if setting.workers > 1 else ''}"
+    command = " ".join(["runworker", *setting.arguments])
+    return [f"Best setting: `{command}` ({workers}): {medians[best]:,.0f} tasks/s over {tasks:,} tasks."]
+
+
+WORKLOAD = Workload(
+    "w1",
+    "Drain (W1) and memory (W6)",
+    "No-op tasks wait; one scheduler and the workers start; the rate is from the first start until the tables say that "
+    "none is left. Memory: peak of the worker group, guardians included. CPU seconds over the same time.",
+    {
+        "tasks_s": "tasks/s",
+        "drain_s": "drain s",
+        "rss_mb": "peak RSS MB",
+        "pss_mb": "peak PSS MB",
+        "scheduler": "CPU s scheduler",
+        "worker": "worker",
+        "pg_assign": "PG assign",
+        "pg_start": "PG start",
+        "pg_finish": "PG finish",
+        "pg_other": "PG other",
+    },
+    run,
+    summarize,
+)
