@@ -19,7 +19,7 @@ from tasks_app.new_tasks import (
     json_text,
 )
 
-SHELL = {"command": "true"}
+HTTP = {"url": "http://example.com/", "body": ""}
 
 
 def nested(levels: int, *, kind: type = dict) -> Any:
@@ -107,15 +107,15 @@ class TestCheckTask:
 
 class TestPayloadLimits:
     def payload(self, size: int, character: str = "x") -> dict[str, str]:
-        overhead = len(json.dumps(SHELL | {"command": ""}, separators=(",", ":")))
-        return {"command": character * ((size - overhead) // len(character.encode()))}
+        overhead = len(json.dumps(HTTP, separators=(",", ":")))
+        return HTTP | {"body": character * ((size - overhead) // len(character.encode()))}
 
     def test_count_bytes_of_utf_8(self) -> None:
-        assert check_task(NewTask(type="SHELL", payload=self.payload(MAX_PAYLOAD_BYTES)))
-        assert "262144 bytes" in problems(type="SHELL", payload=self.payload(MAX_PAYLOAD_BYTES + 1))["payload"]
+        assert check_task(NewTask(type="HTTP", payload=self.payload(MAX_PAYLOAD_BYTES)))
+        assert "262144 bytes" in problems(type="HTTP", payload=self.payload(MAX_PAYLOAD_BYTES + 1))["payload"]
         euro = self.payload(MAX_PAYLOAD_BYTES + 3, "€")
-        assert len(euro["command"]) < MAX_PAYLOAD_BYTES // 2
-        assert "payload" in problems(type="SHELL", payload=euro)
+        assert len(euro["body"]) < MAX_PAYLOAD_BYTES // 2
+        assert "payload" in problems(type="HTTP", payload=euro)
 
     @pytest.mark.parametrize("kind", [dict, list])
     def test_count_levels(self, kind: type) -> None:
