@@ -76,6 +76,7 @@ class Worker(Process):
         self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
         self.fenced = False
         self.draining = False
+        self._known = False
         self._slots = options.registration.slots
         self._guardian = guardian
         self._session = Session("worker")
@@ -127,7 +128,7 @@ class Worker(Process):
         log.info("worker_draining", worker_id=str(self.id), running=len(self._held), fenced=self.fenced)
         grace = self.options.grace.total_seconds()
         end = time.monotonic() + grace
-        if not self.fenced:
+        if not self.fenced and self._known:
             self._hand_back(end)
             self._await_idle(end - min(STOP_RESERVE, grace / 2), until_signals=2)
         self._held.stop_all(StopReason.RELEASE, immediate=self.fenced or self.pipe.stop_requests > 1)
@@ -205,6 +206,7 @@ class Worker(Process):
             else:
                 self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin)
                 self._guardian.beat(sent)
+                self._known = True
                 wakeups.notify_schedulers()
                 r = self.options.registration
                 signals.worker_registered.send_robust(
@@ -344,6 +346,8 @@ class Worker(Process):
             self._recorder.join(timeout=5)
         self._heartbeat.close()
         self._watchdog.close()
+        if not self._known:  # told to stop before there was a database
+            return
         with contextlib.suppress(DatabaseAway):
             if self.fenced or self._held:
                 heartbeats.mark_dead(self._session, self.id)

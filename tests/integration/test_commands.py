@@ -1,0 +1,125 @@
+"""The commands as an operator meets them: settings checked at start, exit statuses, stopping."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.support.stack import Stack, query, running_stack
+from tests.support.waiting import eventually
+
+COMMANDS = ["runscheduler", "runworker", "runall", "recover", "doctor", "migrate", "embedded_db"]
+
+
+@pytest.fixture
+def stack(committed_db: None, tmp_path: Path) -> Iterator[Stack]:
+    with running_stack(tmp_path) as started:
+        yield started
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class TestSettings:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_a_bad_one_is_named_without_a_traceback(self, command: str) -> None:
+        done = manage(command, SCHEDULER_POLLING_INTERVAL_MS="soon", LOG_FORMAT="xml")
+        assert done.returncode == 2
+        lines = done.stderr.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["SCHEDULER_POLLING_INTERVAL_MS", "LOG_FORMAT"]
+
+    def test_the_prod_profile_refuses_what_is_unsafe(self) -> None:
+        done = manage("runworker", SCHEDULER_PROFILE="prod", DEBUG="1")
+        assert done.returncode == 2
+        assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["SECRET_KEY", "DEBUG", "ALLOWED_HOSTS"]
+
+    @pytest.mark.parametrize(
+        ("command", "switch"), [("runworker", "WORKER_ENABLED"), ("runscheduler", "SCHEDULER_ENABLED")]
+    )
+    def test_a_process_that_is_switched_off_says_so_and_ends_well(self, command: str, switch: str) -> None:
+        done = manage(command, **{switch: "false"})
+        assert done.returncode == 0
+        assert done.stderr == f"{switch} is false: no {command.removeprefix('run')} started\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("--concurrency", "0"), ("--concurrency", "many"), ("--queues", "a b"), ("--labels", "x"), ("--grace", "-1")],
+    )
+    def test_a_bad_argument_is_named(self, arguments: tuple[str, ...]) -> None:
+        done = manage("runworker", *arguments)
+        assert done.returncode == 2
+        assert arguments[0] in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("command", ["runscheduler", "runworker"])
+    def test_ends_with_0(self, stack: Stack, command: str, number: signal.Signals) -> None:
+        table = "worker_heartbeats" if command == "runworker" else "scheduler_heartbeats"
+        process = stack.start(command)
+        eventually(lambda: query(f"SELECT 1 FROM {table}"), timeout=20)
+        process.send_signal(number)
+        assert process.wait(15) == 0
+
+    def test_runall_starts_and_stops_all(self, stack: Stack) -> None:
+        process = stack.start("runall", "--no-web", "--workers", "2", "--schedulers", "2")
+        eventually(lambda: len(stack.active_workers()) == 2, timeout=30)
+        eventually(lambda: len(query("SELECT 1 FROM scheduler_heartbeats")) == 2, timeout=30)
+        assert stack.stop(process) == 0
+        assert query("SELECT DISTINCT state FROM worker_heartbeats") == [("STOPPED",)]
+
+    def test_runall_starts_again_what_crashed(self, stack: Stack) -> None:
+        process = stack.start("runall", "--no-web", "--schedulers", "0")
+        [first] = eventually(stack.active_workers, timeout=30)
+        [(pid,)] = query("SELECT pid FROM worker_heartbeats WHERE worker_id = %s", first)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: stack.active_workers() - {first}, timeout=30)
+        assert stack.stop(process) == 0
+
+    def test_a_worker_that_never_reached_the_database_stops_too(self, stack: Stack) -> None:
+        process = stack.start("runworker", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+        eventually(lambda: stack.log.exists() and "database_away" in stack.log.read_text(), timeout=20)
+        assert stack.stop(process, timeout=15) == 0
+
+
+class TestReports:
+    def test_doctor_names_what_is_missing_and_what_to_do(self, stack: Stack) -> None:
+        done = manage("doctor", DATABASE_URL=stack.environment["DATABASE_URL"])
+        assert done.returncode == 1
+        red = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("RED")]
+        assert red == ["schedulers", "workers"]
+        assert "start `python manage.py runworker`" in done.stdout
+
+    def test_doctor_is_green_on_a_running_system(self, stack: Stack) -> None:
+        stack.scheduler()
+        stack.worker()
+        eventually(lambda: query("SELECT 1 FROM scheduler_heartbeats"), timeout=20)
+        done = manage("doctor", DATABASE_URL=stack.environment["DATABASE_URL"])
+        assert done.returncode == 0, done.stdout
+
+    def test_doctor_without_a_database_says_so(self) -> None:
+        done = manage("doctor", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+        assert done.returncode == 1
+        assert done.stdout.startswith("RED  connection")
+
+    def test_recover_prints_its_report_as_json(self, stack: Stack) -> None:
+        done = manage("recover", DATABASE_URL=stack.environment["DATABASE_URL"])
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["invariants"] == {"ok": True, "violations": {}}
