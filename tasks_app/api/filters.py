@@ -5,10 +5,12 @@ Not django-filter: its form fields take naive times, repeated values and unknown
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,8 +21,9 @@ from tasks_app.api.problems import Problem
 from tasks_app.api.times import parse_instant
 from tasks_app.executors.registry import executors
 from tasks_app.ids import lowest_id
+from tasks_app.models import ENDED_ROW, OWNED_ROW, WAITING_ROW
 from tasks_app.new_tasks import CORRELATION_ID, QUEUE_NAME
-from tasks_app.states import TaskStatus
+from tasks_app.states import FINAL, TaskStatus
 
 MAX_SIZE: Final = 200
 DEFAULT_SIZE: Final = 20
@@ -28,6 +31,13 @@ MAX_PAGE: Final = 100_000_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+#: Waiting tasks in three indexes: the due, those that have lost a worker, those with a key. Only the last are parked.
+_WAITING_KINDS: Final = [
+    WAITING_ROW & Q(key_blocked=False, crash_count=0),
+    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
+    WAITING_ROW & Q(concurrency_key__isnull=False),
+]
 
 #: JSON name → column. Creation time is in the id, and so is its index.
 SORTS: Final = {"createdAt": "id", "scheduleAt": "schedule_at", "priority": "priority"}
@@ -54,6 +64,8 @@ class Listing:
     """What a caller wants to see: which tasks, in which order, and which page of them."""
 
     where: Q
+    #: Changes no row of the answer: it repeats what partial indexes are about, so that they can be used.
+    hint: Q
     filtered: bool
     sort: Sort
     size: int
@@ -83,7 +95,17 @@ def read_listing(parameters: QueryDict) -> Listing:
         raise Problem.invalid(problems)
     scope = "&".join(f"{name}={value}" for name in sorted(_FILTERS) for value in sorted(parameters.getlist(name)))
     cursor = str(parameters["cursor"]) if "cursor" in parameters else None
-    return Listing(where, bool(scope), sort, size, page, cursor, scope)
+    return Listing(where, _hint(parameters), bool(scope), sort, size, page, cursor, scope)
+
+
+def _hint(parameters: QueryDict) -> Q:
+    """The kinds of rows that can match, for filters an index of each kind helps: by status, by correlation id."""
+    statuses = set(map(str, parameters.getlist("status"))) or set(TaskStatus)
+    kinds = [ENDED_ROW] if statuses & FINAL else []
+    kinds += [OWNED_ROW] if statuses & {TaskStatus.SCHEDULED, TaskStatus.RUNNING} else []
+    kinds += _WAITING_KINDS if TaskStatus.PENDING in statuses else []
+    helps = "correlationId" in parameters or len(kinds) < 2 + len(_WAITING_KINDS)
+    return reduce(operator.or_, kinds) if helps else Q()
 
 
 def _read(name: str, values: list[str], problems: dict[str, str]) -> Q:

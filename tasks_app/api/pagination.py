@@ -37,7 +37,7 @@ def page_of(listing: Listing) -> JsonObject:
 
 
 def _tasks(listing: Listing) -> QuerySet[Task]:
-    return Task.objects.filter(listing.where)
+    return Task.objects.filter(listing.where, listing.hint)
 
 
 def _items(tasks: Sequence[Task]) -> list[JsonObject]:
@@ -72,7 +72,7 @@ def _count(listing: Listing, *, at_least: int) -> tuple[int, bool]:
     counted = rows.values("pk")[: COUNTED + 1].count()
     if counted <= COUNTED:
         return max(counted, at_least), False
-    estimate = _planned(rows) if listing.filtered else _rows_of_table()
+    estimate = _planned(Task.objects.filter(listing.where).order_by()) if listing.filtered else _rows_of_table()
     return max(estimate, at_least, COUNTED + 1), True
 
 

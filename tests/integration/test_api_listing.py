@@ -8,8 +8,10 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 
 from tasks_app.api import pagination
+from tasks_app.api.filters import read_listing
 from tasks_app.ids import created_at
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
@@ -264,3 +266,37 @@ class TestKeysetPages:
         assert fields_of(api.get(f"/tasks?size=1&cursor={cursor}")) == {"cursor"}
         assert fields_of(api.get(f"/tasks?queue=default&sort=priority&cursor={cursor}")) == {"cursor"}
         assert len(ids(api.get(f"/tasks?size=200&queue=default&cursor={cursor}"))) == 2
+
+
+class TestIndexHints:
+    """What is added for the sake of partial indexes must never change an answer."""
+
+    @pytest.mark.parametrize(
+        "statuses", [[], *([status] for status in TaskStatus), ["PENDING", "FAILED"], ["RUNNING", "PENDING"]]
+    )
+    @pytest.mark.parametrize("correlated", [False, True])
+    def test_select_every_kind_of_row(self, api: Api, statuses: list[str], correlated: bool) -> None:
+        for status in TaskStatus:
+            make_task(status=status, correlation_id="c")
+        make_task(crash_count=1, correlation_id="c")
+        make_task(concurrency_key="k", key_blocked=True, correlation_id="c")
+        make_task(concurrency_key="k", crash_count=2, correlation_id="c")
+        wanted = Task.objects.filter(status__in=statuses or list(TaskStatus)).values_list("pk", flat=True)
+        parameters = {"status": statuses} | ({"correlationId": "c"} if correlated else {})
+        assert found(api, **parameters) == {str(pk) for pk in wanted}
+
+    @pytest.mark.parametrize(
+        ("query", "index"), [("status=FAILED", "tasks_ended_status"), ("correlationId=c7", "tasks_ended_correlation")]
+    )
+    def test_let_the_planner_use_the_index(self, db: None, query: str, index: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type,"
+                " status, correlation_id, created_by)"
+                " SELECT gen_random_uuid(), now(), now(), now(), now(), 0, 1, 'DUMMY',"
+                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, 'c' || i, 't' FROM generate_series(1, 5000) i"
+            )
+            cursor.execute("ANALYZE tasks")
+        listing = read_listing(QueryDict(query))
+        tasks = Task.objects.filter(listing.where, listing.hint).order_by(*listing.sort.order())
+        assert index in tasks.explain()
