@@ -2,7 +2,7 @@
 
 Every web process answers the same figures, because they come from the database; a reading is kept for five seconds, so
 that scraping can never become a load. All names begin with ``task_scheduler_`` and times are in seconds. Requests are
-counted by django-prometheus, in each process; with ``PROMETHEUS_MULTIPROC_DIR`` set (see ``gunicorn.conf.py``) the
+counted by django-prometheus, in each process; with ``PROMETHEUS_MULTIPROC_DIR`` set (``scheduler_project.serving``) the
 answer holds those of all processes of this host.
 """
 

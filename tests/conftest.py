@@ -1,4 +1,4 @@
-"""Fixtures of every test. The database is a scratch cluster of the test run's own; see ``tests/support/environment.py``.
+"""Fixtures of every test. The database is a scratch cluster of the run's own: ``tests/support/environment.py``.
 
 Nothing but loopback may be contacted: a connection to any other address fails the test that tried.
 """
@@ -26,7 +26,7 @@ _OURS = (
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None) -> None:
-    """Make the test database whenever a test wants it; pytest-django's own asks for a mark, which `committed_db` is not.
+    """Make the test database whenever a test wants it; pytest-django's own wants a mark, which `committed_db` is not.
 
     It is not dropped at the end, because its cluster is.
     """

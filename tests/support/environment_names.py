@@ -21,7 +21,7 @@ _FOREIGN = frozenset({"LD_LIBRARY_PATH"})
 
 def known_variables() -> frozenset[str]:
     """All of them: `KNOBS`, and those of database, Django and web."""
-    files = [*(path for name in _PACKAGES for path in (ROOT / name).rglob("*.py"))]
+    files = [path for name in _PACKAGES for path in (ROOT / name).rglob("*.py")]
     names = {name for path in files for name in _read_in(path.read_text())}
     return frozenset((KNOBS | names | set(database.PARTS.values())) - _FOREIGN)
 

@@ -43,14 +43,7 @@ def children(*, no_web: bool = False, workers: int = 1, schedulers: int = 1, **_
     """The processes of an installation on one host, in the order in which they stop."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     config = settings.SCHEDULER
-    web = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "-c",
-        str(settings.BASE_DIR / "gunicorn.conf.py"),
-        "scheduler_project.wsgi",
-    ]
+    web = [sys.executable, "-m", "gunicorn", "-c", "python:scheduler_project.serving", "scheduler_project.wsgi"]
     wanted = [] if no_web else [Child("web", web, grace=10.0)]
     if config.worker_enabled:
         wanted += [Child(f"worker {n + 1}", [*manage, "runworker"], grace=WORKER_GRACE + 8) for n in range(workers)]
