@@ -91,7 +91,7 @@ def _inspect(origin: str, bindir: Path) -> Binaries | None:
     if not all(os.access(bindir / program, os.X_OK) for program in PROGRAMS):
         return None
     try:
-        output = subprocess.run(  # noqa: S603
+        output = subprocess.run(
             [bindir / "postgres", "--version"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):

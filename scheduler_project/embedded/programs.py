@@ -63,7 +63,7 @@ def run_as(account: Account, program: Path | str, *arguments: Path | str, timeou
     # Not a pipe: the server would inherit it, and reading to its end would last as long as the server lives.
     with tempfile.TemporaryFile() as output:
         try:
-            code = subprocess.run(  # noqa: S603
+            code = subprocess.run(
                 [program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_prometheus.db.backends.postgresql import base  # type: ignore[import-untyped]
+from django_prometheus.db.backends.postgresql import base
 
 from scheduler_project.database import EmbeddedChoice
 

@@ -16,7 +16,7 @@ class DummyExecutor:
     required_scope: str | None = None
 
     def validate(self, payload: JsonObject) -> None:
-        problems = {name: "unknown field" for name in payload.keys() - _FIELDS}
+        problems = dict.fromkeys(payload.keys() - _FIELDS, "unknown field")
         sleep = payload.get("sleepDurationMs", 0)
         if isinstance(sleep, bool) or not isinstance(sleep, int) or not 0 <= sleep <= MAX_SLEEP_MS:
             problems["sleepDurationMs"] = f"must be a whole number from 0 to {MAX_SLEEP_MS}"
