@@ -55,6 +55,12 @@ def latest_executions(task_ids: Iterable[UUID]) -> dict[UUID, TaskExecution]:
     return {execution.task_id: execution for execution in executions}
 
 
+def latest_execution(task: Task) -> TaskExecution | None:
+    """The latest attempt that had ended at this version of the task; what ended since belongs to a later one."""
+    ended = task.attempt - (task.status == TaskStatus.RUNNING)
+    return TaskExecution.objects.filter(task_id=task.pk, attempt__lte=ended).order_by("-attempt").first()
+
+
 def error_of(task: Task, latest: TaskExecution | None) -> dict[str, str] | None:
     """The ``error`` of a task: how it ended without running, else that of its latest ended attempt."""
     if task.end_reason is not None:

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds after which a caller may ask again when the database is away.
 RETRY_AFTER: Final = "5"
+_AWAY: Final = "The database cannot be reached. Try again; with an Idempotency-Key nothing is created twice."
 _KINDS: Final = {
     400: "invalid-request",
     401: "not-authenticated",
@@ -48,7 +49,7 @@ def _invalid_task(error: InvalidTask) -> Problem:
 def _unavailable(error: Exception) -> Problem:
     log.warning("database_unavailable", error=str(error).strip())
     headers = {"Retry-After": RETRY_AFTER}
-    return Problem(503, "unavailable", "The database cannot be reached. Nothing is lost: try again.", headers=headers)
+    return Problem(503, "unavailable", _AWAY, headers=headers)
 
 
 def _refused_value(error: Exception) -> Problem:

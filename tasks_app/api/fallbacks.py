@@ -60,6 +60,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     problem = problem_of(error) if isinstance(error, Exception) else None
     if problem is not None and problem.status == 503:
+        if request.path_info.startswith(_PAGES):
+            return HttpResponse(f"<h1>{problem.detail}</h1>", status=503, headers=dict(problem.headers))
         return answer(problem)
     if request.path_info.startswith(_PAGES):
         return defaults.server_error(request)

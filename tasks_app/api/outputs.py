@@ -31,8 +31,7 @@ def task_item(task: Task, latest: TaskExecution | None) -> JsonObject:
 
 def current_task_json(task: Task) -> JsonObject:
     """A task with payload and result, its latest attempt looked up when there can be one."""
-    latest = selectors.latest_executions([task.pk]).get(task.pk) if task.attempt else None
-    return task_json(task, latest)
+    return task_json(task, selectors.latest_execution(task) if task.attempt else None)
 
 
 def execution_json(execution: TaskExecution) -> JsonObject:

@@ -242,3 +242,16 @@ class TestCorrelationId:
         assert lines
         assert {line["correlation_id"] for line in lines} == {"in-the-log"}
         assert "in-the-log" in json.dumps(lines, default=str)
+
+
+class TestDatabaseAwayFromAPage:
+    def test_is_503_for_a_browser_too(self, admin_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OperationalError("connection to server at 10.1.2.3 failed")
+
+        monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", fail)
+        admin_client.raise_request_exception = False
+        response = admin_client.get("/admin/")
+        assert (response.status_code, response["Retry-After"]) == (503, "5")
+        assert response["Content-Type"].startswith("text/html")
+        assert b"10.1.2.3" not in response.content

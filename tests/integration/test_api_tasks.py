@@ -179,6 +179,14 @@ class TestGetTask:
         assert shown["result"] == {"exitCode": 3}
         assert shown["error"] == {"code": "EXIT_CODE", "message": "it exited with 3"}
 
+    def test_shows_nothing_of_an_attempt_that_ended_after_the_task_was_read(self, api: Api) -> None:
+        # As in the race between the two reads: what version 1 looks like must not depend on when it is asked for.
+        task = make_task(status=TaskStatus.RUNNING, attempt=2)
+        make_execution(task, attempt=1, error_code="NETWORK", error_message="first")
+        make_execution(task, attempt=2, result={"of": "a later version"})
+        shown = api.get(f"/tasks/{task.pk}").json()
+        assert (shown["result"], shown["error"]["message"]) == (None, "first")
+
     def test_shows_how_a_task_ended_that_never_ran(self, api: Api) -> None:
         task = make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
         assert api.get(f"/tasks/{task.pk}").json()["error"]["code"] == "EXPIRED"
