@@ -98,9 +98,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
-    "django_filters",
     "rest_framework",
-    "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_structlog",
 ]
@@ -184,7 +182,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["tasks_app.api.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "tasks_app.api.errors.problem_response",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }

@@ -11,8 +11,10 @@ from functools import cache
 
 from django.conf import settings
 
-from scheduler_project.openapi import components, operations, tasks
+from scheduler_project.openapi.components import COMPONENTS
+from scheduler_project.openapi.operations import PATHS as OTHER_PATHS
 from scheduler_project.openapi.parts import Json
+from scheduler_project.openapi.tasks import PATHS as TASK_PATHS
 
 _DESCRIPTION = """\
 Create tasks, follow them, change and cancel them.
@@ -43,6 +45,6 @@ def document() -> Json:
             {"name": "health", "description": "Is it running, and how well."},
             {"name": "documentation", "description": "This document."},
         ],
-        "paths": tasks.PATHS | operations.PATHS,
-        "components": components.COMPONENTS,
+        "paths": TASK_PATHS | OTHER_PATHS,
+        "components": COMPONENTS,
     }

@@ -20,7 +20,7 @@ from tests.factories import make_key, make_task
 from tests.support.api import Api
 
 # The database is rolled back once per test, not per example: examples must not depend on one another's rows.
-RUNS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RUNS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 HEADERS = ["If_Match", "If_None_Match", "Authorization", "Accept", "Cookie", "Content_Encoding"]
 HEADERS += ["X_Correlation_ID", "Idempotency_Key", "User_Agent", "X_Forwarded_For"]
