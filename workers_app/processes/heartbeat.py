@@ -108,7 +108,7 @@ class CompletionRate:
     """Tasks ended a second, smoothed over about two seconds. Written by one thread, read by another."""
 
     def __init__(self) -> None:
-        self._rate = 0.0
+        self.latest = 0.0
         self._count = 0
         self._at = time.monotonic()
 
@@ -122,5 +122,5 @@ class CompletionRate:
         if elapsed > 0.2:
             weight = min(1.0, elapsed / 2)
             count, self._count, self._at = self._count, 0, now
-            self._rate += weight * (count / elapsed - self._rate)
-        return self._rate
+            self.latest += weight * (count / elapsed - self.latest)
+        return self.latest

@@ -48,8 +48,10 @@ MAX_START: Final = 500
 OVERDUE: Final = 6.0
 #: How soon after submitting the pool may grow; instant tasks are done by then.
 GROW_AFTER: Final = timedelta(milliseconds=2)
-#: Time from the end of one task to the start of the next through both processes: what prefetch has to bridge.
-ROUND_TRIP: Final = 0.02
+#: Seconds from the end of one task to the start of the next through both processes, on a busy machine.
+ROUND_TRIP: Final = 0.05
+#: Ends a second from which on waiting a moment makes batches larger than it makes tasks late.
+FAST_ENDS: Final = 200.0
 #: Seconds of the grace kept for stopping what has not ended by itself: TERM, 5 s, KILL, and a write.
 STOP_RESERVE: Final = 6.5
 
@@ -82,7 +84,7 @@ class Worker(Process):
         self._session = Session("worker")
         self._held = HeldAttempts()
         self._pool: Pool[Held] = Pool(self._slots, self._execute)
-        self._recorder = Recorder(Session("recorder"), self.id, self._recorded)
+        self._recorder = Recorder(Session("recorder"), self.id, self._recorded, self._ends_come_fast)
         self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, config.heartbeat_interval)
         self._watchdog = Watchdog(self._watch)
         self._rate = CompletionRate()
@@ -144,7 +146,9 @@ class Worker(Process):
         return self._held.fences()
 
     def measured_prefetch(self) -> int:
-        return min(self.options.prefetch, int(self._rate.per_second() * ROUND_TRIP))
+        """What the worker would end while room is refilled; nothing for tasks longer than some hundred milliseconds."""
+        refill = int(self._rate.per_second() * ROUND_TRIP) - self._slots // 8
+        return max(0, min(self.options.prefetch, refill))
 
     def stuck(self) -> str | None:
         """A part that makes no progress: such a worker must not look alive."""
@@ -287,6 +291,9 @@ class Worker(Process):
         outcome = run_attempt(held.execution)
         held.ended = True
         self._recorder.put(ending_of(held.attempt, outcome, time.monotonic() - began))
+
+    def _ends_come_fast(self) -> bool:
+        return self._rate.latest > FAST_ENDS and len(self._held) > 1
 
     def _recorded(self, endings: Sequence[Ending]) -> None:
         """Free the slots of recorded endings, and tell whoever waits for that."""
