@@ -1,0 +1,157 @@
+"""What a peer answered, in bounded memory and as text that JSON and PostgreSQL can store; nothing here judges it.
+
+A peer may send for ever, inflate 600 MB out of 0.6, or answer in bytes that are no text. However long the answer, this
+reads at most `MAX_WIRE` bytes of it in small pieces and keeps at most `MAX_BODY` bytes of body.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from urllib3.response import BaseHTTPResponse
+
+from tasks_app.executors.base import JsonObject
+
+MAX_BODY = 64 * 1024
+#: Bytes of a body that are read from the network at most. Compressed streams can go on for ever and yield nothing.
+MAX_WIRE = 1024 * 1024
+#: Twice the longest URL, so that a Location that was cut is never taken for a whole one.
+MAX_HEADER_VALUE = 16 * 1024
+MAX_HEADERS = 32 * 1024
+
+_CHUNK = 16 * 1024
+#: A character that reading has cut in half begins behind `MAX_BODY` and so is cut off as a whole.
+_ENOUGH = MAX_BODY + 4
+_SESSION_SECRETS = frozenset({"set-cookie", "set-cookie2"})
+#: The three forms of RFC 9110 §5.6.7: fixed, RFC 850, asctime. `parsedate_to_datetime` alone takes far more than these.
+_HTTP_DATE = re.compile(
+    r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT|"
+    r"[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT|"
+    r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}",
+    re.ASCII,
+)
+
+
+class BadEncoding(Exception):
+    """A body is not what its Content-Encoding says."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """A response as far as it has been received."""
+
+    status: int
+    headers: dict[str, str]
+    started: float
+    _body: bytearray = field(default_factory=bytearray)
+    _complete: bool = False
+
+    @classmethod
+    def begin(cls, raw: BaseHTTPResponse, *, started: float) -> Reply:
+        """Take over status and headers; ``started`` is the `time.monotonic` of the beginning of the exchange."""
+        return cls(raw.status, _headers(raw.headers.itermerged()), started)
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers.items() if key.lower() == name), None)
+
+    def read(self, raw: BaseHTTPResponse) -> None:
+        """Read the body, until its end or until there is enough of it. What came before an error is kept."""
+        inflate = _Inflater.of(raw.headers.get("content-encoding", ""))
+        wire = 0
+        while data := raw.read1(_CHUNK, decode_content=False):
+            wire += len(data)
+            self._body += inflate.feed(data, _ENOUGH - len(self._body)) if inflate else data
+            if len(self._body) >= _ENOUGH or wire >= MAX_WIRE:
+                return
+        self._complete = True
+
+    def result(self) -> JsonObject:
+        body, cut = to_text(bytes(self._body), MAX_BODY)
+        return {
+            "statusCode": self.status,
+            "headers": self.headers,
+            "body": body,
+            "bodyTruncated": cut or not self._complete,
+            "durationMs": round((time.monotonic() - self.started) * 1000),
+        }
+
+
+class _Inflater:
+    """Decodes gzip or deflate in steps of bounded size; other codings are left as they came, none was asked for."""
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._held = b""
+        self._stream: zlib._Decompress | None = None
+
+    @classmethod
+    def of(cls, coding: str) -> _Inflater | None:
+        coding = coding.strip().lower()
+        return cls(coding) if coding in {"gzip", "x-gzip", "deflate"} else None
+
+    def feed(self, data: bytes, room: int) -> bytes:
+        """Decode up to ``room`` bytes. What does not fit is dropped, so the caller stops then."""
+        data = self._held + data
+        if self._stream is None:
+            if len(data) < 2:  # too little to tell
+                self._held = data
+                return b""
+            self._held = b""
+            self._stream = zlib.decompressobj(_window_bits(self._coding, data))
+        try:
+            return self._stream.decompress(data, room)
+        except zlib.error:
+            raise BadEncoding("the body does not fit its Content-Encoding") from None
+
+
+def _window_bits(coding: str, head: bytes) -> int:
+    """For zlib. Deflate should come in a zlib wrapper (RFC 9110 §8.4.1.2), but some servers send it raw."""
+    if coding != "deflate":
+        return 16 + zlib.MAX_WBITS
+    is_zlib = head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
+
+
+def to_text(data: bytes, limit: int) -> tuple[str, bool]:
+    """Decode UTF-8 with U+FFFD for invalid bytes and NUL; cut between characters to ``limit`` bytes and tell if cut."""
+    text = data.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    encoded = text.encode()
+    return (text, False) if len(encoded) <= limit else (encoded[:limit].decode("utf-8", "ignore"), True)
+
+
+def _headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Names as they came, duplicates joined, the values of cookies hidden; what exceeds `MAX_HEADERS` is left out."""
+    headers: dict[str, str] = {}
+    room = MAX_HEADERS
+    for raw_name, raw_value in items:
+        name, value = (_header_text(text) for text in (raw_name, raw_value))
+        value = "[redacted]" if name.lower() in _SESSION_SECRETS else value
+        room -= len(name.encode()) + len(value.encode())
+        if room >= 0:
+            headers[name] = value
+    return headers
+
+
+def _header_text(text: str) -> str:
+    """`http.client` reads headers as Latin-1; most of what is not ASCII is UTF-8."""
+    return to_text(text.encode("latin-1", "replace"), MAX_HEADER_VALUE)[0]
+
+
+def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """The delay a Retry-After header asks for (RFC 9110 §10.2.3: seconds or a date), or None when it is not valid."""
+    text = (text or "").strip(" \t")
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return timedelta(seconds=int(text))
+    if not _HTTP_DATE.fullmatch(text):
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:  # a 31 February
+        return None
+    return max(timedelta(0), at.replace(tzinfo=UTC) - now)

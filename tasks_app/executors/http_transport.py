@@ -1,0 +1,140 @@
+"""A `requests.Session` for one attempt whose every connection is made by the guard in `egress`.
+
+The session is made anew for each attempt (some 20 µs) and carries nothing over: no connection that a later change of
+DNS or settings would not see, no cookie, no proxy and no credentials from the environment or ``.netrc``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
+
+Dial = Callable[[str, int], socket.socket]
+
+# Its warnings and debug lines carry whole URLs, and a peer can cause them at will.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def trusted_roots() -> ssl.SSLContext:
+    """A TLS client context that trusts certifi's roots and the system's (also ``SSL_CERT_FILE``, for a company CA).
+
+    Takes some 30 ms. urllib3 changes the context at each connection, so threads must not share one.
+    """
+    context = create_urllib3_context()
+    context.load_verify_locations(certifi.where())
+    context.load_default_certs()
+    return context
+
+
+class _Lines(io.BufferedReader):
+    """A reader that, while told so, takes no end of file for the empty line at the end of headers."""
+
+    whole = False
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if self.whole and not line:
+            raise http.client.RemoteDisconnected("the connection ended within the response's headers")
+        return line
+
+
+class _Response(http.client.HTTPResponse):
+    """Mends two things in `http.client`.
+
+    It takes headers cut off by a dying server for complete ones, and so a crash for a success; and it takes an interim
+    answer such as 103 Early Hints, but for 100, for the final one (RFC 9110 §15.2).
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp: Any = _Lines(self.fp.detach())
+
+    def begin(self) -> None:
+        lines = self.fp
+        lines.whole = True
+        super().begin()
+        while 101 < self.status < 200:  # 101 is final
+            self.headers = self.msg = None  # type: ignore[assignment] # else ``begin`` thinks that it has been here
+            super().begin()
+        lines.whole = False
+
+
+class _GuardedConnection(HTTPConnection):
+    response_class = _Response
+
+    def __init__(self, *args: Any, dial: Dial, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._dial = dial
+
+    def _new_conn(self) -> socket.socket:
+        """The one place where urllib3 opens a socket. ``Host``, SNI and the certificate keep to the name."""
+        return self._dial(self._dns_host, self.port)
+
+
+class _GuardedTlsConnection(_GuardedConnection, HTTPSConnection):
+    pass
+
+
+class _GuardedPool(HTTPConnectionPool):
+    ConnectionCls = _GuardedConnection
+
+
+class _GuardedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTlsConnection
+
+
+class _GuardedAdapter(HTTPAdapter):
+    def __init__(self, dial: Dial, tls: Callable[[], ssl.SSLContext]) -> None:
+        super().__init__()
+        self._dial = dial
+        self._tls = tls
+        self._pools: list[HTTPConnectionPool] = []
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """A pool of its own for each request, which takes ``dial`` through to the connection."""
+        url = urlsplit(request.url)
+        host, port = url.hostname or "", url.port  # without a port http.client would look for one in an IPv6 address
+        if url.scheme == "https":
+            pool: HTTPConnectionPool = _GuardedTlsPool(
+                host, port or 443, dial=self._dial, ssl_context=self._tls(), cert_reqs="CERT_REQUIRED"
+            )
+        else:
+            pool = _GuardedPool(host, port or 80, dial=self._dial)
+        self._pools.append(pool)
+        return pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """The context has its roots; requests would parse all of certifi anew for each connection (14 ms)."""
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.close()
+        super().close()
+
+
+class GuardedSession(requests.Session):
+    """Sends requests over connections made by ``dial``. Redirects are the caller's business."""
+
+    def __init__(self, dial: Dial, tls: Callable[[], ssl.SSLContext]) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.adapters.clear()
+        self.mount("http://", adapter := _GuardedAdapter(dial, tls))
+        self.mount("https://", adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None, always: else ``send`` reads the whole body of a redirect, even when told not to follow any."""
+        return None
