@@ -132,15 +132,18 @@ def take_idempotency_key(
     Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
     `IdempotencyConflict` for another fingerprint.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
-            " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
-            [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)],
-        )
-        if cursor.rowcount == 1:
-            return None
-    held = IdempotencyKey.objects.get(created_by=created_by, key=idempotency.key)
+    parameters = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
+                " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
+                parameters,
+            )
+            if cursor.rowcount == 1:
+                return None
+        if held := IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).first():
+            break  # otherwise retention has just deleted it, with its tasks
     if bytes(held.fingerprint) != idempotency.fingerprint:
         raise IdempotencyConflict(f"the Idempotency-Key {idempotency.key!r} was used for another request")
     return Replay(held.task_ids, held.answer)
