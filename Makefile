@@ -45,14 +45,14 @@ bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own 
 chaos: $(VENV)/.installed-test ## Fault injection on real processes
 	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" $(ARGS)
 
-browser: $(VENV)/.installed-test ## Tests in a real browser (needs chromium)
+browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)
 
 build: $(VENV)/.installed-dev ## Build a wheel into dist/
 	$(BIN)/python -m build --wheel
 
 lock: $(VENV)/.installed-dev ## Lock the requirements again, with hashes and without registry addresses
-	for set in runtime embedded test dev; do \
+	for set in runtime embedded test dev browser; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; done
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
+
+# Browser tests have a target, and requirements, of their own.
+collect_ignore = [] if find_spec("playwright") else ["browser"]
 
 _OURS = (
     "tasks",
