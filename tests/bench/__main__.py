@@ -22,9 +22,10 @@ from tests.bench import report
 from tests.bench.bench import Bench, Setting, running_bench
 from tests.bench.figures import number
 from tests.bench.machine import ROOT, Others, describe
+from tests.bench.plots import write_plots
 from tests.bench.results import Options, Record, Workload
 
-SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; 2x --concurrency 200"
+SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; --concurrency 1000; 2x --concurrency 1000"
 
 
 def main() -> int:
@@ -41,13 +42,19 @@ def main() -> int:
         chosen = choose(WORKLOADS, arguments.only, soak=arguments.soak)
         machine = describe(bench.server_version)
         records: list[Record] = []
+        failed = []
         for workload in chosen:
-            records += measure(bench, workload, options, machine, arguments.out)
+            try:
+                measure(bench, workload, options, machine, arguments.out, records)
+            except (RuntimeError, OSError) as error:
+                failed.append(f"{workload.name}: {error}")
+                sys.stderr.write(f"{failed[-1]}\n")
     lines = "\n".join(report.machine_lines(machine))
     print(f"\n{lines}\n\n{report.tables(chosen, records)}\nRaw figures: {arguments.out}")
     if arguments.write:
         write(WORKLOADS, records, machine)
-    return 0
+    sys.stderr.write("".join(f"failed: {text}\n" for text in failed))
+    return 1 if failed else 0
 
 
 def parse() -> argparse.Namespace:
@@ -57,7 +64,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", metavar="w1,w3", help="these workloads (default: all but soak)")
     parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each (3; with --quick 1)")
-    parser.add_argument("--tasks", type=int, metavar="N", help="tasks of a drain (100,000; with --quick 4,000)")
+    parser.add_argument("--tasks", type=int, metavar="N", help="most tasks of a drain (100,000; with --quick 4,000)")
     parser.add_argument("--settings", default=SETTINGS, metavar="S", help=f"settings of the workers ({SETTINGS})")
     parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
@@ -75,9 +82,10 @@ def choose(workloads: dict[str, Workload], only: str, *, soak: bool) -> list[Wor
     return [workload for name, workload in workloads.items() if name in wanted or (soak and name == "soak")]
 
 
-def measure(bench: Bench, workload: Workload, options: Options, machine: dict[str, Any], out: Path) -> list[Record]:
+def measure(
+    bench: Bench, workload: Workload, options: Options, machine: dict[str, Any], out: Path, records: list[Record]
+) -> None:
     """All repetitions of a workload, said and written down as they come."""
-    records: list[Record] = []
     for repetition in range(1 if workload.once else options.repeat):
         others, began = Others(bench.server_pid), time.monotonic()
         for run in workload.run(bench, options):
@@ -89,9 +97,8 @@ def measure(bench: Bench, workload: Workload, options: Options, machine: dict[st
     if workload.name == "w1":
         from tests.bench.workloads.w1_drain import rates
 
-        medians = rates(records)
+        medians = rates([record for record in records if record.workload == workload.name])
         options.best = Setting.parse(max(medians, key=lambda case: medians[case]))
-    return records
 
 
 def say(record: Record, seconds: float) -> None:
@@ -105,6 +112,7 @@ def say(record: Record, seconds: float) -> None:
 def write(workloads: dict[str, Workload], records: list[Record], machine: dict[str, Any]) -> None:
     generated = "\n".join(report.machine_lines(machine)) + "\n\n" + report.tables(workloads.values(), records)
     report.write_document(ROOT / "docs/performance.md", generated)
+    write_plots(ROOT / "docs/plots", records)
 
 
 if __name__ == "__main__":

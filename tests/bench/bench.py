@@ -48,6 +48,12 @@ class Setting:
         assert found is not None
         return cls(int(found[1] or 1), tuple(found[2].split()))
 
+    @property
+    def slots(self) -> int:
+        """Tasks executed at once by all of them together."""
+        one = self.arguments[self.arguments.index("--concurrency") + 1] if "--concurrency" in self.arguments else "16"
+        return self.workers * int(one)
+
     def __str__(self) -> str:
         text = " ".join(self.arguments)
         return f"{self.workers}x {text}".strip()

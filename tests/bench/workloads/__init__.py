@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
-from tests.bench.workloads import w1_drain, w3_pickup, w5_idle
+from tests.bench.workloads import (
+    ceiling,
+    lateness,
+    listeners,
+    mix,
+    snapshot,
+    soak,
+    w1_drain,
+    w2_create,
+    w3_pickup,
+    w4_backlog,
+    w5_idle,
+    workers,
+)
 
-WORKLOADS = {module.WORKLOAD.name: module.WORKLOAD for module in (w1_drain, w3_pickup, w5_idle)}
+_ORDER = (
+    ceiling,
+    w1_drain,
+    w2_create,
+    w3_pickup,
+    lateness,
+    w4_backlog,
+    workers,
+    listeners,
+    snapshot,
+    w5_idle,
+    mix,
+    soak,
+)
+WORKLOADS = {module.WORKLOAD.name: module.WORKLOAD for module in _ORDER}
