@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ class TestSettings:
         choice = database.choose({}, tmp_path).embedded
         assert choice is not None
         assert choice.location.wanted == (tmp_path / OTHERS["EMBEDDED_DATA_DIR"][0]).resolve()
+
+    def test_the_defaults_of_the_original_system_are_valid_values(self) -> None:
+        [row] = re.findall(r"^\| default polling, heartbeat, time-out \| (.*?) \|", README, re.MULTILINE)
+        names = ("SCHEDULER_POLLING_INTERVAL_MS", "WORKER_HEARTBEAT_INTERVAL_MS", "WORKER_HEARTBEAT_TIMEOUT_MS")
+        values = [f"{seconds}000" for seconds in re.findall(r"(\d+) s", row)]
+        assert conf.load(dict(zip(names, values, strict=True))).heartbeat_timeout == timedelta(seconds=60)
 
 
 class TestEnvExample:
