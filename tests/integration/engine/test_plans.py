@@ -1,0 +1,288 @@
+"""The hot statements keep to their indexes whatever the planner knows: on empty, freshly filled and large tables.
+
+Plans are those of the engine's own session (generic, no sequential scans), of the very text it sends. They are run and
+rolled back, so that what they really touch is counted too: a plan may name the right index and still walk all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connection as django_connection
+from django.db import transaction as django_transaction
+from psycopg._queries import PostgresQuery
+from psycopg.adapt import Transformer
+
+from tasks_app import services
+from tasks_app.models import Task
+from tasks_app.sessions import Session
+from tasks_app.sql import statement
+from tests.support.engine import Engine
+
+ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
+WORKERS, OWNED = 20, 8
+WORKERS_SQL = "workers_app.sql"
+
+
+@dataclass
+class Plan:
+    """What a statement did to the tables that grow: the indexes it used, and the rows it touched, wanted or not."""
+
+    indexes: set[str] = field(default_factory=set)
+    scanned: set[str] = field(default_factory=set)
+    touched: int = 0
+
+    def read(self, node: dict[str, Any]) -> None:
+        table = node.get("Relation Name")
+        if "Index Name" in node:
+            self.indexes.add(node["Index Name"])
+        if table in ("tasks", "task_executions", "audit_events") and node["Node Type"].endswith("Scan"):
+            rows = sum(
+                node.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+            )
+            self.touched += round(rows * node["Actual Loops"])
+            if node["Node Type"] == "Seq Scan":
+                self.scanned.add(table)
+        for child in node.get("Plans", []):
+            self.read(child)
+
+
+def explain(session: Session, name: str, parameters: dict[str, Any], package: str) -> Plan:
+    """Prepare the statement as the session would, run it with its generic plan, and take it back."""
+    connection = session.connection
+    query = PostgresQuery(Transformer(connection))
+    query.convert(statement(name, package).replace(")s", ")t"), parameters)
+    types = [session.fetch("SELECT format_type(%s, NULL)", [oid])[0][0] if oid else "unknown" for oid in query.types]
+    values = ["NULL" if v is None else "'" + bytes(v).decode().replace("'", "''") + "'" for v in query.params or ()]
+    arguments = f"({', '.join(values)})" if values else ""
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
+        connection.execute(f"PREPARE explained ({', '.join(types) or 'text'}) AS ".encode() + query.query)
+        explained = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE explained {arguments or '(NULL)'}"
+        [plans] = connection.execute(explained.encode()).fetchone() or [None]
+        connection.execute("DEALLOCATE explained")
+    finally:
+        connection.execute("ROLLBACK")
+    plan = Plan()
+    plan.read((plans if isinstance(plans, list) else json.loads(plans))[0]["Plan"])
+    return plan
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A hot statement: what it is given, the indexes it may use, and how many rows it may touch on a large table."""
+
+    name: str
+    parameters: dict[str, Any]
+    indexes: str
+    most: int
+    package: str = "tasks_app.sql"
+
+
+def hot_statements(session: Session) -> list[Hot]:
+    """With parameters that find something, when there is anything."""
+    workers = [w for (w,) in session.fetch("SELECT worker_id FROM worker_heartbeats WHERE state = 'ACTIVE' ORDER BY 1")]
+    worker = workers[0] if workers else uuid4()
+    running = session.fetch("SELECT id, attempt FROM tasks WHERE worker_id = %s AND status = 'RUNNING'", [worker])
+    held = [task_id for task_id, _ in running] or [uuid4()]
+    attempts = [attempt for _, attempt in running] or [1]
+    waiting = session.fetch(
+        "SELECT id FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND run_at < now() LIMIT 1"
+    )
+    pairs = [(f"q{q}", p) for q in range(3) for p in range(5)]
+    count = len(held)
+    batch = {
+        "ids": held, "attempts": attempts, "statuses": ["FAILED"] * count, "error_codes": ["TASK_FAILED"] * count,
+        "error_messages": ["x"] * count, "results": ['{"a": 1}'] * count, "worker_id": worker,
+    }  # fmt: skip
+    hand_back = {"worker_id": None, "queue": None, "older_than": None, "limit": 1000, "actor": "x", "reason": "x"}
+    me = {"scheduler_id": uuid4(), "host": "h", "pid": 1, "version": "v", "stale_after": 2.0}
+    owned = WORKERS * OWNED
+    return [
+        Hot("survey_due", {}, "tasks_due tasks_suspects", 200),
+        Hot(
+            "assign_due_tasks",
+            {"class": None, "limit": 500, "queues": [q for q, _ in pairs], "priorities": [p for _, p in pairs]},
+            "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",
+            len(pairs) * WORKERS * 2 * 4,
+        ),
+        Hot("start_assigned", {"worker_id": worker, "limit": 10}, "tasks_owned tasks_pkey", 4 * OWNED),
+        Hot("adopt_running", {"worker_id": worker, "held": held}, "tasks_owned", 2 * OWNED),
+        Hot(
+            "finish_attempts",
+            batch | {"running": ["RUNNING"] * count, "delays": [1.0] * count},
+            "tasks_pkey",
+            4 * count,
+        ),
+        Hot("keep_late_results", batch, "executions_attempt task_executions_pkey", 4 * count),
+        Hot("hand_back_assigned", hand_back | {"worker_id": worker}, "tasks_owned tasks_pkey", 4 * owned),
+        Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),
+        Hot("hand_back_assigned", hand_back | {"queue": "q1"}, "tasks_owned tasks_pkey", 4 * owned),
+        Hot("expire_tasks", {"limit": 1000}, "tasks_expiring tasks_pkey", 100),
+        Hot("recover_lost_tasks", {"max_crashes": 3, "limit": 500}, "tasks_owned tasks_pkey", 4 * owned),
+        Hot(
+            "release_idle_keys",
+            {"queue": "", "key": "", "limit": 1000},
+            "tasks_key_waiting tasks_key_held tasks_pkey",
+            200,
+        ),
+        Hot(
+            "delete_ended_tasks",
+            {"age": "1 day", "statuses": ["SUCCESS"], "limit": 100},
+            "tasks_ended tasks_ended_status tasks_pkey executions_attempt audit_task",
+            100 * 8,
+        ),
+        Hot(
+            "why_waiting",
+            {"id": waiting[0][0] if waiting else uuid4()},
+            "tasks_pkey tasks_key_held tasks_owned tasks_due",
+            10_000 + 2 * owned,
+        ),
+        Hot(
+            "anything_due",
+            {"worker_id": uuid4(), "queues": None},
+            "tasks_owned tasks_due tasks_suspects tasks_key_waiting",
+            100,
+        ),
+        Hot(
+            "beat",
+            {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts},
+            "tasks_owned tasks_pkey",
+            4 * OWNED,
+            WORKERS_SQL,
+        ),
+        Hot("look_round", me, "tasks_owned tasks_expiring", 4 * owned, WORKERS_SQL),
+        Hot(
+            "change_worker_state",
+            {"worker_id": worker, "state": "STOPPED", "sources": ["ACTIVE"], "beat": None},
+            "tasks_owned",
+            4,
+            WORKERS_SQL,
+        ),
+        Hot("prune_processes", {"age": 1.0}, "tasks_owned", 50, WORKERS_SQL),
+    ]
+
+
+def offences(session: Session, *, large: bool) -> dict[str, str]:
+    found = {}
+    for hot in hot_statements(session):
+        plan = explain(session, hot.name, hot.parameters, hot.package)
+        foreign = {i for i in plan.indexes if i.startswith(("tasks", "exec", "task_exec", "audit"))} - set(
+            hot.indexes.split()
+        )
+        label = f"{hot.name} {[name for name, value in hot.parameters.items() if value is not None]}"
+        if plan.scanned:
+            found[label] = f"reads all of {plan.scanned}"
+        elif foreign:
+            found[label] = f"uses {foreign}"
+        elif large and plan.touched > hot.most:
+            found[label] = f"touches {plan.touched} rows, more than {hot.most}"
+    return found
+
+
+#: Rows like those of production; every column is an expression of i, and what a kind of row does not name is as usual.
+USUAL = {
+    "schedule_at": "now() - interval '2 days'", "run_at": "now() - i * interval '1 ms'", "max_retries": "3",
+    "timeout_ms": "1000", "type": "'DUMMY'", "correlation_id": "'c' || i", "created_by": "'key:x'",
+    "status": "'PENDING'", "queue": "'q' || i %% 3", "priority": "i %% 5", "created_at": "now()",
+}  # fmt: skip
+ENDED_ROWS = {
+    "status": "'SUCCESS'", "finished_at": "now() - i * interval '10 s'", "attempt": "1",
+    "worker_id": "gen_random_uuid()", "assigned_at": "now()", "started_at": "now()",
+}  # fmt: skip
+OWNED_ROWS = {
+    "status": "CASE WHEN i %% 2 = 0 THEN 'RUNNING' ELSE 'SCHEDULED' END", "attempt": "(i + 1) %% 2",
+    "assigned_at": "now() - interval '1 minute'", "started_at": "CASE WHEN i %% 2 = 0 THEN now() END",
+}  # fmt: skip
+KINDS: list[tuple[int, dict[str, str]]] = [
+    (ENDED, ENDED_ROWS),
+    (WAITING, {"expires_at": "CASE WHEN i %% 4 = 0 THEN now() + interval '1 day' END"}),
+    (FUTURE, {"run_at": "now() + interval '1 day'", "priority": "100"}),
+    (300, {"concurrency_key": "'k' || i %% 3", "key_blocked": "i > 3"}),
+    (50, {"crash_count": "1", "attempt": "1"}),
+    (20, {"expires_at": "now() - interval '1 s'", "run_at": "now() + interval '1 day'"}),
+]
+
+
+def fill(session: Session) -> None:
+    """A system that has been busy for a while. The rows come in bulk, and nobody has told the planner."""
+    workers = [Engine(session).worker(slots=10) for _ in range(WORKERS)]
+    owned = [(OWNED, OWNED_ROWS | {"worker_id": f"'{worker}'::uuid"}) for worker in workers]
+    offset = 1_700_000_000_000
+    session.execute("BEGIN")
+    for count, kind in [*KINDS, *owned]:
+        row = USUAL | kind
+        task_id = f"(lpad(to_hex({offset} + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid"
+        session.execute(
+            f"INSERT INTO tasks (id, {', '.join(row)}) SELECT {task_id}, {', '.join(row.values())}"
+            f"  FROM generate_series(1, {count}) AS i"
+        )
+        offset += count
+    session.execute(
+        "INSERT INTO task_executions (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status,"
+        " task_status) SELECT id, coalesce(worker_id, gen_random_uuid()), run_at, now(), now(), 1, type, 'SUCCESS',"
+        " 'SUCCESS' FROM tasks WHERE attempt > 0 AND status <> 'RUNNING' ORDER BY id"
+    )
+    session.execute("COMMIT")
+    for dead in workers[:2]:
+        Engine(session).kill(dead)
+
+
+@contextmanager
+def no_autovacuum(session: Session) -> Iterator[None]:
+    """Otherwise it may tell the planner in the middle of a test."""
+    tables = ("tasks", "task_executions")
+    for table in tables:
+        session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    try:
+        yield
+    finally:
+        for table in tables:
+            session.execute(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
+
+
+class TestPlans:
+    def test_of_hot_statements_use_their_indexes_on_empty_tables(self, session: Session) -> None:
+        assert offences(session, large=False) == {}
+
+    def test_of_hot_statements_use_their_indexes_on_large_tables_before_and_after_analyze(
+        self, session: Session
+    ) -> None:
+        with no_autovacuum(session):
+            fill(session)
+            freshly_filled = offences(session, large=True)
+            django = scans_by_people(session)
+            for table in ("tasks", "task_executions", "worker_heartbeats"):
+                session.execute(f"ANALYZE {table}")
+            assert (freshly_filled, django, offences(session, large=True)) == ({}, {}, {})
+
+
+def scans_by_people(session: Session) -> dict[str, int]:
+    """Sequential scans of what people ask for: over Django's connection, whose planner is not held to indexes."""
+    found = {}
+    owned = Task.objects.filter(worker_id__isnull=False, finished_at__isnull=True)
+    keyed = Task.objects.filter(concurrency_key__isnull=False, key_blocked=False, finished_at__isnull=True)
+    ids: dict[str, UUID] = {
+        "cancel": owned.filter(status="SCHEDULED").values_list("pk", flat=True)[0],
+        "edit": keyed.values_list("pk", flat=True)[0],
+        "retry": Task.objects.filter(finished_at__isnull=False).values_list("pk", flat=True)[0],
+    }
+    for name, change in {
+        "cancel": lambda: services.cancel_task(ids["cancel"], actor="me"),
+        "cancel of the visible candidate of a key": lambda: services.cancel_task(ids["edit"], actor="me"),
+        "retry": lambda: services.retry_task(ids["retry"], actor="me"),
+    }.items():
+        with django_transaction.atomic(), django_connection.cursor() as cursor:
+            change()
+            cursor.execute("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'tasks'")
+            [scans] = cursor.fetchone()
+            django_transaction.set_rollback(True)
+        if scans:
+            found[name] = scans
+    return found
