@@ -202,7 +202,7 @@ def load(environ: Mapping[str, str]) -> Config:
             problems[name] = str(error)
             values[knob.name] = parse(default)
     config = Config(**values)
-    problems |= _combinations(config)
+    problems = _combinations(config) | problems
     if problems:
         raise ConfigErrors(problems)
     return config
@@ -212,10 +212,10 @@ def _combinations(config: Config) -> dict[str, str]:
     """Values that are each fine but not together."""
     problems: dict[str, str] = {}
     usable = config.heartbeat_timeout - config.lease_margin
-    if config.heartbeat_interval * 2 > usable:
+    if config.heartbeat_interval > usable * 3 / 4:
         problems["WORKER_HEARTBEAT_INTERVAL_MS"] = (
-            "must leave room for two beats within WORKER_HEARTBEAT_TIMEOUT_MS less its margin "
-            f"({usable / timedelta(milliseconds=1):g} ms)"
+            "must not be above three quarters of WORKER_HEARTBEAT_TIMEOUT_MS less its margin "
+            f"({usable * 3 / 4 / timedelta(milliseconds=1):g} ms): a beat needs time to arrive"
         )
     if config.retry_base_delay > config.retry_max_delay:
         problems["RETRY_BASE_DELAY_MS"] = "must not be above RETRY_MAX_DELAY_MS"

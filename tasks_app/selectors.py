@@ -83,11 +83,27 @@ def timeline(task: Task) -> list[Event]:
     for execution in executions:
         events += _execution_events(execution)
     events += _current_events(task)
-    for audited in AuditEvent.objects.filter(task_id=task.pk):
-        to_status = audited.to_status or ""
-        reason = audited.reason or audited.action.removeprefix("task.").replace("_", " ")
-        events.append(Event(audited.at, audited.from_status, to_status, audited.actor, reason, audited.attempt or 0))
+    # A lost attempt is told by its history row already.
+    for audited in AuditEvent.objects.filter(task_id=task.pk).exclude(
+        from_status=TaskStatus.RUNNING, actor="scheduler"
+    ):
+        events += _audited_events(audited)
     return sorted(events, key=lambda event: event.at)
+
+
+def _audited_events(audited: AuditEvent) -> list[Event]:
+    attempt, detail = audited.attempt or 0, audited.detail or {}
+    reason = audited.reason or audited.action.removeprefix("task.").replace("_", " ")
+    event = Event(audited.at, audited.from_status, audited.to_status or "", audited.actor, reason, attempt)
+    if "assignedAt" not in detail:
+        return [event]
+    # It left SCHEDULED without a start, so neither its row nor an execution tells that it was assigned.
+    return [_assigned(datetime.fromisoformat(detail["assignedAt"]), detail["workerId"], attempt), event]
+
+
+def _assigned(at: datetime, worker_id: UUID | str, attempt: int) -> Event:
+    reason = f"assigned to worker:{worker_id}"
+    return Event(at, TaskStatus.PENDING, TaskStatus.SCHEDULED, "scheduler", reason, attempt)
 
 
 def _execution_events(execution: TaskExecution) -> list[Event]:
@@ -95,14 +111,7 @@ def _execution_events(execution: TaskExecution) -> list[Event]:
     ended_by = "scheduler" if execution.status == ExecutionStatus.LOST else worker
     reason = execution.error_message or execution.status.lower().replace("_", " ")
     return [
-        Event(
-            execution.assigned_at or execution.started_at,
-            TaskStatus.PENDING,
-            TaskStatus.SCHEDULED,
-            "scheduler",
-            f"assigned to {worker}",
-            attempt - 1,
-        ),
+        _assigned(execution.assigned_at or execution.started_at, execution.worker_id, attempt - 1),
         Event(execution.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", attempt),
         Event(execution.finished_at, TaskStatus.RUNNING, execution.task_status, ended_by, reason, attempt),
     ]
@@ -114,9 +123,7 @@ def _current_events(task: Task) -> list[Event]:
         return []
     worker, running = f"worker:{task.worker_id}", task.status == TaskStatus.RUNNING and task.started_at is not None
     before = task.attempt - 1 if running else task.attempt
-    events = [
-        Event(task.assigned_at, TaskStatus.PENDING, TaskStatus.SCHEDULED, "scheduler", f"assigned to {worker}", before)
-    ]
+    events = [_assigned(task.assigned_at, task.worker_id, before)]
     if running and task.started_at:
         events.append(Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt))
     return events
@@ -146,6 +153,8 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     if facts["paused"]:
         detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
         reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
+    if facts["expired"]:
+        reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:
         reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
     if not facts["live_workers"]:
@@ -154,6 +163,9 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         reasons.append(
             Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
         )
+    elif task.crash_count and not facts["free_for_suspect"]:
+        detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
+        reasons.append(Reason("SUSPECT_LIMIT", detail))
     if facts["due"] and facts["ahead"]:
         more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
         reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))

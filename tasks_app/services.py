@@ -97,8 +97,11 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
         return Created(_insert_one(task_id, new, text, created_by, None), replayed=False)
     with transaction.atomic():
         replay = take_idempotency_key(created_by, idempotency, [task_id])
-        if replay is not None and (task := Task.objects.filter(pk=replay.task_ids[0]).first()):
-            return Created(task, replayed=True)
+        if replay is not None:
+            if task := Task.objects.filter(pk=replay.task_ids[0]).first():
+                return Created(task, replayed=True)
+            held = IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key)
+            held.update(task_ids=[task_id])  # somebody deleted the task and left its key
         return Created(_insert_one(task_id, new, text, created_by, idempotency), replayed=False)
 
 
@@ -155,6 +158,8 @@ def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versio
         task = transitions.cancel(task_id, actor=actor, reason=reason, versions=versions)
         if task.status == TaskStatus.RUNNING and task.worker_id is not None:
             _after_commit_wake_worker(task.worker_id)
+        else:  # its room, or its concurrency key, is free
+            transaction.on_commit(wakeups.notify_schedulers)
     return task
 
 

@@ -108,4 +108,7 @@ def _write(
     if guard.update(version=F("version") + 1, updated_at=Now(), **columns) != 1:
         raise Stale(task.version)
     to_status = columns.get("status", task.status)
+    if task.status == TaskStatus.SCHEDULED and task.assigned_at is not None:
+        # The row forgets its assignment; the timeline must not.
+        detail = (detail or {}) | {"assignedAt": task.assigned_at.isoformat(), "workerId": str(task.worker_id)}
     audit.record_task(actor, action, task, to_status=to_status, reason=reason, detail=detail)

@@ -42,14 +42,18 @@ def run_attempt(execution: Execution) -> Outcome:
     if execution.stop_reason is not None:  # told before it began: nothing was done
         return Outcome.stopped(execution.stop_reason, timeout=execution.timeout)
     try:
-        return executor.execute(execution)
+        outcome = executor.execute(execution)
     except PayloadError as error:
         return Outcome.failure(ErrorCode.TASK_FAILED, str(error), retryable=False)
-    except Exception as error:
+    except BaseException as error:
         if execution.stop_reason is not None:
             return Outcome.stopped(execution.stop_reason, timeout=execution.timeout)
         log.exception("executor_raised", task_id=str(execution.task_id), attempt=execution.attempt)
         return Outcome.failure(ErrorCode.TASK_FAILED, f"{type(error).__name__}: {error}", retryable=True)
+    if not isinstance(outcome, Outcome):  # a third party's, not held by any type checker
+        text = f"the executor answered {type(outcome).__name__} instead of an Outcome"
+        return Outcome.failure(ErrorCode.INTERNAL, text, retryable=False)
+    return outcome
 
 
 def result_text(outcome: Outcome) -> str | None:

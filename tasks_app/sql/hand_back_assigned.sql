@@ -10,7 +10,7 @@ WITH free AS MATERIALIZED (
      AND w.slots > (SELECT count(*) FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL)
 ),
 returned AS MATERIALIZED (
-  SELECT t.id, t.attempt, t.correlation_id, t.worker_id
+  SELECT t.id, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
     FROM tasks t
    WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
@@ -30,8 +30,10 @@ moved AS (
    WHERE t.id = r.id
 ),
 events AS (
-  INSERT INTO audit_events (actor, action, target, task_id, attempt, from_status, to_status, reason, correlation_id)
-  SELECT %(actor)s, 'task.handed_back', 'task:' || id, id, attempt, 'SCHEDULED', 'PENDING', %(reason)s, correlation_id
+  INSERT INTO audit_events (actor, action, target, task_id, attempt, from_status, to_status, reason, correlation_id,
+                            detail)
+  SELECT %(actor)s, 'task.handed_back', 'task:' || id, id, attempt, 'SCHEDULED', 'PENDING', %(reason)s, correlation_id,
+         jsonb_build_object('assignedAt', assigned_at, 'workerId', worker_id)
     FROM returned
 )
 SELECT id, worker_id FROM returned

@@ -62,14 +62,16 @@ history AS (
   ON CONFLICT (task_id, attempt) DO NOTHING
 ),
 events AS (
-  INSERT INTO audit_events (actor, action, target, task_id, attempt, from_status, to_status, reason, correlation_id)
+  INSERT INTO audit_events (actor, action, target, task_id, attempt, from_status, to_status, reason, correlation_id,
+                            detail)
   SELECT 'scheduler',
          CASE WHEN was = 'SCHEDULED' THEN 'task.handed_back'
               WHEN end_reason = 'QUARANTINED' THEN 'task.quarantined' ELSE 'task.lost' END,
          'task:' || id, id, attempt, was, next,
          CASE WHEN end_reason = 'QUARANTINED' THEN 'lost its worker too many times'
               ELSE 'worker ' || worker_id || ' was lost' END,
-         correlation_id
+         correlation_id,
+         CASE WHEN was = 'SCHEDULED' THEN jsonb_build_object('assignedAt', assigned_at, 'workerId', worker_id) END
     FROM locked
    WHERE was = 'SCHEDULED' OR end_reason IS NOT NULL
 )

@@ -1,9 +1,9 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
 -- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_due. Not the ORM: five lateral look-ups.
-SELECT t.run_at <= now() AS due,
+SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
        holder.id AS key_holder,
-       w.live AS live_workers, w.free AS free_slots,
+       w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
        ahead.n AS ahead, 10000 AS ahead_limit
   FROM tasks t
   LEFT JOIN queues q ON q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
@@ -13,10 +13,11 @@ SELECT t.run_at <= now() AS due,
        AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
      LIMIT 1) AS holder ON t.concurrency_key IS NOT NULL
   CROSS JOIN LATERAL (
-    SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free
+    SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free,
+           count(*) FILTER (WHERE owned.suspects = 0 AND owned.n < live.slots) AS free_for_suspect
       FROM worker_heartbeats live
       CROSS JOIN LATERAL (
-        SELECT count(*) AS n FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
+        SELECT count(*) AS n, count(*) FILTER (WHERE o.crash_count > 0) AS suspects FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
      WHERE live.state = 'ACTIVE' AND (live.queues IS NULL OR t.queue = ANY(live.queues))) AS w
   CROSS JOIN LATERAL (
     SELECT count(*) AS n
