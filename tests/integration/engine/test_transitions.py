@@ -81,7 +81,7 @@ class TestEdit:
         assert (task.status, task.worker_id, task.assigned_at) == ("PENDING", None, None)
         assert (task.priority, task.payload, task.version) == (9, {"sleepDurationMs": 1}, before.version + 1)
         assert engine.start(worker) == []
-        assert AuditEvent.objects.get(task_id=task_id).detail == {"fields": ["payload", "priority"]}
+        assert AuditEvent.objects.get(task_id=task_id).detail["fields"] == ["payload", "priority"]
 
     def test_moves_the_due_time_with_the_schedule(self, engine: Engine) -> None:
         later = datetime(2100, 1, 1, tzinfo=UTC)
