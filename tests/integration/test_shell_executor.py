@@ -358,28 +358,31 @@ class TestSight:
             assert process.stdout
             assert process.stdout.read() == "None None 0\n"
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="the launcher hides itself from others")
-    def test_the_launcher_was_given_no_environment(
-        self, executor: ShellExecutor, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("DB_PASSWORD", "secret")
-        monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
-        run("true")
-        assert Path(f"/proc/{executor.launcher.pid}/environ").read_text() == "LD_LIBRARY_PATH=/opt/lib\0"
+    if os.geteuid() == 0:  # otherwise: the launcher hides itself from others
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="nothing hides from root's capabilities")
-    def test_the_launcher_hides_itself(self, executor: ShellExecutor, run: Callable[..., Outcome]) -> None:
-        run("true")
-        with pytest.raises(PermissionError):
-            Path(f"/proc/{executor.launcher.pid}/environ").read_text()
+        def test_the_launcher_was_given_no_environment(
+            self, executor: ShellExecutor, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+            monkeypatch.setenv("DB_PASSWORD", "secret")
+            monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
+            run("true")
+            assert Path(f"/proc/{executor.launcher.pid}/environ").read_text() == "LD_LIBRARY_PATH=/opt/lib\0"
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="others have no capabilities")
-    def test_root_cannot_read_the_memory_of_others(self) -> None:
-        with worker("grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status", "inheritable") as process:
-            assert process.stdout
-            sets = [int(line.split()[-1], 16) for line in process.stdout]
-        assert len(sets) == 5
-        assert not any(capabilities & 1 << prying for capabilities in sets for prying in PRYING_CAPABILITIES)
+    if os.geteuid() != 0:  # otherwise: nothing hides from root's capabilities
+
+        def test_the_launcher_hides_itself(self, executor: ShellExecutor, run: Callable[..., Outcome]) -> None:
+            run("true")
+            with pytest.raises(PermissionError):
+                Path(f"/proc/{executor.launcher.pid}/environ").read_text()
+
+    if os.geteuid() == 0:  # otherwise: others have no capabilities
+
+        def test_root_cannot_read_the_memory_of_others(self) -> None:
+            with worker("grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status", "inheritable") as process:
+                assert process.stdout
+                sets = [int(line.split()[-1], 16) for line in process.stdout]
+            assert len(sets) == 5
+            assert not any(capabilities & 1 << prying for capabilities in sets for prying in PRYING_CAPABILITIES)
 
 
 class TestFaults:
@@ -418,16 +421,17 @@ class TestFaults:
         assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
         assert time.monotonic() - began < 4  # each death was seen, not waited for
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may fork above its limit")
-    def test_a_machine_without_room_for_a_process_fails_the_attempt(
-        self, executor: ShellExecutor, run: Callable[..., Outcome]
-    ) -> None:
-        run("true")
-        assert executor.launcher.pid
-        resource.prlimit(executor.launcher.pid, resource.RLIMIT_NPROC, (0, 0))
-        outcome = run("true")
-        assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
-        assert outcome.error_message == "the worker cannot start a process: Resource temporarily unavailable"
+    if os.geteuid() != 0:  # otherwise: root may fork above its limit
+
+        def test_a_machine_without_room_for_a_process_fails_the_attempt(
+            self, executor: ShellExecutor, run: Callable[..., Outcome]
+        ) -> None:
+            run("true")
+            assert executor.launcher.pid
+            resource.prlimit(executor.launcher.pid, resource.RLIMIT_NPROC, (0, 0))
+            outcome = run("true")
+            assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
+            assert outcome.error_message == "the worker cannot start a process: Resource temporarily unavailable"
 
     def test_a_big_request_to_a_launcher_that_hangs_is_sent_again(
         self, executor: ShellExecutor, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch

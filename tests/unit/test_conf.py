@@ -147,7 +147,7 @@ class TestLoad:
 
 
 class TestCombinations:
-    def test_leave_room_for_beats_within_a_lease_less_its_margin(self) -> None:
+    def test_leave_a_beat_time_to_arrive_within_a_lease_less_its_margin(self) -> None:
         lease = {"WORKER_HEARTBEAT_TIMEOUT_MS": "10000"}  # usable: 8000
         assert load(lease | {"WORKER_HEARTBEAT_INTERVAL_MS": "6000"})
         assert "6000 ms" in problems(**lease, WORKER_HEARTBEAT_INTERVAL_MS="6001")["WORKER_HEARTBEAT_INTERVAL_MS"]
