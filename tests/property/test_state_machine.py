@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tasks_app import assignment, services
+from tasks_app import assignment, selectors, services
 from tasks_app.executors.base import Outcome
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running
@@ -225,8 +226,16 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def hand_back_stale(self) -> None:
-        self.session.execute("UPDATE tasks SET assigned_at = now() - interval '1 hour' WHERE status = 'SCHEDULED'")
-        assignment.hand_back_stale(self.session)
+        """As if every assignment were old: their times stay as they are, for the timeline."""
+        stale = {
+            "worker_id": None,
+            "queue": None,
+            "older_than": -60.0,
+            "limit": 1000,
+            "actor": "scheduler",
+            "reason": "x",
+        }
+        self.session.rows("hand_back_assigned", stale)
 
     @rule()
     def keep_house(self) -> None:
@@ -422,6 +431,16 @@ class EngineMachine(RuleBasedStateMachine):
         for worker_id, count in owned.items():
             incarnation = self.incarnations[worker_id]  # type: ignore[index]
             assert count <= incarnation.slots + incarnation.prefetch
+
+    def teardown(self) -> None:
+        """At the end of a story each task can tell its own, without a gap."""
+        for row in list(self.read().values())[:6]:
+            events = selectors.timeline(self.engine.task(row.id))
+            told = [(event.from_status, event.to_status) for event in events]
+            assert told[0] == (None, "PENDING")
+            assert all(before[1] == after[0] for before, after in pairwise(told)), told
+            assert told[-1][1] == row.status, told
+            assert [event.attempt for event in events] == sorted(event.attempt for event in events), events
 
     def check_change(self, before: Row, after: Row) -> None:
         change = f"{before} -> {after}"
