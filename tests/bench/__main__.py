@@ -6,7 +6,7 @@
     make bench ARGS="--write"                          everything, and the tables and plots of docs/
 
 Everything runs on loopback, on a PostgreSQL of its own with durability on, and is gone afterwards. Raw figures are
-added to .data/bench/results.jsonl.
+added to .data/bench/results.jsonl; the tables of docs/ are made of the last sitting of each workload in it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from tests.bench.bench import Bench, Setting, running_bench
 from tests.bench.figures import number
 from tests.bench.machine import ROOT, Others, describe
 from tests.bench.plots import write_plots
-from tests.bench.results import Options, Record, Workload
+from tests.bench.results import Options, Record, Workload, read_latest
 
 SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; --concurrency 1000; 2x --concurrency 1000"
 
@@ -35,24 +37,28 @@ def main() -> int:
     quick = arguments.quick
     repeat = arguments.repeat or (1 if quick else 3)
     options = Options(settings[-1:] if quick else settings, repeat, quick, arguments.tasks, arguments.minutes)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    out = arguments.out or ROOT / ".data/bench" / ("quick.jsonl" if quick else "results.jsonl")
+    records: list[Record] = []
+    failed: list[str] = []
     with running_bench() as bench:
         from tests.bench.workloads import WORKLOADS  # Django is set up now
 
+        machine, sitting = describe(bench.server_version), datetime.now(UTC).isoformat(timespec="seconds")
         chosen = choose(WORKLOADS, arguments.only, soak=arguments.soak)
-        machine = describe(bench.server_version)
-        records: list[Record] = []
-        failed = []
-        for workload in chosen:
+        for workload in chosen if not arguments.report else ():
             try:
-                measure(bench, workload, options, machine, arguments.out, records)
+                for record in measure(bench, workload, options, machine, sitting):
+                    record.write(out)
+                    records.append(record)
             except (RuntimeError, OSError) as error:
                 failed.append(f"{workload.name}: {error}")
                 sys.stderr.write(f"{failed[-1]}\n")
-    lines = "\n".join(report.machine_lines(machine))
-    print(f"\n{lines}\n\n{report.tables(chosen, records)}\nRaw figures: {arguments.out}")
-    if arguments.write:
-        write(WORKLOADS, records, machine)
+            if workload.name == "w1":
+                options.best = fastest(records)
+    if records:
+        print(f"\n{report.tables(chosen, records)}\nRaw figures: {out}")
+    if arguments.write or arguments.report:
+        write(WORKLOADS, read_latest(out))
     sys.stderr.write("".join(f"failed: {text}\n" for text in failed))
     return 1 if failed else 0
 
@@ -70,8 +76,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
     parser.add_argument("--minutes", type=int, default=10, metavar="N", help="length of the soak (10)")
     parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md and the plots")
-    parser.add_argument("--out", type=Path, default=ROOT / ".data/bench/results.jsonl", help="where raw figures go")
-    return parser.parse_args()
+    parser.add_argument("--report", action="store_true", help="measure nothing, write them from the raw figures")
+    parser.add_argument("--out", type=Path, help="where raw figures go (.data/bench/results.jsonl)")
+    arguments = parser.parse_args()
+    if arguments.quick and arguments.write:
+        parser.error("--quick figures are not worth writing down")
+    return arguments
 
 
 def choose(workloads: dict[str, Workload], only: str, *, soak: bool) -> list[Workload]:
@@ -83,36 +93,33 @@ def choose(workloads: dict[str, Workload], only: str, *, soak: bool) -> list[Wor
 
 
 def measure(
-    bench: Bench, workload: Workload, options: Options, machine: dict[str, Any], out: Path, records: list[Record]
-) -> None:
-    """All repetitions of a workload, said and written down as they come."""
+    bench: Bench, workload: Workload, options: Options, machine: Mapping[str, Any], sitting: str
+) -> Iterator[Record]:
+    """All repetitions of a workload, said as they come."""
     for repetition in range(1 if workload.once else options.repeat):
         others, began = Others(bench.server_pid), time.monotonic()
         for run in workload.run(bench, options):
-            record = Record.now(workload.name, repetition, others.cores(), run)
-            record.write(out, machine)
-            records.append(record)
-            say(record, time.monotonic() - began)
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            record = Record(workload.name, sitting, repetition, at, others.cores(), machine, run)
+            values = "  ".join(f"{name} {number(value)}" for name, value in run.values.items())
+            took = f"{time.monotonic() - began:.0f} s, others {record.other_cores:.2f}"
+            print(f"{workload.name} [{run.case}] {values}  ({took})", flush=True)
+            yield record
             others, began = Others(bench.server_pid), time.monotonic()
-    if workload.name == "w1":
-        from tests.bench.workloads.w1_drain import rates
-
-        medians = rates([record for record in records if record.workload == workload.name])
-        options.best = Setting.parse(max(medians, key=lambda case: medians[case]))
 
 
-def say(record: Record, seconds: float) -> None:
-    values = "  ".join(f"{name} {number(value)}" for name, value in record.run.values.items())
-    print(
-        f"{record.workload} [{record.run.case}] {values}  ({seconds:.0f} s, others {record.other_cores:.2f})",
-        flush=True,
-    )
+def fastest(records: Sequence[Record]) -> Setting | None:
+    from tests.bench.workloads.w1_drain import rates
+
+    medians = rates([record for record in records if record.workload == "w1"])
+    return Setting.parse(max(medians, key=lambda case: medians[case])) if medians else None
 
 
-def write(workloads: dict[str, Workload], records: list[Record], machine: dict[str, Any]) -> None:
-    generated = "\n".join(report.machine_lines(machine)) + "\n\n" + report.tables(workloads.values(), records)
-    report.write_document(ROOT / "docs/performance.md", generated)
-    write_plots(ROOT / "docs/plots", records)
+def write(workloads: Mapping[str, Workload], records: Sequence[Record]) -> None:
+    """The tables and plots of docs/: of each workload its last sitting."""
+    plots = write_plots(ROOT / "docs/plots", records)
+    images = "\n".join(f"![{path.stem.replace('_', ' ')}](plots/{path.name})" for path in plots)
+    report.write_document(ROOT / "docs/performance.md", f"{report.tables(workloads.values(), records)}\n{images}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,25 @@ from tests.bench.results import Record, Workload
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 
 
-def machine_lines(machine: Mapping[str, Any]) -> list[str]:
-    return [
+def machine_line(machine: Mapping[str, Any]) -> str:
+    return (
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}; "
         f"Python {machine['python']}, Django {machine['django']}, psycopg {machine['psycopg']}, "
-        f"PostgreSQL {machine['postgresql']}; commit {machine['commit']}.",
-    ]
+        f"PostgreSQL {machine['postgresql']}."
+    )
 
 
-def tables(workloads: Iterable[Workload], records: list[Record]) -> str:
+def tables(workloads: Iterable[Workload], records: Sequence[Record]) -> str:
     """One table for each workload that has records: a row for each case, the median of each figure and its range."""
-    parts = []
+    by_name: dict[str, list[Record]] = {}
+    for record in records:
+        by_name.setdefault(record.workload, []).append(record)
+    parts = list(dict.fromkeys(machine_line(record.machine) for record in records))
     for workload in workloads:
-        mine = [record for record in records if record.workload == workload.name]
-        if mine:
-            parts.append("\n".join([f"### {workload.title}", "", workload.text, "", *_table(workload, mine)]))
-            if lines := workload.summarize(mine):
-                parts.append("\n".join(lines))
+        if mine := by_name.get(workload.name):
+            when = f"Commit {mine[-1].machine['commit']}, {mine[-1].at[:10]}."
+            parts += [f"### {workload.title}", f"{workload.text} {when}", "\n".join(_table(workload, mine))]
+            parts += workload.summarize(by_name)
     return "\n\n".join(parts) + "\n"
 
 

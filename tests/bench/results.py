@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,34 +49,27 @@ class Record:
     """A run, and what went on meanwhile."""
 
     workload: str
+    sitting: str
     repetition: int
     at: str
     other_cores: float
+    machine: Mapping[str, Any]
     run: Run
 
-    @classmethod
-    def now(cls, workload: str, repetition: int, other_cores: float, run: Run) -> Record:
-        return cls(workload, repetition, datetime.now(UTC).isoformat(timespec="seconds"), other_cores, run)
-
-    def write(self, path: Path, machine: Mapping[str, Any]) -> None:
-        line = {
-            "workload": self.workload,
-            "case": self.run.case,
-            "repetition": self.repetition,
-            "at": self.at,
-            "other_cores": self.other_cores,
-            "values": dict(self.run.values),
-            "detail": dict(self.run.detail),
-            "machine": dict(machine),
-        }
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(asdict(self)) + "\n")
 
-    @classmethod
-    def read(cls, line: str) -> Record:
+
+def read_latest(path: Path) -> list[Record]:
+    """Of each workload in a file of raw figures, the records of the last sitting that measured it."""
+    records = []
+    for line in path.read_text().splitlines():
         raw = json.loads(line)
-        run = Run(raw["case"], raw["values"], raw["detail"])
-        return cls(raw["workload"], raw["repetition"], raw["at"], raw["other_cores"], run)
+        records.append(Record(**raw | {"run": Run(**raw["run"])}))
+    latest = {record.workload: record.sitting for record in records}
+    return [record for record in records if record.sitting == latest[record.workload]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +81,8 @@ class Workload:
     text: str
     columns: Mapping[str, str]
     run: Callable[[Bench, Options], Iterator[Run]]
-    summarize: Callable[[list[Record]], list[str]] = lambda _: []
+    #: Sentences under the table, from the records of all workloads by name.
+    summarize: Callable[[Mapping[str, list[Record]]], list[str]] = lambda _: []
     #: Once is enough, whatever --repeat says.
     once: bool = False
     #: Only when it is named.

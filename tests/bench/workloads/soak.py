@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tasks_app.new_tasks import NewTask
 from tasks_app.services import create_tasks
@@ -60,8 +60,9 @@ def _one_minute(bench: Bench, began: float, seconds: int) -> Iterator[float]:
             seen, since = now, at
 
 
-def summarize(records: list[Record]) -> list[str]:
+def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
     """Slopes over the minutes; sizes from the fourth on, when retention has begun to delete as much as is added."""
+    records = by_name["soak"]
     rates = [record.run.values["tasks_s"] for record in records]
     later = [record.run.values["tasks_mb"] + record.run.values["indexes_mb"] for record in records][3:]
     text = f"Slope of the rate: {100 * slope(rates):+.2f} % a minute"

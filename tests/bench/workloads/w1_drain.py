@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tests.bench import fill
 from tests.bench.bench import Bench, Setting
@@ -43,13 +43,18 @@ def rates(records: list[Record]) -> dict[str, float]:
     return {case: statistics.median(values) for case, values in found.items()}
 
 
-def summarize(records: list[Record]) -> list[str]:
+def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
+    """The best setting, and how much of the ceiling it reaches."""
+    records = by_name["w1"]
     medians = rates(records)
     best = max(medians, key=lambda case: medians[case])
     setting, tasks = Setting.parse(best), max(record.run.values["tasks"] for record in records)
     workers = f"{setting.workers} worker{'s' if setting.workers > 1 else ''}"
     command = " ".join(["runworker", *setting.arguments])
-    return [f"Best setting: `{command}` ({workers}): {medians[best]:,.0f} tasks/s over {tasks:,.0f} tasks."]
+    text = f"Best setting: `{command}` ({workers}): {medians[best]:,.0f} tasks/s over {tasks:,.0f} tasks."
+    ceilings = rates(by_name.get("ceiling", []))
+    shares = [f"{medians[best] / rate:.0%} of {case}" for case, rate in ceilings.items()]
+    return [text, f"That is, of plain SQL: {', '.join(shares)}."] if shares else [text]
 
 
 WORKLOAD = Workload(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tests.bench import fill
 from tests.bench.bench import Bench, Setting
@@ -37,10 +37,10 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
         yield Run(str(workers), values, {"workers": workers, "cpu": done.cpu, "statements": statements[:12]})
 
 
-def summarize(records: list[Record]) -> list[str]:
+def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
     """How the cost grows from 2 to 16 workers."""
     costs = {
-        workers: [record.run.values["server_us"] for record in records if record.run.case == workers]
+        workers: [record.run.values["server_us"] for record in by_name["workers"] if record.run.case == workers]
         for workers in ("2", "16")
     }
     if not all(costs.values()):
