@@ -1,0 +1,91 @@
+"""That the oracle sees: each promise is broken once, by force, and its query must count it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from tasks_app import invariants
+from tests.support.engine import SUCCEEDED, Engine
+
+CHECKS = ("tasks_state", "tasks_ranges")
+
+#: One statement for each promise, about an {ended}, a {running}, an {assigned} and a {waiting} task and their {worker}.
+BROKEN_BY = {
+    "a pending task has no worker": "UPDATE tasks SET worker_id = '{worker}' WHERE id = '{waiting}'",
+    "an assigned or running task has a worker": "UPDATE tasks SET worker_id = NULL WHERE id = '{assigned}'",
+    "a concurrency key is held once": (
+        "UPDATE tasks SET concurrency_key = 'k', queue = 'q' WHERE id IN ('{running}', '{assigned}')"
+    ),
+    "a worker runs no more than its slots": "UPDATE tasks SET status = 'RUNNING' WHERE id = '{assigned}'",
+    "a running attempt has no history row yet": (
+        "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"
+        "UPDATE tasks SET attempt = 0 WHERE id = '{ended}'"
+    ),
+    "every ended attempt has one history row": "DELETE FROM task_executions WHERE task_id = '{ended}'",
+    "a cancelled task does not run again": "UPDATE tasks SET cancel_requested_at = now() WHERE id = '{waiting}'",
+    "a parked task waits for a held key": (
+        "UPDATE tasks SET concurrency_key = 'free', key_blocked = true WHERE id = '{waiting}'"
+    ),
+}
+
+
+class TestViolations:
+    @pytest.fixture
+    def names(self, engine: Engine) -> dict[str, object]:
+        worker = engine.worker(slots=1, prefetch=1)
+        first = engine.running(worker)
+        engine.finish(worker, first, SUCCEEDED)
+        running, assigned, waiting = engine.create_many(3)
+        for task_id, age in ((running, 3), (assigned, 2)):
+            engine.move(task_id, run_at=-timedelta(minutes=age))
+        engine.assign()
+        engine.start(worker, limit=1)
+        assert engine.statuses([running, assigned, waiting]) == ["RUNNING", "SCHEDULED", "PENDING"]
+        return {"worker": worker, "ended": first.task_id, "running": running, "assigned": assigned, "waiting": waiting}
+
+    def test_cover_every_promise_here(self) -> None:
+        assert set(BROKEN_BY) == set(invariants.QUERIES)
+
+    @pytest.mark.parametrize("promise", BROKEN_BY)
+    def test_count_what_breaks(self, engine: Engine, names: dict[str, object], promise: str) -> None:
+        session = engine.session
+        assert invariants.violations(session) == {}
+        session.execute("BEGIN")
+        try:
+            for check in CHECKS:
+                session.execute(f"ALTER TABLE tasks DROP CONSTRAINT {check}")
+            session.execute("DROP INDEX tasks_key_held")
+            for sql in BROKEN_BY[promise].format(**names).split(";"):
+                session.execute(sql)
+            assert invariants.violations(session)[promise] == 1
+        finally:
+            session.execute("ROLLBACK")
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "UPDATE tasks SET worker_id = '{worker}' WHERE id = '{waiting}'",
+            "UPDATE tasks SET worker_id = NULL WHERE id = '{assigned}'",
+            "UPDATE tasks SET finished_at = now() WHERE id = '{running}'",
+            "UPDATE tasks SET finished_at = NULL WHERE id = '{ended}'",
+            "UPDATE tasks SET status = 'DONE' WHERE id = '{ended}'",
+            "UPDATE tasks SET priority = 101 WHERE id = '{ended}'",
+            "UPDATE tasks SET attempt = -1 WHERE id = '{waiting}'",
+            "UPDATE tasks SET on_worker_lost = 'hope' WHERE id = '{waiting}'",
+            "INSERT INTO task_executions SELECT * FROM task_executions",
+            "UPDATE task_executions SET status = 'GONE'",
+            "UPDATE worker_heartbeats SET state = 'ZOMBIE'",
+            "UPDATE worker_heartbeats SET slots = 0",
+            "UPDATE queues SET paused_until = now(), paused_at = NULL",
+        ],
+        ids=lambda sql: sql.split(" WHERE")[0].replace(" ", "-"),
+    )
+    def test_are_mostly_prevented_by_the_database_itself(
+        self, engine: Engine, names: dict[str, object], sql: str
+    ) -> None:
+        engine.session.execute("INSERT INTO queues (name) VALUES (%s)", [str(uuid4())])
+        with pytest.raises(Exception, match=r"violates|duplicate key"):
+            engine.session.execute(sql.format(**names))

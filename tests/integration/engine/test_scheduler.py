@@ -1,0 +1,216 @@
+"""One step of a scheduler at a time: its tick assigns, its housekeeper's round finds the dead and keeps house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+
+from tasks_app import assignment, wakeups
+from tasks_app.models import Task
+from tasks_app.sessions import Session
+from tests.support.engine import Engine
+from tests.support.races import locked
+from workers_app import heartbeats
+from workers_app.models import Scheduler as SchedulerRow
+from workers_app.processes import lease
+from workers_app.processes.scheduler import Housekeeper, Scheduler
+
+OpenSession = Callable[[], Session]
+
+CONFIG = settings.SCHEDULER
+LEASE = CONFIG.heartbeat_timeout.total_seconds()
+NOTHING = timedelta(0)
+
+
+class Hints(list[object]):
+    """Wake-ups asked for: workers by id, schedulers by name."""
+
+
+@pytest.fixture
+def hints(monkeypatch: pytest.MonkeyPatch) -> Hints:
+    asked = Hints()
+    monkeypatch.setattr(wakeups, "notify_workers", lambda ids: asked.extend(ids))
+    monkeypatch.setattr(wakeups, "notify_schedulers", lambda: asked.append("schedulers"))
+    return asked
+
+
+@pytest.fixture
+def scheduler(engine: Engine, hints: Hints) -> Iterator[Scheduler]:
+    made = Scheduler()
+    yield made
+    made._session.close()
+    made._housekeeper._session.close()
+    made.listener.close()
+    made.pipe.close()
+
+
+class TestTick:
+    def test_assigns_and_wakes_whoever_had_a_free_slot(
+        self, engine: Engine, scheduler: Scheduler, hints: Hints
+    ) -> None:
+        worker = engine.worker(slots=2)
+        tasks = engine.create_many(3)
+        hints.clear()
+        assert scheduler.tick() == NOTHING
+        assert sorted(engine.statuses(tasks)) == ["PENDING", "SCHEDULED", "SCHEDULED"]
+        assert hints == [worker]
+
+    def test_rests_when_nothing_came_of_what_is_due(self, engine: Engine, scheduler: Scheduler) -> None:
+        engine.worker(slots=1)
+        engine.create_many(2)
+        scheduler.tick()
+        assert scheduler.tick() == CONFIG.polling_interval
+
+    def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
+        assert scheduler.tick() == CONFIG.polling_interval
+
+    def test_rests_until_the_next_task_falls_due(self, engine: Engine, scheduler: Scheduler) -> None:
+        engine.worker()
+        engine.create(schedule_at=datetime.now(UTC) + CONFIG.polling_interval / 2)
+        assert NOTHING < scheduler.tick() <= CONFIG.polling_interval / 2
+
+    def test_rests_while_another_scheduler_makes_the_pass(
+        self, engine: Engine, scheduler: Scheduler, open_session: OpenSession
+    ) -> None:
+        engine.worker()
+        task_id = engine.create()
+        with locked(open_session(), "scheduler_pass", "name", "assign"):
+            assert scheduler.tick() > NOTHING
+        scheduler.tick()
+        assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:
+        engine.worker()
+        task_id = engine.create()
+        engine.session.fetch("SELECT pg_terminate_backend(%s, 5000)", [scheduler._session.connection.info.backend_pid])
+        assert scheduler.step() > NOTHING
+        scheduler.step()
+        assert engine.task(task_id).status == "SCHEDULED"
+
+
+class TestOnce:
+    def test_does_one_round_of_everything_due(self, engine: Engine, scheduler: Scheduler) -> None:
+        dead = engine.worker(slots=1)
+        engine.running(dead)
+        engine.kill(dead)
+        expiring = engine.create(expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+        engine.move(expiring, expires_at=-timedelta(seconds=1))
+        engine.create_many(4)
+        engine.worker(slots=3)
+        assert scheduler.once() == {"recovered": 1, "expired": 1, "assigned": 3, "deleted": 0}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 5000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(lease, "now", lambda: made.now)
+    return made
+
+
+@pytest.fixture
+def housekeeper(engine: Engine, hints: Hints) -> Iterator[Housekeeper]:
+    made = Housekeeper(uuid4(), dict)
+    yield made
+    made._session.close()
+
+
+class TestHousekeeper:
+    def test_declares_a_silent_worker_dead_after_one_lease_and_takes_its_tasks(
+        self, engine: Engine, housekeeper: Housekeeper, clock: Clock, hints: Hints
+    ) -> None:
+        silent, beating = engine.worker(slots=1), engine.worker(slots=1)
+        engine.create_many(2)
+        engine.assign()
+        lost = [*engine.start(silent), *engine.start(beating)][0].task_id
+        housekeeper.round()
+        clock.now += LEASE - 0.01
+        heartbeats.beat(engine.session, beating, held={}, prefetch=0)
+        housekeeper.round()
+        assert engine.worker_state(silent) == "ACTIVE"
+        hints.clear()
+        clock.now += 0.01
+        housekeeper.round()
+        assert [engine.worker_state(w) for w in (silent, beating)] == ["DEAD", "ACTIVE"]
+        assert (engine.task(lost).status, engine.task(lost).crash_count) == ("PENDING", 1)
+        assert hints == ["schedulers"]
+
+    def test_begins_to_watch_anew_when_its_session_broke(
+        self, engine: Engine, housekeeper: Housekeeper, clock: Clock
+    ) -> None:
+        """An outage of the database must not look like the death of every worker."""
+        worker = engine.worker()
+        housekeeper.round()
+        pid = housekeeper._session.connection.info.backend_pid
+        engine.session.fetch("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        clock.now += LEASE * 3
+        assert housekeeper._guarded_round() <= 2
+        housekeeper.round()
+        assert engine.worker_state(worker) == "ACTIVE"
+        clock.now += LEASE
+        housekeeper.round()
+        assert engine.worker_state(worker) == "DEAD"
+
+    def test_takes_the_tasks_of_whoever_was_marked_by_others(self, engine: Engine, housekeeper: Housekeeper) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        engine.kill(worker)
+        housekeeper.round()
+        assert engine.task(attempt.task_id).status == "PENDING"
+
+    def test_expires_and_takes_back_stale_assignments(self, engine: Engine, housekeeper: Housekeeper) -> None:
+        stale = engine.assigned(engine.worker(slots=1))
+        engine.worker(slots=1)
+        engine.move(stale, assigned_at=-assignment.STALE_AFTER * 2)
+        expired = engine.create(expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+        engine.move(expired, expires_at=-timedelta(seconds=1))
+        housekeeper.round()
+        assert engine.statuses([stale, expired]) == ["PENDING", "FAILED"]
+
+    def test_clears_a_backlog_of_expired_tasks_in_one_round(self, engine: Engine, housekeeper: Housekeeper) -> None:
+        """Until they are gone, every assignment pass walks over them."""
+        engine.create_many(2500, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+        engine.session.execute("UPDATE tasks SET expires_at = now()")
+        housekeeper.round()
+        assert not Task.objects.filter(status="PENDING").exists()
+
+    def test_releases_stranded_keys_and_forgets_old_processes(self, engine: Engine, housekeeper: Housekeeper) -> None:
+        task_id = engine.create(concurrency_key="k")
+        Task.objects.filter(pk=task_id).update(key_blocked=True)
+        old = engine.worker()
+        engine.kill(old)
+        engine.session.execute("UPDATE worker_heartbeats SET state_changed_at = now() - interval '25 hours'")
+        housekeeper.round()
+        assert not engine.task(task_id).key_blocked
+        assert engine.session.fetch("SELECT 1 FROM worker_heartbeats") == []
+
+    def test_shows_itself_to_people(self, housekeeper: Housekeeper) -> None:
+        housekeeper.round()
+        first = SchedulerRow.objects.get().last_heartbeat_at
+        housekeeper.round()
+        assert SchedulerRow.objects.get().last_heartbeat_at > first
+
+    def test_goes_on_watching_when_a_chore_fails(
+        self, engine: Engine, housekeeper: Housekeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = engine.worker()
+        engine.running(worker)
+
+        def fail(_: Session) -> int:
+            raise ZeroDivisionError
+
+        for chore in housekeeper._chores:
+            chore.step = fail
+        monkeypatch.setattr(assignment, "expire_tasks", fail)
+        for chore in (0, 1):
+            assert housekeeper._guarded_round() == CONFIG.failure_detection_interval.total_seconds(), chore
+            clock.now += LEASE
+        assert engine.worker_state(worker) == "DEAD"
