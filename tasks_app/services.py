@@ -135,7 +135,7 @@ def take_idempotency_key(
     Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
     `IdempotencyConflict` for another fingerprint.
     """
-    parameters = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
+    parameters: list[Any] = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
