@@ -28,12 +28,11 @@ demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free p
 test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n auto)
 
-lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules, migrations
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
