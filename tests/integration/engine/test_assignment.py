@@ -59,6 +59,15 @@ class TestAssignDueTasks:
         assert not engine.assign().moved
         assert engine.task(task_id).status == "PENDING"
 
+    def test_passes_over_workers_that_drain_or_are_dead_beside_one_that_lives(self, engine: Engine) -> None:
+        draining, dead, stopped, live = (engine.worker(slots=5) for _ in range(4))
+        heartbeats.begin_drain(engine.session, draining)
+        engine.kill(dead)
+        heartbeats.mark_stopped(engine.session, stopped)
+        engine.create_many(8)
+        assert engine.assign().assigned == 5
+        assert set(Task.objects.filter(status="SCHEDULED").values_list("worker_id", flat=True)) == {live}
+
     def test_picks_by_priority_then_due_time_then_id(self, engine: Engine) -> None:
         first, second = engine.create_many(2)
         urgent = engine.create(priority=5)

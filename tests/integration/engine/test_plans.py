@@ -210,20 +210,22 @@ KINDS: list[tuple[int, dict[str, str]]] = [
 ]
 
 
+def fill_rows(session: Session, count: int, kind: dict[str, str], *, offset: int = 0) -> None:
+    row = USUAL | kind
+    task_id = f"(lpad(to_hex(1700000000000 + {offset} + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid"
+    session.execute(
+        f"INSERT INTO tasks (id, {', '.join(row)}) SELECT {task_id}, {', '.join(row.values())}"
+        f"  FROM generate_series(1, {count}) AS i"
+    )
+
+
 def fill(session: Session) -> None:
     """A system that has been busy for a while. The rows come in bulk, and nobody has told the planner."""
     workers = [Engine(session).worker(slots=10) for _ in range(WORKERS)]
     owned = [(OWNED, OWNED_ROWS | {"worker_id": f"'{worker}'::uuid"}) for worker in workers]
-    offset = 1_700_000_000_000
     session.execute("BEGIN")
-    for count, kind in [*KINDS, *owned]:
-        row = USUAL | kind
-        task_id = f"(lpad(to_hex({offset} + i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::uuid"
-        session.execute(
-            f"INSERT INTO tasks (id, {', '.join(row)}) SELECT {task_id}, {', '.join(row.values())}"
-            f"  FROM generate_series(1, {count}) AS i"
-        )
-        offset += count
+    for number, (count, kind) in enumerate([*KINDS, *owned]):
+        fill_rows(session, count, kind, offset=number * ENDED)
     session.execute(
         "INSERT INTO task_executions (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status,"
         " task_status) SELECT id, coalesce(worker_id, gen_random_uuid()), run_at, now(), now(), 1, type, 'SUCCESS',"
@@ -261,6 +263,15 @@ class TestPlans:
             for table in ("tasks", "task_executions", "worker_heartbeats"):
                 session.execute(f"ANALYZE {table}")
             assert (freshly_filled, django, offences(session, large=True)) == ({}, {}, {})
+
+    def test_of_a_pass_over_many_queues_touches_little_more_than_it_assigns(self, session: Session) -> None:
+        """Were a full batch read from each queue, a pass over 300 full queues would read 300 batches to assign one."""
+        engine, queues = Engine(session), [f"q{n}" for n in range(300)]
+        for _ in range(10):
+            engine.worker(slots=20)
+        fill_rows(session, 60_000, {"queue": "'q' || i %% 300", "priority": "0"})
+        batch = {"class": None, "limit": 1000, "queues": queues, "priorities": [0] * len(queues)}
+        assert explain(session, "assign_due_tasks", batch, "tasks_app.sql").touched <= 10_000
 
 
 def scans_by_people(session: Session) -> dict[str, int]:

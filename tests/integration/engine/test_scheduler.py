@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from tasks_app import assignment, wakeups
+from tasks_app import assignment, services, wakeups
 from tasks_app.models import Task
+from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.races import locked
@@ -81,6 +82,19 @@ class TestTick:
         with locked(open_session(), "scheduler_pass", "name", "assign"):
             assert scheduler.tick() > NOTHING
         scheduler.tick()
+        assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_reaches_every_queue_however_many_have_something_waiting(
+        self, engine: Engine, scheduler: Scheduler
+    ) -> None:
+        """A queue for each customer, each with a task for tomorrow, and one task is due now."""
+        engine.worker()
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        later = [NewTask(type="DUMMY", queue=f"customer-{n}", schedule_at=tomorrow) for n in range(10_010)]
+        services.create_tasks(later, created_by="test")
+        task_id = engine.create(queue="zebra")
+        for _ in range(4):
+            scheduler.tick()
         assert engine.task(task_id).status == "SCHEDULED"
 
     def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:

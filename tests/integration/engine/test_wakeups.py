@@ -1,0 +1,217 @@
+"""Hints between processes: sent after the fact, together, and never missed for good."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from uuid import UUID, uuid4
+
+import pytest
+from django.conf import settings
+
+from tasks_app import wakeups
+from tasks_app.sessions import Session
+from tasks_app.wakeups import MOST_IDS, SCHEDULERS, WORKERS, Sender
+from workers_app.processes.signals import SelfPipe
+from workers_app.processes.wakeups import Listener
+
+OpenSession = Callable[[], Session]
+
+
+class Ear:
+    """Hears what is said on both channels."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        for channel in (SCHEDULERS, WORKERS):
+            session.execute(f'LISTEN "{channel}"')
+
+    def hears(self, until: Callable[[list[tuple[str, str]]], bool], timeout: float = 5) -> list[tuple[str, str]]:
+        heard: list[tuple[str, str]] = []
+        end = time.monotonic() + timeout
+        while not until(heard):
+            rest = end - time.monotonic()
+            assert rest > 0, f"heard only {heard}"
+            heard += self.listens(rest)
+        return heard
+
+    def listens(self, seconds: float) -> list[tuple[str, str]]:
+        """What comes next, if it comes in time."""
+        return [(m.channel, m.payload) for m in self._session.connection.notifies(timeout=seconds, stop_after=1)]
+
+
+@pytest.fixture
+def ear(session: Session) -> Ear:
+    return Ear(session)
+
+
+@pytest.fixture
+def sender(committed_db: None) -> Iterator[Sender]:
+    made = Sender()
+    yield made
+    made.close()
+
+
+def words(heard: list[tuple[str, str]]) -> set[str]:
+    return {word for channel, message in heard if channel == WORKERS for word in message.split(",")}
+
+
+class TestSender:
+    def test_wakes_schedulers_and_workers(self, sender: Sender, ear: Ear) -> None:
+        sender.wake_schedulers()
+        sender.wake_workers(["a", "b"])
+        heard = ear.hears(lambda heard: len(heard) >= 2)
+        assert (SCHEDULERS, "") in heard
+        assert words(heard) == {"a", "b"}
+
+    def test_sends_what_is_asked_for_meanwhile_together(self, sender: Sender, ear: Ear) -> None:
+        asked = {f"w{n}" for n in range(MOST_IDS)}
+        for word in sorted(asked):
+            sender.wake_workers([word])
+            sender.wake_schedulers()
+        heard = ear.hears(lambda heard: words(heard) == asked)
+        assert len(heard) < len(asked)
+
+    def test_calls_everybody_when_the_names_do_not_fit(self, sender: Sender, ear: Ear) -> None:
+        """A NOTIFY takes less than 8,000 bytes."""
+        sender.wake_workers(f"!{uuid4()}" for _ in range(MOST_IDS + 1))
+        assert ear.hears(bool) == [(WORKERS, "*")]
+
+    def test_fits_as_many_names_as_it_says(self, sender: Sender, ear: Ear) -> None:
+        sender.wake_workers(f"!{UUID(int=n)}" for n in range(MOST_IDS))
+        assert len(words(ear.hears(bool))) == MOST_IDS
+
+    def test_sends_the_last_words_before_it_ends(self, sender: Sender, ear: Ear) -> None:
+        sender.wake_workers(["last"])
+        sender.close()
+        assert words(ear.hears(bool)) == {"last"}
+        assert not [thread for thread in threading.enumerate() if thread is sender._thread]
+
+    def test_begins_again_after_its_end(self, sender: Sender, ear: Ear) -> None:
+        sender.wake_workers(["one"])
+        sender.close()
+        sender.wake_workers(["two"])
+        assert words(ear.hears(lambda heard: len(heard) >= 2)) == {"one", "two"}
+
+    def test_goes_on_when_its_connection_broke(self, session: Session, sender: Sender, ear: Ear) -> None:
+        sender.wake_workers(["one"])
+        ear.hears(bool)
+        session.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'task_scheduler wake-ups' AND datname = current_database()"
+        )
+        heard: list[tuple[str, str]] = []
+        end = time.monotonic() + 5
+        while "again" not in words(heard):  # the first may be lost: they are hints
+            assert time.monotonic() < end
+            sender.wake_workers(["again"])
+            heard += ear.listens(0.05)
+
+    def test_costs_nothing_when_wake_ups_are_off(self, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wakeups, "enabled", lambda: False)
+        sender.wake_schedulers()
+        assert sender._thread is None
+
+    def test_belongs_to_its_process(self, committed_db: None) -> None:
+        assert wakeups.sender() is wakeups.sender()
+
+
+@pytest.fixture
+def pipe() -> Iterator[SelfPipe]:
+    made = SelfPipe()
+    yield made
+    made.close()
+
+
+class Sleeper:
+    """A listener asleep in a thread; `woke` answers after how many seconds it woke."""
+
+    def __init__(self, listener: Listener, seconds: float = 20) -> None:
+        self._began = time.monotonic()
+        self._woke: float | None = None
+        self._listener, self._seconds = listener, seconds
+        self._thread = threading.Thread(target=self._sleep, daemon=True)
+        self._thread.start()
+
+    def woke(self, within: float = 5) -> bool:
+        self._thread.join(within)
+        return not self._thread.is_alive()
+
+    def _sleep(self) -> None:
+        self._listener.wait(self._seconds)
+
+
+class TestListener:
+    @pytest.fixture
+    def listener(self, committed_db: None, pipe: SelfPipe) -> Iterator[Listener]:
+        made = Listener(WORKERS, pipe, lambda message: "me" in message.split(","))
+        yield made
+        pipe.wake()
+        made.close()
+
+    def test_looks_once_when_it_has_begun_to_listen(self, listener: Listener) -> None:
+        """What was said before it listened is lost, so it must look before it sleeps."""
+        assert Sleeper(listener).woke()
+
+    def test_wakes_for_what_concerns_it(self, session: Session, listener: Listener) -> None:
+        assert Sleeper(listener).woke()
+        sleeper = Sleeper(listener)
+        session.execute("SELECT pg_notify(%s, 'you,me')", [WORKERS])
+        assert sleeper.woke()
+
+    def test_sleeps_on_for_what_does_not(self, session: Session, listener: Listener) -> None:
+        assert Sleeper(listener).woke()
+        session.execute("SELECT pg_notify(%s, 'you')", [WORKERS])
+        began = time.monotonic()
+        listener.wait(0.3)
+        assert time.monotonic() - began >= 0.3
+
+    def test_wakes_for_the_pipe(self, listener: Listener, pipe: SelfPipe) -> None:
+        assert Sleeper(listener).woke()
+        sleeper = Sleeper(listener)
+        pipe.wake()
+        assert sleeper.woke()
+
+    def test_wakes_once_when_its_connection_breaks_and_listens_again(
+        self, session: Session, listener: Listener
+    ) -> None:
+        assert Sleeper(listener).woke()
+        sleeper = Sleeper(listener)
+        session.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'task_scheduler listener' AND datname = current_database()"
+        )
+        assert sleeper.woke()
+        end = time.monotonic() + 10
+        while True:  # it may wake for having listened anew; then only for us
+            sleeper = Sleeper(listener)
+            session.execute("SELECT pg_notify(%s, 'me')", [WORKERS])
+            assert sleeper.woke()
+            if session.fetch(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'task_scheduler listener'"
+                " AND datname = current_database() AND state = 'idle'"
+            ):
+                break
+            assert time.monotonic() < end
+
+    def test_sleeps_on_the_pipe_alone_when_wake_ups_are_off(
+        self, committed_db: None, pipe: SelfPipe, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wakeups, "enabled", lambda: False)
+        listener = Listener(WORKERS, pipe)
+        sleeper = Sleeper(listener)
+        pipe.wake()
+        assert sleeper.woke()
+
+    def test_is_never_in_a_transaction(self, session: Session, listener: Listener) -> None:
+        assert Sleeper(listener).woke()
+        [(state, xact)] = session.fetch(
+            "SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'task_scheduler listener'"
+            " AND datname = current_database()"
+        )
+        assert (state, xact) == ("idle", None)
+
+
+def test_tests_run_with_wake_ups_on() -> None:
+    assert settings.DATABASE.direct_conninfo is not None

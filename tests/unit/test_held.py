@@ -1,0 +1,65 @@
+"""What a worker holds, shared by its threads."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from tasks_app.executors.base import Execution, StopReason
+from tasks_app.starting import Attempt
+from workers_app.processes.held import Held, HeldAttempts
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def held(task_id: UUID | None = None, *, attempt: int = 1, deadline: float = 60, ended: bool = False) -> Held:
+    task_id = task_id or uuid4()
+    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, NOW, NOW)
+    execution = Execution(task_id, attempt, "DUMMY", {}, timedelta(seconds=1), "c", time.monotonic() + deadline)
+    return Held(started, execution, ended)
+
+
+def holding(*items: Held) -> HeldAttempts:
+    made = HeldAttempts()
+    for item in items:
+        made.add(item)
+    return made
+
+
+class TestHeldAttempts:
+    def test_know_the_fence_of_each_task(self) -> None:
+        one, other = held(attempt=3), held()
+        assert holding(one, other).fences() == {one.attempt.task_id: 3, other.attempt.task_id: 1}
+
+    def test_keep_a_new_attempt_when_the_old_one_is_removed_late(self) -> None:
+        """Recorded, given back and started again before the recorder got round to removing it."""
+        task_id = uuid4()
+        all_held = holding(held(task_id, attempt=1), held(task_id, attempt=2))
+        all_held.remove([(task_id, 1)])
+        assert all_held.fences() == {task_id: 2}
+        all_held.remove([(task_id, 2), (uuid4(), 1)])
+        assert len(all_held) == 0
+
+    def test_occupy_a_slot_until_they_are_recorded(self) -> None:
+        ended = held(ended=True)
+        all_held = holding(ended)
+        assert len(all_held) == 1
+        assert all_held.running() == []
+
+    def test_past_their_deadline_are_those_still_running(self) -> None:
+        late, long_since, young, ended = held(deadline=-1), held(deadline=-9), held(), held(deadline=-9, ended=True)
+        all_held = holding(late, long_since, young, ended)
+        assert all_held.past_deadline() == [late, long_since]
+        assert all_held.past_deadline(by=6) == [long_since]
+
+    def test_are_stopped_one_at_a_time_or_all(self) -> None:
+        one, other, ended = held(), held(), held(ended=True)
+        all_held = holding(one, other, ended)
+        all_held.stop(one.attempt.task_id, StopReason.CANCEL)
+        all_held.stop(ended.attempt.task_id, StopReason.CANCEL)
+        all_held.stop(uuid4(), StopReason.CANCEL)
+        assert [h.execution.stop_reason for h in (one, other, ended)] == [StopReason.CANCEL, None, None]
+        all_held.stop_all(StopReason.RELEASE, immediate=True)
+        assert [h.execution.stop_reason for h in (one, other, ended)] == [StopReason.CANCEL, StopReason.RELEASE, None]
+        assert [h.execution.immediate for h in (one, other, ended)] == [True, True, False]
