@@ -221,6 +221,16 @@ class TestAssignDueTasksAmongOthers:
             assert engine.statuses([first, second, third]) == ["SCHEDULED", "PENDING", "SCHEDULED"]
         assert engine.assign().assigned == 1
 
+    def test_gives_the_room_of_a_row_that_somebody_holds_to_the_next(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """However long it is held, by a console somebody left open for example: the queue behind it goes on."""
+        engine.worker(slots=1)
+        first, second = engine.create_many(2)
+        with locked(open_session(), "tasks", "id", first):
+            assert engine.assign().assigned == 1
+            assert engine.statuses([first, second]) == ["PENDING", "SCHEDULED"]
+
     def test_makes_no_pass_while_another_scheduler_makes_one(self, engine: Engine, open_session: OpenSession) -> None:
         engine.worker()
         task_id = engine.create()
