@@ -361,6 +361,34 @@ class TestSuspects:
         assert engine.assign().assigned == 1
         assert Counter(engine.statuses(waiting)) == {"SUCCESS": 1, "SCHEDULED": 2, "PENDING": 1}
 
+    def test_are_spread_over_workers_however_unevenly_these_are_loaded(self, engine: Engine) -> None:
+        waiting = suspects(engine, {}, {})
+        for task_id in waiting:
+            engine.move(task_id, run_at=timedelta(hours=1))
+        loaded = engine.worker(slots=9)
+        engine.create_many(3)
+        engine.assign()
+        idle = engine.worker(slots=9)
+        for task_id in waiting:
+            engine.move(task_id, run_at=-timedelta(hours=1))
+        assert engine.assign().assigned == 2
+        assert {engine.task(task_id).worker_id for task_id in waiting} == {loaded, idle}
+
+    def test_go_to_a_busy_worker_rather_than_beside_another_suspect(self, engine: Engine) -> None:
+        first, second = suspects(engine, {}, {"priority": -1})
+        quiet = engine.worker(slots=9)
+        engine.assign()
+        assert engine.task(first).worker_id == quiet
+        assert engine.task(second).status == "PENDING"
+        busy = engine.worker(slots=9, queues=["busy"])
+        engine.create_many(5, queue="busy")
+        engine.move(second, run_at=timedelta(hours=1))
+        engine.assign()
+        engine.session.execute("UPDATE worker_heartbeats SET queues = NULL")
+        engine.move(second, run_at=-timedelta(hours=1))
+        engine.assign()
+        assert engine.task(second).worker_id == busy
+
     def test_go_with_ordinary_tasks_and_take_no_room_from_them(self, engine: Engine) -> None:
         suspects(engine, {}, {}, {})
         engine.create_many(10)
@@ -444,6 +472,19 @@ class TestConcurrencyKeys:
         engine.finish(worker, attempt, SUCCEEDED)
         engine.assign()
         assert engine.statuses([first, parked, newcomer]) == ["SUCCESS", "SCHEDULED", "PENDING"]
+
+    def test_are_not_overtaken_even_when_a_release_was_missed(self, engine: Engine, open_session: OpenSession) -> None:
+        """The first in line was held by somebody when its key came free, so it is still parked."""
+        worker = engine.worker(slots=4)
+        _, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        with locked(open_session(), "tasks", "id", parked):
+            engine.finish(worker, attempt, SUCCEEDED)
+        newcomer = engine.create(concurrency_key="k")
+        assert [engine.task(t).key_blocked for t in (parked, newcomer)] == [True, False]
+        engine.assign()
+        assert engine.statuses([parked, newcomer]) == ["SCHEDULED", "PENDING"]
 
     @pytest.mark.parametrize(
         "way",
