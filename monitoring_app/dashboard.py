@@ -21,7 +21,7 @@ from monitoring_app import selectors
 from monitoring_app.selectors import Survey, WorkerLoad
 from tasks_app.admin import display
 from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
-from tasks_app.models import ENDED_ROW, OWNED_ROW, Queue, Task
+from tasks_app.models import OWNED_ROW, UNSUCCESSFUL_ROW, Queue, Task
 from tasks_app.selectors import error_of, latest_executions
 from tasks_app.sql import statement
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
@@ -236,9 +236,11 @@ def _worker_row(load: WorkerLoad, now: datetime) -> dict[str, Any]:
 
 
 def read_failures(now: datetime) -> list[dict[str, Any]]:
-    """The youngest failed tasks. Index: tasks_ended_status."""
+    """The youngest failed tasks. Index: tasks_unsuccessful."""
     failed = list(
-        Task.objects.filter(ENDED_ROW, status=TaskStatus.FAILED).order_by("-id").defer("payload")[:_MOST_FAILURES]
+        Task.objects.filter(UNSUCCESSFUL_ROW, status=TaskStatus.FAILED)
+        .order_by("-id")
+        .defer("payload")[:_MOST_FAILURES]
     )
     latest = latest_executions([task.pk for task in failed])
     return [_failure_row(task, latest, now) for task in failed]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -279,7 +279,7 @@ def _row(
         new.type,
         new.queue,
         new.on_worker_lost,
-        new.correlation_id or correlation or uuid4().hex,
+        new.correlation_id or correlation or task_id.hex,
         created_by,
         new.concurrency_key,
         idempotency.key if idempotency else None,

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from tasks_app.executors.registry import executors
 from tasks_app.ids import lowest_id
-from tasks_app.models import ENDED_ROW, OWNED_ROW, WAITING_ROW
+from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_ROW
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
 
 Kind = Literal["tabs", "select", "text", "datetime-local"]
@@ -90,7 +90,9 @@ class TaskStatusFilter(ChoiceFilter):
         """
         if value == TaskStatus.PENDING:
             return queryset.filter(reduce(or_, WAITING_PARTS))
-        return queryset.filter(ENDED_ROW if value in FINAL else OWNED_ROW, status=value)
+        if value == TaskStatus.SUCCESS:  # what the primary key, newest first, is full of
+            return queryset.filter(ENDED_ROW, status=value)
+        return queryset.filter(UNSUCCESSFUL_ROW if value in FINAL else OWNED_ROW, status=value)
 
 
 class ExecutionStatusFilter(ChoiceFilter):

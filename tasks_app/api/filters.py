@@ -21,7 +21,7 @@ from tasks_app.api.problems import Problem
 from tasks_app.api.times import parse_instant
 from tasks_app.executors.registry import executors
 from tasks_app.ids import lowest_id
-from tasks_app.models import ENDED_ROW, OWNED_ROW, WAITING_ROW
+from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_ROW
 from tasks_app.new_tasks import CORRELATION_ID, QUEUE_NAME
 from tasks_app.states import FINAL, TaskStatus
 
@@ -101,7 +101,10 @@ def read_listing(parameters: QueryDict) -> Listing:
 def _hint(parameters: QueryDict) -> Q:
     """The kinds of rows that can match, for filters an index of each kind helps: by status, by correlation id."""
     statuses = set(map(str, parameters.getlist("status"))) or set(TaskStatus)
-    kinds = [ENDED_ROW] if statuses & FINAL else []
+    kinds = []
+    if statuses & FINAL:
+        # Successes have no index by status: without a correlation id the primary key, newest first, is full of them.
+        kinds = [ENDED_ROW if TaskStatus.SUCCESS in statuses else ENDED_ROW & UNSUCCESSFUL_ROW]
     kinds += [OWNED_ROW] if statuses & {TaskStatus.SCHEDULED, TaskStatus.RUNNING} else []
     kinds += _WAITING_KINDS if TaskStatus.PENDING in statuses else []
     helps = "correlationId" in parameters or len(kinds) < 2 + len(_WAITING_KINDS)

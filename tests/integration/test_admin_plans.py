@@ -65,7 +65,7 @@ def test_no_page_reads_a_whole_table(many: Client) -> None:
         f"{lists}?status=PENDING": "tasks_pkey",
         f"{lists}?status=PENDING&queue=none": "tasks_due",
         f"{lists}?status=RUNNING": "tasks_owned",
-        f"{lists}?status=FAILED": "tasks_ended_status",
+        f"{lists}?status=FAILED": "tasks_unsuccessful",
         f"{lists}?status=SUCCESS": "tasks_",
         f"{lists}?queue=q1": "tasks_pkey",
         f"{lists}?queue=q1&type=DUMMY&created=1h": "tasks_pkey",

@@ -286,7 +286,7 @@ class TestIndexHints:
         assert found(api, **parameters) == {str(pk) for pk in wanted}
 
     @pytest.mark.parametrize(
-        ("query", "index"), [("status=FAILED", "tasks_ended_status"), ("correlationId=c7", "tasks_ended_correlation")]
+        ("query", "index"), [("status=FAILED", "tasks_unsuccessful"), ("correlationId=c7", "tasks_ended_correlation")]
     )
     def test_let_the_planner_use_the_index(self, db: None, query: str, index: str) -> None:
         with connection.cursor() as cursor:

@@ -135,7 +135,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "delete_ended_tasks",
             {"age": "1 day", "statuses": ["SUCCESS"], "limit": 100},
-            "tasks_ended tasks_ended_status tasks_pkey executions_attempt audit_task",
+            "tasks_ended tasks_pkey executions_attempt audit_task",
             100 * 8,
         ),
         Hot(
