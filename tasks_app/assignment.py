@@ -19,6 +19,10 @@ from tasks_app.sql import statement
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
+#: Most tasks one statement of housekeeping changes.
+BATCH: Final = 1000
+#: Most (queue, priority) pairs one survey looks at; each costs some 20 µs.
+MAX_HEADS: Final = 2000
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
 
@@ -50,10 +54,14 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is waiting, and the sets of queues that live workers serve (None: all queues)."""
+    """What is waiting, and the sets of queues that live workers serve (None: all queues).
+
+    ``continues_at`` is where the next survey must start, when there were more heads than one survey looks at.
+    """
 
     heads: list[Head]
     classes: list[list[str] | None]
+    continues_at: str | None = None
 
     def due(self, queues: list[str] | None) -> list[Head]:
         """The heads that are due and that workers of this class serve. Suspects belong to every class."""
@@ -74,13 +82,19 @@ class Survey:
         return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
 
 
-def survey_due(session: Session) -> Survey:
-    """Look at what is waiting, without a lock. Raises `DatabaseAway`."""
+def survey_due(session: Session, *, start: str = "", limit: int = MAX_HEADS) -> Survey:
+    """Look at what is waiting from queue ``start`` on, without a lock. Raises `DatabaseAway`."""
     try:
         with session.connection.pipeline():
-            heads = session.connection.execute(statement("survey_due"), prepare=session.prepares)
+            parameters = {"start": start, "limit": limit}
+            rows = session.connection.execute(statement("survey_due"), parameters, prepare=session.prepares)
             classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-        return Survey([Head._make(row) for row in heads], [queues for (queues,) in classes])
+        found = rows.fetchall()
+        queues = [queue for queue, _, _ in found if queue is not None]
+        # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
+        continues_at = queues[-1] if len(queues) >= limit else None
+        heads = [Head._make(row) for row in found if row[2] is not None]  # the others are paused until resumed
+        return Survey(heads, [served for (served,) in classes], continues_at)
     except psycopg.Error as error:
         raise session.away(error) from error
 
@@ -121,12 +135,12 @@ def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH
         raise session.away(error) from error
 
 
-def expire_tasks(session: Session, *, limit: int = 1000) -> int:
+def expire_tasks(session: Session, *, limit: int = BATCH) -> int:
     """End up to ``limit`` waiting tasks that passed their expiresAt; answer how many."""
     return len(session.rows("expire_tasks", {"limit": limit}))
 
 
-def hand_back_stale(session: Session, *, limit: int = 1000) -> int:
+def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:
     """Take back assignments their workers sit on while another worker has a free slot; answer how many."""
     parameters = {"worker_id": None, "queue": None, "older_than": STALE_AFTER.total_seconds(), "limit": limit}
     reason = "its worker had not started it while another one was free"

@@ -28,8 +28,8 @@ _PLANNING = {
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
 }
-#: SQLSTATEs of a server that is there but cannot write now: a standby, or a primary being demoted.
-_NOT_HERE = frozenset({"25006", "57P01", "57P02", "57P03"})
+#: SQLSTATEs of a server that cannot write now (a standby, or going down) or has ended a session that stood still.
+_NOT_HERE = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 
 
 class DatabaseAway(Exception):

@@ -38,7 +38,14 @@ served AS MATERIALIZED (
      SELECT FROM queues q
       WHERE q.name = p.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
 ),
+share AS MATERIALIZED (
+  -- Queues take turns, so no queue can use more than this in one pass; what is left of the room goes to the next pass.
+  SELECT CASE WHEN b.tasks > 0 THEN ceil(b.tasks::numeric / greatest(1, (SELECT count(DISTINCT queue) FROM served)))
+              ELSE 0 END::int AS tasks
+    FROM budget b
+),
 seen AS MATERIALIZED (
+  -- Locked while it is scanned: rows that somebody else holds are passed over, and those behind them take their place.
   SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false AS suspect
     FROM served s
     CROSS JOIN LATERAL (
@@ -48,18 +55,22 @@ seen AS MATERIALIZED (
          AND t.queue = s.queue AND t.priority = s.priority AND t.run_at <= now()
          AND (t.expires_at IS NULL OR t.expires_at > now())
        ORDER BY t.run_at, t.id
-       LIMIT (SELECT tasks FROM budget)) AS d
+       LIMIT (SELECT tasks FROM share)
+         FOR NO KEY UPDATE SKIP LOCKED) AS d
   UNION ALL
-  (SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key, true
-     FROM tasks t
-    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
-      AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
-      AND (%(class)s::text[] IS NULL OR t.queue = ANY(%(class)s::text[]))
-      AND NOT EXISTS (
-        SELECT FROM queues q
-         WHERE q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
-    ORDER BY t.priority DESC, t.run_at, t.id
-    LIMIT (SELECT suspects FROM budget))
+  SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, true
+    FROM (
+      SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
+        FROM tasks t
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
+         AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+         AND (%(class)s::text[] IS NULL OR t.queue = ANY(%(class)s::text[]))
+         AND NOT EXISTS (
+           SELECT FROM queues q
+            WHERE q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
+       ORDER BY t.priority DESC, t.run_at, t.id
+       LIMIT (SELECT suspects FROM budget)
+         FOR NO KEY UPDATE OF t SKIP LOCKED) AS d
 ),
 keys AS MATERIALIZED (
   SELECT k.queue, k.concurrency_key, k.suspect, holder.id AS holder
@@ -71,12 +82,12 @@ keys AS MATERIALIZED (
          AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
        LIMIT 1) AS holder ON true
 ),
-heads AS MATERIALIZED (
+firsts AS MATERIALIZED (
   -- The first due task of each free key, parked or not, so that a newcomer never overtakes.
-  SELECT h.id, k.queue, h.priority, h.run_at, k.concurrency_key, h.suspect
+  SELECT h.id, k.queue
     FROM keys k
     CROSS JOIN LATERAL (
-      SELECT t.id, t.priority, t.run_at, t.crash_count > 0 AS suspect
+      SELECT t.id
         FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
          AND t.worker_id IS NULL AND t.finished_at IS NULL
@@ -85,15 +96,22 @@ heads AS MATERIALIZED (
        LIMIT 1) AS h
    WHERE k.holder IS NULL
 ),
+heads AS MATERIALIZED (
+  SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key, t.crash_count > 0 AS suspect
+    FROM firsts f
+    JOIN tasks t ON t.id = f.id AND t.queue = f.queue
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now()
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
 ready AS MATERIALIZED (
   -- Priority orders tasks within a queue; queues take turns, the one that waited longest first, so none starves another.
-  SELECT id, queue, suspect,
+  SELECT id, queue, concurrency_key, suspect,
          row_number() OVER (PARTITION BY suspect ORDER BY turn, run_at, id) AS place
-    FROM (SELECT id, queue, run_at, suspect,
+    FROM (SELECT id, queue, concurrency_key, run_at, suspect,
                  row_number() OVER (PARTITION BY queue, suspect ORDER BY priority DESC, run_at, id) AS turn
-            FROM (SELECT id, queue, priority, run_at, suspect FROM seen WHERE concurrency_key IS NULL
+            FROM (SELECT id, queue, concurrency_key, priority, run_at, suspect FROM seen WHERE concurrency_key IS NULL
                   UNION ALL
-                  SELECT id, queue, priority, run_at, suspect FROM heads) AS candidates) AS turns
+                  SELECT id, queue, concurrency_key, priority, run_at, suspect FROM heads) AS candidates) AS turns
 ),
 openings AS MATERIALIZED (
   -- Free slots before prefetch, and level by level, so that the load spreads.
@@ -110,24 +128,17 @@ lanes AS MATERIALIZED (
     FROM openings CROSS JOIN (SELECT count(*) AS ready FROM ready WHERE suspect) AS s
 ),
 matches AS MATERIALIZED (
-  SELECT r.id, r.queue, CASE WHEN r.suspect THEN l.suspects[r.place] ELSE l.others[r.place] END AS worker_id
+  SELECT r.id, r.queue, r.concurrency_key,
+         CASE WHEN r.suspect THEN l.suspects[r.place] ELSE l.others[r.place] END AS worker_id
     FROM ready r CROSS JOIN lanes l
    WHERE r.suspect OR r.place <= (SELECT tasks FROM budget)
 ),
-locked AS MATERIALIZED (
-  SELECT t.id, m.worker_id, t.queue, t.concurrency_key
-    FROM matches m
-    JOIN tasks t ON t.id = m.id
-   WHERE m.worker_id IS NOT NULL
-     AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now() AND t.queue = m.queue
-     FOR NO KEY UPDATE OF t SKIP LOCKED
-),
 assigned AS (
   UPDATE tasks t
-     SET status = 'SCHEDULED', worker_id = l.worker_id, assigned_at = now(), key_blocked = false,
+     SET status = 'SCHEDULED', worker_id = m.worker_id, assigned_at = now(), key_blocked = false,
          version = t.version + 1, updated_at = now()
-    FROM locked l
-   WHERE t.id = l.id
+    FROM matches m
+   WHERE t.id = m.id AND m.worker_id IS NOT NULL
   RETURNING t.worker_id
 ),
 held_keys AS MATERIALIZED (
@@ -142,12 +153,12 @@ to_park AS MATERIALIZED (
   SELECT t.id
     FROM (SELECT queue, concurrency_key FROM held_keys
           UNION ALL
-          SELECT queue, concurrency_key FROM locked WHERE concurrency_key IS NOT NULL) AS k
+          SELECT queue, concurrency_key FROM matches WHERE concurrency_key IS NOT NULL AND worker_id IS NOT NULL) AS k
     CROSS JOIN LATERAL (
       SELECT w.id FROM tasks w
        WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key
          AND w.worker_id IS NULL AND w.finished_at IS NULL AND NOT w.key_blocked AND w.run_at <= now()
-         AND NOT EXISTS (SELECT FROM locked l WHERE l.id = w.id)
+         AND NOT EXISTS (SELECT FROM matches m WHERE m.id = w.id AND m.worker_id IS NOT NULL)
        ORDER BY w.priority DESC, w.run_at, w.id
        LIMIT 5000) AS waiting
     JOIN tasks t ON t.id = waiting.id

@@ -1,13 +1,13 @@
--- What is waiting, by queue and priority, and when each head is due: one row per (queue, priority) pair, plus one row
--- with a NULL queue for the earliest suspect. Rows of a queue paused for good are left out; a queue paused until some
--- time is due then. No locks: the assignment pass looks again.
+-- What is waiting, by queue and priority, and in how many seconds each head is due: one row per (queue, priority) pair
+-- from queue %(start)s on, at most %(limit)s, plus one row with a NULL queue for the earliest suspect. A queue paused
+-- until some time is due then, one paused for good never (NULL). No locks: the assignment pass looks again.
 --
 -- Index: tasks_due, hopped from pair to pair (a "loose index scan"), because a plain ordered query walks over a million
 -- future tasks of a higher priority to find one that is due. Not the ORM: it has no recursive query.
 WITH RECURSIVE pairs(queue, priority, run_at, n) AS (
   (SELECT queue, priority, run_at, 1
      FROM tasks
-    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0 AND queue >= %(start)s
     ORDER BY queue, priority DESC, run_at, id
     LIMIT 1)
   UNION ALL
@@ -29,7 +29,7 @@ WITH RECURSIVE pairs(queue, priority, run_at, n) AS (
         LIMIT 1)
       ORDER BY step
       LIMIT 1) AS hop
-   WHERE pairs.n < 10000
+   WHERE pairs.n < %(limit)s
 ),
 waiting AS (
   SELECT queue, priority, run_at FROM pairs
@@ -39,7 +39,9 @@ waiting AS (
     WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
-       extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 AS due_in
+       CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
+            THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in
   FROM waiting w
   LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
- WHERE w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
+ WHERE w.run_at IS NOT NULL
+ ORDER BY w.queue, w.priority DESC

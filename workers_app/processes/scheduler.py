@@ -32,6 +32,8 @@ from workers_app.processes.wakeups import Listener
 
 log = structlog.get_logger(__name__)
 
+#: A head that falls due within less is due.
+SHORTEST_REST: Final = 0.0005
 #: Passes made without a new survey while each of them is full.
 PASSES_PER_SURVEY: Final = 20
 STATS_EVERY: Final = timedelta(minutes=1)
@@ -68,11 +70,19 @@ class Scheduler(Process):
 
     def tick(self) -> timedelta:
         """Survey, assign until nothing more can be, and answer how long to rest."""
-        survey = assignment.survey_due(self._session)
-        if not survey.has_due:
-            return self._rest(survey)
-        moved = False
-        for _ in range(PASSES_PER_SURVEY):
+        moved, due_in, start = False, [settings.SCHEDULER.polling_interval.total_seconds()], ""
+        while True:
+            survey = assignment.survey_due(self._session, start=start)
+            moved |= self._assign(survey)
+            due_in += [] if survey.next_due_in is None else [survey.next_due_in]
+            if survey.continues_at is None:
+                break
+            start = survey.continues_at
+        return timedelta(0) if moved else timedelta(seconds=max(min(due_in), SHORTEST_REST))
+
+    def _assign(self, survey: assignment.Survey) -> bool:
+        """Make passes over what a survey found, until one finds no room; whether any of them moved anything."""
+        for made in range(PASSES_PER_SURVEY if survey.has_due else 0):
             report = assignment.assign_due_tasks(self._session, survey)
             self._passes += 1
             self._assigned += report.assigned
@@ -80,31 +90,23 @@ class Scheduler(Process):
                 wakeups.notify_workers(report.wake)
             if not report.moved:
                 # Nothing came of it although something is due: no room, or another scheduler makes the pass.
-                return self._rest(survey) if not moved else timedelta(0)
-            moved = True
-        return timedelta(0)
+                return made > 0
+        return survey.has_due
 
     def once(self) -> dict[str, int]:
         """One round of everything due: recovery and expiry, then assignment until nothing more can be assigned."""
         report = recovery.recover_system(actor="runscheduler --once")
-        expired = assignment.expire_tasks(self._session)
-        assigned = 0
-        while (done := assignment.assign_due_tasks(self._session, assignment.survey_due(self._session))).moved:
-            assigned += done.assigned
-            wakeups.notify_workers(done.wake)
-        deleted = retention.delete_ended_tasks(self._session)
+        expired = _until_short(assignment.expire_tasks, self._session)
+        while self.tick() == timedelta(0):
+            pass
+        deleted = _delete_ended_tasks(self._session)
         wakeups.sender().close()
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
-        return {"recovered": recovered, "expired": expired, "assigned": assigned, "deleted": deleted}
+        return {"recovered": recovered, "expired": expired, "assigned": self._assigned, "deleted": deleted}
 
     def _stats(self) -> dict[str, float]:
         rss = psutil.Process().memory_info().rss
         return {"passes": self._passes, "assigned": self._assigned, "rss_mb": round(rss / 2**20)}
-
-    def _rest(self, survey: assignment.Survey) -> timedelta:
-        interval: timedelta = settings.SCHEDULER.polling_interval
-        next_due = survey.next_due_in
-        return interval if next_due is None else min(interval, timedelta(seconds=max(next_due, 0.0005)))
 
 
 @dataclass(slots=True)
@@ -166,9 +168,9 @@ class Housekeeper(threading.Thread):
         if has_lost_tasks or marked:
             changed += self._recover()
         if has_expired_tasks:
-            changed += _logged("tasks_expired", assignment.expire_tasks(self._session))
+            changed += _logged("tasks_expired", _until_short(assignment.expire_tasks, self._session))
         if has_stale_assignments:
-            changed += _logged("assignments_handed_back", assignment.hand_back_stale(self._session))
+            changed += _logged("assignments_handed_back", _until_short(assignment.hand_back_stale, self._session))
         for chore in self._chores:
             if time.monotonic() >= chore.due_at:
                 chore.due_at = time.monotonic() + chore.interval.total_seconds()
@@ -220,12 +222,17 @@ class Housekeeper(threading.Thread):
 
 
 def _delete_ended_tasks(session: Session) -> int:
+    return _until_short(retention.delete_ended_tasks, session)
+
+
+def _until_short(step: Callable[[Session], int], session: Session) -> int:
+    """Repeat a batched step until a batch is not full; answer the sum."""
     total = 0
-    while deleted := retention.delete_ended_tasks(session):
-        total += deleted
-        if deleted < retention.BATCH:
-            break
-    return total
+    while True:
+        count = step(session)
+        total += count
+        if count < assignment.BATCH:
+            return total
 
 
 def _prune_processes(session: Session) -> int:

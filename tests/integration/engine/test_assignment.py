@@ -157,6 +157,7 @@ class TestAssignDueTasks:
         engine.create_many(2, queue="mail")
         others = engine.create_many(2, queue="other")
         engine.assign()
+        engine.assign()  # one queue's turn at a time
         assert [engine.task(task_id).worker_id for task_id in others] == [general, general]
         assert Task.objects.filter(worker_id=mails).count() == 2
 

@@ -105,7 +105,7 @@ def hot_statements(session: Session) -> list[Hot]:
     me = {"scheduler_id": uuid4(), "host": "h", "pid": 1, "version": "v", "stale_after": 2.0}
     owned = WORKERS * OWNED
     return [
-        Hot("survey_due", {}, "tasks_due tasks_suspects", 200),
+        Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects", 200),
         Hot(
             "assign_due_tasks",
             {"class": None, "limit": 500, "queues": [q for q, _ in pairs], "priorities": [p for _, p in pairs]},
