@@ -138,6 +138,16 @@ class TestAssignDueTasks:
         assert engine.statuses(quiet) == ["SCHEDULED", "SCHEDULED"]
         assert Task.objects.filter(queue="loud", status="SCHEDULED").count() == 2
 
+    def test_keeps_to_priorities_within_a_queue_while_queues_take_turns(self, engine: Engine) -> None:
+        """What another queue leaves of its turn goes to the urgent tasks of this one, not to whatever else it has."""
+        engine.create(queue="b")
+        urgent, ordinary = engine.create_many(5, queue="a", priority=1), engine.create_many(5, queue="a")
+        engine.worker(slots=4)
+        while engine.assign().moved:
+            pass
+        assert Counter(engine.statuses(urgent)) == {"SCHEDULED": 3, "PENDING": 2}
+        assert set(engine.statuses(ordinary)) == {"PENDING"}
+
     def test_serves_the_queue_that_waited_longest_when_there_is_room_for_one(self, engine: Engine) -> None:
         newcomer, oldest = engine.create(queue="a"), engine.create(queue="b")
         engine.move(oldest, run_at=-timedelta(seconds=5))
@@ -176,6 +186,14 @@ class TestAssignDueTasks:
         services.resume_queue("held", actor="test")
         engine.assign()
         assert engine.task(held).status == "SCHEDULED"
+
+    def test_sees_a_pause_that_came_after_its_survey(self, engine: Engine) -> None:
+        engine.worker()
+        held = engine.create(queue="held")
+        survey = assignment.survey_due(engine.session)
+        services.pause_queue("held", actor="test")
+        assert not assignment.assign_due_tasks(engine.session, survey).moved
+        assert engine.task(held).status == "PENDING"
 
     def test_assigns_again_when_a_pause_has_run_out(self, engine: Engine) -> None:
         engine.worker()
@@ -486,6 +504,10 @@ class TestConcurrencyKeys:
         assert [engine.task(t).key_blocked for t in (parked, newcomer)] == [True, False]
         engine.assign()
         assert engine.statuses([parked, newcomer]) == ["SCHEDULED", "PENDING"]
+        assert engine.task(newcomer).key_blocked
+        [attempt] = engine.start(worker)
+        engine.finish(worker, attempt, SUCCEEDED)
+        assert not engine.task(newcomer).key_blocked
 
     @pytest.mark.parametrize(
         "way",

@@ -13,7 +13,7 @@ from tasks_app import assignment, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
-from tests.support.engine import Engine
+from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
 from workers_app import heartbeats
 from workers_app.models import Scheduler as SchedulerRow
@@ -96,6 +96,19 @@ class TestTick:
         for _ in range(4):
             scheduler.tick()
         assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_starves_no_queue_however_many_are_full(self, engine: Engine, scheduler: Scheduler) -> None:
+        """One slot, more queues than one survey looks at, and the last of them has waited longest."""
+        worker = engine.worker(slots=1)
+        names = [f"customer-{n}" for n in range(assignment.MAX_HEADS + 5)]
+        services.create_tasks([NewTask(type="DUMMY", queue=name) for name in names], created_by="test")
+        oldest = engine.create(queue="zebra")
+        engine.move(oldest, run_at=-timedelta(hours=1))
+        for _ in range(4):
+            scheduler.tick()
+            for attempt in engine.start(worker):
+                engine.finish(worker, attempt, SUCCEEDED)
+        assert engine.task(oldest).status == "SUCCESS"
 
     def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker()
