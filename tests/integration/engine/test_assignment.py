@@ -408,6 +408,14 @@ class TestSuspects:
         engine.assign()
         assert engine.task(second).worker_id == busy
 
+    def test_that_somebody_holds_are_passed_over(self, engine: Engine, open_session: OpenSession) -> None:
+        first, second = suspects(engine, {"priority": 1}, {})
+        engine.worker(slots=1)
+        with locked(open_session(), "tasks", "id", first):
+            scheduler = rival_on(open_session(), lambda session: Engine(session).assign())
+            assert scheduler.answer().assigned == 1
+        assert engine.statuses([first, second]) == ["PENDING", "SCHEDULED"]
+
     def test_go_with_ordinary_tasks_and_take_no_room_from_them(self, engine: Engine) -> None:
         suspects(engine, {}, {}, {})
         engine.create_many(10)
@@ -508,6 +516,21 @@ class TestConcurrencyKeys:
         [attempt] = engine.start(worker)
         engine.finish(worker, attempt, SUCCEEDED)
         assert not engine.task(newcomer).key_blocked
+
+    def test_neither_wait_for_the_first_in_line_nor_pass_it_over(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker = engine.worker(slots=4)
+        _, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        with locked(open_session(), "tasks", "id", parked):
+            engine.finish(worker, attempt, SUCCEEDED)
+            newcomer = engine.create(concurrency_key="k")
+            scheduler = rival_on(open_session(), lambda session: Engine(session).assign())
+            assert scheduler.answer().assigned == 0
+        engine.assign()
+        assert engine.statuses([parked, newcomer]) == ["SCHEDULED", "PENDING"]
 
     @pytest.mark.parametrize(
         "way",
