@@ -532,6 +532,33 @@ class TestConcurrencyKeys:
         engine.assign()
         assert engine.statuses([parked, newcomer]) == ["SCHEDULED", "PENDING"]
 
+    @pytest.mark.parametrize("change", ["cancel", "move", "put off"])
+    def test_do_not_assign_a_first_in_line_that_changed_meanwhile(
+        self, engine: Engine, open_session: OpenSession, change: str
+    ) -> None:
+        """The pass waits for a worker's row with its snapshot taken; in it, the parked task is the first of its key."""
+        worker = engine.worker(slots=4)
+        _, parked = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [attempt] = engine.start(worker)
+        with locked(open_session(), "tasks", "id", parked):
+            engine.finish(worker, attempt, SUCCEEDED)
+        engine.create(concurrency_key="k")
+        marking, passing = open_session(), open_session()
+        survey = assignment.survey_due(passing)
+        with locked(marking, "worker_heartbeats", "worker_id", worker):
+            scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
+            scheduler.waits(engine.session)
+            if change == "cancel":
+                services.cancel_task(parked, actor="test")
+            elif change == "move":
+                services.edit_task(parked, {"queue": "elsewhere"}, actor="test")
+            else:
+                services.edit_task(parked, {"schedule_at": in_seconds(60)}, actor="test")
+        scheduler.answer()
+        assert engine.task(parked).status == ("CANCELLED" if change == "cancel" else "PENDING")
+        assert engine.violations() == {}
+
     @pytest.mark.parametrize(
         "way",
         [
