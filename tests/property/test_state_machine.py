@@ -44,7 +44,7 @@ from workers_app.recorder import finish_attempts
 
 MAX_CRASHES = 2  # so that stories come to it
 QUEUES = ("a", "b")
-MOST_TASKS, MOST_WORKERS = 30, 4
+MOST_TASKS, MOST_WORKERS = 30, 3
 OUTCOMES = {
     "success": SUCCEEDED, "failed": FAILED, "failed for good": FAILED_FOR_GOOD, "timed out": TIMED_OUT,
     "cancelled": CANCELLED, "released": RELEASED,
@@ -122,10 +122,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        for slots, queues, prefetch in [(2, None, 0), (1, ["a"], 1)]:
+        for slots, queues, prefetch in [(4, None, 0), (1, ["a"], 1)]:
             self.register(slots, queues, prefetch)
-        self.engine.create_many(4, queue="a")
-        self.engine.create_many(2, queue="b", concurrency_key="k")
+        for count, queue, priority, key in [(5, "a", 1, None), (2, "a", 0, None), (1, "b", 0, None), (2, "a", 0, "k")]:
+            self.engine.create_many(count, queue=queue, priority=priority, concurrency_key=key)
 
     # People
 
@@ -249,7 +249,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     # Workers
 
-    @rule(slots=st.integers(1, 3), queues=st.sampled_from([None, ["a"], ["b", "c"]]), prefetch=st.integers(0, 2))
+    @rule(slots=st.integers(1, 4), queues=st.sampled_from([None, ["a"], ["b", "c"]]), prefetch=st.integers(0, 2))
     def register(self, slots: int, queues: list[str] | None, prefetch: int) -> None:
         if sum(map(self.lives, self.incarnations)) < MOST_WORKERS:
             worker_id = self.engine.worker(slots=slots, queues=queues, prefetch=prefetch)
