@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.bench import report
 from tests.bench.bench import Bench, Setting, running_bench
 from tests.bench.figures import number
@@ -50,7 +52,7 @@ def main() -> int:
                 for record in measure(bench, workload, options, machine, sitting):
                     record.write(out)
                     records.append(record)
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, psycopg.Error) as error:
                 failed.append(f"{workload.name}: {error}")
                 sys.stderr.write(f"{failed[-1]}\n")
             if workload.name == "w1":

@@ -207,6 +207,5 @@ def _make_template(bench: Bench) -> None:
     django.setup()
     call_command("migrate", verbosity=0)
     bench.watch.execute("CREATE EXTENSION pg_stat_statements")
-    bench.watch.execute("VACUUM ANALYZE")
     bench.disconnect()
     bench.admin.execute(f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}")
