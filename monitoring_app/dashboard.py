@@ -179,10 +179,10 @@ def read_delays() -> dict[str, str]:
 def read_queues() -> list[dict[str, Any]]:
     """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
     with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
-        cursor.execute(statement("survey_due"))
+        cursor.execute(statement("survey_due"), {"start": "", "limit": selectors.MOST_HEADS})
         ages: dict[str, float] = {}
         for queue, _, due_in in cursor.fetchall():
-            if queue is not None:
+            if queue is not None and due_in is not None:
                 ages[queue] = max(ages.get(queue, -due_in), -due_in)
         owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())
         paused = {queue.name: queue for queue in Queue.objects.filter(paused_at__isnull=False)[:MOST_LOOKED_AT]}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import psutil
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -21,7 +22,6 @@ from tasks_app.states import TaskStatus
 log = structlog.get_logger(__name__)
 #: What a database that is away, or is going away, raises.
 DATABASE_ERRORS: Final = (DatabaseError, InterfaceError)
-_STARTED: Final = time.monotonic()
 _migrated = False
 
 
@@ -59,8 +59,8 @@ class Report:
 
 
 def uptime() -> float:
-    """Seconds since this process loaded this module."""
-    return time.monotonic() - _STARTED
+    """Seconds since this process started."""
+    return time.time() - psutil.Process().create_time()
 
 
 def readiness() -> Report:

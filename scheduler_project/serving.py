@@ -12,9 +12,12 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from gunicorn import glogging
 
 # Imported here so that a bad setting ends the command with its message, not each process it would start. It also sets
@@ -111,3 +114,17 @@ def child_exit(server: Any, worker: Any) -> None:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def post_worker_init(worker: Any) -> None:
+    threading.Thread(target=tell_stats, name="stats", daemon=True).start()
+
+
+def tell_stats() -> None:
+    """One line a minute, as from every process."""
+    from tasks_app import signals
+
+    while True:
+        time.sleep(60)
+        stats = {"rss_mb": round(psutil.Process().memory_info().rss / 2**20), "threads": threading.active_count()}
+        signals.process_stats.send_robust(None, role="web", process_id=os.getpid(), stats=stats)

@@ -21,7 +21,7 @@ from tasks_app import conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-if os.environ.get("SCHEDULER_PROFILE", "dev") == "dev":
+if (os.environ.get("SCHEDULER_PROFILE") or "dev") == "dev":
     environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
 
 try:
@@ -104,6 +104,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "monitoring_app.middleware.ProbesByAnyHost",
     "tasks_app.api.middleware.RequestGateMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

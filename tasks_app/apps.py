@@ -1,5 +1,6 @@
 """Django's registration of this app."""
 
+import sys
 from typing import Any
 
 from django.apps import AppConfig
@@ -12,7 +13,19 @@ class TasksAppConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        _check_executors()
         post_migrate.connect(_make_pass_row, sender=self)
+
+
+def _check_executors() -> None:
+    """A path that leads nowhere is told at the start of every process, like any other bad setting."""
+    from tasks_app.executors.registry import executors
+
+    try:
+        executors()
+    except (ImportError, AttributeError, TypeError) as error:
+        sys.stderr.write(f"TASK_EXECUTORS: {error}\n")
+        sys.exit(2)
 
 
 def _make_pass_row(using: str, **_: Any) -> None:

@@ -21,7 +21,9 @@ from tasks_app.sql import statement
 MAX_BATCH: Final = 1000
 #: Most tasks one statement of housekeeping changes.
 BATCH: Final = 1000
-#: Most (queue, priority) pairs one survey looks at; each costs some 20 µs.
+#: Most (queue, priority) pairs one pass looks into.
+MAX_PAIRS: Final = 500
+#: Most (queue, priority) pairs one look of a survey answers; each costs some 20 µs.
 MAX_HEADS: Final = 2000
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
@@ -54,22 +56,22 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is waiting, and the sets of queues that live workers serve (None: all queues).
-
-    ``continues_at`` is where the next survey must start, when there were more heads than one survey looks at.
-    """
+    """What is waiting, and the sets of queues that live workers serve (None: all queues)."""
 
     heads: list[Head]
     classes: list[list[str] | None]
-    continues_at: str | None = None
 
     def due(self, queues: list[str] | None) -> list[Head]:
-        """The heads that are due and that workers of this class serve. Suspects belong to every class."""
-        return [
+        """The heads that are due and that workers of this class serve. Suspects belong to every class.
+
+        Of more than a pass takes, those of the queues that have waited longest, each with all its priorities.
+        """
+        due = [
             head
             for head in self.heads
             if head.due_in <= 0 and (queues is None or head.queue is None or head.queue in queues)
         ]
+        return due if len(due) <= MAX_PAIRS else _longest_waiting(due)
 
     @property
     def has_due(self) -> bool:
@@ -82,21 +84,35 @@ class Survey:
         return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
 
 
-def survey_due(session: Session, *, start: str = "", limit: int = MAX_HEADS) -> Survey:
-    """Look at what is waiting from queue ``start`` on, without a lock. Raises `DatabaseAway`."""
+def survey_due(session: Session, *, limit: int = MAX_HEADS) -> Survey:
+    """Look at what is waiting, ``limit`` heads at a time, without a lock. Raises `DatabaseAway`."""
+    heads, start = [], ""
     try:
-        with session.connection.pipeline():
-            parameters = {"start": start, "limit": limit}
-            rows = session.connection.execute(statement("survey_due"), parameters, prepare=session.prepares)
-            classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-        found = rows.fetchall()
-        queues = [queue for queue, _, _ in found if queue is not None]
-        # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
-        continues_at = queues[-1] if len(queues) >= limit else None
-        heads = [Head._make(row) for row in found if row[2] is not None]  # the others are paused until resumed
-        return Survey(heads, [served for (served,) in classes], continues_at)
+        while True:
+            with session.connection.pipeline():
+                parameters = {"start": start, "limit": limit}
+                rows = session.connection.execute(statement("survey_due"), parameters, prepare=session.prepares)
+                classes = session.connection.execute(_CLASSES, prepare=session.prepares)
+            found = [Head._make(row) for row in rows]
+            # Without a time: its queue is paused until somebody resumes it.
+            heads += [head for head in found if head.due_in is not None]
+            queues = [head.queue for head in found if head.queue is not None]
+            if len(queues) < limit:
+                return Survey(heads, [served for (served,) in classes])
+            # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
+            start = queues[-1]
+            heads = [head for head in heads if head.queue is not None and head.queue != start]
     except psycopg.Error as error:
         raise session.away(error) from error
+
+
+def _longest_waiting(due: list[Head]) -> list[Head]:
+    """The suspects' head, and the heads of the queues whose oldest head is oldest, up to `MAX_PAIRS` of them."""
+    age: dict[str | None, float] = {}
+    for head in due:
+        age[head.queue] = min(age.get(head.queue, 0.0), head.due_in)
+    age[None] = float("-inf")
+    return sorted(due, key=lambda head: (age[head.queue], head.queue or ""))[:MAX_PAIRS]
 
 
 def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH) -> PassReport:

@@ -36,6 +36,9 @@ QUERIES: Final[dict[str, str]] = {
                            ORDER BY finished_at DESC LIMIT 10000)
            GROUP BY t.id, t.attempt
           HAVING count(x.id) <> t.attempt OR max(x.attempt) IS DISTINCT FROM nullif(t.attempt, 0)) AS gaps""",
+    "history belongs to a task": """
+        SELECT count(*) FROM (SELECT task_id FROM task_executions ORDER BY id DESC LIMIT 10000) AS x
+         WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = x.task_id)""",
     "a cancelled task does not run again": """
         SELECT count(*) FROM tasks
          WHERE worker_id IS NULL AND finished_at IS NULL AND cancel_requested_at IS NOT NULL""",

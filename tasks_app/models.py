@@ -174,9 +174,18 @@ class TaskExecution(models.Model):
     task_status = models.TextField(
         choices=[(s, s) for s in TaskStatus], help_text="Where the end of this attempt took the task."
     )
-    error_code = models.TextField(null=True)
-    error_message = models.TextField(null=True)
+    duration_ms = models.GeneratedField(
+        expression=models.Func(
+            F("finished_at"),
+            F("started_at"),
+            template="(date_part('epoch', %(expressions)s) * 1000)::bigint",
+            arg_joiner=" - ",
+        ),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
     result = models.JSONField(null=True)
+    error = models.JSONField(null=True, help_text="NULL, or an object with code and message.")
     late = models.JSONField(null=True, help_text="A result that arrived after the attempt was taken away.")
 
     class Meta:
@@ -190,6 +199,14 @@ class TaskExecution(models.Model):
             models.UniqueConstraint(fields=["task", "attempt"], name="executions_attempt"),
             models.CheckConstraint(name="executions_status", condition=Q(status__in=[str(s) for s in ExecutionStatus])),
         ]
+
+    @property
+    def error_code(self) -> str | None:
+        return self.error["code"] if self.error else None
+
+    @property
+    def error_message(self) -> str | None:
+        return self.error["message"] if self.error else None
 
     def __str__(self) -> str:
         return f"attempt {self.attempt} of {self.task_id}: {self.status}"

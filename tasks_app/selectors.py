@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from tasks_app.models import AuditEvent, Task, TaskExecution
@@ -21,7 +22,7 @@ from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 _END_MESSAGES = {
     ErrorCode.EXPIRED: "passed its expiresAt before it started",
     ErrorCode.QUARANTINED: "lost its worker too many times, and is kept from taking down another",
-    ErrorCode.WORKER_LOST: "its worker was lost, and onWorkerLost is fail",
+    ErrorCode.WORKER_LOST: "its worker was lost or gave it back unfinished, and onWorkerLost is fail",
 }
 
 
@@ -71,9 +72,8 @@ def error_of(task: Task, latest: TaskExecution | None) -> dict[str, str] | None:
 
 
 def execution_error(execution: TaskExecution) -> dict[str, str] | None:
-    if execution.error_code is None:
-        return None
-    return {"code": execution.error_code, "message": execution.error_message or ""}
+    error: dict[str, str] | None = execution.error
+    return error
 
 
 def timeline(task: Task) -> list[Event]:
@@ -138,7 +138,9 @@ def why(task: Task) -> list[Reason]:
     if task.status == TaskStatus.SCHEDULED:
         return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
     with connection.cursor() as cursor:
-        cursor.execute(statement("why_waiting"), {"id": task.pk})
+        cursor.execute(
+            statement("why_waiting"), {"id": task.pk, "silence": settings.SCHEDULER.heartbeat_timeout.total_seconds()}
+        )
         row = cursor.fetchone()
         if row is None:  # it moved on meanwhile
             return []
@@ -157,6 +159,8 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:
         reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
+    if not facts["scheduler_alive"]:
+        reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
     if not facts["live_workers"]:
         reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
     elif not facts["free_slots"]:

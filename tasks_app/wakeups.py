@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterable
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.conf import settings
 
-from tasks_app.sessions import Session
+from tasks_app.sessions import DatabaseAway, Session
 
 #: Channel of schedulers: there may be something to assign.
 SCHEDULERS = "task_scheduler_due"
@@ -74,14 +75,7 @@ class Sender:
     def _run(self) -> None:
         session = Session("wake-ups")
         while messages := self._next():
-            try:
-                session.connection.execute(
-                    "SELECT pg_notify(channel, message) FROM unnest(%s::text[], %s::text[]) AS m(channel, message)",
-                    tuple(map(list, zip(*messages, strict=True))),
-                )
-            except Exception as error:  # noqa: BLE001 - a hint may be lost, whatever the reason
-                session.close()
-                log.debug("wakeup_not_sent", error=str(error))
+            _send(session, messages)
         session.close()
 
     def _next(self) -> list[tuple[str, str]]:
@@ -92,6 +86,20 @@ class Sender:
             self._schedulers, self._workers = False, set()
         messages = [(SCHEDULERS, "")] if schedulers else []
         return messages + [(WORKERS, ids) for ids in [_worker_message(workers)] if ids]
+
+
+def _send(session: Session, messages: list[tuple[str, str]]) -> None:
+    """Send now; a hint may be lost, whatever the reason."""
+    if not enabled():
+        return
+    channels, texts = map(list, zip(*messages, strict=True))
+    try:
+        session.fetch(
+            "SELECT pg_notify(channel, message) FROM unnest(%s::text[], %s::text[]) AS m(channel, message)",
+            [channels, texts],
+        )
+    except (DatabaseAway, psycopg.Error) as error:
+        log.debug("wakeup_not_sent", error=str(error))
 
 
 def _worker_message(worker_ids: list[str]) -> str:
@@ -111,14 +119,20 @@ def sender() -> Sender:
         return _sender[1]
 
 
-def notify_schedulers() -> None:
-    """Tell schedulers that tasks were added or given back, or that room came free."""
-    sender().wake_schedulers()
+def notify_schedulers(session: Session | None = None) -> None:
+    """Tell schedulers that tasks were added or given back, or that room came free.
+
+    With a ``session`` of the caller's it is sent at once, and needs no connection of its own.
+    """
+    if session is None:
+        sender().wake_schedulers()
+    else:
+        _send(session, [(SCHEDULERS, "")])
 
 
-def notify_workers(worker_ids: Iterable[UUID]) -> None:
+def notify_workers(session: Session, worker_ids: Iterable[UUID]) -> None:
     """Tell workers that tasks were assigned to them."""
-    sender().wake_workers(map(str, worker_ids))
+    _send(session, [(WORKERS, _worker_message(sorted(map(str, worker_ids))))])
 
 
 def notify_stop(worker_id: UUID) -> None:

@@ -40,7 +40,9 @@ def make_task(**columns: Any) -> Task:
 def make_execution(task: Task, *, attempt: int = 1, **columns: Any) -> TaskExecution:
     """An ended attempt of a task."""
     started = columns.pop("started_at", datetime.now(UTC))
+    code, message = columns.pop("error_code", None), columns.pop("error_message", None)
     defaults: dict[str, Any] = {
+        "error": {"code": code, "message": message or ""} if code else None,
         "worker_id": task.worker_id or uuid4(),
         "due_at": task.run_at,
         "assigned_at": started,

@@ -53,6 +53,8 @@ class Ending:
     result: str | None
     duration_s: float
     next_status: str | None = None
+    #: Whether the body ran: what was given back before it began can be run again even at most once.
+    begun: bool = True
     refused: bool = False
 
     def refuse(self, why: str) -> None:
@@ -91,6 +93,7 @@ def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
         None if outcome.error_message is None else _text(outcome.error_message),
         result,
         duration_s,
+        begun=not (outcome.status is ExecutionStatus.RELEASED and outcome.retryable),
     )
 
 
@@ -115,7 +118,7 @@ class Recorder(threading.Thread):
         more_soon: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(name="recorder", daemon=True)
-        self._session = session
+        self.session = session
         self._worker_id = worker_id
         self._on_recorded = on_recorded
         self._more_soon = more_soon
@@ -174,7 +177,7 @@ class Recorder(threading.Thread):
 
     def _finish(self, batch: list[Ending]) -> None:
         try:
-            rows = finish_attempts(self._session, self._worker_id, batch)
+            rows = finish_attempts(self.session, self._worker_id, batch)
         except _REFUSALS as error:
             self._apart(batch, error, self._finish)
             return
@@ -184,7 +187,7 @@ class Recorder(threading.Thread):
 
     def _keep_late(self, batch: list[Ending]) -> None:
         try:
-            kept = keep_late_results(self._session, self._worker_id, batch)
+            kept = keep_late_results(self.session, self._worker_id, batch)
         except _REFUSALS as error:
             self._apart(batch, error, self._keep_late)
             return
@@ -210,6 +213,7 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
         "worker_id": worker_id,
         "running": ["RUNNING"] * len(batch),
         "delays": [ending.delay for ending in batch],
+        "begun": [ending.begun for ending in batch],
     }
     return session.rows("finish_attempts", parameters)
 

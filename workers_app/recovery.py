@@ -22,6 +22,7 @@ from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
 from workers_app import heartbeats
 from workers_app.processes import lease
+from workers_app.processes.signals import SelfPipe
 
 RECOVERY_BATCH: Final = 500
 #: Time between two looks of `recover_system` at workers whose beats are old.
@@ -99,15 +100,16 @@ def recover_lost_tasks(session: Session) -> list[RecoveredTask]:
             return recovered
 
 
-def recover_system(*, actor: str = "system") -> RecoveryReport:
+def recover_system(*, actor: str = "system", pipe: SelfPipe | None = None) -> RecoveryReport:
     """Recover now: take tasks of the dead at once, watch workers with old beats for one lease, check the invariants.
 
-    Answers at once when no worker's beat is old; safe to repeat and to run in parallel. Raises `DatabaseAway`.
+    Answers at once when no worker's beat is old, and early when ``pipe`` is told to stop; safe to repeat and to run in
+    parallel. Raises `DatabaseAway`.
     """
     session, began = Session("recovery", direct=True), time.monotonic()
     try:
         recovered = recover_lost_tasks(session)
-        dead = _watch_old_beats(session)
+        dead = _watch_old_beats(session, pipe or SelfPipe())
         recovered += recover_lost_tasks(session) if dead else []
         report = _report(dead, recovered, invariants.violations(session), time.monotonic() - began)
     finally:
@@ -118,7 +120,7 @@ def recover_system(*, actor: str = "system") -> RecoveryReport:
     return report
 
 
-def _watch_old_beats(session: Session) -> list[UUID]:
+def _watch_old_beats(session: Session, pipe: SelfPipe) -> list[UUID]:
     """Watch workers whose last beat is older than three intervals, until each has beaten or been silent for a lease.
 
     The age by the database's clock only chooses whom to watch; it declares nobody dead.
@@ -127,14 +129,14 @@ def _watch_old_beats(session: Session) -> list[UUID]:
     detector = FailureDetector(config.heartbeat_timeout)
     old = dict(_old_beats(session, config.heartbeat_interval * 3))
     waiting = dict(old)
-    while waiting:
+    while waiting and not pipe.stop_requests:
         beats = {worker_id: beat for worker_id, beat in _old_beats(session, None) if worker_id in waiting}
         waiting = {worker_id: beat for worker_id, beat in waiting.items() if beats.get(worker_id) == beat}
         silent = detector.observe({w: waiting[w] for w in waiting}, epoch=session.epoch, now=lease.now())
         dead += mark_silent_workers(session, silent)
         waiting = {worker_id: beat for worker_id, beat in waiting.items() if worker_id not in silent}
         if waiting:
-            time.sleep(LOOK_EVERY)
+            pipe.wait(LOOK_EVERY)
     return dead
 
 

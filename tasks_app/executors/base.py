@@ -2,7 +2,7 @@
 
 An executor runs in a pool thread of a worker, holds no database connection and knows no model. It is told to stop
 through its `Execution` (cancel, deadline, lost lease) and must return soon after; how the end is recorded, retried or
-given back is decided elsewhere. Third parties add a type with one class and one line of the EXECUTORS setting.
+given back is decided elsewhere. Third parties add a type with one class and one line of the TASK_EXECUTORS setting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -70,6 +70,12 @@ class Outcome:
                 return cls(ExecutionStatus.CANCELLED, result, ErrorCode.CANCELLED, text)
             case StopReason.RELEASE:
                 return cls(ExecutionStatus.RELEASED, result)
+
+    @classmethod
+    def not_begun(cls, reason: StopReason, *, timeout: timedelta) -> Outcome:
+        """The ending of work that was told to stop before it began: nothing was done, so it may be done elsewhere."""
+        outcome = cls.stopped(reason, timeout=timeout)
+        return replace(outcome, retryable=True) if reason is StopReason.RELEASE else outcome
 
 
 class StopReason(StrEnum):

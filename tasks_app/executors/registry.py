@@ -1,6 +1,6 @@
 """Which executor runs which task type. A new type is one file beside this one and one line of `BUILT_IN`.
 
-Third parties name a class by its dotted path in the EXECUTORS setting; a type named there replaces a built-in one.
+Third parties name a class by its dotted path in the TASK_EXECUTORS setting; a type named there replaces a built-in one.
 """
 
 from __future__ import annotations

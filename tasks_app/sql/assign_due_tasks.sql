@@ -28,7 +28,7 @@ room AS MATERIALIZED (
 ),
 budget AS MATERIALIZED (
   SELECT least(coalesce(sum(capacity - tasks), 0), %(limit)s)::int AS tasks,
-         (count(*) FILTER (WHERE suspects = 0))::int AS suspects
+         least(count(*) FILTER (WHERE suspects = 0), %(limit)s)::int AS suspects
     FROM room
 ),
 served AS MATERIALIZED (
@@ -72,10 +72,17 @@ seen AS MATERIALIZED (
        LIMIT (SELECT suspects FROM budget)
          FOR NO KEY UPDATE OF t SKIP LOCKED) AS d
 ),
+turns AS MATERIALIZED (
+  -- Priority orders tasks within a queue. Counted over all that was seen: a task that only waits for its key still has its
+  -- turn, or those of a lower priority would overtake what lies behind it, out of sight.
+  SELECT id, queue, concurrency_key, run_at, suspect,
+         row_number() OVER (PARTITION BY queue, suspect ORDER BY priority DESC, run_at, id) AS turn
+    FROM seen
+),
 keys AS MATERIALIZED (
-  SELECT k.queue, k.concurrency_key, k.suspect, holder.id AS holder
-    FROM (SELECT queue, concurrency_key, bool_or(suspect) AS suspect
-            FROM seen WHERE concurrency_key IS NOT NULL GROUP BY 1, 2) AS k
+  SELECT k.queue, k.concurrency_key, k.turn, holder.id AS holder
+    FROM (SELECT queue, concurrency_key, min(turn) AS turn
+            FROM turns WHERE concurrency_key IS NOT NULL GROUP BY 1, 2) AS k
     LEFT JOIN LATERAL (
       SELECT h.id FROM tasks h
        WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
@@ -84,7 +91,7 @@ keys AS MATERIALIZED (
 ),
 firsts AS MATERIALIZED (
   -- The first due task of each free key, parked or not, so that a newcomer never overtakes.
-  SELECT h.id, k.queue
+  SELECT h.id, k.queue, k.turn
     FROM keys k
     CROSS JOIN LATERAL (
       SELECT t.id
@@ -97,21 +104,20 @@ firsts AS MATERIALIZED (
    WHERE k.holder IS NULL
 ),
 heads AS MATERIALIZED (
-  SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key, t.crash_count > 0 AS suspect
+  SELECT t.id, t.queue, t.concurrency_key, t.run_at, t.crash_count > 0 AS suspect, f.turn
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 ready AS MATERIALIZED (
-  -- Priority orders tasks within a queue; queues take turns, the one that waited longest first, so none starves another.
+  -- Queues take turns, the one that waited longest first, so none starves another.
   SELECT id, queue, concurrency_key, suspect,
          row_number() OVER (PARTITION BY suspect ORDER BY turn, run_at, id) AS place
-    FROM (SELECT id, queue, concurrency_key, run_at, suspect,
-                 row_number() OVER (PARTITION BY queue, suspect ORDER BY priority DESC, run_at, id) AS turn
-            FROM (SELECT id, queue, concurrency_key, priority, run_at, suspect FROM seen WHERE concurrency_key IS NULL
-                  UNION ALL
-                  SELECT id, queue, concurrency_key, priority, run_at, suspect FROM heads) AS candidates) AS turns
+    FROM (SELECT id, queue, concurrency_key, run_at, suspect, turn FROM turns WHERE concurrency_key IS NULL
+          UNION ALL
+          SELECT id, queue, concurrency_key, run_at, suspect, turn FROM heads) AS candidates
+   WHERE suspect OR turn <= (SELECT tasks FROM share)
 ),
 openings AS MATERIALIZED (
   -- Free slots before prefetch, and level by level, so that the load spreads.

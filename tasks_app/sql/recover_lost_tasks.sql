@@ -54,9 +54,9 @@ moved AS (
 ),
 history AS (
   INSERT INTO task_executions (task_id, attempt, worker_id, type, due_at, assigned_at, started_at, finished_at,
-                               status, task_status, error_code, error_message)
+                               status, task_status, error)
   SELECT id, attempt, worker_id, type, run_at, assigned_at, started_at, now(), 'LOST', next,
-         'WORKER_LOST', 'the worker was lost while it ran this attempt'
+         jsonb_build_object('code', 'WORKER_LOST', 'message', 'the worker was lost while it ran this attempt')
     FROM locked
    WHERE was = 'RUNNING'
   ON CONFLICT (task_id, attempt) DO NOTHING

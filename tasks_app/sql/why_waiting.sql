@@ -4,6 +4,9 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
        holder.id AS key_holder,
        w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
+       EXISTS (SELECT FROM scheduler_heartbeats
+                WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
+         AS scheduler_alive,
        ahead.n AS ahead, 10000 AS ahead_limit
   FROM tasks t
   LEFT JOIN queues q ON q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())

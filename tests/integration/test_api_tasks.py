@@ -440,6 +440,7 @@ class TestHistory:
         assert waiting["running"] is False
         assert {reason["code"]: reason["until"] for reason in waiting["reasons"]} == {
             "NOT_DUE": "2100-01-01T00:00:00.000000Z",
+            "NO_LIVE_SCHEDULER": None,
             "NO_LIVE_WORKER": None,
         }
         running = api.get(f"/tasks/{make_task(status=TaskStatus.RUNNING).pk}/why").json()

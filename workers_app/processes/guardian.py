@@ -25,7 +25,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from tasks_app import wakeups
+from tasks_app import signals, wakeups
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import heartbeats, recovery
 from workers_app.processes import lease
@@ -190,15 +190,17 @@ class Guardian:
         end, failures = time.monotonic() + MARK_FOR, 0
         while time.monotonic() < end:
             try:
-                heartbeats.mark_dead(session, worker_id)
-                recovery.recover_lost_tasks(session)
+                if heartbeats.mark_dead(session, worker_id):
+                    reason = "its process ended; the guardian saw it"
+                    signals.worker_lost.send_robust(type(self), worker_id=worker_id, name="", host="", reason=reason)
+                if rows := recovery.recover_lost_tasks(session):
+                    signals.tasks_recovered.send_robust(type(self), scheduler_id=None, rows=rows)
                 break
             except DatabaseAway:
                 failures += 1
                 self._pipe.wait(backoff(failures))
+        wakeups.notify_schedulers(session)
         session.close()
-        wakeups.notify_schedulers()
-        wakeups.sender().close()
 
 
 def _leave_the_database_to_others() -> None:

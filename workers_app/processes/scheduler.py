@@ -65,20 +65,16 @@ class Scheduler(Process):
             yield
         finally:
             self._housekeeper.close()
-            wakeups.sender().close()
             signals.scheduler_stopped.send_robust(type(self), **identity)
 
     def tick(self) -> timedelta:
         """Survey, assign until nothing more can be, and answer how long to rest."""
-        moved, due_in, start = False, [settings.SCHEDULER.polling_interval.total_seconds()], ""
-        while True:
-            survey = assignment.survey_due(self._session, start=start)
-            moved |= self._assign(survey)
-            due_in += [] if survey.next_due_in is None else [survey.next_due_in]
-            if survey.continues_at is None:
-                break
-            start = survey.continues_at
-        return timedelta(0) if moved else timedelta(seconds=max(min(due_in), SHORTEST_REST))
+        survey = assignment.survey_due(self._session)
+        if self._assign(survey):
+            return timedelta(0)
+        interval: timedelta = settings.SCHEDULER.polling_interval
+        due_in = survey.next_due_in
+        return interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
 
     def _assign(self, survey: assignment.Survey) -> bool:
         """Make passes over what a survey found, until one finds no room; whether any of them moved anything."""
@@ -87,7 +83,7 @@ class Scheduler(Process):
             self._passes += 1
             self._assigned += report.assigned
             if report.wake:
-                wakeups.notify_workers(report.wake)
+                wakeups.notify_workers(self._session, report.wake)
             if not report.moved:
                 # Nothing came of it although something is due: no room, or another scheduler makes the pass.
                 return made > 0
@@ -95,12 +91,11 @@ class Scheduler(Process):
 
     def once(self) -> dict[str, int]:
         """One round of everything due: recovery and expiry, then assignment until nothing more can be assigned."""
-        report = recovery.recover_system(actor="runscheduler --once")
+        report = recovery.recover_system(actor="runscheduler --once", pipe=self.pipe)
         expired = _until_short(assignment.expire_tasks, self._session)
-        while self.tick() == timedelta(0):
+        while self.tick() == timedelta(0) and not self.stopping:
             pass
         deleted = _delete_ended_tasks(self._session)
-        wakeups.sender().close()
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
         return {"recovered": recovered, "expired": expired, "assigned": self._assigned, "deleted": deleted}
 
@@ -176,7 +171,7 @@ class Housekeeper(threading.Thread):
                 chore.due_at = time.monotonic() + chore.interval.total_seconds()
                 changed += _logged(chore.event, chore.step(self._session))
         if changed:
-            wakeups.notify_schedulers()
+            wakeups.notify_schedulers(self._session)
 
     def _guarded_round(self) -> float:
         """One round; how many seconds to rest after it, whatever happened in it."""

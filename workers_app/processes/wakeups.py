@@ -45,6 +45,7 @@ class Listener:
                 self._pipe.wait(min(seconds, 1.0) if self._session else seconds)
                 return True
             if fresh:
+                self._concerns("*")  # whatever was said before it could be heard
                 return True
             connection = self._session.connection
             if not self._pipe.wait(seconds, connection.fileno()):

@@ -211,7 +211,7 @@ class Worker(Process):
                 self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin)
                 self._guardian.beat(sent)
                 self._known = True
-                wakeups.notify_schedulers()
+                wakeups.notify_schedulers(self._session)
                 r = self.options.registration
                 signals.worker_registered.send_robust(
                     type(self),
@@ -302,7 +302,7 @@ class Worker(Process):
         self._held.remove((ending.task_id, ending.attempt) for ending in endings)
         self._rate.add(len(endings))
         if wake_schedulers:
-            wakeups.notify_schedulers()
+            wakeups.notify_schedulers(self._recorder.session)
         if self._may_have_more or self.stopping or self.options.burst:
             self.pipe.wake()
 
@@ -339,7 +339,7 @@ class Worker(Process):
             try:
                 heartbeats.begin_drain(self._session, self.id)
                 assignment.hand_back_assigned(self._session, worker_id=self.id, reason="its worker drains")
-                wakeups.notify_schedulers()
+                wakeups.notify_schedulers(self._session)
                 return  # noqa: TRY300
             except DatabaseAway:
                 failures += 1
@@ -360,8 +360,7 @@ class Worker(Process):
                 heartbeats.mark_dead(self._session, self.id)
             else:
                 heartbeats.mark_stopped(self._session, self.id)
-        wakeups.notify_schedulers()
-        wakeups.sender().close()
+        wakeups.notify_schedulers(self._session)
         self._report_end()
 
     def _report_end(self) -> None:

@@ -44,7 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         setproctitle("task-scheduler quickstart")
         hide_environment()
-        base = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
+        base = f"http://127.0.0.1:{os.environ.get('PORT') or '8000'}"
         with embedded_database():
             call_command("migrate", interactive=False, verbosity=0)
             first = self._first_start()

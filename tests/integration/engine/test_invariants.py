@@ -25,6 +25,7 @@ BROKEN_BY = {
         "UPDATE tasks SET attempt = 0 WHERE id = '{ended}'"
     ),
     "every ended attempt has one history row": "DELETE FROM task_executions WHERE task_id = '{ended}'",
+    "history belongs to a task": "UPDATE task_executions SET task_id = gen_random_uuid() WHERE task_id = '{ended}'",
     "a cancelled task does not run again": "UPDATE tasks SET cancel_requested_at = now() WHERE id = '{waiting}'",
     "a parked task waits for a held key": (
         "UPDATE tasks SET concurrency_key = 'free', key_blocked = true WHERE id = '{waiting}'"
@@ -75,7 +76,10 @@ class TestViolations:
             "UPDATE tasks SET priority = 101 WHERE id = '{ended}'",
             "UPDATE tasks SET attempt = -1 WHERE id = '{waiting}'",
             "UPDATE tasks SET on_worker_lost = 'hope' WHERE id = '{waiting}'",
-            "INSERT INTO task_executions SELECT * FROM task_executions",
+            "INSERT INTO task_executions (task_id, attempt, worker_id, due_at, started_at, finished_at, type, status,"
+            " task_status) SELECT task_id, attempt, worker_id, due_at, started_at, finished_at, type, status,"
+            " task_status"
+            " FROM task_executions",
             "UPDATE task_executions SET status = 'GONE'",
             "UPDATE worker_heartbeats SET state = 'ZOMBIE'",
             "UPDATE worker_heartbeats SET slots = 0",

@@ -116,7 +116,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("adopt_running", {"worker_id": worker, "held": held}, "tasks_owned", 2 * OWNED),
         Hot(
             "finish_attempts",
-            batch | {"running": ["RUNNING"] * count, "delays": [1.0] * count},
+            batch | {"running": ["RUNNING"] * count, "delays": [1.0] * count, "begun": [True] * count},
             "tasks_pkey",
             4 * count,
         ),
@@ -140,7 +140,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "why_waiting",
-            {"id": waiting[0][0] if waiting else uuid4()},
+            {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
             "tasks_pkey tasks_key_held tasks_owned tasks_due",
             10_000 + 2 * owned,
         ),

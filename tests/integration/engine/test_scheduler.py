@@ -34,8 +34,8 @@ class Hints(list[object]):
 @pytest.fixture
 def hints(monkeypatch: pytest.MonkeyPatch) -> Hints:
     asked = Hints()
-    monkeypatch.setattr(wakeups, "notify_workers", lambda ids: asked.extend(ids))
-    monkeypatch.setattr(wakeups, "notify_schedulers", lambda: asked.append("schedulers"))
+    monkeypatch.setattr(wakeups, "notify_workers", lambda session, ids: asked.extend(ids))
+    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None: asked.append("schedulers"))
     return asked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -22,6 +22,7 @@ from tests.support.engine import (
     Engine,
 )
 from workers_app import heartbeats
+from workers_app.models import Scheduler
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -31,6 +32,15 @@ def codes(engine: Engine, task_id: UUID) -> list[str]:
 
 
 class TestWhy:
+    @pytest.fixture(autouse=True)
+    def _a_scheduler_is_alive(self, engine: Engine) -> None:
+        Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
+
+    def test_names_the_want_of_a_scheduler(self, engine: Engine) -> None:
+        engine.worker()
+        Scheduler.objects.update(last_heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
+        assert codes(engine, engine.create()) == ["NO_LIVE_SCHEDULER"]
+
     def test_names_nothing_for_a_task_that_is_about_to_start(self, engine: Engine) -> None:
         engine.worker()
         assert codes(engine, engine.create()) == []

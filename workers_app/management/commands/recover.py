@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tasks_app.sessions import DatabaseAway
+from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.recovery import recover_system
 
 
@@ -19,8 +20,10 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        pipe = SelfPipe()
         try:
-            report = recover_system(actor="manage.py recover")
+            with stop_on_signals(pipe):
+                report = recover_system(actor="manage.py recover", pipe=pipe)
         except DatabaseAway as error:
             raise CommandError(f"the database cannot be reached: {error}") from error
         self.stdout.write(json.dumps(report.to_json(), indent=2))

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from setproctitle import setproctitle
 
+from tasks_app.sessions import DatabaseAway
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.scheduler import Scheduler
+from workers_app.processes.signals import stop_on_signals
 
 
 class Command(BaseCommand):
@@ -30,6 +32,13 @@ class Command(BaseCommand):
         hide_environment()
         scheduler = Scheduler()
         if options["once"]:
-            self.stdout.write(json.dumps(scheduler.once()))
+            self._once(scheduler)
         else:
             scheduler.run()
+
+    def _once(self, scheduler: Scheduler) -> None:
+        try:
+            with stop_on_signals(scheduler.pipe):
+                self.stdout.write(json.dumps(scheduler.once()))
+        except DatabaseAway as error:
+            raise CommandError(f"the database cannot be reached: {error}") from error

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from setproctitle import setproctitle
 
-from tasks_app.executors.registry import executors
 from tasks_app.new_tasks import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
@@ -58,7 +57,6 @@ class Command(BaseCommand):
         if not settings.SCHEDULER.worker_enabled:
             self.stderr.write("WORKER_ENABLED is false: no worker started")
             return
-        executors()  # a dotted path that leads nowhere is told now, not with the first task
         setproctitle("task-scheduler guardian")  # before hiding: it looks for its room beside the environment
         hide_environment()
         guardian = Guardian(lambda worker_id, link: _work(worker_id, link, options), grace=_grace(options))
