@@ -121,10 +121,6 @@ class TestCompose:
     def test_only_the_web_process_is_asked_for_its_health(self) -> None:
         assert [name for name, service in OURS.items() if "healthcheck" not in service] == ["web"]
 
-    def test_its_health_check_is_of_an_allowed_host(self) -> None:
-        hosts = OURS["web"]["environment"]["ALLOWED_HOSTS"]
-        assert conf.words(hosts)[0] == "localhost"
-
     def test_the_web_process_is_published_on_loopback_only(self) -> None:
         assert all(port.startswith("127.0.0.1:") for port in SERVICES["web"]["ports"])
         assert all("ports" not in service for name, service in SERVICES.items() if name != "web")
