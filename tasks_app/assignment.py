@@ -41,7 +41,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did. ``wake`` are the workers that had a free slot, and may be asleep."""
+    """What one pass did. ``wake`` are the workers that were given tasks, and may be asleep."""
 
     assigned: int
     parked: int
@@ -175,6 +175,7 @@ def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | 
 
 def _report(held: bool, rows: list[Row]) -> PassReport:
     given = [row for row in rows if row[0] is not None]
-    parked = sum(count for worker_id, count, _ in rows if worker_id is None)
-    wake = sorted({worker_id for worker_id, _, had_free_slot in given if had_free_slot})
-    return PassReport(sum(count for _, count, _ in given), parked, wake, held)
+    parked = sum(count for worker_id, count in rows if worker_id is None)
+    # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
+    wake = sorted({worker_id for worker_id, _ in given})
+    return PassReport(sum(count for _, count in given), parked, wake, held)

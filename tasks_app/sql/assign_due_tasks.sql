@@ -1,7 +1,7 @@
 -- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
 --
 -- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
--- that was given tasks (worker_id, tasks, had a free slot before) and one row with a NULL worker_id that counts the
+-- that was given tasks (worker_id, how many) and one row with a NULL worker_id that counts the
 -- tasks newly parked behind their concurrency key. Never waits for a task's lock: whatever is locked is left for the
 -- next pass.
 --
@@ -124,7 +124,7 @@ openings AS MATERIALIZED (
   SELECT r.worker_id, n, n > r.slots AS beyond, first.takes_suspect,
          row_number() OVER (PARTITION BY first.takes_suspect ORDER BY n > r.slots, n, r.worker_id) AS place
     FROM room r
-    CROSS JOIN LATERAL generate_series(r.tasks + 1, r.capacity) AS n
+    CROSS JOIN LATERAL generate_series(r.tasks + 1, least(r.capacity, r.tasks + (SELECT count(*)::int FROM ready))) AS n
     CROSS JOIN LATERAL (SELECT r.suspects = 0 AND n = r.tasks + 1 AS takes_suspect) AS first
 ),
 lanes AS MATERIALIZED (
@@ -175,10 +175,8 @@ parked AS (
   UPDATE tasks t SET key_blocked = true FROM to_park p WHERE t.id = p.id RETURNING t.id
 ),
 given AS MATERIALIZED (
-  SELECT a.worker_id, count(*)::int AS tasks, bool_or(r.tasks < r.slots) AS had_free_slot
-    FROM assigned a JOIN room r USING (worker_id)
-   GROUP BY a.worker_id
+  SELECT worker_id, count(*)::int AS tasks FROM assigned GROUP BY worker_id
 )
-SELECT worker_id, tasks, had_free_slot FROM given
+SELECT worker_id, tasks FROM given
 UNION ALL
-SELECT NULL, (SELECT count(*)::int FROM parked), false
+SELECT NULL, (SELECT count(*)::int FROM parked)

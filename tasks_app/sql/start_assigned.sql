@@ -18,8 +18,8 @@ mine AS MATERIALIZED (
 started AS (
   UPDATE tasks t
      SET status = 'RUNNING', attempt = t.attempt + 1, started_at = now(), version = t.version + 1, updated_at = now()
-    FROM mine
-   WHERE t.id = mine.id
+   -- Not a join: over a table that was vacuumed while it was empty, the planner would walk the whole primary key.
+   WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
             t.concurrency_key IS NOT NULL AS keyed, t.run_at, t.started_at, t.priority
 )

@@ -229,7 +229,9 @@ class Worker(Process):
         free = self._slots - len(self._held)
         if free <= 0:
             self._was_full = True
-            return
+            free = self._slots - len(self._held)  # one may have come free before it could be told
+            if free <= 0:
+                return
         if not self._may_have_more or not self.lease.running:
             return
         limit = min(free, MAX_START)
@@ -240,9 +242,10 @@ class Worker(Process):
             self._may_have_more = True
             self._missing = 2  # some may have been started all the same: look for them before the next start
             raise
-        self._begin(attempts)
+        # Before they begin: the first may be recorded before the last has begun.
         self._may_have_more |= len(attempts) == limit
-        self._was_full |= len(attempts) == free
+        self._was_full |= len(attempts) == limit
+        self._begin(attempts)
 
     def _adopt(self) -> None:
         attempts = adopt_running(self._session, worker_id=self.id, held=list(self._held.fences()))
