@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -224,13 +225,14 @@ def fill_rows(session: Session, count: int, kind: dict[str, str], *, offset: int
 def begin_small(session: Session) -> None:
     """A few tasks, most of them assigned or running, and a planner that has learned from them."""
     engine = Engine(session)
-    worker = engine.worker(slots=50)
-    tasks = engine.create_many(30)
+    worker = engine.worker(slots=20)
+    soon, late = datetime.now(UTC) + timedelta(milliseconds=1), datetime(2100, 1, 1, tzinfo=UTC)
+    tasks = [task_id for expires_at in (soon, late, None) for task_id in engine.create_many(15, expires_at=expires_at)]
     engine.assign()
     for attempt in engine.start(worker, limit=5):
         engine.finish(worker, attempt, SUCCEEDED)
     engine.start(worker, limit=10)
-    assert len(set(engine.statuses(tasks))) == 3
+    assert set(engine.statuses(tasks)) == {"PENDING", "SCHEDULED", "RUNNING", "SUCCESS"}
     for table in TABLES:
         session.execute(f"VACUUM ANALYZE {table}")
     for table in TABLES:
