@@ -130,6 +130,12 @@ class TestAssignDueTasks:
         assert engine.assign(limit=20).assigned == 20
         assert engine.assign(limit=20).assigned == 10
 
+    def test_stops_at_its_limit_also_when_queues_share_it_unevenly(self, engine: Engine) -> None:
+        engine.worker(slots=100)
+        for queue in ("a", "b", "c"):
+            engine.create_many(10, queue=queue)
+        assert engine.assign(limit=20).assigned == 20
+
     def test_lets_queues_take_turns(self, engine: Engine) -> None:
         """Priority orders tasks within a queue; a queue full of urgent tasks starves no other."""
         engine.create_many(50, queue="loud", priority=100)
@@ -631,6 +637,21 @@ class TestConcurrencyKeys:
         assert not engine.task(parked).key_blocked
         assert engine.task(holder).status == "SUCCESS"
 
+    @pytest.mark.parametrize("way", ["cancel", "edit", "expire"])
+    def test_stay_parked_when_another_parked_task_makes_way(self, engine: Engine, way: str) -> None:
+        """The key is still held: a task made visible now would only be parked again."""
+        engine.worker(slots=1)
+        _, leaving, staying = engine.create_many(3, concurrency_key="k")
+        engine.assign()
+        if way == "cancel":
+            services.cancel_task(leaving, actor="test")
+        elif way == "edit":
+            services.edit_task(leaving, {"queue": "elsewhere"}, actor="test")
+        else:
+            engine.move(leaving, expires_at=-timedelta(seconds=1))
+            assert assignment.expire_tasks(engine.session) == 1
+        assert engine.task(staying).key_blocked
+
     def test_let_a_task_in_backoff_come_back_in_its_turn(self, engine: Engine) -> None:
         worker = engine.worker(slots=1)
         failing, other = engine.create_many(2, concurrency_key="k")
@@ -876,9 +897,9 @@ class TestHandBack:
         assert engine.task(task_id).status == "PENDING"
         assert engine.worker_state(idle) == "ACTIVE"
 
-    @pytest.mark.parametrize("case", ["nobody else", "no free slot", "other queue", "draining"])
+    @pytest.mark.parametrize("case", ["nobody else", "itself", "no free slot", "other queue", "draining"])
     def test_leaves_a_stale_assignment_where_nobody_could_do_better(self, engine: Engine, case: str) -> None:
-        worker = engine.worker(slots=1, prefetch=1)
+        worker = engine.worker(slots=3 if case == "itself" else 1, prefetch=1)
         if case == "no free slot":
             engine.worker(slots=1)
             engine.create_many(2)

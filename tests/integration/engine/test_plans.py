@@ -127,7 +127,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("hand_back_assigned", hand_back | {"worker_id": worker}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),
         Hot("hand_back_assigned", hand_back | {"queue": "q1"}, "tasks_owned tasks_pkey", 4 * owned),
-        Hot("expire_tasks", {"limit": 1000}, "tasks_expiring tasks_pkey", 100),
+        Hot("expire_tasks", {"limit": 1000}, "tasks_expiring tasks_pkey", 500),
         Hot("recover_lost_tasks", {"max_crashes": 3, "limit": 500}, "tasks_owned tasks_pkey", 4 * owned),
         Hot(
             "release_idle_keys",
