@@ -9,8 +9,9 @@ WITH free AS MATERIALIZED (
    WHERE w.state = 'ACTIVE' AND %(older_than)s::float8 IS NOT NULL
      AND w.slots > (SELECT count(*) FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL)
 ),
-returned AS MATERIALIZED (
-  SELECT t.id, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
+owned AS MATERIALIZED (
+  -- Neither ordered nor limited: with that, a planner whose statistics are old walks the primary key through all history.
+  SELECT t.id, t.worker_id
     FROM tasks t
    WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
@@ -19,6 +20,13 @@ returned AS MATERIALIZED (
           OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
              AND EXISTS (SELECT FROM free f
                           WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))))
+),
+returned AS MATERIALIZED (
+  SELECT t.id, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
+    FROM owned o
+    JOIN tasks t ON t.id = o.id AND t.worker_id = o.worker_id
+   WHERE t.finished_at IS NULL AND t.status = 'SCHEDULED'
+     AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
    ORDER BY t.id
    LIMIT %(limit)s
      FOR NO KEY UPDATE OF t SKIP LOCKED

@@ -21,6 +21,10 @@ gone AS MATERIALIZED (
      AND NOT EXISTS (
        SELECT FROM worker_heartbeats w WHERE w.worker_id = o.worker_id AND w.state IN ('ACTIVE', 'DRAINING'))
 ),
+owned AS MATERIALIZED (
+  -- Neither ordered nor limited: with that, a planner whose statistics are old walks the primary key through all history.
+  SELECT t.id, t.worker_id FROM gone g JOIN tasks t ON t.worker_id = g.worker_id AND t.finished_at IS NULL
+),
 locked AS MATERIALIZED (
   SELECT t.id, t.attempt, t.worker_id, t.status AS was, t.type, t.run_at, t.assigned_at, t.started_at,
          t.correlation_id,
@@ -31,9 +35,9 @@ locked AS MATERIALIZED (
          CASE WHEN t.status = 'SCHEDULED' OR t.cancel_requested_at IS NOT NULL THEN NULL
               WHEN t.on_worker_lost = 'fail' THEN 'WORKER_LOST'
               WHEN t.crash_count + 1 >= %(max_crashes)s THEN 'QUARANTINED' END AS end_reason
-    FROM gone g
-    JOIN tasks t ON t.worker_id = g.worker_id AND t.finished_at IS NULL
-   WHERE t.status IN ('SCHEDULED', 'RUNNING')
+    FROM owned o
+    JOIN tasks t ON t.id = o.id AND t.worker_id = o.worker_id
+   WHERE t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')
    ORDER BY t.id
    LIMIT %(limit)s
      FOR NO KEY UPDATE OF t SKIP LOCKED
