@@ -78,7 +78,7 @@ worker_stopped: Final = Signal()
 #: A scheduler process began its rounds. ``scheduler_id``, ``host``, ``pid``.
 scheduler_started: Final = Signal()
 
-#: A scheduler process ended in good order. ``scheduler_id``, ``uptime_s``.
+#: A scheduler process ended in good order. ``scheduler_id``, ``host``, ``pid``.
 scheduler_stopped: Final = Signal()
 
 #: Once a minute from each process. ``role`` (worker, scheduler), ``process_id``, ``stats``: names to numbers.
