@@ -112,10 +112,13 @@ def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str
     return text
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def json_text(value: Any) -> str:
     """A JSON value as text that PostgreSQL's jsonb, and every reader after it, takes. Raises ValueError: why not."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
         text.encode()
     except RecursionError:
         raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels") from None

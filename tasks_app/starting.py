@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,8 +25,6 @@ class Attempt(NamedTuple):
     retry_count: int
     retry: str | None
     keyed: bool
-    run_at: datetime
-    started_at: datetime
 
 
 def start_assigned(session: Session, *, worker_id: UUID, limit: int) -> list[Attempt]:

@@ -8,8 +8,8 @@
 -- its whole batch for ever.
 WITH ended AS MATERIALIZED (
   SELECT *
-    FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(running)s::text[], %(statuses)s::text[], %(delays)s::float8[],
-                %(begun)s::bool[],                %(error_codes)s::text[], %(error_messages)s::text[], %(results)s::text[])
+    FROM unnest(%(ids)b::uuid[], %(attempts)b::int[], %(running)b::text[], %(statuses)b::text[], %(delays)b::float8[],
+                %(begun)b::bool[], %(error_codes)b::text[], %(error_messages)b::text[], %(results)b::text[])
          AS e(id, attempt, was, status, delay, begun, error_code, error_message, result)
 ),
 locked AS MATERIALIZED (

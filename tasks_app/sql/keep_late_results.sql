@@ -3,8 +3,8 @@
 -- not touched, and not returned. Index: executions_attempt.
 WITH ended AS MATERIALIZED (
   SELECT *
-    FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(statuses)s::text[],
-                %(error_codes)s::text[], %(error_messages)s::text[], %(results)s::text[])
+    FROM unnest(%(ids)b::uuid[], %(attempts)b::int[], %(statuses)b::text[],
+                %(error_codes)b::text[], %(error_messages)b::text[], %(results)b::text[])
          AS e(id, attempt, status, error_code, error_message, result)
 ),
 locked AS MATERIALIZED (

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from tasks_app.executors.base import Execution, StopReason
 from tasks_app.starting import Attempt
 from workers_app.processes.held import Held, HeldAttempts
 
-NOW = datetime(2024, 1, 1, tzinfo=UTC)
-
 
 def held(task_id: UUID | None = None, *, attempt: int = 1, deadline: float = 60, ended: bool = False) -> Held:
     task_id = task_id or uuid4()
-    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, NOW, NOW)
+    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False)
     execution = Execution(task_id, attempt, "DUMMY", {}, timedelta(seconds=1), "c", time.monotonic() + deadline)
     return Held(started, execution, ended)
 
@@ -23,7 +21,7 @@ def held(task_id: UUID | None = None, *, attempt: int = 1, deadline: float = 60,
 def holding(*items: Held) -> HeldAttempts:
     made = HeldAttempts()
     for item in items:
-        made.add(item)
+        made.add([item])
     return made
 
 

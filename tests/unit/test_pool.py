@@ -44,8 +44,7 @@ class TestPool:
         work = Work()
         work.go.set()
         with pool_of(3, work) as pool:
-            for item in range(100):
-                pool.submit(item)
+            pool.submit(range(100))
             eventually(lambda: len(work.done) == 100)
         assert sorted(work.done) == list(range(100))
 
@@ -56,8 +55,7 @@ class TestPool:
     def test_grows_by_what_still_waits_up_to_its_size(self) -> None:
         work = Work()
         with pool_of(8, work) as pool:
-            for item in range(20):
-                pool.submit(item)
+            pool.submit(range(20))
             for _ in range(FIRST_THREADS):
                 assert work.begun.acquire(timeout=5)
             eventually(lambda: pool.backlog == 20 - FIRST_THREADS)
@@ -78,8 +76,7 @@ class TestPool:
     def test_of_one_has_one_thread(self) -> None:
         work = Work()
         with pool_of(1, work) as pool:
-            for item in range(3):
-                pool.submit(item)
+            pool.submit(range(3))
             assert work.begun.acquire(timeout=5)
             pool.grow()
             assert len(pool._threads) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,6 @@ from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app import recorder
 from workers_app.recorder import Ending, Recorder, ending_of
 
-NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
@@ -23,7 +22,6 @@ def attempt(**fields: Any) -> Attempt:
     defaults: dict[str, Any] = {
         "task_id": uuid4(), "attempt": 1, "type": "DUMMY", "payload": "{}", "timeout_ms": 1000, "correlation_id": "c",
         "max_retries": 3, "retry_count": 0, "retry": '{"backoff":"exponential","jitter":false}', "keyed": False,
-        "run_at": NOW, "started_at": NOW,
     }  # fmt: skip
     return Attempt(**defaults | fields)
 

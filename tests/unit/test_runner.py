@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +16,11 @@ from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app import runner
 from workers_app.runner import execution_of, result_text, run_attempt
 
-NOW = datetime(2024, 1, 1, tzinfo=UTC)
-
 
 def attempt(**fields: Any) -> Attempt:
     defaults: dict[str, Any] = {
         "task_id": uuid4(), "attempt": 3, "type": "DUMMY", "payload": "{}", "timeout_ms": 2000, "correlation_id": "c",
-        "max_retries": 3, "retry_count": 0, "retry": None, "keyed": False, "run_at": NOW, "started_at": NOW,
+        "max_retries": 3, "retry_count": 0, "retry": None, "keyed": False,
     }  # fmt: skip
     return Attempt(**defaults | fields)
 

@@ -37,9 +37,10 @@ class HeldAttempts:
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, held: Held) -> None:
+    def add(self, batch: Iterable[Held]) -> None:
+        added = {held.attempt.task_id: held for held in batch}
         with self._lock:
-            self._held[held.attempt.task_id] = held
+            self._held.update(added)
 
     def remove(self, fences: Iterable[tuple[UUID, int]]) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -31,8 +31,9 @@ class Pool(Generic[Item]):
         """Items no thread has taken yet."""
         return self._items.qsize()
 
-    def submit(self, item: Item) -> None:
-        self._items.put(item)
+    def submit(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self._items.put(item)
 
     def grow(self) -> None:
         self._add(min(self.backlog, self._size - len(self._threads)))

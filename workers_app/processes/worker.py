@@ -256,13 +256,12 @@ class Worker(Process):
 
     def _begin(self, attempts: Sequence[Attempt]) -> None:
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
-        alive = self.lease.running
-        for attempt in attempts:
-            held = Held(attempt, execution_of(attempt))
-            self._held.add(held)
-            if not alive:
+        batch = [Held(attempt, execution_of(attempt)) for attempt in attempts]
+        self._held.add(batch)
+        if not self.lease.running:
+            for held in batch:
                 held.execution.stop(StopReason.RELEASE, immediate=True)
-            self._pool.submit(held)
+        self._pool.submit(batch)
 
     def _rest(self) -> timedelta:
         if self._pool.backlog:

@@ -59,7 +59,7 @@ def explain(session: Session, name: str, parameters: dict[str, Any], package: st
     """Prepare the statement as the session would, run it with its generic plan, and take it back."""
     connection = session.connection
     query = PostgresQuery(Transformer(connection))
-    query.convert(statement(name, package).replace(")s", ")t"), parameters)
+    query.convert(statement(name, package).replace(")s", ")t").replace(")b", ")t"), parameters)
     types = [session.fetch("SELECT format_type(%s, NULL)", [oid])[0][0] if oid else "unknown" for oid in query.types]
     values = ["NULL" if v is None else "'" + bytes(v).decode().replace("'", "''") + "'" for v in query.params or ()]
     arguments = f"({', '.join(values)})" if values else ""

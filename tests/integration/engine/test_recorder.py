@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from tasks_app import services
 from tasks_app.executors.base import Outcome
@@ -106,9 +107,10 @@ class TestFinishAttempts:
     def test_gives_a_released_attempt_back_due_as_before(self, engine: Engine) -> None:
         worker = engine.worker()
         attempt = engine.running(worker)
+        due_at = engine.task(attempt.task_id).run_at
         engine.finish(worker, attempt, RELEASED)
         task = engine.task(attempt.task_id)
-        assert (task.run_at, task.retry_count, task.crash_count) == (attempt.run_at, 0, 0)
+        assert (task.run_at, task.retry_count, task.crash_count) == (due_at, 0, 0)
         engine.assign()
         [again] = engine.start(worker)
         assert again.attempt == 2
@@ -237,9 +239,10 @@ class TestResend:
         engine.create_many(2)
         engine.assign()
         first, second = engine.start(worker)
+        now = timezone.now()
         TaskExecution.objects.create(
-            task_id=first.task_id, attempt=1, worker_id=worker, due_at=first.run_at, started_at=first.started_at,
-            finished_at=first.started_at, type="DUMMY", status="SUCCESS", task_status="SUCCESS",
+            task_id=first.task_id, attempt=1, worker_id=worker, due_at=now, started_at=now,
+            finished_at=now, type="DUMMY", status="SUCCESS", task_status="SUCCESS",
         )  # fmt: skip
         rows = finish_attempts(engine.session, worker, endings([first, second]))
         assert {row[0] for row in rows} == {first.task_id, second.task_id}
@@ -424,9 +427,10 @@ class TestRecorder:
         engine.assign()
         late, ordinary = engine.start(worker)
         engine.session.execute("UPDATE tasks SET worker_id = NULL, status = 'PENDING' WHERE id = %s", [late.task_id])
+        now = timezone.now()
         TaskExecution.objects.create(
-            task_id=late.task_id, attempt=1, worker_id=worker, due_at=late.run_at, started_at=late.started_at,
-            finished_at=late.started_at, type="DUMMY", status="LOST", task_status="PENDING",
+            task_id=late.task_id, attempt=1, worker_id=worker, due_at=now, started_at=now,
+            finished_at=now, type="DUMMY", status="LOST", task_status="PENDING",
         )  # fmt: skip
         batch = endings([late, ordinary])
         batch[0].result = '{"nul": "\\u0000"}'
