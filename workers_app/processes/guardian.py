@@ -10,6 +10,7 @@ dies with it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import struct
@@ -107,6 +108,7 @@ class Guardian:
         connections.close_all()
         sys.stdout.flush()
         sys.stderr.flush()
+        gc.freeze()  # what is loaded by now stays: not looked at by collections, its pages stay shared with the child
         pid = os.fork()
         if pid == 0:
             os.close(reader)
