@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app.states import FINAL, ExecutionStatus, OnWorkerLost, TaskStatus
+from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskStatus
 
 MAX_NAME = 100
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
@@ -53,11 +53,9 @@ class Task(models.Model):
         db_default=False,
         help_text="Waits for its concurrency key, and is out of the due index until the key is free.",
     )
-    unsuccessful = models.GeneratedField(
-        expression=Q(status__in=[TaskStatus.FAILED, TaskStatus.CANCELLED]),  # type: ignore[arg-type]  # a Q will do
-        output_field=models.BooleanField(),
-        db_persist=True,
-        help_text="For an index: one with status in it, in whatever way, would make every start write to all indexes.",
+    unsuccessful = models.BooleanField(
+        db_default=False,
+        help_text="FAILED or CANCELLED, for an index: with status in it, every start would write to all indexes.",
     )
     type = models.TextField()
     status = models.TextField(choices=[(s, s) for s in TaskStatus], db_default=TaskStatus.PENDING)
@@ -129,13 +127,20 @@ class Task(models.Model):
             models.CheckConstraint(
                 name="tasks_state",
                 condition=(
-                    Q(status=TaskStatus.PENDING, worker_id__isnull=True, finished_at__isnull=True)
+                    Q(
+                        status=TaskStatus.PENDING,
+                        worker_id__isnull=True,
+                        finished_at__isnull=True,
+                        unsuccessful=False,
+                    )
                     | Q(
                         status__in=[TaskStatus.SCHEDULED, TaskStatus.RUNNING],
                         worker_id__isnull=False,
                         finished_at__isnull=True,
+                        unsuccessful=False,
                     )
-                    | Q(status__in=sorted(FINAL), finished_at__isnull=False)
+                    | Q(status=TaskStatus.SUCCESS, finished_at__isnull=False, unsuccessful=False)
+                    | Q(status__in=sorted(UNSUCCESSFUL), finished_at__isnull=False, unsuccessful=True)
                 ),
             ),
             models.CheckConstraint(

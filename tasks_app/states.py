@@ -77,6 +77,7 @@ class OnWorkerLost(StrEnum):
 
 
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
+UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
 WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
 LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from tasks_app import audit
 from tasks_app.models import Task
-from tasks_app.states import FINAL, WAITING, TaskStatus
+from tasks_app.states import FINAL, UNSUCCESSFUL, WAITING, TaskStatus
 
 #: Versions a caller accepts (its If-Match); None accepts any.
 Versions = Collection[int] | None
@@ -105,9 +105,10 @@ def _write(
 ) -> None:
     """The guarded update and its audit row. The row is locked, so a count other than one is a defect of ours."""
     guard = Task.objects.filter(pk=task.pk, version=task.version, status=task.status)
+    to_status = columns.get("status", task.status)
+    columns["unsuccessful"] = to_status in UNSUCCESSFUL
     if guard.update(version=F("version") + 1, updated_at=Now(), **columns) != 1:
         raise Stale(task.version)
-    to_status = columns.get("status", task.status)
     if task.status == TaskStatus.SCHEDULED and task.assigned_at is not None:
         # The row forgets its assignment; the timeline must not.
         detail = (detail or {}) | {"assignedAt": task.assigned_at.isoformat(), "workerId": str(task.worker_id)}

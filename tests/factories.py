@@ -32,7 +32,7 @@ def make_task(**columns: Any) -> Task:
     if status == TaskStatus.RUNNING:
         defaults |= {"started_at": made, "attempt": 1}
     if status in (TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED):
-        defaults |= {"finished_at": made + timedelta(seconds=1)}
+        defaults |= {"finished_at": made + timedelta(seconds=1), "unsuccessful": status != TaskStatus.SUCCESS}
     Task.objects.create(pk=task_id, **{**defaults, **columns})
     return Task.objects.get(pk=task_id)
 

@@ -18,7 +18,8 @@ expired AS MATERIALIZED (
 ),
 moved AS (
   UPDATE tasks t
-     SET status = 'FAILED', end_reason = 'EXPIRED', finished_at = now(), version = t.version + 1, updated_at = now()
+     SET status = 'FAILED', unsuccessful = true, end_reason = 'EXPIRED', finished_at = now(), version = t.version + 1,
+         updated_at = now()
     FROM expired e
    WHERE t.id = e.id
 ),

@@ -28,6 +28,7 @@ locked AS MATERIALIZED (
 moved AS (
   UPDATE tasks t
      SET status = l.next,
+         unsuccessful = l.next IN ('FAILED', 'CANCELLED'),
          finished_at = CASE WHEN l.next <> 'PENDING' THEN now() END,
          end_reason = CASE WHEN l.next = 'FAILED' AND l.status = 'RELEASED' THEN 'WORKER_LOST' END,
          worker_id = CASE WHEN l.next <> 'PENDING' THEN t.worker_id END,

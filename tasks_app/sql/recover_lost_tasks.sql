@@ -45,6 +45,7 @@ locked AS MATERIALIZED (
 moved AS (
   UPDATE tasks t
      SET status = l.next,
+         unsuccessful = l.next IN ('FAILED', 'CANCELLED'),
          end_reason = l.end_reason,
          finished_at = CASE WHEN l.next <> 'PENDING' THEN now() END,
          worker_id = CASE WHEN l.next <> 'PENDING' THEN t.worker_id END,

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.django_db
 
 ROWS = 100_000
 _TASKS = """
-INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type, status, queue,
-                   correlation_id, created_by)
+INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type, status,
+                   unsuccessful, queue, correlation_id, created_by)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7000' || '8000'
         || lpad(to_hex(n), 12, '0'))::uuid,
        at, at, at, CASE WHEN n %% 50 > 0 THEN at END, 3, 1000, 'DUMMY',
-       CASE WHEN n %% 50 = 0 THEN 'PENDING' WHEN n %% 50 = 1 THEN 'FAILED' ELSE 'SUCCESS' END,
+       CASE WHEN n %% 50 = 0 THEN 'PENDING' WHEN n %% 50 = 1 THEN 'FAILED' ELSE 'SUCCESS' END, n %% 50 = 1,
        'q' || n %% 4, 'order-' || n / 3, 'test'
   FROM (SELECT n, now() - n * interval '1 second' AS at FROM generate_series(1, %s) AS n) AS made
 """

@@ -292,9 +292,10 @@ class TestIndexHints:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type,"
-                " status, correlation_id, created_by)"
+                " status, unsuccessful, correlation_id, created_by)"
                 " SELECT gen_random_uuid(), now(), now(), now(), now(), 0, 1, 'DUMMY',"
-                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, 'c' || i, 't' FROM generate_series(1, 5000) i"
+                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, i % 100 = 0, 'c' || i, 't'"
+                " FROM generate_series(1, 5000) i"
             )
             cursor.execute("ANALYZE tasks")
         listing = read_listing(QueryDict(query))
