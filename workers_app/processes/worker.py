@@ -301,7 +301,7 @@ class Worker(Process):
         """Free the slots of recorded endings, and tell whoever waits for that."""
         wake_schedulers, self._was_full = self._was_full, False
         wake_schedulers |= any(ending.next_status == TaskStatus.PENDING or ending.started.keyed for ending in endings)
-        self._held.remove((ending.task_id, ending.attempt) for ending in endings)
+        self._held.remove(ending.started for ending in endings)
         self._rate.add(len(endings))
         if wake_schedulers:
             wakeups.notify_schedulers(self._recorder.session)
