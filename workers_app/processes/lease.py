@@ -19,11 +19,11 @@ def now() -> float:
 
 
 class Lease:
-    """Thread-safe. Before the first accepted beat it runs from its making: registration is a beat too."""
+    """Thread-safe. Before the first accepted beat it runs from ``sent`` (or its making): registration is a beat too."""
 
-    def __init__(self, timeout: timedelta, margin: timedelta) -> None:
+    def __init__(self, timeout: timedelta, margin: timedelta, sent: float | None = None) -> None:
         self._usable = (timeout - margin).total_seconds()
-        self._sent = now()
+        self._sent = now() if sent is None else sent
         self._lock = threading.Lock()
         self._ended = False
 
