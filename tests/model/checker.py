@@ -75,6 +75,8 @@ class Report:
     steps: int
     depth: int
     seconds: float
+    #: The names of all steps that were taken somewhere.
+    taken: frozenset[str]
     violation: Violation | None = None
 
     def __str__(self) -> str:
@@ -102,6 +104,7 @@ class _Search(Generic[S]):
         self.parents = array("i")
         self.done = bytearray()
         self.steps = 0
+        self.taken: set[str] = set()
         # The fair steps, as pairs of numbers.
         self.sources, self.targets = array("I"), array("I")
         self.began = time.monotonic()
@@ -140,6 +143,7 @@ class _Search(Generic[S]):
                 continue
             moved = True
             self.steps += 1
+            self.taken.add(step.name)
             if broken := model.broken_law(state, step):
                 return Violation(broken, self._trace(number, last=step))
             after = model.canonical(step.after)
@@ -209,4 +213,6 @@ class _Search(Generic[S]):
         return told
 
     def _report(self, depth: int, violation: Violation | None) -> Report:
-        return Report(len(self.found), self.steps, depth, time.monotonic() - self.began, violation)
+        return Report(
+            len(self.found), self.steps, depth, time.monotonic() - self.began, frozenset(self.taken), violation
+        )

@@ -6,7 +6,7 @@ The numbers in docs/model.md say which promise of the product each one is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from tasks_app.states import TaskStatus, is_legal
 from tests.model.checker import Step
@@ -26,6 +26,11 @@ from tests.model.state import (
     State,
     Task,
 )  # fmt: skip
+
+T = TypeVar("T")
+
+
+# Of a state
 
 
 def bodies(state: State) -> Iterator[Body]:
@@ -64,56 +69,46 @@ def the_key_is_held_once(state: State, world: Constants) -> bool:
     return owned <= 1 or not world.shared_key
 
 
-def moves(before: State, step: Step[State]) -> list[tuple[Task, Task]]:
-    """The tasks a step changed, each as it was and as it is. A failover changes history, not tasks."""
-    if step.after.db.tasks is before.db.tasks or step.name == "fail_over":
-        return []
-    return [pair for pair in zip(before.db.tasks, step.after.db.tasks, strict=True) if pair[0] is not pair[1]]
+# Of a task that a step has changed: as it was, and as it is
 
 
-def the_fence_grows(before: State, step: Step[State]) -> bool:
-    return all(
-        new.attempt == old.attempt + (new.status == RUNNING and old.status != RUNNING)
-        for old, new in moves(before, step)
-    )
+def the_fence_grows(old: Task, new: Task) -> bool:
+    return new.attempt == old.attempt + (new.status == RUNNING and old.status != RUNNING)
 
 
-def transitions_are_published(before: State, step: Step[State]) -> bool:
-    return all(
-        new.status == old.status or is_legal(TaskStatus(old.status), TaskStatus(new.status))
-        for old, new in moves(before, step)
-    )
+def the_transition_is_published(old: Task, new: Task) -> bool:
+    return new.status == old.status or is_legal(TaskStatus(old.status), TaskStatus(new.status))
 
 
-def ends_are_final(before: State, step: Step[State]) -> bool:
-    return not any(old.status in ENDED for old, _ in moves(before, step))
+def the_end_is_final(old: Task, new: Task) -> bool:
+    return old.status not in ENDED
 
 
-def nothing_starts_once_cancelled(before: State, step: Step[State]) -> bool:
-    return not any(
-        new.attempt > old.attempt and (old.cancelling or old.status == CANCELLED) for old, new in moves(before, step)
-    )
+def nothing_starts_once_cancelled(old: Task, new: Task) -> bool:
+    return new.attempt == old.attempt or not (old.cancelling or old.status == CANCELLED)
+
+
+# Of a step
 
 
 def only_the_holder_ends_an_attempt(before: State, step: Step[State]) -> bool:
     """A stale finish changes no task: neither an old attempt's, nor one of a worker or a timeline that is gone."""
     if not step.name.startswith("finish"):
         return True
-    endings = {(e.task, e.attempt, e.worker, e.started) for e in before.sent if not e.forgotten}
+    endings = {(e.worker, e.task, e.attempt, e.started) for e in before.sent if not e.forgotten}
     return all(
-        any(
-            (t, old.attempt, old.owner, old.started) in endings for t, task in enumerate(before.db.tasks) if task is old
-        )
-        for old, _ in moves(before, step)
+        old is new or (old.owner, t, old.attempt, old.started) in endings
+        for t, (old, new) in enumerate(zip(before.db.tasks, step.after.db.tasks, strict=True))
     )
 
 
 def only_the_active_are_given(before: State, step: Step[State]) -> bool:
-    return all(
-        before.db.workers[new.owner].state == ACTIVE
-        for old, new in moves(before, step)
+    given = [
+        new.owner
+        for old, new in changed(before.db.tasks, step.after.db.tasks)
         if new.status in (SCHEDULED, RUNNING) and new.status != old.status
-    )
+    ]
+    return all(before.db.workers[worker].state == ACTIVE for worker in given)
 
 
 def the_dead_have_dropped_their_work(before: State, step: Step[State]) -> bool:
@@ -121,19 +116,22 @@ def the_dead_have_dropped_their_work(before: State, step: Step[State]) -> bool:
     return not any(
         old.state in LIVE and new.state not in LIVE and any(body.runs for body in process.held)
         for old, new, process in rows
-        if step.name != "fail_over"
     )
 
 
 def the_dead_stay_dead(before: State, step: Step[State]) -> bool:
-    if step.name == "fail_over":
-        return True
-    rows = zip(before.db.workers, step.after.db.workers, strict=True)
-    lives = zip(before.processes, step.after.processes, strict=True)
-    return all(old is new or not old.state or old.state in LIVE or new.state == old.state for old, new in rows) and all(
-        old is new or old.life not in (FENCED, EXITED, GONE) or new.life in (old.life, EXITED, GONE)
-        for old, new in lives
+    rows = changed(before.db.workers, step.after.db.workers)
+    lives = changed(before.processes, step.after.processes)
+    return all(not old.state or old.state in LIVE or new.state == old.state for old, new in rows) and all(
+        old.life not in (FENCED, EXITED, GONE) or new.life in (old.life, EXITED, GONE) for old, new in lives
     )
+
+
+def changed(before: tuple[T, ...], after: tuple[T, ...]) -> list[tuple[T, T]]:
+    """The values a step has written, each as it was and as it is."""
+    if after is before:
+        return []
+    return [(old, new) for old, new in zip(before, after, strict=True) if old is not new]
 
 
 INVARIANTS: Final[Mapping[str, Callable[[State, Constants], bool]]] = {
@@ -145,13 +143,31 @@ INVARIANTS: Final[Mapping[str, Callable[[State, Constants], bool]]] = {
     "a concurrency key is held once": the_key_is_held_once,
 }
 
+LAWS_OF_A_TASK: Final[Mapping[str, Callable[[Task, Task], bool]]] = {
+    "the fence grows by one with each start": the_fence_grows,
+    "only published transitions happen": the_transition_is_published,
+    "an ended task stays ended": the_end_is_final,
+    "nothing starts once it is cancelled": nothing_starts_once_cancelled,
+}
+
 LAWS: Final[Mapping[str, Callable[[State, Step[State]], bool]]] = {
     "a finish ends only the attempt it was sent for": only_the_holder_ends_an_attempt,
-    "the fence grows by one with each start": the_fence_grows,
-    "only published transitions happen": transitions_are_published,
-    "an ended task stays ended": ends_are_final,
-    "nothing starts once it is cancelled": nothing_starts_once_cancelled,
     "only an ACTIVE incarnation is given anything": only_the_active_are_given,
     "whoever is declared dead has dropped its work": the_dead_have_dropped_their_work,
     "the dead stay dead": the_dead_stay_dead,
 }
+
+
+def broken_invariant(state: State, world: Constants) -> str | None:
+    return next((name for name, holds in INVARIANTS.items() if not holds(state, world)), None)
+
+
+def broken_law(before: State, step: Step[State]) -> str | None:
+    """A failover changes history, and so may break any law."""
+    if step.name == "fail_over" or (step.after.db is before.db and step.after.processes is before.processes):
+        return None
+    for old, new in changed(before.db.tasks, step.after.db.tasks):
+        for name, keeps in LAWS_OF_A_TASK.items():
+            if not keeps(old, new):
+                return name
+    return next((name for name, holds in LAWS.items() if not holds(before, step)), None)

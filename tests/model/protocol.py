@@ -71,6 +71,7 @@ from tests.model.state import (
     new_beat,
     runs,
     send,
+    stopped,
     write_process,
     write_row,
     write_seen,
@@ -260,7 +261,7 @@ class Protocol:
         """held.py, `HeldAttempts.add`: older work on the same task, which only a failover leaves behind, is stopped."""
         for old in state.processes[worker].held:
             if old.task == new.task and old.runs:
-                state = self._stop(state, "stop", worker, old, released=True).after
+                state = stopped(state, worker, old, released=True)
         process = state.processes[worker]
         others = [body for body in process.held if body.task != new.task]
         state = write_process(state, worker, process._replace(held=tuple(sorted([*others, new]))))
@@ -272,7 +273,8 @@ class Protocol:
             if process.life == UP:
                 for body in process.held:
                     if body.runs:
-                        yield self._stop(state, "body_ends", w, body, released=False)
+                        told = (self.worker_names[w], self.task_names[body.task], body.attempt)
+                        yield Step("body_ends", told, True, stopped(state, w, body, released=False))
 
     def release(self, state: State) -> Steps:
         """worker.py, `drain`: the grace is over; the work is seen dead, and given back."""
@@ -280,7 +282,8 @@ class Protocol:
             if process.life == UP and state.db.workers[w].state != ACTIVE:
                 for body in process.held:
                     if body.runs:
-                        yield self._stop(state, "release", w, body, released=True)
+                        told = (self.worker_names[w], self.task_names[body.task], body.attempt)
+                        yield Step("release", told, True, stopped(state, w, body, released=True))
 
     def finish(self, state: State) -> Steps:
         """finish_attempts.sql, sent again until its fate is known (recorder.py). What does not match is late."""
@@ -392,7 +395,7 @@ class Protocol:
                 after = write_process(state, w, heard)
                 for body in process.held:
                     if body.runs and (body.task, body.attempt) in process.beat.drops:
-                        after = self._stop(after, "drop", w, body, released=True).after
+                        after = stopped(after, w, body, released=True)
                 yield Step("beat_answered", (self.worker_names[w],), True, after)
 
     def lose_beat(self, state: State) -> Steps:
@@ -537,20 +540,12 @@ class Protocol:
     def _step(self, state: State, name: str, worker: int, process: Process, *, fair: bool = True) -> Step[State]:
         return Step(name, (self.worker_names[worker],), fair, write_process(state, worker, process))
 
-    def _stop(self, state: State, name: str, worker: int, body: Body, *, released: bool) -> Step[State]:
-        """A body ends, and its ending is sent."""
-        process = state.processes[worker]
-        held = tuple(b._replace(runs=False) if b is body else b for b in process.held)
-        after = write_process(state, worker, process._replace(held=tuple(sorted(held))))
-        after = send(after, ending_of(worker, body, released=released))
-        return Step(name, (self.worker_names[worker], self.task_names[body.task], body.attempt), True, after)
-
     def _fenced(self, state: State, worker: int) -> State:
         """All work is dead. (A beat on its way may still arrive; it would only delay what the observer sees.)"""
         process = state.processes[worker]
         for body in process.held:
             if body.runs:
-                state = self._stop(state, "fence", worker, body, released=True).after
+                state = stopped(state, worker, body, released=True)
         fenced = state.processes[worker]._replace(life=FENCED, age=0, beat=NO_BEAT)
         return write_process(state, worker, fenced)
 
@@ -563,17 +558,13 @@ class Protocol:
             process = process._replace(age=process.age + 1)
         return process
 
-    # What must hold
+    # What must hold, and when the work is done
 
     def broken_invariant(self, state: State) -> str | None:
-        return next((name for name, holds in properties.INVARIANTS.items() if not holds(state, self.constants)), None)
+        return properties.broken_invariant(state, self.constants)
 
     def broken_law(self, state: State, step: Step[State]) -> str | None:
-        if step.after.db is state.db and step.after.processes is state.processes:
-            return None
-        return next((name for name, holds in properties.LAWS.items() if not holds(state, step)), None)
-
-    # When the work is done
+        return properties.broken_law(state, step)
 
     def done(self, state: State) -> bool:
         """Every task has ended; or the model has no worker left that could end it, which the product always has."""

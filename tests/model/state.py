@@ -226,6 +226,14 @@ def ending_of(worker: int, body: Body, *, released: bool) -> Ending:
     return Ending(worker, body.task, body.attempt, body.started, released, body.forgotten)
 
 
+def stopped(state: State, worker: int, body: Body, *, released: bool) -> State:
+    """A body ends, and its ending is sent."""
+    process = state.processes[worker]
+    held = tuple(sorted(b._replace(runs=False) if b is body else b for b in process.held))
+    state = write_process(state, worker, process._replace(held=held))
+    return send(state, ending_of(worker, body, released=released))
+
+
 def forgotten(body: Body, new: Database) -> Body:
     """The body as the promoted standby sees it: its start may be among the commits that are lost."""
     return body._replace(forgotten=new.tasks[body.task].attempt < body.attempt)

@@ -31,17 +31,15 @@ T = TypeVar("T")
 def canonical(state: State, incarnations: int) -> State:
     """The one of all states like this one that stands for them; ``incarnations`` of them belong to each host."""
     state = without_the_irrelevant(state)
-    looks = [
-        (row, process[:4], seen)
-        for row, process, seen in zip(state.db.workers, state.processes, state.seen, strict=True)
-    ]
+    looks = list(zip(state.db.workers, [process[:4] for process in state.processes], state.seen, strict=True))
     hosts = in_order([looks[w : w + incarnations] for w in range(0, len(looks), incarnations)])
     tasks = in_order([(task.status, *task[2:]) for task in state.db.tasks])
-    return min(
+    alike = [
         renamed(state, [place * incarnations + n for place in hosts_to for n in range(incarnations)], tasks_to)
         for hosts_to in hosts
         for tasks_to in tasks
-    )
+    ]
+    return min(alike) if len(alike) > 1 else alike[0]
 
 
 def without_the_irrelevant(state: State) -> State:
@@ -117,9 +115,9 @@ def renamed(state: State, workers: Sequence[int], tasks: Sequence[int]) -> State
 
 def in_order(looks: Sequence[Any]) -> list[tuple[int, ...]]:
     """Every way to put things in the order of their looks, as the places they go to; those that look alike tie."""
+    if len(looks) == 1:
+        return [(0,)]
     places = range(len(looks))
-    if all(looks[n - 1] < looks[n] for n in places[1:]):
-        return [tuple(places)]
     orders = (order for order in permutations(places) if all(looks[a] <= looks[b] for a, b in pairwise(order)))
     return [tuple(map(order.index, places)) for order in orders]
 
