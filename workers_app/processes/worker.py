@@ -254,7 +254,7 @@ class Worker(Process):
         self._begin(attempts)
 
     def _adopt(self) -> None:
-        attempts = adopt_running(self._session, worker_id=self.id, held=list(self._held.fences()))
+        attempts = adopt_running(self._session, worker_id=self.id, held=self._held.task_ids())
         self._missing = 0
         if attempts:
             log.warning("starts_adopted", count=len(attempts))
