@@ -14,6 +14,7 @@ from tests.model.state import (
     RUNNING,
     SCHEDULED,
     UNSURE,
+    Body,
     Constants,
     Ending,
     Process,
@@ -21,6 +22,7 @@ from tests.model.state import (
     Seen,
     State,
     Task,
+    write_process,
 )
 
 
@@ -108,6 +110,15 @@ class NoAdoption(Protocol):
         return iter(())
 
 
+class EndGivesWay(Protocol):
+    """An end that is not recorded yet is forgotten when its task is started again."""
+
+    def hold(self, state: State, worker: int, new: Body) -> State:
+        process = state.processes[worker]
+        held = tuple(body for body in process.held if body.task != new.task or body.runs)
+        return super().hold(write_process(state, worker, process._replace(held=held)), worker, new)
+
+
 class StartWithoutLooking(Protocol):
     """After a lost answer a worker starts more at once, and only then looks what it was given."""
 
@@ -181,6 +192,7 @@ VARIANTS: Final = [
     Variant(SilentRegistration, _world(losses=True), ROBBED),
     Variant(NoMargin, _world(), ROBBED),
     Variant(NoAdoption, _world(losses=True), DEAD_END),
+    Variant(EndGivesWay, _world(hosts=2, slots=2, clock=False, failovers=True), "no two workers execute one task"),
     Variant(
         StartWithoutLooking,
         _world(tasks=2, prefetch=1, clock=False, losses=True),
