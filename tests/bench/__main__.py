@@ -29,7 +29,7 @@ from tests.bench.machine import ROOT, Others, describe
 from tests.bench.plots import write_plots
 from tests.bench.results import Options, Record, Workload, read_latest
 
-SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; --concurrency 1000; 2x --concurrency 1000"
+SETTINGS = "--concurrency 16; --concurrency 400; --concurrency 1500; --processes 2 --concurrency 1500"
 
 
 def main() -> int:
