@@ -90,6 +90,7 @@ class Worker(Process):
         self._rate = CompletionRate()
         self._may_have_more = True
         self._was_full = False
+        self._recorded_before = 0
         self._missing = 0
         self._stepping_since: float | None = None
         self._started_at = time.monotonic()
@@ -235,6 +236,9 @@ class Worker(Process):
         if not self._may_have_more or not self.lease.running:
             return
         limit = min(free, MAX_START)
+        recorded = self._recorder.recorded
+        occupied = self._slots - free + recorded - self._recorded_before
+        self._recorded_before = recorded
         self._may_have_more = False
         try:
             attempts = start_assigned(self._session, worker_id=self.id, limit=limit)
@@ -246,6 +250,9 @@ class Worker(Process):
         self._may_have_more |= len(attempts) == limit
         self._was_full |= len(attempts) == limit
         self._begin(attempts)
+        if attempts and len(attempts) < limit and occupied + len(attempts) >= self._slots:
+            # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
+            wakeups.notify_schedulers(self._session)
 
     def _adopt(self) -> None:
         attempts = adopt_running(self._session, worker_id=self.id, held=list(self._held.fences()))

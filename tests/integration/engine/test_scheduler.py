@@ -18,7 +18,7 @@ from tests.support.races import locked
 from workers_app import heartbeats
 from workers_app.models import Scheduler as SchedulerRow
 from workers_app.processes import lease
-from workers_app.processes.scheduler import Housekeeper, Scheduler
+from workers_app.processes.scheduler import RECENT, Housekeeper, Scheduler
 
 OpenSession = Callable[[], Session]
 
@@ -56,15 +56,45 @@ class TestTick:
         worker = engine.worker(slots=2)
         tasks = engine.create_many(3)
         hints.clear()
-        assert scheduler.tick() == NOTHING
+        scheduler.tick()
         assert sorted(engine.statuses(tasks)) == ["PENDING", "SCHEDULED", "SCHEDULED"]
         assert hints == [worker]
 
-    def test_rests_when_nothing_came_of_what_is_due(self, engine: Engine, scheduler: Scheduler) -> None:
+    def test_looks_again_at_once_while_there_is_room(self, engine: Engine, scheduler: Scheduler) -> None:
+        engine.worker(slots=3)
+        engine.create_many(2)
+        assert scheduler.tick() == NOTHING
+        assert scheduler.tick() == CONFIG.polling_interval
+
+    def test_rests_until_woken_without_room(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker(slots=1)
         engine.create_many(2)
-        scheduler.tick()
         assert scheduler.tick() == CONFIG.polling_interval
+        assert scheduler._passes == 1
+
+    def test_answers_a_wake_up_without_a_survey_when_the_same_was_due_a_moment_ago(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = engine.worker(slots=1)
+        engine.create_many(2)
+        scheduler.tick()
+        engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
+        monkeypatch.setattr(assignment, "survey_due", None)
+        assert NOTHING <= scheduler.tick() <= timedelta(seconds=RECENT)
+        assert scheduler._assigned == 2
+
+    def test_sees_what_else_fell_due_soon_although_there_is_no_room(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A survey that is remembered knows nothing of a queue that came later."""
+        worker = engine.worker(slots=1)
+        engine.create_many(3)
+        scheduler.tick()
+        urgent = engine.create(priority=100)
+        monkeypatch.setattr(scheduler, "_recent_until", 0.0)
+        engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
+        scheduler.tick()
+        assert engine.task(urgent).status == "SCHEDULED"
 
     def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
         assert scheduler.tick() == CONFIG.polling_interval
