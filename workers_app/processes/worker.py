@@ -71,10 +71,10 @@ class Worker(Process):
 
     def __init__(self, options: WorkerOptions, guardian: GuardianLink) -> None:
         pipe = SelfPipe()
-        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us), pipe)
+        self.id: UUID = options.registration.worker_id
+        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us, holder=self.id), pipe)
         config = settings.SCHEDULER
         self.options = options
-        self.id: UUID = options.registration.worker_id
         self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
         self.fenced = False
         self.draining = False
