@@ -76,6 +76,15 @@ class TestEndingOf:
         ending = ending_of(attempt(), Outcome.success(result), 0)
         assert (ending.status, ending.error_code, ending.result, ending.delay) == ("FAILED", "INTERNAL", None, None)
 
+    @pytest.mark.parametrize(
+        "fields", [{"error_message": 7}, {"retry_after": "soon"}, {"result": {1: {2: object()}}}], ids=str
+    )
+    def test_of_an_outcome_that_cannot_be_read_is_an_internal_failure(self, fields: dict[str, Any]) -> None:
+        """A third party's: were it to raise, the attempt would never end, and its slot never be free."""
+        defaults: dict[str, Any] = {"error_code": ErrorCode.TASK_FAILED, "error_message": "it broke", "retryable": True}
+        ending = ending_of(attempt(), Outcome(ExecutionStatus.FAILED, **defaults | fields), 0)
+        assert (ending.status, ending.error_code, ending.result, ending.delay) == ("FAILED", "INTERNAL", None, None)
+
     @pytest.mark.parametrize("message", ["nul\0", "\ud800", "x" * 1_000_000, "\ud800" * 20_000, "\0" * 20_000])
     def test_makes_a_message_one_the_database_takes(self, message: str) -> None:
         outcome = Outcome.failure(ErrorCode.TASK_FAILED, message)

@@ -134,7 +134,11 @@ class Housekeeper(threading.Thread):
         super().__init__(name="housekeeper", daemon=True)
         self._read_stats = read_stats
         self._session = Session("housekeeper", direct=True)
-        self._detector = recovery.FailureDetector(settings.SCHEDULER.heartbeat_timeout)
+        config = settings.SCHEDULER
+        self._watches_locks = config.fast_death_enabled
+        self._detector = recovery.FailureDetector(
+            config.heartbeat_timeout, shortcut=config.heartbeat_interval * 3 if self._watches_locks else None
+        )
         self._closed = threading.Event()
         self._failures = 0
         self._idle_keys_after: tuple[str, str] = ("", "")
@@ -203,7 +207,8 @@ class Housekeeper(threading.Thread):
 
     def _mark_silent_workers(self, row: Row) -> list[UUID]:
         beats = dict(zip(row[0], row[1], strict=True))
-        silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now())
+        locks = recovery.held_locks(self._session, beats) if self._watches_locks else []
+        silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now(), holders=locks)
         marked = recovery.mark_silent_workers(self._session, silent)
         for worker_id in marked:
             reason = f"no beat for {settings.SCHEDULER.heartbeat_timeout.total_seconds():g} s"

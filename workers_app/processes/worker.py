@@ -71,10 +71,10 @@ class Worker(Process):
 
     def __init__(self, options: WorkerOptions, guardian: GuardianLink) -> None:
         pipe = SelfPipe()
-        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us), pipe)
+        self.id: UUID = options.registration.worker_id
+        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us, holder=self.id), pipe)
         config = settings.SCHEDULER
         self.options = options
-        self.id: UUID = options.registration.worker_id
         self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
         self.fenced = False
         self.draining = False
@@ -209,7 +209,8 @@ class Worker(Process):
                     log.warning("database_away", error=str(error).strip())
                 self.pipe.wait(backoff(failures))
             else:
-                self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin)
+                config = settings.SCHEDULER
+                self.lease = Lease(config.heartbeat_timeout, config.lease_margin, since=sent)
                 self._guardian.beat(sent)
                 self._known = True
                 wakeups.notify_schedulers(self._session)

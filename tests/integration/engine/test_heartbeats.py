@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction as django_transaction
 
-from tasks_app import services
+from tasks_app import services, wakeups
 from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
 from tasks_app.states import WorkerState
@@ -199,6 +200,15 @@ class TestRequestDrain:
         assert list(AuditEvent.objects.values_list("actor", "action", "target")) == [
             ("ops", "worker.drain_requested", f"worker:{worker}")
         ]
+
+    def test_wakes_the_worker_after_the_commit(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An idle worker would otherwise hear of it with its next beat, seconds later."""
+        worker, woken = engine.worker(), list[UUID]()
+        monkeypatch.setattr(wakeups, "notify_stop", woken.append)
+        with django_transaction.atomic():
+            heartbeats.request_drain(worker, actor="ops")
+            assert woken == []
+        assert woken == [worker]
 
     def test_stops_assignments_but_not_what_is_running(self, engine: Engine) -> None:
         worker = engine.worker()

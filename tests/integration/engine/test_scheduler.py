@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -15,10 +16,13 @@ from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
+from tests.support.waiting import eventually
 from workers_app import heartbeats
 from workers_app.models import Scheduler as SchedulerRow
 from workers_app.processes import lease
 from workers_app.processes.scheduler import RECENT, Housekeeper, Scheduler
+from workers_app.processes.signals import SelfPipe
+from workers_app.processes.wakeups import Listener
 
 OpenSession = Callable[[], Session]
 
@@ -140,6 +144,9 @@ class TestTick:
                 engine.finish(worker, attempt, SUCCEEDED)
         assert engine.task(oldest).status == "SUCCESS"
 
+    def test_cannot_hold_the_pass_for_long_while_frozen(self, scheduler: Scheduler) -> None:
+        assert scheduler._session.fetch("SHOW idle_in_transaction_session_timeout") == [("2s",)]
+
     def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker()
         task_id = engine.create()
@@ -215,6 +222,30 @@ class TestHousekeeper:
         clock.now += LEASE
         housekeeper.round()
         assert engine.worker_state(worker) == "DEAD"
+
+    def test_does_not_wait_for_the_lease_of_a_worker_whose_lock_is_free_when_told_so(
+        self, engine: Engine, hints: Hints, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(settings, "SCHEDULER", replace(CONFIG, fast_death_enabled=True))
+        housekeeper, pipe = Housekeeper(uuid4(), dict), SelfPipe()
+        killed, holding = engine.worker(), engine.worker()
+        listeners = [Listener(wakeups.WORKERS, pipe, lambda _: False, holder=worker) for worker in (killed, holding)]
+        for listener in listeners:
+            listener.wait(5)
+        housekeeper.round()
+        clock.now += LEASE
+        for worker in (killed, holding):
+            heartbeats.beat(engine.session, worker, held={}, prefetch=0)
+        housekeeper.round()
+        pid = listeners[0]._session.connection.info.backend_pid  # type: ignore[union-attr]
+        listeners[0].close()
+        eventually(lambda: not engine.session.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
+        clock.now += CONFIG.heartbeat_interval.total_seconds() * 3
+        housekeeper.round()
+        assert [engine.worker_state(worker) for worker in (killed, holding)] == ["DEAD", "ACTIVE"]
+        listeners[1].close()
+        housekeeper._session.close()
+        pipe.close()
 
     def test_takes_the_tasks_of_whoever_was_marked_by_others(self, engine: Engine, housekeeper: Housekeeper) -> None:
         worker = engine.worker()
