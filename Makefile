@@ -41,8 +41,9 @@ format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own (ARGS=--help lists the options)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: $(VENV)/.installed-test ## Fault injection on real processes
-	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" $(ARGS)
+chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes (FULL=1: hours; ARGS=--help)
+	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long"
+	@$(BIN)/python -m tests.chaos.campaign $(if $(FULL),--full) $(ARGS)
 
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)

@@ -163,10 +163,11 @@ class Installation:
             self.cluster.server.start(announce=False)
 
     def kill_backend(self, chance: random.Random) -> None:
-        """SIGKILL one session of the engine: the server ends all the others, and recovers."""
+        """SIGKILL one session of the engine: the server ends all the others and recovers. Returns once it does."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name ~ '^task_scheduler (?!oracle)' ORDER BY pid"
         pids = self.ask(query)
         os.kill(chance.choice(pids)[0], signal.SIGKILL)
+        eventually(self._cut_off, timeout=10)
 
     # What it says
 
@@ -185,6 +186,15 @@ class Installation:
 
     def ask_one(self, sql: str, *parameters: Any) -> Any:
         return self.ask(sql, *parameters)[0][0]
+
+    def _cut_off(self) -> bool:
+        from tasks_app.sessions import DatabaseAway
+
+        try:
+            self.session.fetch("SELECT 1")
+        except DatabaseAway:
+            return True
+        return False
 
     def task_processes(self) -> list[psutil.Process]:
         """Every living process of a SHELL task of the campaign, wherever it has gone: it carries our mark."""

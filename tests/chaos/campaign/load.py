@@ -88,6 +88,7 @@ class Load(threading.Thread):
 
     def create(self, kind: Kind, new: Sequence[NewTask]) -> list[UUID]:
         """Create tasks of a fault's own. Raises what the service raises."""
+        connection.close()  # this thread's may be of before an outage
         return self._accept([(kind, task) for task in new])
 
     def take_accepted(self) -> dict[UUID, Accepted]:

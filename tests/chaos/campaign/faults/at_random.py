@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from tasks_app.new_tasks import NewTask
 from tests.chaos.campaign.campaign import Campaign, Fault
@@ -36,6 +36,7 @@ def at_random(campaign: Campaign, found: Findings) -> None:
         time.sleep(campaign.chance.uniform(0.1, PAUSE))  # part of the seeded story
         found.violations += campaign.installation.start_missing()
     blows.wait()
+    campaign.installation.heal()
     campaign.struck |= blows.struck_by_poison()
 
 
@@ -47,6 +48,7 @@ class Blows:
         self._installation = campaign.installation
         self._timers: list[threading.Timer] = []
         self._poison: list[UUID] = []
+        self._database_struck_at = 0.0
 
     def all(self) -> Sequence[tuple[str, Callable[[], None]]]:
         return [
@@ -70,6 +72,9 @@ class Blows:
             timer.join()
 
     def struck_by_poison(self) -> set[UUID]:
+        """The workers that poison took down, once all of it has ended."""
+        unfinished = "SELECT count(*) FROM tasks WHERE id = ANY(%s) AND finished_at IS NULL"
+        self._campaign.until(lambda: self._installation.ask_one(unfinished, self._poison) == 0, timeout=60)
         query = "SELECT worker_id FROM task_executions WHERE task_id = ANY(%s) AND status = 'LOST'"
         return {row[0] for row in self._installation.ask(query, self._poison)}
 
@@ -142,12 +147,15 @@ class Blows:
         self._timers.append(timer)
 
     def _strike_database(self, act: Callable[[], None]) -> None:
+        """Hit the server; it may cost leases when it is away for long, or again before every worker has beaten."""
         workers = self._installation.incarnations()
         at = time.time()
+        soon_again = at - self._database_struck_at < LEASE
         act()
         self._installation.session.close()
         self._installation.ask("SELECT 1")
-        if time.time() - at > SHORT_ENOUGH:
+        self._database_struck_at = time.time()
+        if soon_again or self._database_struck_at - at > SHORT_ENOUGH:
             self._campaign.strike(*workers)
 
     def _stop_and_start(self) -> None:
@@ -158,9 +166,8 @@ class Blows:
         try:
             ids = self._campaign.load.create(kind, [new])
         except DatabaseError:  # it has just been struck
-            connection.close()
-        else:
-            self._poison += ids if kind is POISON else []
+            return
+        self._poison += ids if kind is POISON else []
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
