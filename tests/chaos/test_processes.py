@@ -149,13 +149,6 @@ class TestDeath:
         gone(f"sleep {marker}")
         eventually(lambda: attempts_of(task)[:1] == [(1, "LOST")], timeout=10)
 
-    def test_a_guardian_that_killed_its_frozen_worker_starts_another(self, stack: Stack) -> None:
-        guardian = stack.worker("--concurrency", "2")
-        frozen = stack.active_workers()
-        os.kill(stack.worker_pid(guardian), signal.SIGSTOP)
-        eventually(lambda: stack.active_workers() - frozen, timeout=10)
-        assert stack.stop(guardian, timeout=10) == 0
-
     def test_a_killed_scheduler_is_not_missed(self, stack: Stack) -> None:
         first = stack.scheduler()
         stack.scheduler()
