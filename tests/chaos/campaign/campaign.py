@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 #: Seconds in which no descendant of a killed or ended task may be left.
 DESCENDANTS_GONE = 5.0
 #: Errors of a repetition that are findings; all others end the campaign.
-_FINDINGS = (AssertionError, DatabaseAway, DatabaseError, psycopg.Error, subprocess.TimeoutExpired)
+_FINDINGS = (AssertionError, DatabaseAway, DatabaseError, psycopg.Error, psutil.Error, subprocess.TimeoutExpired)
 
 _UNFINISHED = "SELECT count(*) FROM tasks WHERE finished_at IS NULL"
 _SUSPECTS = "SELECT count(*) FROM tasks WHERE finished_at IS NULL AND crash_count > 0"
@@ -173,7 +173,9 @@ class Campaign:
     # Looking
 
     def _heal(self, found: Findings) -> None:
-        found.violations += self.installation.heal()
+        self.installation.heal()
+        found.violations += self.installation.unasked
+        self.installation.unasked.clear()
 
     def _check_invariants(self, found: Findings) -> None:
         session = self.installation.session

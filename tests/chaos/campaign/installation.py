@@ -77,6 +77,8 @@ class Installation:
         self.schedulers: list[Node] = []
         self.workers: list[Node] = []
         self.session = Session("oracle")
+        #: Which processes ended though nobody asked them to.
+        self.unasked: list[str] = []
         self._environment: Mapping[str, str] = {}
         self._frozen: set[int] = set()
 
@@ -96,25 +98,22 @@ class Installation:
             self.workers = [self._node(f"chaos-{n}", *worker, "--name", f"chaos-{n}") for n in range(workers)]
         self.heal()
 
-    def heal(self) -> list[str]:
-        """Start again what has ended, as a service manager would, and wait until all work; answer who ended unasked."""
+    def heal(self) -> None:
+        """Start again what has ended, as a service manager would, and wait until all work."""
         self.thaw()
-        unasked = self.start_missing()
+        self.start_missing()
         for worker in self.workers:
             eventually(lambda worker=worker: self.incarnation(worker), timeout=60, interval=0.05)  # type: ignore[misc]
         for scheduler in self.schedulers:
             eventually(lambda node=scheduler: self._beats(node), timeout=60, interval=0.05)  # type: ignore[misc]
-        return unasked
 
-    def start_missing(self) -> list[str]:
-        """Start again what has ended, and do not wait; answer who ended unasked."""
-        unasked = []
+    def start_missing(self) -> None:
+        """Start again what has ended, and do not wait."""
         for node in self.nodes:
             if node.program.status is not None:
                 if not node.hit:
-                    unasked.append(f"{node.name} ended by itself with status {node.program.status}")
+                    self.unasked.append(f"{node.name} ended by itself with status {node.program.status}")
                 node.program, node.hit = self._program(node.command), False
-        return unasked
 
     def stop(self) -> None:
         self.thaw()

@@ -34,7 +34,7 @@ def at_random(campaign: Campaign, found: Findings) -> None:
         blow()
         found.counts[name] += 1
         time.sleep(campaign.chance.uniform(0.1, PAUSE))  # part of the seeded story
-        found.violations += campaign.installation.start_missing()
+        campaign.installation.start_missing()
     blows.wait()
     campaign.installation.heal()
     campaign.struck |= blows.struck_by_poison()

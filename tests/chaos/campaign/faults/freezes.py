@@ -12,6 +12,8 @@ from tests.chaos.campaign.findings import Findings
 from tests.chaos.campaign.installation import BEAT, LEASE
 from tests.chaos.campaign.load import SLEEPING
 
+#: A worker that wakes up this long before its guardian has time to write what it should not.
+AHEAD = 0.5
 DEAD = "SELECT count(*) FROM worker_heartbeats WHERE worker_id = %s AND state = 'DEAD'"
 
 
@@ -40,8 +42,11 @@ def stop_both(campaign: Campaign, found: Findings) -> None:
     installation_sees = campaign.until(lambda: installation.ask_one(DEAD, victim.worker_id), timeout=NOTICED + 10)
     found.times["marked dead"].append(installation_sees - at)
     campaign.watch_death(found, victim, at, [], within=NOTICED)
+    installation.thaw(victim.pid)
+    if campaign.chance.random() < 0.5:
+        time.sleep(AHEAD)  # part of the seeded story
     back = time.time()
-    installation.thaw(victim.node.pid, victim.pid)
+    installation.thaw(victim.node.pid)
     campaign.until(lambda: installation.incarnation(victim.node) not in (None, victim), timeout=20)
     found.times["back"].append(time.time() - back)
     campaign.until(lambda: not any(child.is_running() for child in children), timeout=5)
