@@ -223,6 +223,6 @@ def tally(violations: list[str]) -> Counter[str]:
 
 
 def describe(found: Findings) -> dict[str, Any]:
-    """Short figures for the terminal."""
-    times = {name: f"{max(values):.2f} s" for name, values in found.times.items() if values}
+    """Short figures for the terminal: of times the longest, in seconds."""
+    times = {name: f"{max(values):.2f}" for name, values in found.times.items() if values}
     return times | dict(found.counts)

@@ -17,7 +17,7 @@ from tasks_app.new_tasks import NewTask
 from tasks_app.services import create_tasks
 from tests.chaos.campaign.effects import MARK, EffectLog
 
-RATE: Final = 100
+RATE: Final = 110
 TICK: Final = 0.1
 QUICK_RETRY: Final = {"backoff": "fixed", "baseDelayMs": 100, "jitter": False}
 

@@ -77,7 +77,7 @@ def _check_task(
         return
     statuses = Counter(row.status for row in history.values())
     if task.end_reason == "QUARANTINED":
-        found.counts["quarantined"] += 1
+        found.counts["quarantined" if "FAILED" in accepted.kind.ends else "bystanders quarantined"] += 1
         found.expect(statuses["LOST"] >= MAX_CRASHES, f"quarantined after {statuses['LOST']} crashes: {task_id}")
     elif task.status not in accepted.kind.ends:
         found.violations.append(f"{accepted.kind.name} task {task_id} ended {task.status}, not {accepted.kind.ends}")

@@ -9,7 +9,7 @@ from tests.chaos.campaign.findings import Findings, Record
 from tests.support.documents import table_row
 from tests.support.figures import number, percentile
 
-HEADINGS = ["fault", "times", "target", "seconds: p50 / p99 / max", "counts", "violations"]
+HEADINGS = ["fault", "times", "target", "p50 / p99 / max, in seconds unless said otherwise", "counts", "violations"]
 #: Counts that are the same question for every fault stand in the sentence above the table.
 EVERYWHERE = ("accepted", "runs", "lost", "overlaps")
 

@@ -80,7 +80,7 @@ def _compare(found: Findings, base: list[float], held: list[float]) -> None:
     found.counts["tasks measured"] += len(base) + len(held)
     found.times["assigned p99, base"].append(before)
     found.times["assigned p99, held"].append(during)
-    found.times["times base"].append(during / before)
+    found.times["held / base"].append(during / before)
     text = f"due to SCHEDULED: p99 {1000 * during:.0f} ms, {during / before:.1f} times the base"
     found.expect(during <= TIMES_BASE * before, text)
 

@@ -82,10 +82,10 @@ def hostile(*commands: str) -> Callable[[Campaign, Findings], None]:
         found.counts["descendants seen"] += len(seen)
         found.times["worker grew (MiB)"].append(memory.growth / 2**20)
         found.expect(memory.growth <= MEMORY, f"a worker grew by {memory.growth / 2**20:.0f} MiB")
-        found.times["descriptors"].append(memory.descriptors)
+        found.times["descriptors kept"].append(memory.descriptors)
         found.expect(memory.descriptors <= DESCRIPTORS, f"a worker keeps {memory.descriptors} more descriptors")
         share = campaign.share_of_rate(at, time.time())
-        found.times["share of rate"].append(share)
+        found.times["rate missing (share)"].append(max(0.0, 1 - share))
         found.expect(share >= SHARE, f"other tasks ran at {share:.0%} of their rate")
 
     return inject
