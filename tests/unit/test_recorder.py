@@ -77,7 +77,9 @@ class TestEndingOf:
         assert (ending.status, ending.error_code, ending.result, ending.delay) == ("FAILED", "INTERNAL", None, None)
 
     @pytest.mark.parametrize(
-        "fields", [{"error_message": 7}, {"retry_after": "soon"}, {"result": {1: {2: object()}}}], ids=str
+        "fields",
+        [{"error_message": 7}, {"retry_after": "soon"}, {"result": {1: {2: object()}}}],
+        ids=["message", "delay", "result"],
     )
     def test_of_an_outcome_that_cannot_be_read_is_an_internal_failure(self, fields: dict[str, Any]) -> None:
         """A third party's: were it to raise, the attempt would never end, and its slot never be free."""
