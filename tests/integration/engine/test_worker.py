@@ -287,7 +287,7 @@ class TestStuck:
         attempt = engine.running(worker.id)
         execution = execution_of(attempt)
         execution.deadline = time.monotonic() - late
-        worker._held.add(Held(attempt, execution))
+        worker._held.add([Held(attempt, execution)])
         assert worker.stuck() == stuck
         worker._held.remove([(attempt.task_id, attempt.attempt)])
 
@@ -333,7 +333,7 @@ class TestLease:
         worker = incarnation()
         attempt = engine.running(worker.id)
         body = Held(attempt, execution_of(attempt))
-        worker._held.add(body)
+        worker._held.add([body])
         worker.lease.end()
         worker._watch()
         assert not link_of(worker).fenced
