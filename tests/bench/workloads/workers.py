@@ -45,7 +45,7 @@ def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
         return []
     return [
         f"With 16 workers each task costs the server {worked:.2f} times the processor time it costs with 2. Its "
-        f"statements take {elapsed:.2f} times as long, because 16 interpreters and their sessions wait for the same cores."
+        f"statements take {elapsed:.2f} times as long: 16 interpreters and their sessions wait for the same cores."
     ]
 
 
