@@ -92,9 +92,7 @@ class Stack:
 
 @contextmanager
 def running_stack(tmp_path: Path, **environment: str) -> Iterator[Stack]:
-    name = connection.settings_dict["NAME"]
-    url = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"].split("://", 1)[1], count=1)
-    variables = {**os.environ, **FAST, "DATABASE_URL": f"postgresql://{url}", **environment}
+    variables = {**os.environ, **FAST, "DATABASE_URL": database_url(), **environment}
     stack = Stack(variables, tmp_path / "stack.log")
     try:
         yield stack
@@ -103,6 +101,13 @@ def running_stack(tmp_path: Path, **environment: str) -> Iterator[Stack]:
         raise
     finally:
         stack.end()
+
+
+def database_url() -> str:
+    """The test database as processes find it."""
+    name = connection.settings_dict["NAME"]
+    url = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"].split("://", 1)[1], count=1)
+    return f"postgresql://{url}"
 
 
 @dataclass(frozen=True)
