@@ -6,7 +6,6 @@ is read from their traces, which no database keeps.
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
 import time
@@ -21,7 +20,7 @@ from django.db import close_old_connections, connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scheduler_project.database import CONNECTION_DEFAULTS
-from tasks_app import invariants, services
+from tasks_app import services
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import DatabaseAway, Session
@@ -29,7 +28,7 @@ from tasks_app.sql import statement
 from tests.factories import make_key
 from tests.support.api import Api, problem_of
 from tests.support.proxy import Direction, Proxy
-from tests.support.stack import Stack, database_url, drained, query, running_stack
+from tests.support.stack import Stack, check_every_task, database_url, ended, listeners, query, running_stack
 from tests.support.traces import Traces
 from tests.support.waiting import eventually
 
@@ -82,25 +81,6 @@ def create(*new: NewTask) -> list[Any]:
     return services.create_tasks(new, created_by="test")
 
 
-def check_every_task(created: int, traces: Traces) -> None:
-    """Nothing was lost and nothing doubled, by the database's word and by the traces."""
-    drained()
-    assert Task.objects.count() == created
-    session = Session("oracle")
-    assert invariants.violations(session) == {}
-    session.close()
-    assert query("SELECT task_id FROM task_executions GROUP BY task_id, attempt HAVING count(*) > 1") == []
-    assert traces.overlaps() == []
-    assert traces.repeated_attempts() == []
-    unfinished = {str(task_id) for [task_id] in query("SELECT id FROM tasks WHERE type = 'TRACE' AND status = 'SUCCESS'")}
-    unfinished -= {task_id for task_id, runs in traces.runs().items() if runs[-1].ended is not None}
-    assert unfinished == set(), "a success that no run ended with"
-
-
-def assert_all_live(stack: Stack) -> None:
-    assert [process.args for process in stack.processes if process.poll() is not None] == []
-
-
 some = pytest.mark.parametrize(
     "count", [10, pytest.param(200, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])]
 )
@@ -119,14 +99,14 @@ class TestALostCommitReply:
         for cut in range(1, count + 1):
             proxy.cut_after(beginning_of(name))
             create(*[NewTask(type="TRACE") for _ in range(3)])
-            eventually(lambda: (proxy.cuts, done()) == (cut, 3 * cut), timeout=20)  # noqa: B023
+            eventually(lambda: (proxy.cuts, ended()) == (cut, 3 * cut), timeout=20)  # noqa: B023
         check_every_task(3 * count, traces)
         assert query("SELECT count(*) FROM tasks WHERE status <> 'SUCCESS' OR attempt <> 1") == [(0,)]
         assert query("SELECT count(*) FROM task_executions WHERE status <> 'SUCCESS' OR late IS NOT NULL") == [(0,)]
         # A start whose answer was lost is adopted within two beats; the rest is a busy machine's.
         [(longest,)] = query("SELECT max(extract(epoch FROM finished_at - started_at))::float8 FROM task_executions")
         assert longest < 2 * BEAT + 2
-        assert_all_live(stack)
+        stack.assert_all_live()
 
     @some
     def test_of_a_task_sent_with_an_idempotency_key(
@@ -146,7 +126,10 @@ class TestALostCommitReply:
 
 
 class Load(threading.Thread):
-    """Creates about ``rate`` mixed tasks a second until it is left; a tenth of them leave traces."""
+    """Creates about ``rate`` mixed tasks a second until it is left; a fifth of them leave traces.
+
+    One of a hundred runs for longer than a lease, so that it would be seen if a worker went on without one.
+    """
 
     def __init__(self, rate: int = 100) -> None:
         super().__init__(name="load", daemon=True)
@@ -177,6 +160,8 @@ class Load(threading.Thread):
     def _task(self, n: int) -> NewTask:
         payload = {"sleepDurationMs": (self.created * 7 + n * 13) % 80}
         match n:
+            case 0 if self.created % 100 == 0:
+                return NewTask(type="TRACE", payload={"sleepDurationMs": int(1000 * LEASE) + 1000})
             case 0 | 1:
                 return NewTask(type="TRACE", payload={"sleepDurationMs": 200 + 10 * (self.created % 80)})
             case 2:
@@ -198,9 +183,7 @@ FAULTS: dict[str, Callable[[Proxy], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(
-    "seconds", [5, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])]
-)
+@pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])])
 class TestUnderLoad:
     """The fault outlasts the part of the lease that a worker uses."""
 
@@ -211,14 +194,14 @@ class TestUnderLoad:
         stack.worker("--concurrency", "20")
         stack.worker("--concurrency", "20")
         with Load() as load:
-            eventually(lambda: done() > 50, timeout=20)
+            eventually(lambda: ended() > 50, timeout=20)
             FAULTS[fault](proxy)
             last(seconds)
             proxy.heal()
             [(healed,)] = query("SELECT clock_timestamp()")
             eventually(lambda: TaskExecution.objects.filter(started_at__gt=healed).exists(), timeout=HEALED_WITHIN)
         check_every_task(load.created, traces)
-        assert_all_live(stack)
+        stack.assert_all_live()
 
     def test_one_worker_is_cut_off(self, stack: Stack, proxy: Proxy, traces: Traces, fault: str, seconds: int) -> None:
         near, far = {"DATABASE_URL": database_url()}, "far"
@@ -229,14 +212,14 @@ class TestUnderLoad:
             create(NewTask(type="TRACE", queue=far))
             eventually(lambda: ended(far) == 1, timeout=20)
             FAULTS[fault](proxy)
-            before = done()
+            before = ended()
             last(seconds)
-            assert done() > before + 20 * seconds, "the others did not go on"
+            assert ended() > before + 20 * seconds, "the others did not go on"
             proxy.heal()
             create(NewTask(type="TRACE", queue=far))
             eventually(lambda: ended(far) == 2, timeout=HEALED_WITHIN)
         check_every_task(load.created + 2, traces)
-        assert_all_live(stack)
+        stack.assert_all_live()
 
 
 def last(seconds: float) -> None:
@@ -244,28 +227,14 @@ def last(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def done() -> int:
-    return Task.objects.filter(finished_at__isnull=False).count()
-
-
-def ended(queue: str) -> int:
-    return Task.objects.filter(queue=queue, finished_at__isnull=False).count()
-
-
-LISTENERS = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'task_scheduler listener'"
-    " AND state = 'idle'"
-)
-
-
 class TestListening:
     def test_begins_again_after_a_cut(self, stack: Stack, proxy: Proxy) -> None:
         stack.scheduler(**SLOW)
         stack.worker(**SLOW)
-        eventually(lambda: len(query(LISTENERS)) == 2, timeout=10)
-        before = query(LISTENERS)
+        eventually(lambda: len(listeners()) == 2, timeout=10)
+        before = listeners()
         assert proxy.reset(sent="LISTEN") == 2
-        eventually(lambda: len(query(LISTENERS)) == 2 and not {*query(LISTENERS)} & {*before}, timeout=10)
+        eventually(lambda: len(listeners()) == 2 and not listeners() & before, timeout=10)
         for _ in range(3):
             [task_id] = create(NewTask(type="DUMMY"))
             eventually(lambda: Task.objects.get(pk=task_id).status == "SUCCESS", timeout=2)  # noqa: B023
@@ -273,12 +242,12 @@ class TestListening:
     def test_looks_for_what_was_said_while_it_was_deaf(self, stack: Stack, proxy: Proxy) -> None:
         stack.scheduler(**SLOW, DATABASE_URL=database_url())
         stack.worker(**SLOW)
-        eventually(lambda: len(query(LISTENERS)) == 2, timeout=10)
+        eventually(lambda: len(listeners()) == 2, timeout=10)
         proxy.refuse()
         assert proxy.reset(sent="LISTEN") == 1
         [task_id] = create(NewTask(type="DUMMY"))
         eventually(lambda: Task.objects.get(pk=task_id).status == "SCHEDULED", timeout=5)
-        eventually(lambda: len(query(LISTENERS)) == 1, timeout=5)
+        eventually(lambda: len(listeners()) == 1, timeout=5)
         proxy.heal()
         eventually(lambda: Task.objects.get(pk=task_id).status == "SUCCESS", timeout=5)
 
@@ -333,14 +302,14 @@ class TestSeveralServers:
         stack.scheduler(DATABASE_URL=both)
         stack.worker(DATABASE_URL=both)
         create(NewTask(type="DUMMY"))
-        eventually(lambda: done() == 1, timeout=10)
+        eventually(lambda: ended() == 1, timeout=10)
         other.heal()
         proxy.refuse()
         proxy.reset()
         create(NewTask(type="DUMMY"))
-        eventually(lambda: done() == 2, timeout=HEALED_WITHIN)
+        eventually(lambda: ended() == 2, timeout=HEALED_WITHIN)
         assert other.open
-        assert_all_live(stack)
+        stack.assert_all_live()
 
 
 class TestAServerThatCannotBeWritten:
@@ -370,17 +339,17 @@ class TestAServerThatCannotBeWritten:
         stack.scheduler(DATABASE_URL=url)
         stack.worker(DATABASE_URL=url)
         create(NewTask(type="TRACE"))
-        eventually(lambda: done() == 1, timeout=10)
+        eventually(lambda: ended() == 1, timeout=10)
         read_only(True)
         proxy.reset()
         create(NewTask(type="TRACE"))
         tried = proxy.accepted
         eventually(lambda: proxy.accepted > tried + 20, timeout=20)
-        assert done() == 1
+        assert ended() == 1
         read_only(False)
-        eventually(lambda: done() == 2, timeout=HEALED_WITHIN)
+        eventually(lambda: ended() == 2, timeout=HEALED_WITHIN)
         check_every_task(2, traces)
-        assert_all_live(stack)
+        stack.assert_all_live()
 
 
 def query_nothing(sql: str) -> None:

@@ -372,7 +372,7 @@ class _Talk:
     """What a connection has said: its prepared statements, and which answer belongs to which request.
 
     Requests are counted by Sync and simple Query, answers by ReadyForQuery, which also tells whether a transaction is
-    still open. The answers to a marked request, and to the rest of its transaction, are kept back one request at a time.
+    still open. Answers to a marked request, and to the rest of its transaction, are kept back one request at a time.
     """
 
     def __init__(self) -> None:

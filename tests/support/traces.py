@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -71,18 +72,16 @@ class Traces:
             found[task_id].append(run)
         return {task_id: sorted(runs, key=lambda run: run.began) for task_id, runs in found.items()}
 
-    def overlaps(self) -> list[tuple[str, Run, Run]]:
-        """Two runs of one task at the same time."""
-        return [
-            (task_id, first, second)
-            for task_id, runs in self.runs().items()
-            for first, second in pairwise(runs)
-            if first.ended is not None and second.began < first.ended
-        ]
-
-    def repeated_attempts(self) -> list[str]:
-        """Tasks of which one attempt was run more than once, by whomever: a fence is granted once."""
-        return [task_id for task_id, runs in self.runs().items() if len({run.attempt for run in runs}) < len(runs)]
+    def check(self, succeeded: Iterable[str]) -> None:
+        """No attempt was run twice, no two runs of a task overlap, and each success is that of a run."""
+        found = self.runs()
+        for task_id, runs in found.items():
+            assert len({run.attempt for run in runs}) == len(runs), f"an attempt of {task_id} was run twice: {runs}"
+            for first, second in pairwise(runs):
+                overlap = first.ended is not None and second.began < first.ended
+                assert not overlap, f"two runs of {task_id} at once: {runs}"
+        missing = {task_id for task_id in succeeded if task_id not in found or found[task_id][-1].ended is None}
+        assert missing == set(), "tasks that succeeded without a run"
 
 
 def _write(what: str, execution: Execution) -> None:
