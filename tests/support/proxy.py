@@ -217,7 +217,8 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # aborted transports close their sockets in the loop's next round
+        for _ in range(3):  # closed transports give up their sockets in the loop's next rounds
+            await asyncio.sleep(0)
 
     def _call(self, act: Callable[[], T]) -> T:
         async def acted() -> T:
@@ -249,6 +250,7 @@ class _Link:
         finally:
             for flow in self._flows:
                 flow.cancel()
+            await asyncio.gather(*self._flows, return_exceptions=True)  # one may be about to reach the server
             if self._reset:
                 self._client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             for writer in filter(None, (self._client, self._server)):
