@@ -208,7 +208,8 @@ class Worker(Process):
                     log.warning("database_away", error=str(error).strip())
                 self.pipe.wait(backoff(failures))
             else:
-                self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin)
+                config = settings.SCHEDULER
+                self.lease = Lease(config.heartbeat_timeout, config.lease_margin, since=sent)
                 self._guardian.beat(sent)
                 self._known = True
                 wakeups.notify_schedulers(self._session)

@@ -438,6 +438,13 @@ class TestSuspects:
         engine.assign()
         assert engine.task(task_id).worker_id == mails
 
+    def test_that_have_expired_are_left_to_expiry(self, engine: Engine) -> None:
+        [task_id] = suspects(engine, {})
+        engine.move(task_id, expires_at=timedelta(0))
+        engine.worker()
+        assert not engine.assign().moved
+        assert engine.task(task_id).status == "PENDING"
+
     def test_of_a_paused_queue_wait(self, engine: Engine) -> None:
         [task_id] = suspects(engine, {"queue": "mail"})
         engine.worker()
@@ -951,9 +958,13 @@ class TestHeldWorkerRows:
     def test_are_locked_in_one_order_so_that_two_markers_cannot_deadlock_with_a_pass(
         self, engine: Engine, open_session: OpenSession
     ) -> None:
+        """Whatever the plan: read without an index, the rows come as they lie, the higher id first."""
         low, high = sorted([engine.worker(), engine.worker()])
+        engine.session.execute("UPDATE worker_heartbeats SET name = 'moved' WHERE worker_id = %s", [low])
         engine.create_many(4)
         marking, passing = open_session(), open_session()
+        for setting in ("enable_indexscan = off", "enable_bitmapscan = off", "enable_seqscan = on"):
+            passing.execute(f"SET {setting}")
         survey = assignment.survey_due(passing)
         epoch = passing.epoch
         with transaction(marking):

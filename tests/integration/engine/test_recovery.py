@@ -370,10 +370,11 @@ class TestPrunedWorkers:
         engine.kill(dead)
         engine.kill(owner)
         assert heartbeats.mark_stopped(engine.session, stopped)
+        idle = engine.worker()
         engine.session.execute("UPDATE worker_heartbeats SET state_changed_at = now() - interval '2 days'")
         [(pruned,)] = engine.session.rows("prune_processes", {"age": 86_400.0}, package="workers_app.sql")
         assert pruned == 2
-        assert set(Worker.objects.values_list("worker_id", flat=True)) == {owner, live}
+        assert set(Worker.objects.values_list("worker_id", flat=True)) == {owner, live, idle}
         assert attempt.task_id in {row.task_id for row in engine.recover()}
 
     def test_stay_for_people_to_see_for_a_while(self, engine: Engine) -> None:

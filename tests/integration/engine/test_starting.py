@@ -66,6 +66,8 @@ class TestStartAssigned:
                 priority=priority, run_at=datetime(2024, 1, 1, tzinfo=UTC) - timedelta(seconds=age)
             )
         engine.assign()
+        for task_id in (low, first, urgent, second, early):  # neither ids nor places on the page have the order wanted
+            engine.move(task_id, updated_at=timedelta(0))
         order = [urgent, early, second, first, low]  # of equals, the older id
         assert [attempt.task_id for attempt in engine.start(worker, limit=2)] == order[:2]
         assert [attempt.task_id for attempt in engine.start(worker)] == order[2:]
