@@ -184,6 +184,7 @@ FAULTS: dict[str, Callable[[Proxy], object]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])])
+@pytest.mark.timeout(300)
 class TestUnderLoad:
     """The fault outlasts the part of the lease that a worker uses."""
 
@@ -191,8 +192,8 @@ class TestUnderLoad:
         self, stack: Stack, proxy: Proxy, traces: Traces, fault: str, seconds: int
     ) -> None:
         stack.scheduler()
-        stack.worker("--concurrency", "20")
-        stack.worker("--concurrency", "20")
+        stack.worker("--concurrency", "50")
+        stack.worker("--concurrency", "50")
         with Load() as load:
             eventually(lambda: ended() > 50, timeout=20)
             FAULTS[fault](proxy)
@@ -206,8 +207,8 @@ class TestUnderLoad:
     def test_one_worker_is_cut_off(self, stack: Stack, proxy: Proxy, traces: Traces, fault: str, seconds: int) -> None:
         near, far = {"DATABASE_URL": database_url()}, "far"
         stack.scheduler(**near)
-        stack.worker("--concurrency", "20", "--queues", "default", **near)
-        stack.worker("--concurrency", "20", "--queues", f"default,{far}")
+        stack.worker("--concurrency", "50", "--queues", "default", **near)
+        stack.worker("--concurrency", "50", "--queues", f"default,{far}")
         with Load() as load:
             create(NewTask(type="TRACE", queue=far))
             eventually(lambda: ended(far) == 1, timeout=20)

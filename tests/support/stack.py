@@ -162,7 +162,7 @@ def drained(timeout: float = 60) -> None:
 
 def check_every_task(created: int, traces: Traces) -> None:
     """Wait until all tasks have ended; nothing was lost and nothing doubled, by the database's word and by theirs."""
-    drained()
+    drained(timeout=120)
     session = Session("oracle")
     assert invariants.violations(session) == {}
     session.close()
