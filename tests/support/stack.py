@@ -138,9 +138,8 @@ def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def ended(queue: str = "") -> int:
-    """How many tasks have ended, of one queue or of all."""
-    return int(query("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL AND %s IN ('', queue)", queue)[0][0])
+def ended() -> int:
+    return int(query("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")[0][0])
 
 
 def listeners() -> set[int]:
