@@ -16,6 +16,7 @@ from typing import Final
 from uuid import UUID
 
 import psutil
+import psycopg
 import structlog
 from django.conf import settings
 
@@ -245,6 +246,9 @@ class Worker(Process):
         except DatabaseAway:
             self._may_have_more = True
             self._missing = 2  # some may have been started all the same: look for them before the next start
+            raise
+        except psycopg.Error:
+            self._may_have_more = True
             raise
         # Before they begin: the first may be recorded before the last has begun.
         self._may_have_more |= len(attempts) == limit
