@@ -54,15 +54,15 @@ class TestStep:
 def turn(engine: Engine) -> Iterator[Callable[[str], str]]:
     """Puts the database on another timeline, as a promotion does; answers its name."""
     [(definition,)] = engine.session.fetch("SELECT pg_get_functiondef('database_timeline'::regproc)")
-    system = engine.timeline.partition("/")[0]
+    system, _, _ = engine.timeline.partition("/")
 
     def turn_to(number: str) -> str:
         engine.session.execute(
             "CREATE OR REPLACE FUNCTION database_timeline() RETURNS text LANGUAGE sql VOLATILE AS"
             f" $$SELECT '{system}/{number}'$$"
         )
-        engine.timeline = f"{system}/{number}"
-        return engine.timeline
+        timeline = engine.timeline = f"{system}/{number}"
+        return timeline
 
     yield turn_to
     engine.session.execute(definition)
