@@ -57,9 +57,13 @@ class Stack:
         return process
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        return self.start_by((), *command, **environment)
+
+    def start_by(self, prefix: tuple[str, ...], *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command by way of another, one that runs it on another host say."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(settings.BASE_DIR / "manage.py"), *command],
+                [*prefix, sys.executable, str(settings.BASE_DIR / "manage.py"), *command],
                 env=self.environment | environment,
                 stdout=log,
                 stderr=log,

@@ -1,5 +1,5 @@
--- A new incarnation. The id is fresh, so a conflict is a resend of this very statement whose reply was lost.
+-- A new incarnation; answers the timeline it belongs to. The id is fresh, so a conflict is a resend of this very statement whose reply was lost.
 INSERT INTO worker_heartbeats (worker_id, host, pid, name, labels, queues, slots, version)
 VALUES (%(worker_id)s, %(host)s, %(pid)s, %(name)s, %(labels)s::jsonb, %(queues)s::text[], %(slots)s, %(version)s)
 ON CONFLICT (worker_id) DO UPDATE SET pid = excluded.pid
-RETURNING state
+RETURNING database_timeline()

@@ -32,7 +32,7 @@ def registration(**changes: object) -> Registration:
 class TestRegisterWorker:
     def test_writes_who_the_worker_is(self, engine: Engine) -> None:
         wanted = registration()
-        heartbeats.register_worker(engine.session, wanted)
+        assert heartbeats.register_worker(engine.session, wanted) == engine.timeline
         worker = Worker.objects.get(pk=wanted.worker_id)
         assert (worker.state, worker.beat, worker.slots, worker.queues, worker.labels) == (
             "ACTIVE", 0, 3, ["a", "b"], {"gpu": "1"},
@@ -65,7 +65,7 @@ class TestBeat:
         row = Worker.objects.get(pk=worker)
         assert (row.beat, row.prefetch, row.running) == (3, 4, 1)
         assert answer is not None
-        assert answer.state is WorkerState.ACTIVE
+        assert (answer.state, answer.timeline) == (WorkerState.ACTIVE, engine.timeline)
 
     def test_answers_how_much_is_assigned_and_running(self, engine: Engine) -> None:
         worker = engine.worker(slots=5)

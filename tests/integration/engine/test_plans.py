@@ -99,6 +99,7 @@ def hot_statements(session: Session) -> list[Hot]:
     waiting = session.fetch(
         "SELECT id FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND run_at < now() LIMIT 1"
     )
+    [(timeline,)] = session.fetch("SELECT database_timeline()")
     pairs = [(f"q{q}", p) for q in range(3) for p in range(5)]
     count = len(held)
     batch = {
@@ -116,8 +117,13 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",
             len(pairs) * WORKERS * 2 * 4,
         ),
-        Hot("start_assigned", {"worker_id": worker, "limit": 10}, "tasks_owned tasks_pkey", 4 * OWNED),
-        Hot("adopt_running", {"worker_id": worker, "held": held}, "tasks_owned", 2 * OWNED),
+        Hot(
+            "start_assigned",
+            {"worker_id": worker, "limit": 10, "timeline": timeline},
+            "tasks_owned tasks_pkey",
+            4 * OWNED,
+        ),
+        Hot("adopt_running", {"worker_id": worker, "held": held, "timeline": timeline}, "tasks_owned", 2 * OWNED),
         Hot(
             "finish_attempts",
             batch | {"running": ["RUNNING"] * count, "delays": [1.0] * count, "begun": [True] * count},
@@ -158,6 +164,13 @@ def hot_statements(session: Session) -> list[Hot]:
             "beat",
             {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts},
             "tasks_owned tasks_pkey",
+            4 * OWNED,
+            WORKERS_SQL,
+        ),
+        Hot(
+            "compare_held",
+            {"worker_id": worker, "ids": held, "attempts": attempts},
+            "tasks_pkey",
             4 * OWNED,
             WORKERS_SQL,
         ),

@@ -7,13 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
+from structlog.testing import capture_logs
 
 from tasks_app import assignment, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
-from tasks_app.sessions import Session
+from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
 from tests.support.waiting import eventually
@@ -154,6 +156,43 @@ class TestTick:
         assert scheduler.step() > NOTHING
         scheduler.step()
         assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_outlives_a_statement_that_is_refused_and_tells_it_once_a_streak(
+        self, engine: Engine, scheduler: Scheduler
+    ) -> None:
+        engine.worker()
+        task_id = engine.create()
+        for _ in range(2):
+            engine.session.execute("ALTER TABLE tasks RENAME COLUMN run_at TO run_at_elsewhere")
+            with capture_logs() as lines:
+                rests = [scheduler.step() for _ in range(3)]
+            engine.session.execute("ALTER TABLE tasks RENAME COLUMN run_at_elsewhere TO run_at")
+            assert min(rests) > NOTHING
+            [line] = lines
+            assert (line["event"], line["log_level"], bool(line["exc_info"])) == ("step_failed", "error", True)
+            scheduler.step()
+        assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_tells_each_kind_of_failure_in_a_streak(
+        self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        errors: list[Exception] = [
+            DatabaseAway("gone"),
+            DatabaseAway("gone"),
+            psycopg.ProgrammingError("no such column"),
+        ]
+
+        def fail() -> timedelta:
+            raise errors.pop(0)
+
+        with capture_logs() as lines:
+            monkeypatch.setattr(scheduler, "tick", fail)
+            rests = [scheduler.step() for _ in range(3)]
+            monkeypatch.setattr(scheduler, "tick", lambda: NOTHING)
+            rests.append(scheduler.step())
+        assert [line["event"] for line in lines] == ["database_away", "step_failed", "database_back"]
+        assert lines[-1]["failures"] == 3
+        assert [rest > NOTHING for rest in rests] == [True, True, True, False]
 
 
 class TestOnce:
