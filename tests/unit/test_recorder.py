@@ -96,7 +96,8 @@ class TestEndingOf:
         over = ending_of(attempt(), Outcome.success({"a": letter * (room + 1)}), 0)
         assert (over.status, over.error_code, over.result, over.delay) == ("FAILED", "INTERNAL", None, None)
         assert over.error_message == (
-            f"the result is {LONGEST_RESULT + len(letter.encode()):,} bytes of JSON; at most 1,048,576 are recorded"
+            f"the outcome cannot be recorded: the result is {LONGEST_RESULT + len(letter.encode()):,} bytes of JSON;"
+            " at most 1,048,576 are recorded"
         )
 
     @pytest.mark.parametrize("message", ["nul\0", "\ud800", "x" * 1_000_000, "\ud800" * 20_000, "\0" * 20_000])
