@@ -11,6 +11,7 @@ from tasks_app.sessions import Session
 class Attempt(NamedTuple):
     """A started attempt as the database answered it; ``(task_id, attempt)`` is the fence it carries.
 
+    ``started_at`` tells two starts with the same fence apart: after a failover that lost the first one.
     ``payload`` and ``retry`` are JSON texts: most are never looked into by more than one thread, so they are parsed
     where they are used.
     """
@@ -25,6 +26,7 @@ class Attempt(NamedTuple):
     retry_count: int
     retry: str | None
     keyed: bool
+    started_at: str
 
 
 def start_assigned(session: Session, *, worker_id: UUID, limit: int, timeline: str) -> list[Attempt]:

@@ -222,6 +222,7 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
         "running": ["RUNNING"] * len(batch),
         "delays": [ending.delay for ending in batch],
         "begun": [ending.begun for ending in batch],
+        "started": [ending.started.started_at for ending in batch],
     }
     return session.rows("finish_attempts", parameters)
 

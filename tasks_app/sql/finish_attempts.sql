@@ -1,7 +1,8 @@
 -- Record how a batch of attempts ended: the task's next state and one history row each, in one statement.
 --
 -- Guarded by the fence (id, attempt, worker, RUNNING) on the locked row; what does not match changes nothing and is not
--- returned. A task that may run at most once (on_worker_lost = fail) is not given back once its body has begun. Whether a
+-- returned. The moment of the start belongs to the fence, because a failover that loses a start lets its number be given
+-- again. A task that may run at most once (on_worker_lost = fail) is not given back once its body has begun. Whether a
 -- cancel was requested is read from the locked row: then nothing goes back to PENDING. Rows are
 -- locked in id order, because an unordered batch deadlocks with recovery. The expected status is a column of the batch:
 -- as a constant, the planner took a partial index once per row. ON CONFLICT, because one resent row must not roll back
@@ -9,8 +10,9 @@
 WITH ended AS MATERIALIZED (
   SELECT *
     FROM unnest(%(ids)b::uuid[], %(attempts)b::int[], %(running)b::text[], %(statuses)b::text[], %(delays)b::float8[],
-                %(begun)b::bool[], %(error_codes)b::text[], %(error_messages)b::text[], %(results)b::text[])
-         AS e(id, attempt, was, status, delay, begun, error_code, error_message, result)
+                %(begun)b::bool[], %(started)b::text[]::timestamptz[], %(error_codes)b::text[], %(error_messages)b::text[],
+                %(results)b::text[])
+         AS e(id, attempt, was, status, delay, begun, started_at, error_code, error_message, result)
 ),
 locked AS MATERIALIZED (
   SELECT t.id, t.attempt, t.run_at, t.assigned_at, t.started_at, t.type,
@@ -22,6 +24,7 @@ locked AS MATERIALIZED (
               ELSE 'FAILED' END AS next
     FROM ended e
     JOIN tasks t ON t.id = e.id AND t.attempt = e.attempt AND t.worker_id = %(worker_id)s AND t.status = e.was
+                AND t.started_at = e.started_at
    ORDER BY t.id
      FOR NO KEY UPDATE OF t
 ),

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from tasks_app.executors.base import Execution, StopReason
 from tasks_app.starting import Attempt
 from workers_app.processes.held import Held, HeldAttempts
 
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
-def held(task_id: UUID | None = None, *, attempt: int = 1, deadline: float = 60, ended: bool = False) -> Held:
+
+def held(
+    task_id: UUID | None = None,
+    *,
+    attempt: int = 1,
+    deadline: float = 60,
+    ended: bool = False,
+    started_at: datetime = NOW,
+) -> Held:
     task_id = task_id or uuid4()
-    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False)
+    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, started_at)
     execution = Execution(task_id, attempt, "DUMMY", {}, timedelta(seconds=1), "c", time.monotonic() + deadline)
     return Held(started, execution, ended)
 
@@ -33,11 +42,23 @@ class TestHeldAttempts:
     def test_keep_a_new_attempt_when_the_old_one_is_removed_late(self) -> None:
         """Recorded, given back and started again before the recorder got round to removing it."""
         task_id = uuid4()
-        all_held = holding(held(task_id, attempt=1), held(task_id, attempt=2))
-        all_held.remove([(task_id, 1)])
+        old, new = held(task_id, attempt=1, ended=True), held(task_id, attempt=2)
+        all_held = holding(old, new)
+        all_held.remove([old.attempt])
         assert all_held.fences() == {task_id: 2}
-        all_held.remove([(task_id, 2), (uuid4(), 1)])
+        all_held.remove([new.attempt, held().attempt])
         assert len(all_held) == 0
+        assert old.execution.stop_reason is None
+
+    def test_keep_a_new_start_of_an_attempt_that_a_failover_forgot(self) -> None:
+        """The promoted standby had not received the first start, and gave its number again."""
+        old = held()
+        new = held(old.attempt.task_id, started_at=NOW + timedelta(seconds=1))
+        all_held = holding(old, new)
+        assert (old.execution.stop_reason, old.execution.immediate) == (StopReason.RELEASE, True)
+        all_held.remove([old.attempt])
+        assert all_held.running() == [new]
+        assert new.execution.stop_reason is None
 
     def test_occupy_a_slot_until_they_are_recorded(self) -> None:
         ended = held(ended=True)

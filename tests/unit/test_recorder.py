@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ def attempt(**fields: Any) -> Attempt:
     defaults: dict[str, Any] = {
         "task_id": uuid4(), "attempt": 1, "type": "DUMMY", "payload": "{}", "timeout_ms": 1000, "correlation_id": "c",
         "max_retries": 3, "retry_count": 0, "retry": '{"backoff":"exponential","jitter":false}', "keyed": False,
+        "started_at": datetime(2024, 1, 1, tzinfo=UTC),
     }  # fmt: skip
     return Attempt(**defaults | fields)
 

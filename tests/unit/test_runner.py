@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ def attempt(**fields: Any) -> Attempt:
     defaults: dict[str, Any] = {
         "task_id": uuid4(), "attempt": 3, "type": "DUMMY", "payload": "{}", "timeout_ms": 2000, "correlation_id": "c",
         "max_retries": 3, "retry_count": 0, "retry": None, "keyed": False,
+        "started_at": datetime(2024, 1, 1, tzinfo=UTC),
     }  # fmt: skip
     return Attempt(**defaults | fields)
 

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: Exit status of a worker whose lease ended: start a new incarnation at once (EX_TEMPFAIL of sysexits.h).
 FENCED: Final = 75
+#: Exit status of a worker that has drained, but some of whose work did not stop: nobody may take that work on before it
+#: is dead, so it is the guardian who marks this death (EX_SOFTWARE).
+UNFINISHED: Final = 70
 #: A worker that lived this long was well; a shorter life makes the next start wait longer.
 HEALTHY_LIFE: Final = 10.0
 LONGEST_RESTART_DELAY: Final = 30.0
@@ -91,8 +94,9 @@ class Guardian:
             while True:
                 began = time.monotonic()
                 status = self._run_one()
-                if status == 0 or self._stop_since is not None:
-                    return 0 if status == 0 else 1
+                drained = status in (0, UNFINISHED)
+                if drained or self._stop_since is not None:
+                    return 0 if drained else 1
                 failures = 0 if status == FENCED or time.monotonic() - began > HEALTHY_LIFE else failures + 1
                 delay = min(LONGEST_RESTART_DELAY, 2.0 ** (failures - 1)) if failures else 0.0
                 log.warning("worker_restarting", exit_status=status, delay_s=delay)

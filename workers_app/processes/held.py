@@ -38,16 +38,20 @@ class HeldAttempts:
         return len(self._held)
 
     def add(self, batch: Iterable[Held]) -> None:
+        """Hold attempts that were started. Work on the same task that still runs is one a failover has forgotten."""
         added = {held.attempt.task_id: held for held in batch}
         with self._lock:
+            older = [held for task_id in added.keys() & self._held.keys() if not (held := self._held[task_id]).ended]
             self._held.update(added)
+        for held in older:
+            held.execution.stop(StopReason.RELEASE, immediate=True)
 
-    def remove(self, fences: Iterable[tuple[UUID, int]]) -> None:
+    def remove(self, attempts: Iterable[Attempt]) -> None:
         with self._lock:
-            for task_id, attempt in fences:
-                held = self._held.get(task_id)
-                if held is not None and held.attempt.attempt == attempt:
-                    del self._held[task_id]
+            for attempt in attempts:
+                held = self._held.get(attempt.task_id)
+                if held is not None and held.attempt == attempt:
+                    del self._held[attempt.task_id]
 
     def fences(self) -> dict[UUID, int]:
         """The attempt held of each task."""

@@ -28,7 +28,7 @@ from tasks_app.states import TaskStatus, WorkerState
 from workers_app import heartbeats
 from workers_app.heartbeats import BeatAnswer, Registration
 from workers_app.processes.base import UNTIL_WOKEN, Process
-from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.guardian import FENCED, UNFINISHED, GuardianLink
 from workers_app.processes.heartbeat import CompletionRate, Heartbeat, Watchdog
 from workers_app.processes.held import Held, HeldAttempts
 from workers_app.processes.lease import Lease
@@ -82,6 +82,7 @@ class Worker(Process):
         self.fenced = False
         self.draining = False
         self._known = False
+        self._unfinished = False
         self._slots = options.registration.slots
         self._guardian = guardian
         self._session = Session("worker")
@@ -105,6 +106,11 @@ class Worker(Process):
     @property
     def stopping(self) -> bool:
         return super().stopping or self.fenced or self.draining
+
+    @property
+    def exit_status(self) -> int:
+        """What the guardian goes by, once `run` has returned."""
+        return FENCED if self.fenced else UNFINISHED if self._unfinished else 0
 
     @contextlib.contextmanager
     def registered(self) -> Iterator[None]:
@@ -352,7 +358,7 @@ class Worker(Process):
         """Free the slots of recorded endings, and tell whoever waits for that."""
         wake_schedulers, self._was_full = self._was_full, False
         wake_schedulers |= any(ending.next_status == TaskStatus.PENDING or ending.started.keyed for ending in endings)
-        self._held.remove((ending.task_id, ending.attempt) for ending in endings)
+        self._held.remove(ending.started for ending in endings)
         self._rate.add(len(endings))
         if wake_schedulers:
             wakeups.notify_schedulers(self._recorder.session)
@@ -399,7 +405,10 @@ class Worker(Process):
                 self.pipe.wait(backoff(failures))
 
     def _leave(self) -> None:
-        """Deregister: STOPPED when nothing is owned any more, DEAD otherwise, and say so."""
+        """Deregister: STOPPED when nothing is owned any more, DEAD otherwise, and say so.
+
+        Not while work still runs, which then ends with this process: others would begin it before that.
+        """
         self._pool.close()
         self._recorder.close()
         if self._recorder.is_alive() and not self._held:
@@ -408,11 +417,11 @@ class Worker(Process):
         self._watchdog.close()
         if not self._known:  # told to stop before there was a database
             return
-        with contextlib.suppress(DatabaseAway):
-            if self.fenced or self._held:
-                heartbeats.mark_dead(self._session, self.id)
-            else:
-                heartbeats.mark_stopped(self._session, self.id)
+        self._unfinished = bool(self._held.running())
+        if not self._unfinished:
+            mark = heartbeats.mark_dead if self.fenced or self._held else heartbeats.mark_stopped
+            with contextlib.suppress(DatabaseAway):
+                mark(self._session, self.id)
         wakeups.notify_schedulers(self._session)
         self._report_end()
 

@@ -44,6 +44,15 @@ class TestRegisterWorker:
         heartbeats.register_worker(engine.session, wanted)
         assert Worker.objects.count() == 1
 
+    def test_sent_again_is_a_beat(self, engine: Engine) -> None:
+        """The worker counts its lease from the second sending; whoever has watched since the first must see that."""
+        wanted = registration()
+        heartbeats.register_worker(engine.session, wanted)
+        seen = Worker.objects.get(pk=wanted.worker_id).beat
+        heartbeats.register_worker(engine.session, wanted)
+        assert not heartbeats.mark_dead(engine.session, wanted.worker_id, beat=seen)
+        assert engine.worker_state(wanted.worker_id) == "ACTIVE"
+
     @pytest.mark.parametrize("end", [heartbeats.mark_dead, heartbeats.mark_stopped])
     def test_brings_no_incarnation_back(self, engine: Engine, end: Callable[..., bool]) -> None:
         wanted = registration()

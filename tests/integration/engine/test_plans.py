@@ -93,9 +93,12 @@ def hot_statements(session: Session) -> list[Hot]:
     """With parameters that find something, when there is anything."""
     workers = [w for (w,) in session.fetch("SELECT worker_id FROM worker_heartbeats WHERE state = 'ACTIVE' ORDER BY 1")]
     worker = workers[0] if workers else uuid4()
-    running = session.fetch("SELECT id, attempt FROM tasks WHERE worker_id = %s AND status = 'RUNNING'", [worker])
-    held = [task_id for task_id, _ in running] or [uuid4()]
-    attempts = [attempt for _, attempt in running] or [1]
+    running = session.fetch(
+        "SELECT id, attempt, started_at FROM tasks WHERE worker_id = %s AND status = 'RUNNING'", [worker]
+    )
+    held = [task_id for task_id, _, _ in running] or [uuid4()]
+    attempts = [attempt for _, attempt, _ in running] or [1]
+    started = [started_at for _, _, started_at in running] or [datetime.now(UTC)]
     waiting = session.fetch(
         "SELECT id FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND run_at < now() LIMIT 1"
     )
@@ -126,7 +129,8 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("adopt_running", {"worker_id": worker, "held": held, "timeline": timeline}, "tasks_owned", 2 * OWNED),
         Hot(
             "finish_attempts",
-            batch | {"running": ["RUNNING"] * count, "delays": [1.0] * count, "begun": [True] * count},
+            batch
+            | {"running": ["RUNNING"] * count, "delays": [1.0] * count, "begun": [True] * count, "started": started},
             "tasks_pkey",
             4 * count,
         ),

@@ -29,6 +29,9 @@ from workers_app.recorder import Ending, Recorder, finish_attempts, keep_late_re
 
 OpenSession = Callable[[], Session]
 
+#: A started task as a standby has it that had not received the start when it was promoted.
+UNSTARTED = "UPDATE tasks SET status = 'SCHEDULED', attempt = attempt - 1, started_at = NULL WHERE id = %s"
+
 OUTCOMES = {
     "success": SUCCEEDED,
     "failed": FAILED,
@@ -40,6 +43,17 @@ OUTCOMES = {
 
 
 class TestFinishAttempts:
+    def test_knows_two_starts_of_one_attempt_apart(self, engine: Engine) -> None:
+        """A failover that lost a start lets its number be given again, even to the same worker."""
+        worker = engine.worker()
+        old = engine.running(worker)
+        engine.session.execute(UNSTARTED, [old.task_id])
+        [new] = engine.start(worker)
+        assert (new.task_id, new.attempt) == (old.task_id, old.attempt)
+        assert engine.finish(worker, old, FAILED_FOR_GOOD) is None
+        assert engine.task(old.task_id).status == "RUNNING"
+        assert engine.finish(worker, new, SUCCEEDED) == "SUCCESS"
+
     @pytest.mark.parametrize(
         ("outcome", "asked", "task_status", "execution_status"),
         [

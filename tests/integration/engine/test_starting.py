@@ -37,6 +37,7 @@ class TestStartAssigned:
         assert task.started_at is not None
         assert attempt == (
             task_id, 1, "DUMMY", '{"sleepDurationMs": 5}', 1234, "c-1", 7, 0, '{"backoff": "fixed"}', True,
+            task.started_at,
         )  # fmt: skip
 
     def test_raises_the_fence_with_every_start(self, engine: Engine) -> None:

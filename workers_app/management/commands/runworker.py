@@ -20,7 +20,7 @@ from setproctitle import setproctitle
 from tasks_app.new_tasks import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
-from workers_app.processes.guardian import FENCED, Guardian, GuardianLink
+from workers_app.processes.guardian import Guardian, GuardianLink
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
 from workers_app.processes.worker import Worker, WorkerOptions
@@ -110,7 +110,7 @@ def _work(worker_id: UUID, link: GuardianLink, options: dict[str, Any]) -> int:
     )
     with in_background():
         worker.run()
-    return FENCED if worker.fenced else 0
+    return worker.exit_status
 
 
 def _grace(options: dict[str, Any]) -> timedelta:

@@ -1,0 +1,58 @@
+"""The protocol holds in all small worlds, to the last state; and every guard that is taken away is missed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.model.broken import VARIANTS, Variant
+from tests.model.checker import check
+from tests.model.protocol import Protocol
+from tests.model.worlds import LARGE, SMALL
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "model.md").read_text()
+
+
+def row(first: str) -> list[str]:
+    """The cells after the first of the document's table row that begins with this."""
+    [line] = re.findall(rf"^\| {re.escape(first)} \|(.*)\|$", DOCUMENT, re.MULTILINE)
+    return [cell.strip() for cell in line.split("|")]
+
+
+class TestProtocol:
+    def test_holds_in_every_state_of_the_small_worlds(self) -> None:
+        taken: set[str] = set()
+        for name, world in SMALL.items():
+            report = check(Protocol(world))
+            assert report.violation is None, f"{name}: {report}"
+            assert f"{report.states:,}" in row(name), f"docs/model.md: {name} has {report.states:,} states"
+            taken |= report.taken
+        named = re.findall(r'(?:Step\(|_step\(\w+, |else )"(\w+)"', inspect.getsource(Protocol))
+        assert set(named) - taken == set(), "steps that are never taken show nothing"
+
+    def test_is_described_with_all_its_worlds(self) -> None:
+        for name in [*SMALL, *LARGE]:
+            assert row(name)
+
+
+class TestVariant:
+    @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.protocol.__name__)
+    def test_is_caught(self, variant: Variant) -> None:
+        violation = check(variant.protocol(variant.world), most_states=20_000).violation
+        assert violation is not None
+        assert violation.broken == variant.caught_by, violation
+        assert row(f"`{variant.protocol.__name__}`")[-1] == str(len(violation))
+        assert "\n   1  register(A1)" in str(violation)
+
+    def test_breaks_a_protocol_that_holds_in_its_world(self) -> None:
+        """Or its counterexample would say nothing about the guard."""
+        for world in {variant.world for variant in VARIANTS}:
+            assert check(Protocol(world)).violation is None
+
+    def test_exists_for_every_guard(self) -> None:
+        overridden = {name for variant in VARIANTS for name in vars(variant.protocol) if not name.startswith("_")}
+        guards = inspect.getsource(Protocol).split("# The guards.")[1].split("# What may happen")[0]
+        assert set(re.findall(r"def (\w+)", guards)) <= overridden
