@@ -125,7 +125,7 @@ PROCESSES: Final[list[Mutant]] = [
         "held",
         "workers_app/processes/held.py",
         "unit/test_held.py",
-        ("attempt", 7, " and held.attempt.attempt == attempt", ""),
+        ("attempt", 7, " and held.attempt == attempt", ""),
         ("ended", 8, "if not held.ended]", "if held]"),
     ),
     *mutants_of(

@@ -205,7 +205,7 @@ STATEMENTS: Final[list[Mutant]] = [
         "register",
         f"{_WORKERS}/register_worker.sql",
         _BEATS,
-        ("again", 10, "SET pid = excluded.pid", "SET pid = excluded.pid, state = 'ACTIVE'"),
+        ("again", 10, "DO UPDATE SET beat", "DO UPDATE SET state = 'ACTIVE', beat"),
     ),
     *mutants_of(
         "prune",
