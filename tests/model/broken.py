@@ -8,7 +8,20 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from tests.model.protocol import Protocol, Steps
-from tests.model.state import EXITED, GONE, RUNNING, SCHEDULED, Constants, Ending, Process, Row, Seen, State, Task
+from tests.model.state import (
+    EXITED,
+    GONE,
+    RUNNING,
+    SCHEDULED,
+    UNSURE,
+    Constants,
+    Ending,
+    Process,
+    Row,
+    Seen,
+    State,
+    Task,
+)
 
 
 class FinishWithoutAttempt(Protocol):
@@ -95,6 +108,13 @@ class NoAdoption(Protocol):
         return iter(())
 
 
+class StartWithoutLooking(Protocol):
+    """After a lost answer a worker starts more at once, and only then looks what it was given."""
+
+    def may_ask(self, process: Process) -> bool:
+        return process.starter in ("", UNSURE)
+
+
 class StartWithoutState(Protocol):
     """The start does not look at the worker's own row."""
 
@@ -161,6 +181,11 @@ VARIANTS: Final = [
     Variant(SilentRegistration, _world(losses=True), ROBBED),
     Variant(NoMargin, _world(), ROBBED),
     Variant(NoAdoption, _world(losses=True), DEAD_END),
+    Variant(
+        StartWithoutLooking,
+        _world(tasks=2, prefetch=1, clock=False, losses=True),
+        "no worker holds more than its slots",
+    ),
     Variant(StartWithoutState, _world(), NOT_ACTIVE),
     Variant(AssignWithoutLock, _world(), NOT_ACTIVE),
     Variant(HandBackOfStarted, _TIMELESS, "an ended attempt has one history row, a running one none"),

@@ -50,6 +50,7 @@ from tests.model.state import (
     STOPPED,
     SUCCESS,
     UNSEEN,
+    UNSURE,
     UP,
     Beat,
     Body,
@@ -137,6 +138,10 @@ class Protocol:
         """start_assigned.sql: ``me`` is ACTIVE and locked FOR KEY SHARE in the same statement."""
         return state.db.workers[worker].state == ACTIVE
 
+    def may_ask(self, process: Process) -> bool:
+        """worker.py, `tick` and `_start`: after a lost answer it looks what was started before it starts more."""
+        return not process.starter
+
     def fence_holds(self, task: Task, ending: Ending) -> bool:
         """finish_attempts.sql: attempt, worker_id, started_at and status on the locked row."""
         ours = (ending.attempt, ending.worker, ending.started)
@@ -201,7 +206,7 @@ class Protocol:
     def ask_start(self, state: State) -> Steps:
         """worker.py, `_start`: a free slot and a running lease, then the statement is sent."""
         for w, process in enumerate(state.processes):
-            if process.life == UP and not process.starter and process.age < self.usable:
+            if process.life == UP and self.may_ask(process) and process.age < self.usable:
                 free = self.constants.slots - len(process.held)
                 assigned = any(task.owner == w and task.status == SCHEDULED for task in state.db.tasks)
                 if free > 0 and assigned:
@@ -231,13 +236,14 @@ class Protocol:
     def lose_start(self, state: State) -> Steps:
         """The connection breaks; whether anything was started, the worker does not know."""
         for w, process in enumerate(state.processes):
-            if process.starter:
-                yield self._step(state, "lose_start", w, process._replace(starter="", answer=()), fair=False)
+            if process.starter in (ASKED, ANSWERED):
+                unsure = UNSURE if process.life in (UP, FENCED) else ""
+                yield self._step(state, "lose_start", w, process._replace(starter=unsure, answer=()), fair=False)
 
     def adopt(self, state: State) -> Steps:
         """adopt_running.sql, asked by the one thread that starts: RUNNING rows of mine that I do not hold."""
         for w, process in enumerate(state.processes):
-            if process.life == UP and not process.starter:
+            if process.life == UP and process.starter in ("", UNSURE):
                 holds = {body.task for body in process.held}
                 lost = tuple(
                     body_of(t, task)
@@ -246,6 +252,8 @@ class Protocol:
                 )
                 if lost:
                     yield self._step(state, "adopt", w, process._replace(starter=ANSWERED, answer=lost))
+                elif process.starter:
+                    yield self._step(state, "adopt_nothing", w, process._replace(starter=""))
 
     def begin(self, state: State) -> Steps:
         """worker.py, `_begin`: the answer is here; without a running lease the attempts end before they begin."""
@@ -258,13 +266,15 @@ class Protocol:
                 yield Step("begin" if alive else "begin_too_late", (self.worker_names[w],), True, after)
 
     def hold(self, state: State, worker: int, new: Body) -> State:
-        """held.py, `HeldAttempts.add`: older work on the same task, which only a failover leaves behind, is stopped."""
+        """held.py, `HeldAttempts.add`: older work on the same task, which only a failover leaves behind, is stopped.
+
+        What has ended stays held until that is recorded.
+        """
         for old in state.processes[worker].held:
             if old.task == new.task and old.runs:
                 state = stopped(state, worker, old, released=True)
         process = state.processes[worker]
-        others = [body for body in process.held if body.task != new.task]
-        state = write_process(state, worker, process._replace(held=tuple(sorted([*others, new]))))
+        state = write_process(state, worker, process._replace(held=tuple(sorted((*process.held, new)))))
         return state if new.runs else send(state, ending_of(worker, new, released=True))
 
     def body_ends(self, state: State) -> Steps:
@@ -425,7 +435,7 @@ class Protocol:
         for w, process in enumerate(state.processes):
             row = state.db.workers[w]
             drained = process.life == UP and row.state != ACTIVE
-            if (drained or process.life == FENCED) and not process.starter and self.may_leave(process):
+            if (drained or process.life == FENCED) and process.starter in ("", UNSURE) and self.may_leave(process):
                 owns = any(task.owner == w and task.status not in ENDED for task in state.db.tasks)
                 last = DEAD if owns or process.held or process.life == FENCED else STOPPED
                 after = write_row(state, w, row._replace(state=last)) if row.state in LIVE else state
@@ -524,7 +534,7 @@ class Protocol:
             held = tuple(forgotten(body, new) for body in process.held)
             answer = tuple(forgotten(body, new) for body in process.answer)
             beat = NO_BEAT if process.beat.place == REQUEST else process.beat
-            starter = ANSWERED if process.starter == ANSWERED else ""
+            starter = UNSURE if process.starter == ASKED and process.life in (UP, FENCED) else process.starter
             processes.append(process._replace(beat=beat, starter=starter, answer=answer, held=held))
             ended = {body[:3]: body for body in held if not body.runs}
             resent += [

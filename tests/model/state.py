@@ -113,7 +113,7 @@ class Process(NamedTuple):
 
     ``life``: not there yet, REGISTERING, UP, FENCED (its lease is over, its work dead), EXITED (killed, and what it had
     started may still run), GONE (nothing of it is left). ``starter`` is what its main thread waits for: nothing, the
-    database (ASKED), or the answer on its way (ANSWERED).
+    database (ASKED), or the answer on its way (ANSWERED); or it is UNSURE what became of its last start.
     """
 
     life: str = ""
@@ -125,7 +125,7 @@ class Process(NamedTuple):
 
 
 REGISTERING, UP, FENCED, EXITED, GONE = "registering", "up", "fenced", "exited", "gone"
-ASKED, ANSWERED = "asked", "answered"
+ASKED, ANSWERED, UNSURE = "asked", "answered", "unsure"
 
 
 class Seen(NamedTuple):

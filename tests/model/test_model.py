@@ -30,7 +30,7 @@ class TestProtocol:
             assert report.violation is None, f"{name}: {report}"
             assert f"{report.states:,}" in row(name), f"docs/model.md: {name} has {report.states:,} states"
             taken |= report.taken
-        named = re.findall(r'(?:Step\(|_step\(\w+, |else )"(\w+)"', inspect.getsource(Protocol))
+        named = re.findall(r'(?:Step\(\s*|_step\(\s*\w+,\s*|else )"(\w+)"', inspect.getsource(Protocol))
         assert set(named) - taken == set(), "steps that are never taken show nothing"
 
     def test_is_described_with_all_its_worlds(self) -> None:

@@ -17,18 +17,22 @@ def _world(**constants: Any) -> Constants:
 #: Seconds: every run of the tests looks through these.
 SMALL: Final = {
     "a worker that restarts": _world(hosts=1, crashes=True, losses=True, breaks=True),
+    "a worker that drains": _world(hosts=1, clock=False, crashes=True, losses=True, drains=True, cancels=True),
     "a failover and a lease": _world(hosts=1, incarnations=1, failovers=True),
-    "a failover and two workers": _world(incarnations=1, clock=False, failovers=True),
-    "two tasks, crashes, lost replies": _world(incarnations=1, tasks=2, clock=False, crashes=True, losses=True),
-    "two tasks with one key, cancels": _world(incarnations=1, tasks=2, clock=False, shared_key=True, cancels=True),
+    "a failover and two workers": _world(incarnations=1, slots=2, clock=False, failovers=True),
+    "two workers, two tasks": _world(incarnations=1, tasks=2, prefetch=1, clock=False, crashes=True, losses=True),
+    "one key": _world(incarnations=1, tasks=2, clock=False, shared_key=True, cancels=True),
 }
 
 #: Minutes: `python -m tests.model --size large`.
 LARGE: Final = {
-    "two workers, everything but failover": _world(
-        incarnations=1, crashes=True, losses=True, breaks=True, cancels=True, drains=True
+    "two workers": _world(incarnations=1, crashes=True, losses=True, breaks=True, cancels=True),
+    "two workers that drain": _world(incarnations=1, drains=True, failures=False),
+    "two workers that restart": _world(max_attempts=3, clock=False, crashes=True, losses=True),
+    "two workers, two tasks, drains": _world(
+        incarnations=1, tasks=2, prefetch=1, clock=False, crashes=True, losses=True, drains=True
     ),
-    "two workers that restart, two tasks": _world(tasks=2, max_attempts=3, clock=False, crashes=True, losses=True),
-    "two workers, a failover and leases": _world(incarnations=1, failovers=True),
-    "a long lease": _world(hosts=1, lease=5, margin=1, crashes=True, losses=True),
+    "a failover, a lease, a restart": _world(hosts=1, failovers=True, crashes=True, failures=False),
+    "a failover, lost replies, two slots": _world(slots=2, clock=False, failovers=True, crashes=True, losses=True),
+    "a long lease": _world(hosts=1, incarnations=1, lease=5, crashes=True, losses=True),
 }

@@ -42,8 +42,9 @@ class TestHeldAttempts:
         task_id = uuid4()
         old, new = held(task_id, attempt=1, ended=True), held(task_id, attempt=2)
         all_held = holding(old, new)
+        assert (all_held.fences(), all_held.task_ids(), len(all_held)) == ({task_id: 2}, [task_id, task_id], 2)
         all_held.remove([old.attempt])
-        assert all_held.fences() == {task_id: 2}
+        assert (all_held.fences(), all_held.task_ids(), len(all_held)) == ({task_id: 2}, [task_id], 1)
         all_held.remove([new.attempt, held().attempt])
         assert len(all_held) == 0
         assert old.execution.stop_reason is None
@@ -54,6 +55,7 @@ class TestHeldAttempts:
         new = held(old.attempt.task_id, started_at="2024-01-01 00:00:01+00")
         all_held = holding(old, new)
         assert (old.execution.stop_reason, old.execution.immediate) == (StopReason.RELEASE, True)
+        assert all_held.running() == [new, old]
         all_held.remove([old.attempt])
         assert all_held.running() == [new]
         assert new.execution.stop_reason is None

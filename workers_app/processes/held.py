@@ -27,24 +27,27 @@ class Held:
 class HeldAttempts:
     """By task id: a worker holds one attempt of a task, because the first is recorded before the second starts.
 
-    Recorded, but perhaps not yet removed: that is why `remove` compares the attempt.
+    Recorded, but perhaps not yet known to be: the first then stays behind the second until it is.
     """
 
     def __init__(self) -> None:
         self._held: dict[UUID, Held] = {}
+        self._behind: list[Held] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._held) + len(self._behind)
 
     def add(self, batch: Iterable[Held]) -> None:
-        """Hold attempts that were started. Work on the same task that still runs is one a failover has forgotten."""
+        """Hold attempts that were started. Older work on a task that still runs is what a failover has forgotten."""
         added = {held.attempt.task_id: held for held in batch}
         with self._lock:
-            older = [held for task_id in added.keys() & self._held.keys() if not (held := self._held[task_id]).ended]
+            older = [self._held[task_id] for task_id in added.keys() & self._held.keys()]
+            self._behind += older
             self._held.update(added)
         for held in older:
-            held.execution.stop(StopReason.RELEASE, immediate=True)
+            if not held.ended:
+                held.execution.stop(StopReason.RELEASE, immediate=True)
 
     def remove(self, attempts: Iterable[Attempt]) -> None:
         with self._lock:
@@ -52,6 +55,13 @@ class HeldAttempts:
                 held = self._held.get(attempt.task_id)
                 if held is not None and held.attempt == attempt:
                     del self._held[attempt.task_id]
+                elif self._behind:
+                    self._behind = [held for held in self._behind if held.attempt != attempt]
+
+    def task_ids(self) -> list[UUID]:
+        """Every task of which anything is held, though it be an end that is not recorded yet."""
+        with self._lock:
+            return [*self._held, *(held.attempt.task_id for held in self._behind)]
 
     def fences(self) -> dict[UUID, int]:
         """The attempt held of each task."""
@@ -61,7 +71,7 @@ class HeldAttempts:
     def running(self) -> list[Held]:
         """Those whose bodies have not ended."""
         with self._lock:
-            return [held for held in self._held.values() if not held.ended]
+            return [held for held in (*self._held.values(), *self._behind) if not held.ended]
 
     def past_deadline(self, by: float = 0.0) -> list[Held]:
         """Running bodies whose deadline was over ``by`` seconds ago."""

@@ -284,7 +284,7 @@ class Worker(Process):
 
     def _started_unknown(self, timeline: str) -> list[Attempt]:
         """What the database says runs here although it is not held."""
-        return adopt_running(self._session, worker_id=self.id, held=list(self._held.fences()), timeline=timeline)
+        return adopt_running(self._session, worker_id=self.id, held=self._held.task_ids(), timeline=timeline)
 
     def _follow_timeline(self) -> None:
         """The database is on another timeline, a promoted standby's: start there once both agree on what runs here.

@@ -289,7 +289,7 @@ class TestStuck:
         execution.deadline = time.monotonic() - late
         worker._held.add([Held(attempt, execution)])
         assert worker.stuck() == stuck
-        worker._held.remove([(attempt.task_id, attempt.attempt)])
+        worker._held.remove([attempt])
 
 
 class TestLease:
