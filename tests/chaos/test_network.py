@@ -181,10 +181,10 @@ FAULTS: dict[str, Callable[[Proxy], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])])
 @pytest.mark.timeout(300)
 class TestUnderLoad:
-    """The fault outlasts the part of the lease that a worker uses."""
+    """The fault outlasts a lease."""
 
     def test_every_process_is_cut_off(
         self, stack: Stack, proxy: Proxy, traces: Traces, fault: str, seconds: int
@@ -212,7 +212,8 @@ class TestUnderLoad:
         with Load() as load:
             eventually(lambda: ended() > 50, timeout=20)
             # Still running when they are given to the other one, if their worker does not stop them.
-            long = create(*[NewTask(type="TRACE", payload={"sleepDurationMs": int(1000 * (LEASE + 3))})] * 4)
+            payload = {"sleepDurationMs": int(1000 * (LEASE + 4))}
+            long = create(*[NewTask(type="TRACE", payload=payload, priority=10)] * 4)
             running = Task.objects.filter(of_the_other, pk__in=long, status="RUNNING")
             eventually(running.exists, timeout=10)
             FAULTS[fault](proxy)
