@@ -333,8 +333,8 @@ class TestAServerThatCannotBeWritten:
     def test_is_away(self, session: Session) -> None:
         session.execute("SET default_transaction_read_only = on")
         with pytest.raises(DatabaseAway):
-            session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1})
-        assert session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1}) == []
+            session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": ""})
+        assert session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": ""}) == []
         assert session.epoch == 2
 
     @pytest.mark.parametrize("attributes", ["any", "read-write"])
