@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from unittest.mock import MagicMock
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 
 from tasks_app.sessions import Session
+from tasks_app.starting import Attempt
 from tests.support.engine import Engine
 from workers_app import heartbeats
 from workers_app.heartbeats import Registration
@@ -41,6 +42,14 @@ def state(worker: Worker) -> str:
     return WorkerRow.objects.get(pk=worker.id).state
 
 
+def hold(worker: Worker, engine: Engine, *, ended: bool) -> Attempt:
+    """A registered worker that holds an attempt, whose end is not recorded."""
+    worker._register()
+    attempt = engine.running(worker.id)
+    worker._held.add([Held(attempt, execution_of(attempt), ended)])
+    return attempt
+
+
 class TestRegister:
     def test_counts_the_first_lease_from_when_it_was_sent(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
@@ -61,36 +70,39 @@ class TestRegister:
         assert worker.lease.remaining == (TIMEOUT - MARGIN).total_seconds() - 1.5
 
 
-class TestLeave:
-    def hold(self, worker: Worker, engine: Engine, *, ended: bool) -> UUID:
-        worker._register()
-        attempt = engine.running(worker.id)
-        held = Held(attempt, execution_of(attempt))
-        held.ended = ended
-        worker._held.add([held])
-        return attempt.task_id
+class TestAdopt:
+    def test_adopts_nothing_whose_end_is_not_recorded_yet(self, worker: Worker, engine: Engine) -> None:
+        """Its reply was lost, the task was started again, and a failover forgot all that: it is RUNNING as before."""
+        attempt = hold(worker, engine, ended=True)
+        forgotten = attempt._replace(attempt=2, started_at="2100-01-01 00:00:00+00")
+        worker._held.add([Held(forgotten, execution_of(forgotten), ended=True)])
+        worker._held.remove([forgotten])
+        worker._adopt()
+        assert (worker._held.running(), len(worker._held)) == ([], 1)
 
+
+class TestLeave:
     def test_is_stopped_when_nothing_is_left(self, worker: Worker) -> None:
         worker._register()
         worker._leave()
         assert (state(worker), worker.exit_status) == ("STOPPED", 0)
 
     def test_is_dead_when_an_end_could_not_be_recorded(self, worker: Worker, engine: Engine) -> None:
-        task_id = self.hold(worker, engine, ended=True)
+        task_id = hold(worker, engine, ended=True).task_id
         worker._leave()
         assert (state(worker), worker.exit_status) == ("DEAD", 0)
         assert [row.task_id for row in engine.recover()] == [task_id]
 
     def test_does_not_call_itself_dead_while_its_work_runs(self, worker: Worker, engine: Engine) -> None:
         """Somebody else would begin the same task before this process has exited. Its guardian says so, after that."""
-        task_id = self.hold(worker, engine, ended=False)
+        task_id = hold(worker, engine, ended=False).task_id
         worker._leave()
         assert (state(worker), worker.exit_status) == ("ACTIVE", UNFINISHED)
         assert engine.recover() == []
         assert engine.task(task_id).status == "RUNNING"
 
     def test_fenced_is_dead_once_its_work_is(self, worker: Worker, engine: Engine) -> None:
-        self.hold(worker, engine, ended=True)
+        hold(worker, engine, ended=True)
         worker._fence()
         worker._leave()
         assert (state(worker), worker.exit_status) == ("DEAD", FENCED)
