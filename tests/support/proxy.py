@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -65,11 +66,10 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
-        self._listener: asyncio.Server | None = None
-        self._refusing: socket.socket | None = _bound(0)
-        self.port: int = self._refusing.getsockname()[1]
+        self._listener = _bound(0)
+        self.port: int = self._listener.getsockname()[1]
         self.dsn = make_conninfo(target, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable")
-        self._await(self._listen())
+        self._call(self._listen)
 
     def __enter__(self) -> Proxy:
         return self
@@ -141,25 +141,31 @@ class Proxy:
         old, self._wire = self._wire, _Wire()
         old.changed.set()
         await self._reset_links(lambda link: link.lost_bytes)
-        await self._listen()
+        self._listen()
 
-    async def _listen(self) -> None:
-        if self._refusing is not None:
-            bound, self._refusing = self._refusing, None
-            self._listener = await asyncio.start_server(self._accept, sock=bound)
+    def _listen(self) -> None:
+        self._listener.listen()
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        # Not asyncio's server, which loses connections that come while it is closed.
+        with suppress(BlockingIOError):  # the client has gone already
+            client, _ = self._listener.accept()
+            self.accepted += 1
+            link = _Link(self, client)
+            self._links[link] = self._loop.create_task(link.run())
+            self._links[link].add_done_callback(partial(self._forget, link))
+
+    def _forget(self, link: _Link, _: asyncio.Task[None]) -> None:
+        del self._links[link]
+
+    def _stop_listening(self) -> None:
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
 
     def _refuse(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            self._refusing = _bound(self.port)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        link = _Link(self, reader, writer)
-        task = self._loop.create_task(link.run())
-        self._links[link] = task
-        task.add_done_callback(lambda _: self._links.pop(link))
+        self._stop_listening()
+        self._listener = _bound(self.port)
 
     async def _reset_links(self, concerns: Callable[[_Link], bool]) -> int:
         links = {link: task for link, task in self._links.items() if concerns(link)}
@@ -209,14 +215,8 @@ class Proxy:
         return await asyncio.open_connection(host, int(port))
 
     async def _close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        if self._refusing is not None:
-            self._refusing.close()
-        tasks = list(self._links.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stop_listening()
+        await self._reset_links(lambda _: True)
         for _ in range(3):  # closed transports give up their sockets in the loop's next rounds
             await asyncio.sleep(0)
 
@@ -233,9 +233,10 @@ class Proxy:
 class _Link:
     """One client, and the connection to the server made for it with its first message that gets through."""
 
-    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self._proxy = proxy
-        self._client_reader, self._client = reader, writer
+        self._client_socket = client
+        self._client: asyncio.StreamWriter
         self._server: asyncio.StreamWriter | None = None
         self._talk = _Talk()
         self._flows: set[asyncio.Task[None]] = set()
@@ -244,20 +245,26 @@ class _Link:
         self.lost_bytes = False
 
     async def run(self) -> None:
+        reader, self._client = await asyncio.open_connection(sock=self._client_socket)
         try:
-            self._flow(self._client_reader, _Messages(startup=True), Direction.TO_SERVER, self._to_server)
+            self._flow(reader, _Messages(startup=True), Direction.TO_SERVER, self._to_server)
             await self._over.wait()
         finally:
             for flow in self._flows:
                 flow.cancel()
             await asyncio.gather(*self._flows, return_exceptions=True)  # one may be about to reach the server
             if self._reset:
-                self._client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+                with suppress(OSError):  # the client was faster
+                    self._client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             for writer in filter(None, (self._client, self._server)):
-                if self._reset or not self._over.is_set():
-                    writer.transport.abort()
-                else:
-                    writer.close()  # what was written still goes out
+                await self._hang_up(writer)
+
+    async def _hang_up(self, writer: asyncio.StreamWriter) -> None:
+        if not self._reset:
+            writer.close()  # what was written still goes out, to a peer that reads it
+            with suppress(OSError, TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), 1)
+        writer.transport.abort()
 
     def end(self, *, reset: bool = False) -> None:
         self._reset |= reset
@@ -441,6 +448,7 @@ class _Talk:
 def _bound(port: int) -> socket.socket:
     """A socket that holds the port; nobody can connect before it listens."""
     bound = socket.socket()
+    bound.setblocking(False)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(("127.0.0.1", port))
     return bound

@@ -150,7 +150,7 @@ def listeners() -> set[int]:
     """The server processes of connections that wait for wake-ups."""
     rows = query(
         "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'task_scheduler listener' AND state = 'idle'"
+        " WHERE datname = current_database() AND state = 'idle' AND query LIKE 'LISTEN %%'"
     )
     return {row[0] for row in rows}
 

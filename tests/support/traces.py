@@ -21,7 +21,7 @@ EXECUTOR = f"{__name__}.TraceExecutor"
 
 
 class TraceExecutor:
-    """Sleeps ``sleepDurationMs``, between one line at its beginning and one at its end."""
+    """Sleeps ``sleepDurationMs`` between its two lines; but what has to be run again is done at once."""
 
     type = "TRACE"
     required_scope: str | None = None
@@ -31,7 +31,8 @@ class TraceExecutor:
 
     def execute(self, execution: Execution) -> Outcome:
         _write("begin", execution)
-        reason = execution.wait(execution.payload.get("sleepDurationMs", 0) / 1000)
+        sleep = execution.payload.get("sleepDurationMs", 0) if execution.attempt == 1 else 0
+        reason = execution.wait(sleep / 1000)
         _write("end", execution)
         return Outcome.stopped(reason, timeout=execution.timeout) if reason else Outcome.success()
 
