@@ -48,9 +48,6 @@ chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
-	@$(BIN)/python -m tests.mutants $(ARGS)
-
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)
 

@@ -50,6 +50,19 @@ class TestStep:
         assert engine.task(task_id).status == "RUNNING"
 
 
+class TestDisowned:
+    @pytest.mark.parametrize("leaves", [False, True], ids=["at work", "leaving"])
+    def test_drops_all_unless_it_left_while_the_beat_was_under_way(
+        self, engine: Engine, worker: Worker, monkeypatch: pytest.MonkeyPatch, leaves: bool
+    ) -> None:
+        monkeypatch.setattr(worker, "stuck", lambda: None)
+        if leaves:
+            worker._heartbeat.close()
+        heartbeats.mark_stopped(engine.session, worker.id)
+        worker._heartbeat.step()
+        assert worker.fenced != leaves
+
+
 @pytest.fixture
 def turn(engine: Engine) -> Iterator[Callable[[str], str]]:
     """Puts the database on another timeline, as a promotion does; answers its name."""
