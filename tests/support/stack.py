@@ -150,7 +150,8 @@ def listeners() -> set[int]:
     """The server processes of connections that wait for wake-ups."""
     rows = query(
         "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND state = 'idle' AND query LIKE 'LISTEN %%'"
+        " WHERE datname = current_database() AND state = 'idle'"
+        " AND query ~ '^(LISTEN|SELECT pg_try_advisory_lock)'"
     )
     return {row[0] for row in rows}
 
