@@ -7,7 +7,7 @@ ARGS ?=
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench chaos browser build lock clean
+.PHONY: help run demo test lint format bench chaos mutants browser build lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -41,8 +41,12 @@ format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own (ARGS=--help lists the options)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: $(VENV)/.installed-test ## Fault injection on real processes
-	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" $(ARGS)
+chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes (FULL=1: hours; ARGS=--help)
+	@$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long"
+	@$(BIN)/python -m tests.chaos.campaign $(if $(FULL),--full) $(ARGS)
+
+mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)

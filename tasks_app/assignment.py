@@ -41,12 +41,21 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did. ``wake`` are the workers that were given tasks, and may be asleep."""
+    """What one pass did. ``wake`` are the workers that were given tasks, and may be asleep.
+
+    ``room`` is how many more it could have assigned, had more been due; 0 also when it assigned as many as it may.
+    """
 
     assigned: int
     parked: int
     wake: list[UUID]
     held: bool = True
+    room: int = 0
+
+    @property
+    def out_of_room(self) -> bool:
+        """Whether every slot it knew of is taken now."""
+        return self.held and not self.room and self.assigned < MAX_BATCH
 
     @property
     def moved(self) -> bool:
@@ -144,7 +153,7 @@ def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH
                 for queues, due in batches
             ]
             connection.execute("COMMIT")
-        [(held,)] = taken.fetchall()
+        [(_, held)] = taken.fetchall()
         return _report(held, [row for done in passes for row in done.fetchall()])
     except psycopg.Error as error:
         session.close()
@@ -175,7 +184,8 @@ def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | 
 
 def _report(held: bool, rows: list[Row]) -> PassReport:
     given = [row for row in rows if row[0] is not None]
-    parked = sum(count for worker_id, count in rows if worker_id is None)
+    rest = [row for row in rows if row[0] is None]
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
-    wake = sorted({worker_id for worker_id, _ in given})
-    return PassReport(sum(count for _, count in given), parked, wake, held)
+    wake = sorted({worker_id for worker_id, _, _ in given})
+    assigned, parked, room = sum(row[1] for row in given), sum(row[1] for row in rest), sum(row[2] for row in rest)
+    return PassReport(assigned, parked, wake, held, room)

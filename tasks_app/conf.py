@@ -135,6 +135,12 @@ class Config:
         "15000",
         "the lease: a worker without an accepted beat for this long has dropped its work, and is declared dead",
     )
+    fast_death_enabled: bool = _knob(
+        "WORKER_FAST_DEATH_ENABLED",
+        parse_bool,
+        "false",
+        "true: three missed beats and a closed wake-up connection count as death; only without a network in between",
+    )
     default_max_retries: int = _knob(
         "RETRY_DEFAULT_MAX_RETRIES", whole_number(0, 1000), "3", "maxRetries of a task that names none"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -27,24 +26,27 @@ class Attempt(NamedTuple):
     retry_count: int
     retry: str | None
     keyed: bool
-    started_at: datetime
+    started_at: str
 
 
-def start_assigned(session: Session, *, worker_id: UUID, limit: int) -> list[Attempt]:
+def start_assigned(session: Session, *, worker_id: UUID, limit: int, timeline: str) -> list[Attempt]:
     """Start at most ``limit`` tasks assigned to this worker and answer them in (priority, due time, id) order.
 
-    RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE. Raises `DatabaseAway`:
+    RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE, nor on another
+    ``timeline`` of the database than its worker knows. Raises `DatabaseAway`:
     then tasks may have been started all the same, and `adopt_running` finds them.
     """
-    rows = session.rows("start_assigned", {"worker_id": worker_id, "limit": limit})
+    rows = session.rows("start_assigned", {"worker_id": worker_id, "limit": limit, "timeline": timeline})
     return [Attempt._make(row) for row in rows]
 
 
-def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID]) -> list[Attempt]:
+def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID], timeline: str) -> list[Attempt]:
     """Answer attempts RUNNING on this worker that are not among ``held``: started, but the reply was lost.
+
+    None on another ``timeline``, where the attempt may have ended and its end been lost.
 
     Only the thread that starts may call this, with a copy of its held set made before the call; otherwise an attempt
     started in between would be taken twice.
     """
-    rows = session.rows("adopt_running", {"worker_id": worker_id, "held": held})
+    rows = session.rows("adopt_running", {"worker_id": worker_id, "held": held, "timeline": timeline})
     return [Attempt._make(row) for row in rows]

@@ -19,12 +19,24 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from tasks_app import invariants, wakeups
-from tasks_app.sessions import DatabaseAway, Session
+from tasks_app.sessions import DatabaseAway, Row, Session
 
 #: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
 CLOCK_SKEW: Final = 2.0
 OLDEST_VERSION: Final = 140000
 WAKE_UP_WITHIN: Final = 2.0
+#: Tables that are written all the time; dead row versions in them slow down every pass.
+HOT_TABLES: Final = ("tasks", "task_executions", "worker_heartbeats", "scheduler_heartbeats", "scheduler_pass")
+#: Dead rows of a table that nobody has vacuumed for a while: fewer are normal between two rounds of autovacuum.
+MOST_DEAD: Final = 10_000
+MOST_DEAD_SHARE: Final = 0.3
+VACUUM_WITHIN: Final = 600.0
+#: How long somebody may keep dead rows from being removed; where no time is known, for how many transactions.
+OLDEST_SNAPSHOT: Final = 300.0
+OLDEST_SNAPSHOT_AGE: Final = 500_000
+#: An index is worth a hint when it is large, and far larger than its entries need.
+LARGE_INDEX: Final = 64 * 2**20
+MOST_BYTES_PER_ENTRY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,66 @@ def _workers(session: Session) -> Finding:
     return Finding("workers", alive > 0, f"{alive} active with {slots} slots", "start `python manage.py runworker`")
 
 
+def _autovacuum(session: Session) -> Finding:
+    off = [table for table, _, _, _, on in _table_health(session) if not on]
+    detail = f"off for {', '.join(off)}" if off else "on for every hot table"
+    advice = "turn `autovacuum` and `track_counts` on in postgresql.conf; ALTER TABLE … RESET (autovacuum_enabled)"
+    return Finding("autovacuum", not off, detail, advice)
+
+
+def _dead_rows(session: Session) -> Finding:
+    """Many dead rows are a problem only where vacuum has not been for a while: between two rounds they come and go."""
+    parts, bad = [], []
+    for table, live, dead, ago, _ in _table_health(session):
+        share = dead / max(1, live + dead)
+        vacuumed = "never vacuumed" if ago is None else f"vacuumed {ago / 60:.0f} min ago"
+        parts.append(f"{table} {share:.0%} ({vacuumed})")
+        if dead >= MOST_DEAD and share >= MOST_DEAD_SHARE and (ago is None or ago >= VACUUM_WITHIN):
+            bad.append(table)
+    advice = f"run VACUUM {', '.join(bad)}; when that removes nothing, see the line old snapshot"
+    return Finding("dead rows", not bad, "; ".join(parts), advice)
+
+
+def _old_snapshot(session: Session) -> Finding:
+    """The one that has kept dead rows from being removed for longest, and how to end that."""
+    holders = session.rows("old_snapshots", package="workers_app.sql")
+    too_old = [
+        row for row in holders if (row[3] >= OLDEST_SNAPSHOT if row[3] is not None else row[4] >= OLDEST_SNAPSHOT_AGE)
+    ]
+    if not holders:
+        return Finding("old snapshot", True, "nothing holds back vacuum")
+    kind, name, about, seconds, age = (too_old or holders)[0]
+    since = "" if seconds is None else f" for {seconds:.0f} s"
+    detail = f"{kind} {name} ({about}) holds back vacuum{since}, {age} transactions"
+    return Finding("old snapshot", not too_old, detail, _HOW_TO_END[kind].format(name=name))
+
+
+#: By kind of holder in `old_snapshots.sql`.
+_HOW_TO_END: Final = {
+    "session": "end it: SELECT pg_terminate_backend({name}); idle_in_transaction_session_timeout prevents it",
+    "standby": "look for a long query on that standby, or turn its hot_standby_feedback off",
+    "slot": "drop it if nobody will use it again: SELECT pg_drop_replication_slot('{name}')",
+    "prepared": "COMMIT PREPARED or ROLLBACK PREPARED '{name}'",
+}
+
+
+def _index_bloat(session: Session) -> Finding:
+    rows = session.rows("index_sizes", {"tables": list(HOT_TABLES)}, package="workers_app.sql")
+    bloated = [
+        (name, size, entries)
+        for name, size, entries in rows
+        if entries >= 0 and size >= LARGE_INDEX and size > entries * MOST_BYTES_PER_ENTRY
+    ]
+    if not bloated:
+        return Finding("index bloat", True, f"none of {len(rows)} indexes is far larger than its entries")
+    parts = [f"{name} takes {size / 2**20:.0f} MiB for {entries:.0f} entries" for name, size, entries in bloated]
+    return Finding("index bloat", False, "; ".join(parts), f"run REINDEX INDEX CONCURRENTLY {bloated[0][0]}")
+
+
+def _table_health(session: Session) -> list[Row]:
+    return session.rows("table_health", {"tables": list(HOT_TABLES)}, package="workers_app.sql")
+
+
 def _invariants(session: Session) -> Finding:
     broken = invariants.violations(session)
     detail = "; ".join(f"{name}: {count} rows" for name, count in broken.items()) or f"{len(invariants.QUERIES)} hold"
@@ -143,5 +215,9 @@ _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
     _wakeups,
     _schedulers,
     _workers,
+    _autovacuum,
+    _dead_rows,
+    _old_snapshot,
+    _index_bloat,
     _invariants,
 )

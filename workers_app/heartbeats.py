@@ -37,19 +37,23 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class BeatAnswer:
-    """What the database answered to a beat: state, rows owned, held tasks to stop, held attempts that are lost."""
+    """What the database answered to a beat: state, timeline, rows owned, what of the held to stop, what is lost."""
 
     state: WorkerState
+    #: Which history of the database answered: another one after a standby was promoted.
+    timeline: str
     assigned: int
     running: int
     cancels: list[UUID]
     drops: list[UUID]
 
 
-def register_worker(session: Session, registration: Registration) -> None:
-    """Insert the row of a new incarnation; safe to resend. Raises `DatabaseAway`."""
+def register_worker(session: Session, registration: Registration) -> str:
+    """Insert the row of a new incarnation and answer the database's timeline; safe to resend. Raises `DatabaseAway`."""
     parameters = {name: getattr(registration, name) for name in Registration.__slots__}
-    session.rows("register_worker", parameters | {"labels": json.dumps(registration.labels)}, package=_SQL)
+    parameters |= {"labels": json.dumps(registration.labels)}
+    [(timeline,)] = session.rows("register_worker", parameters, package=_SQL)
+    return str(timeline)
 
 
 def beat(session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int) -> BeatAnswer | None:
@@ -66,6 +70,13 @@ def beat(session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: 
     }
     rows = session.rows("beat", parameters, package=_SQL)
     return BeatAnswer(WorkerState(rows[0][0]), *rows[0][1:]) if rows else None
+
+
+def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) -> tuple[str, list[UUID]]:
+    """Answer the database's timeline, and which held attempts are not this worker's on it. Raises `DatabaseAway`."""
+    parameters = {"worker_id": worker_id, "ids": list(held), "attempts": list(held.values())}
+    [(timeline, lost)] = session.rows("compare_held", parameters, package=_SQL)
+    return timeline, lost
 
 
 def begin_drain(session: Session, worker_id: UUID) -> bool:

@@ -80,18 +80,26 @@ class Ending:
 
 
 def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
-    """Turn an outcome into what is written: its retry decision, its texts as the database takes them."""
+    """Turn an outcome into what is written: its retry decision, its texts as the database takes them. Never raises.
+
+    An outcome that cannot be read is a third party's; the attempt must have an end all the same.
+    """
     try:
-        result = result_text(outcome)
-    except ValueError as error:
-        outcome, result = Outcome.failure(ErrorCode.INTERNAL, str(error), retryable=False), None
+        return _ending_of(attempt, outcome, duration_s)
+    except Exception as error:
+        log.exception("outcome_unreadable", task_id=str(attempt.task_id), attempt=attempt.attempt)
+        text = f"the outcome cannot be recorded: {error}"
+        return _ending_of(attempt, Outcome.failure(ErrorCode.INTERNAL, text, retryable=False), duration_s)
+
+
+def _ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
     return Ending(
         attempt,
         outcome.status,
         _delay(attempt, outcome),
-        outcome.error_code,
+        None if outcome.error_code is None else str(outcome.error_code),
         None if outcome.error_message is None else _text(outcome.error_message),
-        result,
+        result_text(outcome),
         duration_s,
         begun=not (outcome.status is ExecutionStatus.RELEASED and outcome.retryable),
     )

@@ -4,12 +4,17 @@ A worker is declared dead when one observer has seen its beat counter unchanged 
 monotonic clock, over one unbroken database session. The observation begins after the beat was committed, so it ends
 after the worker's own lease; outages, failovers and clock jumps only restart it. Who takes the tasks does not care who
 marked the death: `recover_lost_tasks` looks for tasks whose worker has no live row.
+
+There is a shortcut for a worker killed together with its guardian, off by default (WORKER_FAST_DEATH_ENABLED): a live
+worker holds an advisory lock on its wake-up connection, which its kernel closes when it dies. A lock that was seen held
+and is free, and three missed beats, count as death. A network that resets both connections of a live worker and then
+drops all packets looks the same: hence it is for installations where none stands between worker and database.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -30,25 +35,41 @@ LOOK_EVERY: Final = 0.2
 
 
 class FailureDetector:
-    """Remembers since when each worker's beat counter has not moved. One observer, one session; not thread-safe."""
+    """Remembers since when each worker's beat counter has not moved. One observer, one session; not thread-safe.
 
-    def __init__(self, timeout: timedelta) -> None:
+    ``shortcut`` is the silence that suffices for a worker that was seen to hold its lock and does not any more.
+    """
+
+    def __init__(self, timeout: timedelta, *, shortcut: timedelta | None = None) -> None:
         self._timeout = timeout.total_seconds()
+        self._shortcut = self._timeout if shortcut is None else min(shortcut, timeout).total_seconds()
         self._seen: dict[UUID, tuple[int, float]] = {}
+        self._holders: set[UUID] = set()
         self._epoch = -1
+        self._began = 0.0
 
-    def observe(self, beats: Mapping[UUID, int], *, epoch: int, now: float) -> dict[UUID, int]:
+    def observe(
+        self, beats: Mapping[UUID, int], *, epoch: int, now: float, holders: Collection[UUID] = ()
+    ) -> dict[UUID, int]:
         """Take in the live workers' beats and answer those silent for a whole lease, with the beat they stopped at.
 
-        ``epoch`` names the session the beats were read over; a new one forgets everything seen before.
+        ``epoch`` names the session the beats were read over; a new one forgets everything seen before. ``holders`` are
+        the workers whose lock was held when it was looked at, after the beats.
         """
         if epoch != self._epoch:
-            self._seen, self._epoch = {}, epoch
+            self._seen, self._holders, self._epoch, self._began = {}, set(), epoch, now
         self._seen = {
             worker_id: seen if (seen := self._seen.get(worker_id)) and seen[0] == beat else (beat, now)
             for worker_id, beat in beats.items()
         }
-        return {worker_id: beat for worker_id, (beat, since) in self._seen.items() if now - since >= self._timeout}
+        # Only a session that is itself a lease old: after a restart of the database all workers are without their lock.
+        released = self._holders - set(holders) if now - self._began >= self._timeout else set()
+        self._holders = (self._holders | set(holders)) & beats.keys()
+        return {
+            worker_id: beat
+            for worker_id, (beat, since) in self._seen.items()
+            if now - since >= (self._shortcut if worker_id in released else self._timeout)
+        }
 
     @property
     def watched(self) -> int:
@@ -87,6 +108,12 @@ def mark_silent_workers(session: Session, silent: Mapping[UUID, int]) -> list[UU
     return [
         worker_id for worker_id, beat in sorted(silent.items()) if heartbeats.mark_dead(session, worker_id, beat=beat)
     ]
+
+
+def held_locks(session: Session, workers: Collection[UUID]) -> list[UUID]:
+    """Those of the workers that hold their lock. Raises `DatabaseAway`."""
+    rows = session.rows("held_locks", {"workers": list(workers)}, package="workers_app.sql")
+    return [worker_id for (worker_id,) in rows]
 
 
 def recover_lost_tasks(session: Session) -> list[RecoveredTask]:

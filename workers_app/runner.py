@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
@@ -18,6 +19,10 @@ from tasks_app.starting import Attempt
 from tasks_app.states import ErrorCode
 
 log = structlog.get_logger(__name__)
+
+#: Bytes of a result as JSON. PostgreSQL takes no message above 1 GiB, and a batch of 500 must stay well below it: one
+#: that is refused as a whole looks like a database that is away, and would be sent again for ever.
+LONGEST_RESULT: Final = 2**20
 
 
 def execution_of(attempt: Attempt) -> Execution:
@@ -57,5 +62,10 @@ def run_attempt(execution: Execution) -> Outcome:
 
 
 def result_text(outcome: Outcome) -> str | None:
-    """The outcome's result as JSON text that PostgreSQL takes; None when there is none. Raises ValueError."""
-    return None if outcome.result is None else json_text(outcome.result)
+    """The outcome's result as JSON text that PostgreSQL takes; None when there is none. Raises ValueError: why not."""
+    if outcome.result is None:
+        return None
+    text = json_text(outcome.result)
+    if len(text) > LONGEST_RESULT // 4 and (size := len(text.encode())) > LONGEST_RESULT:
+        raise ValueError(f"the result is {size:,} bytes of JSON; at most {LONGEST_RESULT:,} are recorded")
+    return text

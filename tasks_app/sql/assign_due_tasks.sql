@@ -1,8 +1,8 @@
 -- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
 --
 -- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
--- that was given tasks (worker_id, how many) and one row with a NULL worker_id that counts the
--- tasks newly parked behind their concurrency key. Never waits for a task's lock: whatever is locked is left for the
+-- that was given tasks (worker_id, how many, 0), and one row with a NULL worker_id: how many tasks were newly parked
+-- behind their concurrency key, and how many more this pass could have given away. Never waits for a task's lock: whatever is locked is left for the
 -- next pass.
 --
 -- Indexes: tasks_owned (room), tasks_due per given (queue, priority) pair, tasks_suspects, tasks_key_held and
@@ -177,6 +177,6 @@ parked AS (
 given AS MATERIALIZED (
   SELECT worker_id, count(*)::int AS tasks FROM assigned GROUP BY worker_id
 )
-SELECT worker_id, tasks FROM given
+SELECT worker_id, tasks, 0 FROM given
 UNION ALL
-SELECT NULL, (SELECT count(*)::int FROM parked)
+SELECT NULL, (SELECT count(*)::int FROM parked), (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int

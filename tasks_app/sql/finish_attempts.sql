@@ -10,7 +10,7 @@
 WITH ended AS MATERIALIZED (
   SELECT *
     FROM unnest(%(ids)b::uuid[], %(attempts)b::int[], %(running)b::text[], %(statuses)b::text[], %(delays)b::float8[],
-                %(begun)b::bool[], %(started)b::timestamptz[], %(error_codes)b::text[], %(error_messages)b::text[],
+                %(begun)b::bool[], %(started)b::text[]::timestamptz[], %(error_codes)b::text[], %(error_messages)b::text[],
                 %(results)b::text[])
          AS e(id, attempt, was, status, delay, begun, started_at, error_code, error_message, result)
 ),

@@ -1,10 +1,13 @@
 -- Turn at most %(limit)s tasks assigned to this worker into RUNNING attempts, first by priority, then by due time.
 --
--- The fence grows here and nowhere else. The worker's own row is locked FOR KEY SHARE and must be ACTIVE in the same
+-- Nothing starts on another timeline than %(timeline)s: after a failover that lost a start, its fence would be given
+-- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked FOR KEY SHARE and must be ACTIVE in the same
 -- statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed unseen by each other.
 -- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
 WITH me AS MATERIALIZED (
-  SELECT worker_id FROM worker_heartbeats WHERE worker_id = %(worker_id)s AND state = 'ACTIVE' FOR KEY SHARE
+  SELECT worker_id FROM worker_heartbeats
+   WHERE worker_id = %(worker_id)s AND state = 'ACTIVE' AND (SELECT database_timeline()) = %(timeline)s
+     FOR KEY SHARE
 ),
 mine AS MATERIALIZED (
   SELECT t.id
@@ -23,6 +26,6 @@ started AS (
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
             t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.run_at, t.priority
 )
-SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at
+SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text
   FROM started
  ORDER BY priority DESC, run_at, id

@@ -24,12 +24,13 @@ import psycopg
 
 from tests.bench import report
 from tests.bench.bench import Bench, Setting, running_bench
-from tests.bench.figures import number
-from tests.bench.machine import ROOT, Others, describe
 from tests.bench.plots import write_plots
 from tests.bench.results import Options, Record, Workload, read_latest
+from tests.support.documents import write_generated
+from tests.support.figures import number
+from tests.support.machine import ROOT, Others, describe
 
-SETTINGS = "--concurrency 16; --concurrency 100; --concurrency 400; --concurrency 1000; 2x --concurrency 1000"
+SETTINGS = "--concurrency 16; --concurrency 400; --concurrency 1500; --processes 2 --concurrency 1500"
 
 
 def main() -> int:
@@ -121,7 +122,7 @@ def write(workloads: Mapping[str, Workload], records: Sequence[Record]) -> None:
     """The tables and plots of docs/: of each workload its last sitting."""
     plots = write_plots(ROOT / "docs/plots", records)
     images = "\n".join(f"![{path.stem.replace('_', ' ')}](plots/{path.name})" for path in plots)
-    report.write_document(ROOT / "docs/performance.md", f"{report.tables(workloads.values(), records)}\n{images}")
+    write_generated(ROOT / "docs/performance.md", f"{report.tables(workloads.values(), records)}\n{images}")
 
 
 if __name__ == "__main__":

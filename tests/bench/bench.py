@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 
 from tests.bench.executors import FOLDER
-from tests.bench.processes import Program
 from tests.support.cluster import ScratchCluster, scratch_cluster
+from tests.support.processes import Program
 
 #: A small production server. Nothing that trades durability for speed; the rest is PostgreSQL's defaults.
 SERVER = {

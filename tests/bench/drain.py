@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tests.bench.bench import Bench, Setting
-from tests.bench.processes import PeakMemory, Program, cpu_of, cpu_of_family
+from tests.support.processes import PeakMemory, Program, cpu_of, cpu_of_family
 
 # Each ended attempt takes one number, and reading it costs nothing however many rows there are.
 _ENDED = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM task_executions_id_seq"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import summary
 from tests.bench.results import Record, Workload
-
-BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
+from tests.support.documents import table_row
+from tests.support.figures import summary
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -34,21 +32,11 @@ def tables(workloads: Iterable[Workload], records: Sequence[Record]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_document(path: Path, generated: str) -> None:
-    """Put the tables between the markers; what people wrote around them stays. Raises ValueError without markers."""
-    text = path.read_text()
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path} has no {BEGIN} … {END}")
-    path.write_text(f"{head}{BEGIN}\n{generated.strip()}\n{END}{tail}")
-
-
 def _table(workload: Workload, records: list[Record]) -> list[str]:
     cases = list(dict.fromkeys(record.run.case for record in records))
     lines = [
-        _row(["case", *workload.columns.values(), "runs", "other cores"]),
-        _row(["---"] * (len(workload.columns) + 3)),
+        table_row(["case", *workload.columns.values(), "runs", "other cores"]),
+        table_row(["---"] * (len(workload.columns) + 3)),
     ]
     for case in cases:
         mine = [record for record in records if record.run.case == case]
@@ -56,9 +44,5 @@ def _table(workload: Workload, records: list[Record]) -> list[str]:
             summary([record.run.values[key] for record in mine if key in record.run.values]) for key in workload.columns
         ]
         busiest = max(record.other_cores for record in mine)
-        lines.append(_row([case, *cells, str(len(mine)), f"{busiest:.2f}"]))
+        lines.append(table_row([case, *cells, str(len(mine)), f"{busiest:.2f}"]))
     return lines
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

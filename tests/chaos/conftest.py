@@ -1,4 +1,4 @@
-"""A stack of real processes per test."""
+"""A stack of real processes per test, and what their tasks leave behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks_app.executors import registry
 from tests.support.stack import EffectLog, Stack, running_stack
+from tests.support.traces import TraceExecutor, Traces
 
 
 @pytest.fixture
@@ -19,3 +21,10 @@ def stack(committed_db: None, tmp_path: Path) -> Iterator[Stack]:
 @pytest.fixture
 def effects(tmp_path: Path) -> EffectLog:
     return EffectLog(tmp_path / "effects")
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traces:
+    """For processes started with its ``environment``; this one may create such tasks."""
+    monkeypatch.setitem(registry.executors(), TraceExecutor.type, TraceExecutor())
+    return Traces(tmp_path / "traces")

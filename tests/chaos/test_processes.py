@@ -192,6 +192,17 @@ class TestStopping:
         assert (task.status, task.retry_count, task.crash_count, task.attempt) == ("PENDING", 0, 0, 1)
         assert attempts_of(long) == [(1, "RELEASED")]
 
+    def test_a_second_sigterm_ends_at_once(self, stack: Stack) -> None:
+        stack.scheduler()
+        worker = stack.worker("--concurrency", "2", "--grace", "60")
+        long = create(NewTask(type="DUMMY", payload={"sleepDurationMs": 60_000}))
+        eventually(lambda: status_of(long) == "RUNNING", timeout=10)
+        worker.send_signal(signal.SIGTERM)
+        eventually(lambda: query("SELECT 1 FROM worker_heartbeats WHERE state = 'DRAINING'"), timeout=10)
+        assert stack.stop(worker, timeout=10) == 0
+        assert attempts_of(long) == [(1, "RELEASED")]
+        assert query("SELECT state FROM worker_heartbeats") == [("STOPPED",)]
+
     def test_a_drained_worker_exits_with_0(self, stack: Stack) -> None:
         from workers_app.heartbeats import request_drain
 

@@ -303,6 +303,7 @@ class TestWorkers:
         worker = self.make_worker()
         sign_in(client, "view_worker")
         assert client.post(f"{WORKERS}{worker.pk}/drain/").status_code == 403
+        client.post(WORKERS, {"action": "drain_selected", "index": "0", "_selected_action": [str(worker.pk)]})
         assert Worker.objects.get().state == WorkerState.ACTIVE
 
     def test_past_their_lease_show_as_silent(self, staff: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.contrib.auth.models import Permission, User
 from django.db.models.functions import Now
 from django.test import Client
 
+from tasks_app.api.authentication import Caller
+from tasks_app.api.permissions import HasScope
 from tasks_app.keys import Scope, create_key, revoke_key
 from tasks_app.models import ApiKey
 from tests.factories import make_key, make_task, unknown_id
@@ -96,6 +99,16 @@ class TestOrderOfRefusals:
         for method in ("PUT", "OPTIONS", "TRACE", "BREW"):
             problem_of(anonymous.send(method, "/tasks"), 401)
             problem_of(api.send(method, "/tasks"), 405)
+
+
+class TestHasScope:
+    """A view that forgot to say what a method needs answers nobody, whatever their key."""
+
+    @pytest.mark.parametrize(("declared", "allowed"), [({"GET": ()}, True), ({"POST": ()}, False), ({}, False)])
+    def test_lets_nobody_use_what_is_not_declared(self, declared: dict[str, tuple[()]], allowed: bool) -> None:
+        request = SimpleNamespace(auth=Caller("caller", frozenset(Scope)), method="GET")
+        view = SimpleNamespace(scopes=declared, http_method_names=["get", "post"], get=print)
+        assert HasScope().has_permission(request, view) is allowed  # type: ignore[arg-type]
 
 
 class TestAdminSession:

@@ -59,7 +59,14 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         "arguments",
-        [("--concurrency", "0"), ("--concurrency", "many"), ("--queues", "a b"), ("--labels", "x"), ("--grace", "-1")],
+        [
+            ("--concurrency", "0"),
+            ("--concurrency", "many"),
+            ("--queues", "a b"),
+            ("--labels", "x"),
+            ("--grace", "-1"),
+            ("--processes", "0"),
+        ],
     )
     def test_a_bad_argument_is_named(self, arguments: tuple[str, ...]) -> None:
         done = manage("runworker", *arguments)
@@ -92,6 +99,17 @@ class TestStopping:
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: stack.active_workers() - {first}, timeout=30)
         assert stack.stop(process) == 0
+
+    def test_a_worker_of_several_processes_starts_and_stops_all(self, stack: Stack) -> None:
+        process = stack.start("runworker", "--processes", "2", "--concurrency", "3", "--grace", "5")
+        eventually(lambda: len(stack.active_workers()) == 2, timeout=30)
+        assert query("SELECT DISTINCT slots FROM worker_heartbeats") == [(3,)]
+        assert stack.stop(process) == 0
+        assert query("SELECT DISTINCT state FROM worker_heartbeats") == [("STOPPED",)]
+
+    def test_a_burst_of_several_processes_ends_when_nothing_is_left(self, stack: Stack) -> None:
+        assert stack.start("runworker", "--processes", "2", "--burst").wait(30) == 0
+        assert query("SELECT state FROM worker_heartbeats") == [("STOPPED",)] * 2
 
     def test_a_worker_that_never_reached_the_database_stops_too(self, stack: Stack) -> None:
         process = stack.start("runworker", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")

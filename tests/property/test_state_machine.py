@@ -267,7 +267,7 @@ class EngineMachine(RuleBasedStateMachine):
         limit = max(0, min(wanted, incarnation.slots - len(held)))
         attempts = self.engine.start(worker, limit=limit)
         if reply_lost:
-            attempts = adopt_running(self.session, worker_id=worker, held=held)
+            attempts = adopt_running(self.session, worker_id=worker, held=held, timeline=self.engine.timeline)
         expected = ready[:limit] if incarnation.state == "ACTIVE" else []
         assert [attempt.task_id for attempt in attempts] == [row.id for row in expected]
         assert [attempt.attempt for attempt in attempts] == [row.attempt + 1 for row in expected]

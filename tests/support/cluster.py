@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler_project.embedded.location import locate
+from scheduler_project.embedded.location import Location, locate
 from scheduler_project.embedded.server import EmbeddedServer
 
 SESSION_URL = "TASK_SCHEDULER_TEST_CLUSTER_URL"
@@ -47,6 +47,15 @@ class ScratchCluster:
 @contextmanager
 def scratch_cluster(bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[ScratchCluster]:
     """Start a cluster of its own, and remove it at the end: also when this process is killed. ``settings`` are GUCs."""
+    with scratch_location() as location:
+        server = EmbeddedServer(location, bindir=bindir, options=OPTIONS | dict(settings or {}))
+        server.start(announce=False)
+        yield ScratchCluster(server)
+
+
+@contextmanager
+def scratch_location() -> Iterator[Location]:
+    """A place for a server's data. At the end the server is killed and the place removed: also when we are killed."""
     folder = Path(tempfile.mkdtemp(prefix="task-scheduler-test-")).resolve()
     folder.chmod(0o711)  # root's server account must pass; the data in it stay private
     location = locate(folder / "postgres")
@@ -59,9 +68,7 @@ def scratch_cluster(bindir: Path | None = None, settings: Mapping[str, str] | No
         start_new_session=True,  # Ctrl-C in the terminal must not end it before its work
     )
     with watcher:  # its exit closes the pipe and waits
-        server = EmbeddedServer(location, bindir=bindir, options=OPTIONS | dict(settings or {}))
-        server.start(announce=False)
-        yield ScratchCluster(server)
+        yield location
 
 
 def session_cluster_url() -> str:

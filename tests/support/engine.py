@@ -53,6 +53,7 @@ class Engine:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        [(self.timeline,)] = session.fetch("SELECT database_timeline()")
 
     def worker(self, **options: Any) -> UUID:
         return make_worker(self.session, **options)
@@ -70,7 +71,7 @@ class Engine:
         return assignment.assign_due_tasks(self.session, assignment.survey_due(self.session), limit=limit)
 
     def start(self, worker_id: UUID, *, limit: int = 100) -> list[Attempt]:
-        return start_assigned(self.session, worker_id=worker_id, limit=limit)
+        return start_assigned(self.session, worker_id=worker_id, limit=limit, timeline=self.timeline)
 
     def assigned(self, worker_id: UUID, **fields: Any) -> UUID:
         """A task SCHEDULED on a worker that has room for it; nothing else may be due."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from tasks_app.sessions import Session
+from tasks_app.sql import statement
 from tests.support.waiting import eventually
 
 T = TypeVar("T")
@@ -73,6 +74,27 @@ def rival(act: Callable[[], T]) -> Rival[T]:
 def rival_on(session: Session, act: Callable[[Session], T]) -> Rival[T]:
     """Something that uses a session of the engine."""
     return Rival(lambda: act(session), session=session)
+
+
+#: The lock a statement of `held_after_its_look` waits for.
+LOOK_KEY = 7_002
+
+
+def held_after_its_look(session: Session, name: str, here: str, parameters: dict[str, Any]) -> list[Any]:
+    """Run a statement file that waits between its snapshot and its locks; ``here`` is the WHERE of its look."""
+    text = statement(name)
+    assert text.count(here) == 1
+    pause = f"(SELECT true FROM pg_advisory_xact_lock_shared({LOOK_KEY})) AND"
+    text = text.replace(here, here.replace("WHERE", f"WHERE {pause}"))
+    return session.connection.execute(text, parameters).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def looks_held(session: Session) -> Iterator[Session]:
+    """Make statements of `held_after_its_look` wait until the end of the block."""
+    with transaction(session):
+        session.fetch("SELECT pg_advisory_xact_lock(%s)", [LOOK_KEY])
+        yield session
 
 
 @contextmanager

@@ -23,6 +23,9 @@ import psutil
 from django.conf import settings
 from django.db import connection
 
+from tasks_app import invariants
+from tasks_app.sessions import Session
+from tests.support.traces import Traces
 from tests.support.waiting import eventually
 
 #: A short lease, so that death is noticed within seconds: the shortest that settings allow with beats of 0.4 s.
@@ -54,9 +57,13 @@ class Stack:
         return process
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        return self.start_by((), *command, **environment)
+
+    def start_by(self, prefix: tuple[str, ...], *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command by way of another, one that runs it on another host say."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(settings.BASE_DIR / "manage.py"), *command],
+                [*prefix, sys.executable, str(settings.BASE_DIR / "manage.py"), *command],
                 env=self.environment | environment,
                 stdout=log,
                 stderr=log,
@@ -72,6 +79,10 @@ class Stack:
         """The worker process below a guardian: the one that leads a session of its own."""
         [child] = [child for child in psutil.Process(guardian.pid).children() if os.getsid(child.pid) == child.pid]
         return child.pid
+
+    def assert_all_live(self) -> None:
+        """None of the processes started has exited."""
+        assert [process.args for process in self.processes if process.poll() is not None] == []
 
     def stop(self, process: subprocess.Popen[bytes], timeout: float = 30) -> int:
         process.send_signal(signal.SIGTERM)
@@ -92,9 +103,7 @@ class Stack:
 
 @contextmanager
 def running_stack(tmp_path: Path, **environment: str) -> Iterator[Stack]:
-    name = connection.settings_dict["NAME"]
-    url = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"].split("://", 1)[1], count=1)
-    variables = {**os.environ, **FAST, "DATABASE_URL": f"postgresql://{url}", **environment}
+    variables = {**os.environ, **FAST, "DATABASE_URL": database_url(), **environment}
     stack = Stack(variables, tmp_path / "stack.log")
     try:
         yield stack
@@ -103,6 +112,13 @@ def running_stack(tmp_path: Path, **environment: str) -> Iterator[Stack]:
         raise
     finally:
         stack.end()
+
+
+def database_url() -> str:
+    """The test database as processes find it."""
+    name = connection.settings_dict["NAME"]
+    url = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"].split("://", 1)[1], count=1)
+    return f"postgresql://{url}"
 
 
 @dataclass(frozen=True)
@@ -126,12 +142,37 @@ def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def ended() -> int:
+    return int(query("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")[0][0])
+
+
+def listeners() -> set[int]:
+    """The server processes of connections that wait for wake-ups."""
+    rows = query(
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle'"
+        " AND query ~ '^(LISTEN|SELECT pg_try_advisory_lock)'"
+    )
+    return {row[0] for row in rows}
+
+
 def unfinished() -> int:
     return int(query("SELECT count(*) FROM tasks WHERE finished_at IS NULL")[0][0])
 
 
 def drained(timeout: float = 60) -> None:
     eventually(lambda: unfinished() == 0, timeout=timeout, interval=0.05)
+
+
+def check_every_task(created: int, traces: Traces) -> None:
+    """Wait until all tasks have ended; nothing was lost and nothing doubled, by the database's word and by theirs."""
+    drained(timeout=120)
+    session = Session("oracle")
+    assert invariants.violations(session) == {}
+    session.close()
+    assert query("SELECT count(*) FROM tasks") == [(created,)]
+    assert query("SELECT task_id FROM task_executions GROUP BY task_id, attempt HAVING count(*) > 1") == []
+    traces.check(row[0] for row in query("SELECT id::text FROM tasks WHERE type = 'TRACE' AND status = 'SUCCESS'"))
 
 
 def gone(marker: str, timeout: float = 6.0) -> None:

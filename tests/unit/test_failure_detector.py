@@ -66,3 +66,46 @@ class TestFailureDetector:
         detector.observe(seen, epoch=1, now=100.0)
         assert detector.observe({A: 6}, epoch=1, now=500.0) == {}
         assert detector.observe({A: 6}, epoch=1, now=509.0) == {}
+
+
+class TestShortcut:
+    """Three conditions at once: the session is a lease old, the lock was seen held over it, and it is free."""
+
+    @pytest.fixture
+    def detector(self) -> FailureDetector:
+        return FailureDetector(timedelta(seconds=10), shortcut=timedelta(seconds=3))
+
+    def test_is_taken_when_a_lock_seen_held_is_free(self, detector: FailureDetector) -> None:
+        for now, beat in [(100.0, 1), (110.0, 2)]:
+            detector.observe({A: beat, B: beat}, epoch=1, now=now, holders=[A, B])
+        assert detector.observe({A: 2, B: 2}, epoch=1, now=112.9, holders=[B]) == {}
+        assert detector.observe({A: 2, B: 2}, epoch=1, now=113.0, holders=[B]) == {A: 2}
+
+    def test_is_not_taken_while_the_lock_is_held(self, detector: FailureDetector) -> None:
+        for now in (100.0, 110.0):
+            detector.observe({A: int(now)}, epoch=1, now=now, holders=[A])
+        assert detector.observe({A: 110}, epoch=1, now=119.9, holders=[A]) == {}
+        assert detector.observe({A: 110}, epoch=1, now=120.0, holders=[A]) == {A: 110}
+
+    def test_is_not_taken_for_a_lock_that_was_never_seen(self, detector: FailureDetector) -> None:
+        """Wake-ups may be off there, or its connection may lead through a pooler."""
+        for now in (100.0, 110.0, 119.0):
+            assert detector.observe({A: 1 if now < 110 else 2}, epoch=1, now=now) == {}
+
+    def test_is_not_taken_over_a_session_younger_than_a_lease(self, detector: FailureDetector) -> None:
+        """After a restart of the database every worker is without its lock for a while."""
+        detector.observe({A: 1}, epoch=1, now=50.0, holders=[A])
+        detector.observe({A: 1}, epoch=2, now=100.0, holders=[A])
+        assert detector.observe({A: 1}, epoch=2, now=109.9) == {}
+
+    def test_forgets_with_its_session_who_held_a_lock(self, detector: FailureDetector) -> None:
+        detector.observe({A: 1}, epoch=1, now=50.0, holders=[A])
+        detector.observe({A: 1}, epoch=2, now=100.0)
+        detector.observe({A: 2}, epoch=2, now=115.0)
+        assert detector.observe({A: 2}, epoch=2, now=119.0) == {}
+
+    def test_is_off_unless_it_is_asked_for(self) -> None:
+        detector = FailureDetector(timedelta(seconds=10))
+        for now in (100.0, 110.0):
+            detector.observe({A: int(now)}, epoch=1, now=now, holders=[A])
+        assert detector.observe({A: 110}, epoch=1, now=119.9) == {}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from tasks_app.executors.base import Execution, StopReason
 from tasks_app.starting import Attempt
 from workers_app.processes.held import Held, HeldAttempts
-
-NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def held(
@@ -19,7 +17,7 @@ def held(
     attempt: int = 1,
     deadline: float = 60,
     ended: bool = False,
-    started_at: datetime = NOW,
+    started_at: str = "2024-01-01 00:00:00+00",
 ) -> Held:
     task_id = task_id or uuid4()
     started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, started_at)
@@ -54,7 +52,7 @@ class TestHeldAttempts:
     def test_keep_a_new_start_of_an_attempt_that_a_failover_forgot(self) -> None:
         """The promoted standby had not received the first start, and gave its number again."""
         old = held()
-        new = held(old.attempt.task_id, started_at=NOW + timedelta(seconds=1))
+        new = held(old.attempt.task_id, started_at="2024-01-01 00:00:01+00")
         all_held = holding(old, new)
         assert (old.execution.stop_reason, old.execution.immediate) == (StopReason.RELEASE, True)
         assert all_held.running() == [new, old]

@@ -14,6 +14,7 @@ from tasks_app.starting import Attempt
 from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app import recorder
 from workers_app.recorder import Ending, Recorder, ending_of
+from workers_app.runner import LONGEST_RESULT
 
 SECOND = timedelta(seconds=1)
 
@@ -76,6 +77,29 @@ class TestEndingOf:
         """The attempt has been made; a repeat would only answer the same."""
         ending = ending_of(attempt(), Outcome.success(result), 0)
         assert (ending.status, ending.error_code, ending.result, ending.delay) == ("FAILED", "INTERNAL", None, None)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"error_message": 7}, {"retry_after": "soon"}, {"result": {1: {2: object()}}}],
+        ids=["message", "delay", "result"],
+    )
+    def test_of_an_outcome_that_cannot_be_read_is_an_internal_failure(self, fields: dict[str, Any]) -> None:
+        """A third party's: were it to raise, the attempt would never end, and its slot never be free."""
+        defaults: dict[str, Any] = {"error_code": ErrorCode.TASK_FAILED, "error_message": "it broke", "retryable": True}
+        ending = ending_of(attempt(), Outcome(ExecutionStatus.FAILED, **defaults | fields), 0)
+        assert (ending.status, ending.error_code, ending.result, ending.delay) == ("FAILED", "INTERNAL", None, None)
+
+    @pytest.mark.parametrize("letter", ["x", "ü"], ids=["one byte", "two bytes"])
+    def test_of_a_result_above_the_limit_is_an_internal_failure_that_says_so(self, letter: str) -> None:
+        room = (LONGEST_RESULT - len('{"a":""}')) // len(letter.encode())
+        most = ending_of(attempt(), Outcome.success({"a": letter * room}), 0)
+        assert (most.status, len((most.result or "").encode())) == ("SUCCESS", LONGEST_RESULT)
+        over = ending_of(attempt(), Outcome.success({"a": letter * (room + 1)}), 0)
+        assert (over.status, over.error_code, over.result, over.delay) == ("FAILED", "INTERNAL", None, None)
+        assert over.error_message == (
+            f"the outcome cannot be recorded: the result is {LONGEST_RESULT + len(letter.encode()):,} bytes of JSON;"
+            " at most 1,048,576 are recorded"
+        )
 
     @pytest.mark.parametrize("message", ["nul\0", "\ud800", "x" * 1_000_000, "\ud800" * 20_000, "\0" * 20_000])
     def test_makes_a_message_one_the_database_takes(self, message: str) -> None:

@@ -1,6 +1,7 @@
 """The loop every process is: a step of work, then a rest as long as the step says. Nothing else loops.
 
-A step that meets a database that is away is tried again with jittered backoff; the process does not exit for that.
+A step that meets a database that is away, or that refuses a statement, is tried again with jittered backoff; the
+process does not exit for that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 from datetime import timedelta
 from typing import Final
 
+import psycopg
 import structlog
 
 from tasks_app.sessions import DatabaseAway, backoff
@@ -28,6 +30,7 @@ class Process:
         self.pipe = pipe
         self.listener = listener
         self._failures = 0
+        self._failing_with = ""
 
     @property
     def stopping(self) -> bool:
@@ -51,18 +54,28 @@ class Process:
         """Finish or give back what is in hand."""
 
     def step(self) -> timedelta:
-        """One tick; a database that is away makes for a short rest."""
+        """One tick; a database that is away or refuses a statement makes for a short rest, and one line a streak."""
         try:
             rest = self.tick()
         except DatabaseAway as error:
-            self._failures += 1
-            if self._failures == 1:
+            if self._fails_anew("database_away"):
                 log.warning("database_away", error=str(error).strip())
-            return timedelta(seconds=backoff(self._failures))
-        if self._failures:
-            log.info("database_back", failures=self._failures)
-        self._failures = 0
-        return rest
+        except psycopg.Error:
+            # A statement that fails changed nothing. Exiting would not mend it, and would cost a worker what it runs.
+            if self._fails_anew("step_failed"):
+                log.exception("step_failed")
+        else:
+            if self._failures:
+                log.info("database_back", failures=self._failures)
+            self._failures, self._failing_with = 0, ""
+            return rest
+        return timedelta(seconds=backoff(self._failures))
+
+    def _fails_anew(self, event: str) -> bool:
+        """Count a failure; whether it is the first of its kind in a row."""
+        self._failures += 1
+        before, self._failing_with = self._failing_with, event
+        return event != before
 
     def sleep(self, rest: timedelta) -> None:
         if rest > timedelta(0):

@@ -221,28 +221,29 @@ def _leave_the_database_to_others() -> None:
 
 def kill_descendants() -> None:
     """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper."""
+    pause = 0.01
     while children := psutil.Process().children(recursive=True):
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-        psutil.wait_procs(children, timeout=1)
+        time.sleep(pause)  # not psutil's wait: it would reap the worker, and keep its exit status to itself
+        pause = min(1.0, pause * 2)
         _reap_all()
-
-
-def _reap_all() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 _statuses: dict[int, int] = {}
 
 
-def _reaped(pid: int) -> int | None:
-    """The exit status of the worker once it has ended; reaps orphans that came to us on the way."""
+def _reap_all() -> None:
+    """Reap whoever has ended, and keep how: the worker may be among them, whoever killed it."""
     with contextlib.suppress(ChildProcessError):
         while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
             _statuses[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
+
+
+def _reaped(pid: int) -> int | None:
+    """The exit status of the worker once it has ended; reaps orphans that came to us on the way."""
+    _reap_all()
     status = _statuses.pop(pid, None)
     _statuses.clear()
     return status

@@ -78,7 +78,8 @@ class Heartbeat(threading.Thread):
             return min(backoff(self._failures), self._interval.total_seconds())
         self._failures = 0
         if answer is None:
-            self._worker.disowned()
+            if not self._closed:  # closed: the worker left by itself while this beat was under way
+                self._worker.disowned()
             return self._interval.total_seconds()
         self._worker.heard(answer, sent)
         return (min(self._interval, BUSY_INTERVAL) if held else self._interval).total_seconds()

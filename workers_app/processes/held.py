@@ -78,12 +78,12 @@ class HeldAttempts:
         now = time.monotonic()
         return [held for held in self.running() if now >= held.execution.deadline + by]
 
-    def stop(self, task_id: UUID, reason: StopReason) -> None:
+    def stop(self, task_id: UUID, reason: StopReason, *, immediate: bool = False) -> None:
         """Tell one task to stop, if it is held and runs."""
         with self._lock:
             held = self._held.get(task_id)
         if held is not None and not held.ended:
-            held.execution.stop(reason)
+            held.execution.stop(reason, immediate=immediate)
 
     def stop_all(self, reason: StopReason, *, immediate: bool) -> None:
         for held in self.running():

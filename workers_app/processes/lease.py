@@ -19,11 +19,12 @@ def now() -> float:
 
 
 class Lease:
-    """Thread-safe. Before the first accepted beat it runs from ``sent`` (or its making): registration is a beat too."""
+    """Thread-safe. Before the first accepted beat it runs from ``since``: registration is a beat too, and counts from
+    when it was sent."""
 
-    def __init__(self, timeout: timedelta, margin: timedelta, sent: float | None = None) -> None:
+    def __init__(self, timeout: timedelta, margin: timedelta, *, since: float | None = None) -> None:
         self._usable = (timeout - margin).total_seconds()
-        self._sent = now() if sent is None else sent
+        self._sent = now() if since is None else since
         self._lock = threading.Lock()
         self._ended = False
 

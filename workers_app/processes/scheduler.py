@@ -34,8 +34,10 @@ log = structlog.get_logger(__name__)
 
 #: A head that falls due within less is due.
 SHORTEST_REST: Final = 0.0005
-#: Passes made without a new survey while each of them is full.
+#: Passes made without a new survey while each of them assigns as many as it may.
 PASSES_PER_SURVEY: Final = 20
+#: Seconds for which what was due is taken to be due again, so that a wake-up is answered by a pass without a survey.
+RECENT: Final = 0.1
 STATS_EVERY: Final = timedelta(minutes=1)
 RETENTION_EVERY: Final = timedelta(minutes=1)
 IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
@@ -55,6 +57,8 @@ class Scheduler(Process):
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         self._housekeeper = Housekeeper(self.id, self._stats)
         self._passes = self._assigned = 0
+        self._recent: assignment.Survey | None = None
+        self._recent_until = 0.0
 
     @contextlib.contextmanager
     def registered(self) -> Iterator[None]:
@@ -68,26 +72,35 @@ class Scheduler(Process):
             signals.scheduler_stopped.send_robust(type(self), **identity)
 
     def tick(self) -> timedelta:
-        """Survey, assign until nothing more can be, and answer how long to rest."""
-        survey = assignment.survey_due(self._session)
-        if self._assign(survey):
-            return timedelta(0)
+        """Assign until nothing more can be, and answer how long to rest: until woken, without room for more."""
         interval: timedelta = settings.SCHEDULER.polling_interval
+        if self._recent is not None and time.monotonic() < self._recent_until:
+            report = self._assign(self._recent)
+            if report.out_of_room and len(self._recent.classes) == 1:
+                return timedelta(seconds=max(0.0, self._recent_until - time.monotonic()))
+            if not report.moved:
+                self._recent = None
+        survey = assignment.survey_due(self._session)
+        if survey.has_due:
+            self._recent, self._recent_until = survey, time.monotonic() + RECENT
+            report = self._assign(survey)
+            if report.moved and not report.out_of_room:
+                return timedelta(0)
+            # Out of room, another scheduler makes the pass, or all that is due is locked: somebody will wake us.
         due_in = survey.next_due_in
         return interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
 
-    def _assign(self, survey: assignment.Survey) -> bool:
-        """Make passes over what a survey found, until one finds no room; whether any of them moved anything."""
-        for made in range(PASSES_PER_SURVEY if survey.has_due else 0):
+    def _assign(self, survey: assignment.Survey) -> assignment.PassReport:
+        """Make passes over what a survey found while they are as large as they may be; answer the last one."""
+        for _ in range(PASSES_PER_SURVEY):
             report = assignment.assign_due_tasks(self._session, survey)
             self._passes += 1
             self._assigned += report.assigned
             if report.wake:
                 wakeups.notify_workers(self._session, report.wake)
-            if not report.moved:
-                # Nothing came of it although something is due: no room, or another scheduler makes the pass.
-                return made > 0
-        return survey.has_due
+            if report.assigned < assignment.MAX_BATCH:
+                break
+        return report
 
     def once(self) -> dict[str, int]:
         """One round of everything due: recovery and expiry, then assignment until nothing more can be assigned."""
@@ -121,7 +134,11 @@ class Housekeeper(threading.Thread):
         super().__init__(name="housekeeper", daemon=True)
         self._read_stats = read_stats
         self._session = Session("housekeeper", direct=True)
-        self._detector = recovery.FailureDetector(settings.SCHEDULER.heartbeat_timeout)
+        config = settings.SCHEDULER
+        self._watches_locks = config.fast_death_enabled
+        self._detector = recovery.FailureDetector(
+            config.heartbeat_timeout, shortcut=config.heartbeat_interval * 3 if self._watches_locks else None
+        )
         self._closed = threading.Event()
         self._failures = 0
         self._idle_keys_after: tuple[str, str] = ("", "")
@@ -190,7 +207,8 @@ class Housekeeper(threading.Thread):
 
     def _mark_silent_workers(self, row: Row) -> list[UUID]:
         beats = dict(zip(row[0], row[1], strict=True))
-        silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now())
+        locks = recovery.held_locks(self._session, beats) if self._watches_locks else []
+        silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now(), holders=locks)
         marked = recovery.mark_silent_workers(self._session, silent)
         for worker_id in marked:
             reason = f"no beat for {settings.SCHEDULER.heartbeat_timeout.total_seconds():g} s"

@@ -33,6 +33,9 @@ class Child:
     command: Sequence[str]
     #: Seconds it may take to stop before it is killed.
     grace: float
+    #: Whether an exit with status 0 is its end; otherwise it is started again however it ended.
+    may_finish: bool = False
+    finished: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -64,9 +67,19 @@ class Supervisor:
         finally:
             self._signals.__exit__(None, None, None)
 
+    @property
+    def finished(self) -> bool:
+        """Whether no child is left to watch."""
+        return all(child.finished for child in self.children)
+
+    @property
+    def clean(self) -> bool:
+        """Whether all ended with status 0. For use after the block."""
+        return all(child.process is None or child.process.returncode == 0 for child in self.children)
+
     def run(self) -> None:
-        """Watch the children until a stop is asked for."""
-        while not self.stopping:
+        """Watch the children until a stop is asked for, or all have finished."""
+        while not self.stopping and not self.finished:
             self.step(3600.0)
 
     def step(self, seconds: float) -> None:
@@ -74,18 +87,23 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
-                self._crashed(child)
-            if child.process is None and now >= child.start_again_at:
+                self._ended(child)
+            if child.process is None and not child.finished and now >= child.start_again_at:
                 self._start(child)
-        due = min((child.start_again_at for child in self.children if child.process is None), default=now + seconds)
-        self._pipe.wait(min(seconds, max(0.0, due - now)))
+        waiting = [child for child in self.children if child.process is None and not child.finished]
+        due = min((child.start_again_at for child in waiting), default=now + seconds)
+        if not self.finished:
+            self._pipe.wait(min(seconds, max(0.0, due - now)))
 
     def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(child.command, stdin=subprocess.DEVNULL, start_new_session=True)
         child.started_at = time.monotonic()
 
-    def _crashed(self, child: Child) -> None:
+    def _ended(self, child: Child) -> None:
         assert child.process is not None
+        if child.may_finish and child.process.returncode == 0:
+            child.process, child.finished = None, True
+            return
         lived = time.monotonic() - child.started_at
         child.failures = 0 if lived > HEALTHY_LIFE else child.failures + 1
         delay = min(LONGEST_RESTART_DELAY, 2.0 ** (child.failures - 1)) if child.failures else 0.0

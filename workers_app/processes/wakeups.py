@@ -2,14 +2,18 @@
 
 The connection is direct (no pooler keeps a LISTEN) and never in a transaction, so it holds back no vacuum. When it
 breaks, the sleeper is woken once, because whatever was said meanwhile is lost, and otherwise lives on polling.
+
+A worker's connection also holds its lock (``workers_app/recovery.py``): the server frees it when the process dies.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import psycopg
+from django.conf import settings
 
 from tasks_app import wakeups
 from tasks_app.sessions import DatabaseAway, Session, backoff
@@ -17,13 +21,24 @@ from workers_app.processes.signals import SelfPipe
 
 
 class Listener:
-    """Sleeps until a message on a channel concerns us, the pipe is written, or the time is up. One thread only."""
+    """Sleeps until a message on a channel concerns us, the pipe is written, or the time is up. One thread only.
 
-    def __init__(self, channel: str, pipe: SelfPipe, concerns: Callable[[str], bool] = lambda _: True) -> None:
+    ``holder`` is the worker whose lock is to be held meanwhile.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        pipe: SelfPipe,
+        concerns: Callable[[str], bool] = lambda _: True,
+        *,
+        holder: UUID | None = None,
+    ) -> None:
         self._channel = channel
         self._pipe = pipe
         self._concerns = concerns
-        self._session = Session("listener", direct=True) if wakeups.enabled() else None
+        self._holder = holder
+        self._session = Session("listener", direct=True, **_server_settings(holder)) if wakeups.enabled() else None
         self._heard_epoch = 0
         self._failures = 0
         self._try_again_at = 0.0
@@ -69,6 +84,8 @@ class Listener:
         if self._session.epoch == self._heard_epoch:
             return False
         connection.execute(f'LISTEN "{self._channel}"'.encode())
+        if self._holder is not None:
+            connection.execute("SELECT pg_try_advisory_lock_shared(hashtextextended(%s, 0))", [str(self._holder)])
         self._heard_epoch, self._failures = self._session.epoch, 0
         return True
 
@@ -77,3 +94,12 @@ class Listener:
         self._session.close()
         self._failures += 1
         self._try_again_at = time.monotonic() + backoff(self._failures)
+        self._concerns("*")  # the lock is lost with the connection: a beat must say that its holder lives
+
+
+def _server_settings(holder: UUID | None) -> dict[str, str]:
+    """A lock must outlast a network that only drops packets: the server asks after its holder later than in a lease."""
+    if holder is None:
+        return {}
+    seconds = int(settings.SCHEDULER.heartbeat_timeout.total_seconds() * 2)
+    return {"tcp_keepalives_idle": str(seconds), "tcp_user_timeout": "0", "idle_session_timeout": "0"}

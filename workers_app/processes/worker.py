@@ -16,11 +16,12 @@ from typing import Final
 from uuid import UUID
 
 import psutil
+import psycopg
 import structlog
 from django.conf import settings
 
 from tasks_app import assignment, signals, wakeups
-from tasks_app.executors.base import StopReason
+from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import TaskStatus, WorkerState
@@ -48,6 +49,8 @@ MAX_START: Final = 500
 OVERDUE: Final = 6.0
 #: How soon after submitting the pool may grow; instant tasks are done by then.
 GROW_AFTER: Final = timedelta(milliseconds=2)
+#: How soon to look again whether what was lost with the old timeline is dead.
+FOLLOW_AGAIN: Final = timedelta(milliseconds=100)
 #: Seconds from the end of one task to the start of the next through both processes, on a busy machine.
 ROUND_TRIP: Final = 0.05
 #: Ends a second from which on waiting a moment makes batches larger than it makes tasks late.
@@ -71,10 +74,10 @@ class Worker(Process):
 
     def __init__(self, options: WorkerOptions, guardian: GuardianLink) -> None:
         pipe = SelfPipe()
-        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us), pipe)
+        self.id: UUID = options.registration.worker_id
+        super().__init__(Listener(wakeups.WORKERS, pipe, self._concerns_us, holder=self.id), pipe)
         config = settings.SCHEDULER
         self.options = options
-        self.id: UUID = options.registration.worker_id
         self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
         self.fenced = False
         self.draining = False
@@ -91,7 +94,9 @@ class Worker(Process):
         self._rate = CompletionRate()
         self._may_have_more = True
         self._was_full = False
+        self._recorded_before = 0
         self._missing = 0
+        self._timeline = self._seen_timeline = ""
         self._stepping_since: float | None = None
         self._started_at = time.monotonic()
         self._stats_at = self._started_at + STATS_EVERY
@@ -122,9 +127,12 @@ class Worker(Process):
         self._stepping_since = time.monotonic()
         try:
             self._pool.grow()
-            if self._missing > 1:
-                self._adopt()
-            self._start()
+            if self._seen_timeline != self._timeline:
+                self._follow_timeline()
+            else:
+                if self._missing > 1:
+                    self._adopt()
+                self._start()
         finally:
             self._stepping_since = None
         if self.options.burst and not self._held and self._burst_is_over():
@@ -173,12 +181,15 @@ class Worker(Process):
             self._held.stop(task_id, StopReason.CANCEL)
         for task_id in answer.drops:
             self._held.stop(task_id, StopReason.RELEASE)
+        if answer.timeline != self._seen_timeline:
+            log.warning("timeline_changed", timeline=answer.timeline, was=self._timeline, dropped=len(answer.drops))
+            self._seen_timeline = answer.timeline
         # A start whose reply was lost shows as RUNNING rows beyond what is held, twice in a row.
         self._missing = self._missing + 1 if answer.running > len(self._held) else 0
         if answer.state == WorkerState.DRAINING and not self.stopping:
             self.draining = True
             self.pipe.wake()
-        elif (answer.assigned and not self._may_have_more) or self._missing > 1:
+        elif (answer.assigned and not self._may_have_more) or self._missing > 1 or answer.timeline != self._timeline:
             self._may_have_more = True
             self.pipe.wake()
 
@@ -207,15 +218,17 @@ class Worker(Process):
         while not self.stopping:
             try:
                 sent = lease_now()
-                heartbeats.register_worker(self._session, self.options.registration)
+                timeline = heartbeats.register_worker(self._session, self.options.registration)
             except DatabaseAway as error:
                 failures += 1
                 if failures == 1:
                     log.warning("database_away", error=str(error).strip())
                 self.pipe.wait(backoff(failures))
             else:
-                self.lease = Lease(settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin, sent)
+                config = settings.SCHEDULER
+                self.lease = Lease(config.heartbeat_timeout, config.lease_margin, since=sent)
                 self._guardian.beat(sent)
+                self._timeline = self._seen_timeline = timeline
                 self._known = True
                 wakeups.notify_schedulers(self._session)
                 r = self.options.registration
@@ -241,24 +254,60 @@ class Worker(Process):
         if not self._may_have_more or not self.lease.running:
             return
         limit = min(free, MAX_START)
+        recorded = self._recorder.recorded
+        occupied = self._slots - free + recorded - self._recorded_before
+        self._recorded_before = recorded
         self._may_have_more = False
         try:
-            attempts = start_assigned(self._session, worker_id=self.id, limit=limit)
+            attempts = start_assigned(self._session, worker_id=self.id, limit=limit, timeline=self._timeline)
         except DatabaseAway:
             self._may_have_more = True
             self._missing = 2  # some may have been started all the same: look for them before the next start
+            raise
+        except psycopg.Error:
+            self._may_have_more = True
             raise
         # Before they begin: the first may be recorded before the last has begun.
         self._may_have_more |= len(attempts) == limit
         self._was_full |= len(attempts) == limit
         self._begin(attempts)
+        if attempts and len(attempts) < limit and occupied + len(attempts) >= self._slots:
+            # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
+            wakeups.notify_schedulers(self._session)
 
     def _adopt(self) -> None:
-        attempts = adopt_running(self._session, worker_id=self.id, held=self._held.task_ids())
+        attempts = self._started_unknown(self._timeline)
         self._missing = 0
         if attempts:
             log.warning("starts_adopted", count=len(attempts))
             self._begin(attempts)
+
+    def _started_unknown(self, timeline: str) -> list[Attempt]:
+        """What the database says runs here although it is not held."""
+        return adopt_running(self._session, worker_id=self.id, held=self._held.task_ids(), timeline=timeline)
+
+    def _follow_timeline(self) -> None:
+        """The database is on another timeline, a promoted standby's: start there once both agree on what runs here.
+
+        A standby that lagged behind has lost what the old primary acknowledged last. What is held but unknown there is
+        dropped, and until it is gone nothing starts, because its fence may be given out again. What runs there in our
+        name but is not held may have ended before, and that was lost: it is given back as begun. The rest goes on.
+        """
+        timeline, lost = heartbeats.compare_held(self._session, self.id, held=self._held.fences())
+        if timeline < self._timeline:
+            log.error("timeline_behind", worker_id=str(self.id), timeline=timeline, newest=self._timeline)
+            self._fence()  # a former primary that still takes writes
+            return
+        for task_id in lost:
+            self._held.stop(task_id, StopReason.RELEASE, immediate=True)
+        forgotten = self._started_unknown(timeline)
+        self._held.add([Held(attempt, execution_of(attempt), ended=True) for attempt in forgotten])
+        for attempt in forgotten:
+            self._recorder.put(ending_of(attempt, Outcome.stopped(StopReason.RELEASE, timeout=timedelta(0)), 0.0))
+        if not lost:
+            log.info("timeline_followed", timeline=timeline, given_back=len(forgotten))
+            self._timeline = self._seen_timeline = timeline
+            self._may_have_more = True
 
     def _begin(self, attempts: Sequence[Attempt]) -> None:
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
@@ -272,6 +321,8 @@ class Worker(Process):
     def _rest(self) -> timedelta:
         if self._pool.backlog:
             return GROW_AFTER
+        if self._seen_timeline != self._timeline:
+            return FOLLOW_AGAIN
         if self._may_have_more and len(self._held) < self._slots:
             return timedelta(0)
         if self.options.burst:

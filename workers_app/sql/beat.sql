@@ -1,7 +1,8 @@
 -- One beat of one worker: raise its counter, and learn in the same trip all it must know. Returns no row when the worker
 -- is DEAD, STOPPED or pruned. The update is HOT: no index holds a column it changes.
---   assigned, running: what the database says it owns · cancels: held tasks to stop · drops: held attempts that are not
---   its own any more (its finish on the same attempt does not count: that is its own doing).
+--   timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
+--   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:
+--   that is its own doing).
 -- Indexes: primary keys, tasks_owned. Not the ORM: one trip, twice a second, on every worker.
 WITH beaten AS (
   UPDATE worker_heartbeats
@@ -21,7 +22,7 @@ told AS MATERIALIZED (
     FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS h(id, attempt)
     LEFT JOIN tasks t ON t.id = h.id
 )
-SELECT b.state, o.assigned, o.running,
+SELECT b.state, database_timeline(), o.assigned, o.running,
        ARRAY(SELECT id FROM told WHERE cancelled AND NOT lost) AS cancels,
        ARRAY(SELECT id FROM told WHERE lost) AS drops
   FROM beaten b CROSS JOIN owned o

@@ -12,9 +12,9 @@ from tests.bench import fill
 from tests.bench.bench import Bench, wait_for
 from tests.bench.client import request, serving
 from tests.bench.drain import ended
-from tests.bench.figures import percentile, spread_ms
 from tests.bench.load import Background, at_rate
 from tests.bench.results import Options, Run, Workload
+from tests.support.figures import percentile, spread_ms
 
 API_RATE = 20
 _LATE = "SELECT extract(epoch FROM started_at - due_at)::float8 FROM task_executions"

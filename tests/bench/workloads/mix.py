@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from tasks_app.new_tasks import NewTask
 from tasks_app.services import create_task
 from tests.bench.bench import Bench, Setting
-from tests.bench.figures import spread_ms
 from tests.bench.results import Options, Run, Workload
+from tests.support.figures import spread_ms
 
 SHORT_RATE, LONG_EVERY = 200, 25  # one long task to 25 short ones: 8 a second
 SHORT = NewTask(type="DUMMY", correlation_id="short")

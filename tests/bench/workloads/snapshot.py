@@ -12,8 +12,8 @@ from tasks_app.sql import statement
 from tests.bench import fill
 from tests.bench.bench import Bench
 from tests.bench.drain import drain
-from tests.bench.figures import percentile
 from tests.bench.results import Options, Run, Workload
+from tests.support.figures import percentile
 
 _FIRST_LINE = statement("assign_due_tasks").partition("\n")[0].partition("%")[0]
 _ASSIGN = re.compile(rb"duration: ([0-9.]+) ms  execute [^:]*: " + re.escape(_FIRST_LINE).encode())

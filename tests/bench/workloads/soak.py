@@ -10,8 +10,8 @@ from tasks_app.new_tasks import NewTask
 from tasks_app.services import create_tasks
 from tests.bench.bench import Bench
 from tests.bench.drain import ended
-from tests.bench.figures import slope
 from tests.bench.results import Options, Record, Run, Workload
+from tests.support.figures import slope
 
 RATE, BATCH, MINUTE = 1_000, 100, 60
 RETENTION = {"RETENTION_SUCCESS_DAYS": "0.0007"}  # one minute

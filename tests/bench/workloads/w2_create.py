@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from tests.bench import fill
 from tests.bench.bench import Bench
 from tests.bench.client import request, serving
-from tests.bench.figures import percentile
 from tests.bench.load import at_rate, saturate
 from tests.bench.results import Options, Run, Workload
+from tests.support.figures import percentile
 
 BULK = 5_000
 THREADS = (1, 2, 4, 8, 16)

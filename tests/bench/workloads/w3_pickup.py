@@ -12,8 +12,8 @@ from tasks_app.services import create_task
 from tests.bench.bench import Bench, Setting, wait_for
 from tests.bench.client import Connection, request, serving
 from tests.bench.executors import read_marks
-from tests.bench.figures import spread_ms
 from tests.bench.results import Options, Run, Workload
+from tests.support.figures import spread_ms
 
 EVERY = 0.02
 WARM_UP = 10

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 from tests.bench.bench import DATABASE, Bench, Setting
-from tests.bench.processes import cpu_of_family, memory_of_family
 from tests.bench.results import Options, Run, Workload
+from tests.support.processes import cpu_of_family, memory_of_family
 
 _TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tests.bench import fill
 from tests.bench.bench import Bench, Setting
@@ -38,15 +38,24 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
 
 
 def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
-    """How the cost grows from 2 to 16 workers."""
-    costs = {
-        workers: [record.run.values["server_us"] for record in by_name["workers"] if record.run.case == workers]
-        for workers in ("2", "16")
-    }
-    if not all(costs.values()):
+    """How the cost grows from 2 to 16 workers: what the server works, and how long its statements take."""
+    elapsed = _growth(by_name["workers"], lambda run: run.values["server_us"])
+    worked = _growth(by_name["workers"], _server_cpu)
+    if elapsed is None or worked is None:
         return []
-    ratio = statistics.median(costs["16"]) / statistics.median(costs["2"])
-    return [f"Server time per task with 16 workers: {ratio:.2f} times that with 2."]
+    return [
+        f"With 16 workers each task costs the server {worked:.2f} times the processor time it costs with 2. Its "
+        f"statements take {elapsed:.2f} times as long: 16 interpreters and their sessions wait for the same cores."
+    ]
+
+
+def _growth(records: Sequence[Record], cost: Callable[[Run], float]) -> float | None:
+    costs = [[cost(record.run) for record in records if record.run.case == workers] for workers in ("2", "16")]
+    return statistics.median(costs[1]) / statistics.median(costs[0]) if all(costs) else None
+
+
+def _server_cpu(run: Run) -> float:
+    return sum(seconds for name, seconds in run.detail["cpu"].items() if name.startswith("pg_"))
 
 
 WORKLOAD = Workload(

@@ -13,7 +13,7 @@ from tasks_app import assignment, services
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine
-from tests.support.races import locked, rival, rival_on, transaction
+from tests.support.races import held_after_its_look, locked, looks_held, rival, rival_on, transaction
 from workers_app import heartbeats
 
 OpenSession = Callable[[], Session]
@@ -438,6 +438,13 @@ class TestSuspects:
         engine.assign()
         assert engine.task(task_id).worker_id == mails
 
+    def test_that_have_expired_are_left_to_expiry(self, engine: Engine) -> None:
+        [task_id] = suspects(engine, {})
+        engine.move(task_id, expires_at=timedelta(0))
+        engine.worker()
+        assert not engine.assign().moved
+        assert engine.task(task_id).status == "PENDING"
+
     def test_of_a_paused_queue_wait(self, engine: Engine) -> None:
         [task_id] = suspects(engine, {"queue": "mail"})
         engine.worker()
@@ -833,10 +840,12 @@ class TestExpireTasks:
         for task_id in (pending, scheduled):
             engine.move(task_id, expires_at=-timedelta(milliseconds=1))
         assert engine.statuses([pending, scheduled]) == ["PENDING", "SCHEDULED"]
+        versions = {task_id: engine.task(task_id).version for task_id in (pending, scheduled)}
         assert assignment.expire_tasks(engine.session) == 2
         for task_id in (pending, scheduled):
             task = engine.task(task_id)
             assert (task.status, task.end_reason, task.attempt) == ("FAILED", "EXPIRED", 0)
+            assert task.version == versions[task_id] + 1
             assert task.finished_at is not None
             assert engine.actions(task_id) == ["task.expired"]
         assert engine.task(kept).status == "PENDING"
@@ -872,8 +881,60 @@ class TestExpireTasks:
             assert assignment.expire_tasks(engine.session) == 0
         assert assignment.expire_tasks(engine.session) == 1
 
+    def test_leaves_what_changed_between_its_look_and_its_lock(self, engine: Engine, open_session: OpenSession) -> None:
+        """One task is started in time after all, another is given more time."""
+        worker = engine.worker()
+        started, prolonged, kept = engine.create_many(3)
+        engine.assign()
+        expiring = open_session()
+        engine.move(started, expires_at=timedelta(hours=1))
+        engine.session.execute(
+            "UPDATE tasks SET expires_at = now() - interval '1 s' WHERE id = ANY(%s)", [[prolonged, kept]]
+        )
+        with looks_held(open_session()):
+            engine.session.execute("UPDATE tasks SET expires_at = now() WHERE id = %s", [started])
+            late = rival_on(
+                expiring,
+                lambda session: held_after_its_look(session, "expire_tasks", "WHERE expires_at <= now()", {"limit": 9}),
+            )
+            late.waits(engine.session)
+            engine.session.execute(
+                "UPDATE tasks SET expires_at = now() + interval '1 hour' WHERE id = ANY(%s)", [[started, prolonged]]
+            )
+            assert [attempt.task_id for attempt in engine.start(worker, limit=1)] == [started]
+            engine.move(started, expires_at=-timedelta(hours=1))
+        assert [row[0] for row in late.answer()] == [kept]
+        assert engine.statuses([started, prolonged, kept]) == ["RUNNING", "SCHEDULED", "FAILED"]
+
 
 class TestHandBack:
+    @pytest.mark.parametrize("change", ["started", "given to another"])
+    def test_leaves_what_changed_between_its_look_and_its_lock(
+        self, engine: Engine, open_session: OpenSession, change: str
+    ) -> None:
+        worker = engine.worker(slots=1)
+        task_id = engine.assigned(worker)
+        returning = open_session()
+        parameters = {"worker_id": worker, "queue": None, "older_than": None, "limit": 9, "actor": "a", "reason": "r"}
+        with looks_held(open_session()):
+            late = rival_on(
+                returning,
+                lambda session: held_after_its_look(
+                    session, "hand_back_assigned", "WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL", parameters
+                ),
+            )
+            late.waits(engine.session)
+            if change == "started":
+                assert len(engine.start(worker)) == 1
+            else:
+                assert assignment.hand_back_assigned(engine.session, worker_id=worker, reason="r") == 1
+                heartbeats.begin_drain(engine.session, worker)
+                successor = engine.worker(slots=1)
+                engine.assign()
+                assert engine.owner_of(task_id) == successor
+        assert late.answer() == []
+        assert engine.task(task_id).status == ("RUNNING" if change == "started" else "SCHEDULED")
+
     def test_gives_back_what_a_draining_worker_has_not_started(self, engine: Engine) -> None:
         worker, other = engine.worker(slots=2), engine.worker(slots=1)
         tasks = engine.create_many(3)
@@ -951,9 +1012,13 @@ class TestHeldWorkerRows:
     def test_are_locked_in_one_order_so_that_two_markers_cannot_deadlock_with_a_pass(
         self, engine: Engine, open_session: OpenSession
     ) -> None:
+        """Whatever the plan: read without an index, the rows come as they lie, the higher id first."""
         low, high = sorted([engine.worker(), engine.worker()])
+        engine.session.execute("UPDATE worker_heartbeats SET name = 'moved' WHERE worker_id = %s", [low])
         engine.create_many(4)
         marking, passing = open_session(), open_session()
+        for setting in ("enable_indexscan = off", "enable_bitmapscan = off", "enable_seqscan = on"):
+            passing.execute(f"SET {setting}")
         survey = assignment.survey_due(passing)
         epoch = passing.epoch
         with transaction(marking):

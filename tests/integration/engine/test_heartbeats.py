@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction as django_transaction
 
-from tasks_app import services
+from tasks_app import services, wakeups
 from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
 from tasks_app.states import WorkerState
@@ -31,7 +32,7 @@ def registration(**changes: object) -> Registration:
 class TestRegisterWorker:
     def test_writes_who_the_worker_is(self, engine: Engine) -> None:
         wanted = registration()
-        heartbeats.register_worker(engine.session, wanted)
+        assert heartbeats.register_worker(engine.session, wanted) == engine.timeline
         worker = Worker.objects.get(pk=wanted.worker_id)
         assert (worker.state, worker.beat, worker.slots, worker.queues, worker.labels) == (
             "ACTIVE", 0, 3, ["a", "b"], {"gpu": "1"},
@@ -73,7 +74,7 @@ class TestBeat:
         row = Worker.objects.get(pk=worker)
         assert (row.beat, row.prefetch, row.running) == (3, 4, 1)
         assert answer is not None
-        assert answer.state is WorkerState.ACTIVE
+        assert (answer.state, answer.timeline) == (WorkerState.ACTIVE, engine.timeline)
 
     def test_answers_how_much_is_assigned_and_running(self, engine: Engine) -> None:
         worker = engine.worker(slots=5)
@@ -208,6 +209,15 @@ class TestRequestDrain:
         assert list(AuditEvent.objects.values_list("actor", "action", "target")) == [
             ("ops", "worker.drain_requested", f"worker:{worker}")
         ]
+
+    def test_wakes_the_worker_after_the_commit(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An idle worker would otherwise hear of it with its next beat, seconds later."""
+        worker, woken = engine.worker(), list[UUID]()
+        monkeypatch.setattr(wakeups, "notify_stop", woken.append)
+        with django_transaction.atomic():
+            heartbeats.request_drain(worker, actor="ops")
+            assert woken == []
+        assert woken == [worker]
 
     def test_stops_assignments_but_not_what_is_running(self, engine: Engine) -> None:
         worker = engine.worker()

@@ -7,13 +7,14 @@ rolled back, so that what they really touch is counted too: a plan may name the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from django.db import connection as django_connection
 from django.db import transaction as django_transaction
 from psycopg._queries import PostgresQuery
@@ -101,6 +102,7 @@ def hot_statements(session: Session) -> list[Hot]:
     waiting = session.fetch(
         "SELECT id FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND run_at < now() LIMIT 1"
     )
+    [(timeline,)] = session.fetch("SELECT database_timeline()")
     pairs = [(f"q{q}", p) for q in range(3) for p in range(5)]
     count = len(held)
     batch = {
@@ -118,8 +120,13 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",
             len(pairs) * WORKERS * 2 * 4,
         ),
-        Hot("start_assigned", {"worker_id": worker, "limit": 10}, "tasks_owned tasks_pkey", 4 * OWNED),
-        Hot("adopt_running", {"worker_id": worker, "held": held}, "tasks_owned", 2 * OWNED),
+        Hot(
+            "start_assigned",
+            {"worker_id": worker, "limit": 10, "timeline": timeline},
+            "tasks_owned tasks_pkey",
+            4 * OWNED,
+        ),
+        Hot("adopt_running", {"worker_id": worker, "held": held, "timeline": timeline}, "tasks_owned", 2 * OWNED),
         Hot(
             "finish_attempts",
             batch
@@ -161,6 +168,13 @@ def hot_statements(session: Session) -> list[Hot]:
             "beat",
             {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts},
             "tasks_owned tasks_pkey",
+            4 * OWNED,
+            WORKERS_SQL,
+        ),
+        Hot(
+            "compare_held",
+            {"worker_id": worker, "ids": held, "attempts": attempts},
+            "tasks_pkey",
             4 * OWNED,
             WORKERS_SQL,
         ),
@@ -304,6 +318,38 @@ class TestPlans:
         fill_rows(session, 60_000, {"queue": "'q' || i %% 300", "priority": "0"})
         batch = {"class": None, "limit": 1000, "queues": queues, "priorities": [0] * len(queues)}
         assert explain(session, "assign_due_tasks", batch, "tasks_app.sql").touched <= 10_000
+
+
+class TestLists:
+    """What MATERIALIZED warns of: a list that locks and has a LIMIT, made anew for each row compared with it."""
+
+    @pytest.fixture
+    def taken(self, session: Session) -> Callable[[str], int]:
+        """How many of twenty rows an UPDATE takes, in the plan that shows it."""
+        session.execute("CREATE TEMP TABLE twenty AS SELECT n AS id, false AS taken FROM generate_series(1, 20) AS n")
+        for setting in ("hashagg", "hashjoin", "mergejoin", "material", "sort", "memoize"):
+            session.execute(f"SET enable_{setting} = off")
+
+        def count(update: str) -> int:
+            session.execute(update)
+            [(rows,)] = session.fetch("SELECT count(*) FROM twenty WHERE taken")
+            return int(rows)
+
+        return count
+
+    LIST = "SELECT id FROM twenty WHERE NOT taken LIMIT 1 FOR UPDATE SKIP LOCKED"
+
+    def test_in_a_subquery_may_take_every_row(self, taken: Callable[[str], int]) -> None:
+        """PostgreSQL 18 does it with `LIST` as it is; every version must when the list looks at the row."""
+        list_ = self.LIST.replace("WHERE", "WHERE t.id > 0 AND")
+        assert taken(f"UPDATE twenty t SET taken = true WHERE id IN ({list_})") == 20
+
+    @pytest.mark.parametrize("word", ["MATERIALIZED", ""])
+    def test_in_a_cte_take_one_whatever_they_are_called(self, taken: Callable[[str], int], word: str) -> None:
+        assert taken(f"WITH l AS {word} ({self.LIST}) UPDATE twenty t SET taken = true FROM l WHERE t.id = l.id") == 1
+
+    def test_in_an_array_take_one(self, taken: Callable[[str], int]) -> None:
+        assert taken(f"UPDATE twenty SET taken = true WHERE id = ANY(ARRAY({self.LIST}))") == 1
 
 
 def scans_by_people(session: Session) -> dict[str, str]:

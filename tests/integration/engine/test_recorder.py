@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from tasks_app import services
-from tasks_app.executors.base import Outcome
+from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.models import Task, TaskExecution
 from tasks_app.sessions import Session
 from tasks_app.states import ErrorCode
@@ -128,6 +128,19 @@ class TestFinishAttempts:
         engine.assign()
         [again] = engine.start(worker)
         assert again.attempt == 2
+
+    def test_fails_what_may_run_at_most_once_when_it_is_given_back_in_the_middle(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker, on_worker_lost="fail")
+        assert engine.finish(worker, attempt, RELEASED) == "FAILED"
+        assert engine.task(attempt.task_id).end_reason == "WORKER_LOST"
+        assert [e.status for e in engine.executions(attempt.task_id)] == ["RELEASED"]
+
+    def test_gives_back_what_may_run_at_most_once_and_has_not_begun(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker, on_worker_lost="fail")
+        not_begun = Outcome.not_begun(StopReason.RELEASE, timeout=timedelta(seconds=1))
+        assert engine.finish(worker, attempt, not_begun) == "PENDING"
 
     def test_grants_no_more_retries_than_the_task_has(self, engine: Engine) -> None:
         worker = engine.worker()
@@ -314,6 +327,37 @@ class TestKeepLateResults:
         attempt = engine.running(worker)
         engine.lose(worker)
         assert not engine.keep_late(worker, attempt, RELEASED)
+
+    def test_keeps_it_on_the_row_of_its_own_attempt(self, engine: Engine) -> None:
+        worker = engine.worker()
+        first = engine.running(worker)
+        engine.finish(worker, first, RELEASED)
+        engine.assign()
+        [second] = engine.start(worker)
+        engine.finish(worker, second, RELEASED)
+        assert engine.keep_late(worker, first, SUCCEEDED)
+        assert [e.late is not None for e in engine.executions(first.task_id)] == [True, False]
+
+    def test_locks_in_one_order_whatever_the_order_of_its_batch(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """Two that resend the same late results in opposite orders would deadlock otherwise."""
+        worker = engine.worker(slots=6)
+        engine.create_many(6)
+        engine.assign()
+        attempts = engine.start(worker)
+        engine.lose(worker)
+        rows = sorted(TaskExecution.objects.values_list("id", "task_id"))
+        place = {task_id: row for row, task_id in rows}
+        backwards = sorted(attempts, key=lambda attempt: place[attempt.task_id], reverse=True)
+        holding, keeping = open_session(), open_session()
+        epoch = keeping.epoch + 1
+        with locked(holding, "task_executions", "id", rows[0][0], strength="NO KEY UPDATE"):
+            late = rival_on(keeping, lambda session: keep_late_results(session, worker, endings(backwards)))
+            late.waits(engine.session)
+            holding.fetch("SELECT 1 FROM task_executions WHERE id = %s FOR NO KEY UPDATE", [rows[-1][0]])
+        assert len(late.answer()) == 6
+        assert keeping.epoch == epoch, "a deadlock would have cost the session"
 
     def test_waits_for_a_rival_and_keeps_one_of_two(self, engine: Engine, open_session: OpenSession) -> None:
         worker = engine.worker()

@@ -16,6 +16,7 @@ from tasks_app.models import Task, TaskExecution
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
 from tasks_app.sql import statement
+from tests.factories import make_execution
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked, rival, rival_on, transaction
 from workers_app import heartbeats, recovery
@@ -163,6 +164,16 @@ class TestRecoverLostTasks:
         engine.finish(worker, attempt, SUCCEEDED)
         assert engine.lose(worker) == []
         assert engine.task(attempt.task_id).status == "SUCCESS"
+
+    def test_is_not_held_up_by_a_history_row_that_is_there_already(self, engine: Engine) -> None:
+        """Restored from a backup, say: one such row must not keep all lost tasks from moving on, for ever."""
+        worker = engine.worker(slots=2)
+        first, second = engine.create_many(2)
+        engine.assign()
+        engine.start(worker)
+        make_execution(engine.task(first))
+        engine.lose(worker)
+        assert engine.statuses([first, second]) == ["PENDING", "PENDING"]
 
     def test_is_safe_to_repeat(self, engine: Engine) -> None:
         worker = engine.worker()
@@ -370,10 +381,11 @@ class TestPrunedWorkers:
         engine.kill(dead)
         engine.kill(owner)
         assert heartbeats.mark_stopped(engine.session, stopped)
+        idle = engine.worker()
         engine.session.execute("UPDATE worker_heartbeats SET state_changed_at = now() - interval '2 days'")
         [(pruned,)] = engine.session.rows("prune_processes", {"age": 86_400.0}, package="workers_app.sql")
         assert pruned == 2
-        assert set(Worker.objects.values_list("worker_id", flat=True)) == {owner, live}
+        assert set(Worker.objects.values_list("worker_id", flat=True)) == {owner, live, idle}
         assert attempt.task_id in {row.task_id for row in engine.recover()}
 
     def test_stay_for_people_to_see_for_a_while(self, engine: Engine) -> None:

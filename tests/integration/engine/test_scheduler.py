@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
+from structlog.testing import capture_logs
 
 from tasks_app import assignment, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
-from tasks_app.sessions import Session
+from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
+from tests.support.waiting import eventually
 from workers_app import heartbeats
 from workers_app.models import Scheduler as SchedulerRow
 from workers_app.processes import lease
-from workers_app.processes.scheduler import Housekeeper, Scheduler
+from workers_app.processes.scheduler import RECENT, Housekeeper, Scheduler
+from workers_app.processes.signals import SelfPipe
+from workers_app.processes.wakeups import Listener
 
 OpenSession = Callable[[], Session]
 
@@ -56,15 +62,45 @@ class TestTick:
         worker = engine.worker(slots=2)
         tasks = engine.create_many(3)
         hints.clear()
-        assert scheduler.tick() == NOTHING
+        scheduler.tick()
         assert sorted(engine.statuses(tasks)) == ["PENDING", "SCHEDULED", "SCHEDULED"]
         assert hints == [worker]
 
-    def test_rests_when_nothing_came_of_what_is_due(self, engine: Engine, scheduler: Scheduler) -> None:
+    def test_looks_again_at_once_while_there_is_room(self, engine: Engine, scheduler: Scheduler) -> None:
+        engine.worker(slots=3)
+        engine.create_many(2)
+        assert scheduler.tick() == NOTHING
+        assert scheduler.tick() == CONFIG.polling_interval
+
+    def test_rests_until_woken_without_room(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker(slots=1)
         engine.create_many(2)
-        scheduler.tick()
         assert scheduler.tick() == CONFIG.polling_interval
+        assert scheduler._passes == 1
+
+    def test_answers_a_wake_up_without_a_survey_when_the_same_was_due_a_moment_ago(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = engine.worker(slots=1)
+        engine.create_many(2)
+        scheduler.tick()
+        engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
+        monkeypatch.setattr(assignment, "survey_due", None)
+        assert NOTHING <= scheduler.tick() <= timedelta(seconds=RECENT)
+        assert scheduler._assigned == 2
+
+    def test_sees_what_else_fell_due_soon_although_there_is_no_room(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A survey that is remembered knows nothing of a queue that came later."""
+        worker = engine.worker(slots=1)
+        engine.create_many(3)
+        scheduler.tick()
+        urgent = engine.create(priority=100)
+        monkeypatch.setattr(scheduler, "_recent_until", 0.0)
+        engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
+        scheduler.tick()
+        assert engine.task(urgent).status == "SCHEDULED"
 
     def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
         assert scheduler.tick() == CONFIG.polling_interval
@@ -110,6 +146,9 @@ class TestTick:
                 engine.finish(worker, attempt, SUCCEEDED)
         assert engine.task(oldest).status == "SUCCESS"
 
+    def test_cannot_hold_the_pass_for_long_while_frozen(self, scheduler: Scheduler) -> None:
+        assert scheduler._session.fetch("SHOW idle_in_transaction_session_timeout") == [("2s",)]
+
     def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker()
         task_id = engine.create()
@@ -117,6 +156,43 @@ class TestTick:
         assert scheduler.step() > NOTHING
         scheduler.step()
         assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_outlives_a_statement_that_is_refused_and_tells_it_once_a_streak(
+        self, engine: Engine, scheduler: Scheduler
+    ) -> None:
+        engine.worker()
+        task_id = engine.create()
+        for _ in range(2):
+            engine.session.execute("ALTER TABLE tasks RENAME COLUMN run_at TO run_at_elsewhere")
+            with capture_logs() as lines:
+                rests = [scheduler.step() for _ in range(3)]
+            engine.session.execute("ALTER TABLE tasks RENAME COLUMN run_at_elsewhere TO run_at")
+            assert min(rests) > NOTHING
+            [line] = lines
+            assert (line["event"], line["log_level"], bool(line["exc_info"])) == ("step_failed", "error", True)
+            scheduler.step()
+        assert engine.task(task_id).status == "SCHEDULED"
+
+    def test_tells_each_kind_of_failure_in_a_streak(
+        self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        errors: list[Exception] = [
+            DatabaseAway("gone"),
+            DatabaseAway("gone"),
+            psycopg.ProgrammingError("no such column"),
+        ]
+
+        def fail() -> timedelta:
+            raise errors.pop(0)
+
+        with capture_logs() as lines:
+            monkeypatch.setattr(scheduler, "tick", fail)
+            rests = [scheduler.step() for _ in range(3)]
+            monkeypatch.setattr(scheduler, "tick", lambda: NOTHING)
+            rests.append(scheduler.step())
+        assert [line["event"] for line in lines] == ["database_away", "step_failed", "database_back"]
+        assert lines[-1]["failures"] == 3
+        assert [rest > NOTHING for rest in rests] == [True, True, True, False]
 
 
 class TestOnce:
@@ -185,6 +261,30 @@ class TestHousekeeper:
         clock.now += LEASE
         housekeeper.round()
         assert engine.worker_state(worker) == "DEAD"
+
+    def test_does_not_wait_for_the_lease_of_a_worker_whose_lock_is_free_when_told_so(
+        self, engine: Engine, hints: Hints, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(settings, "SCHEDULER", replace(CONFIG, fast_death_enabled=True))
+        housekeeper, pipe = Housekeeper(uuid4(), dict), SelfPipe()
+        killed, holding = engine.worker(), engine.worker()
+        listeners = [Listener(wakeups.WORKERS, pipe, lambda _: False, holder=worker) for worker in (killed, holding)]
+        for listener in listeners:
+            listener.wait(5)
+        housekeeper.round()
+        clock.now += LEASE
+        for worker in (killed, holding):
+            heartbeats.beat(engine.session, worker, held={}, prefetch=0)
+        housekeeper.round()
+        pid = listeners[0]._session.connection.info.backend_pid  # type: ignore[union-attr]
+        listeners[0].close()
+        eventually(lambda: not engine.session.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
+        clock.now += CONFIG.heartbeat_interval.total_seconds() * 3
+        housekeeper.round()
+        assert [engine.worker_state(worker) for worker in (killed, holding)] == ["DEAD", "ACTIVE"]
+        listeners[1].close()
+        housekeeper._session.close()
+        pipe.close()
 
     def test_takes_the_tasks_of_whoever_was_marked_by_others(self, engine: Engine, housekeeper: Housekeeper) -> None:
         worker = engine.worker()

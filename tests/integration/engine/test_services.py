@@ -313,7 +313,9 @@ class TestWakeUps:
         worker = engine.worker()
         attempt = engine.running(worker)
         woken.clear()
-        services.cancel_task(attempt.task_id, actor="me")
+        with transaction.atomic():
+            services.cancel_task(attempt.task_id, actor="me")
+            assert woken == []
         assert woken == [f"stop {worker}"]
 
     @pytest.mark.parametrize("change", ["edit", "retry"])

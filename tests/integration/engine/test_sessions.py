@@ -53,8 +53,12 @@ class TestSession:
 
     @pytest.mark.parametrize("sqlstate", ["57P01", "25006"])
     def test_takes_a_server_that_is_leaving_or_standing_by_for_away(self, session: Session, sqlstate: str) -> None:
+        session.fetch("SELECT 1")
+        before = session.epoch
         with pytest.raises(DatabaseAway):
             session.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$")
+        session.fetch("SELECT 1")
+        assert session.epoch == before + 1, "it must look for the server that can write"
 
     def test_takes_a_deadlock_for_away_so_that_the_statement_is_sent_again(
         self, session: Session, open_session: OpenSession

@@ -262,7 +262,7 @@ def _assign(session: Session, scene: Scene) -> Any:
         "assign_due_tasks",
         {"class": None, "limit": 9, "queues": [h.queue for h in due], "priorities": [h.priority for h in due]},
     )
-    return sum(count for worker, count in rows if worker)
+    return sum(count for worker, count, _ in rows if worker)
 
 
 def _finish(outcome: Any) -> Callable[[Session, Scene], Any]:

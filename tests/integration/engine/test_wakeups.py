@@ -13,8 +13,10 @@ from django.conf import settings
 from tasks_app import wakeups
 from tasks_app.sessions import Session
 from tasks_app.wakeups import MOST_IDS, SCHEDULERS, WORKERS, Sender
+from tests.support.waiting import eventually
 from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
+from workers_app.recovery import held_locks
 
 OpenSession = Callable[[], Session]
 
@@ -203,6 +205,24 @@ class TestListener:
         sleeper = Sleeper(listener)
         pipe.wake()
         assert sleeper.woke()
+
+    def test_holds_the_lock_of_its_worker_as_long_as_its_connection(self, session: Session, pipe: SelfPipe) -> None:
+        worker, other = uuid4(), uuid4()
+        said: list[str] = []
+        listener = Listener(WORKERS, pipe, lambda message: bool(said.append(message)), holder=worker)
+        listener.wait(5)
+        assert held_locks(session, [worker, other]) == [worker]
+        assert listener._session is not None
+        [(idle,)] = listener._session.fetch("SELECT setting::int FROM pg_settings WHERE name = 'tcp_user_timeout'")
+        assert idle == 0
+        said.clear()
+        pid = listener._session.connection.info.backend_pid
+        session.fetch("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert held_locks(session, [worker, other]) == []
+        listener.wait(5)
+        assert said == ["*"], "the loss itself must make the worker beat"
+        eventually(lambda: listener.wait(0.05) or held_locks(session, [worker]) == [worker])
+        listener.close()
 
     def test_is_never_in_a_transaction(self, session: Session, listener: Listener) -> None:
         assert Sleeper(listener).woke()

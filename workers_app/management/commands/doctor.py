@@ -11,7 +11,7 @@ from workers_app.doctor import examine
 
 
 class Command(BaseCommand):
-    help = "Check clock, connection, wake-ups, processes and invariants; exit 1 when a line is red."
+    help = "Check clock, connection, wake-ups, processes, table health and invariants; exit 1 when a line is red."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,7 @@
-"""``manage.py runworker``: execute tasks. Two processes: the guardian (this one) and the worker, its child."""
+"""``manage.py runworker``: execute tasks. Two processes: the guardian (this one) and the worker, its child.
+
+With ``--processes N`` this one only supervises N such pairs, because a worker's threads share one interpreter.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import Guardian, GuardianLink
 from workers_app.processes.prctl import hide_environment
+from workers_app.processes.supervisor import Child, Supervisor
 from workers_app.processes.worker import Worker, WorkerOptions
+
+#: Seconds beyond its grace that a worker may need until it is gone.
+STOPPING_TAKES = 8
 
 
 class Command(BaseCommand):
@@ -31,6 +38,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--concurrency", type=_number(1, 10_000), default=16, metavar="N", help="tasks executed at once (16)"
+        )
+        parser.add_argument(
+            "--processes",
+            type=_number(1, 100),
+            default=1,
+            metavar="N",
+            help="start this many workers, each with --concurrency slots; for tasks that compute, one per core (1)",
         )
         parser.add_argument(
             "--queues", type=_queues, default=None, metavar="a,b", help="serve only these queues (default: all)"
@@ -57,10 +71,24 @@ class Command(BaseCommand):
         if not settings.SCHEDULER.worker_enabled:
             self.stderr.write("WORKER_ENABLED is false: no worker started")
             return
-        setproctitle("task-scheduler guardian")  # before hiding: it looks for its room beside the environment
+        several = options["processes"] > 1
+        # Before hiding: it looks for its room beside the environment.
+        setproctitle("task-scheduler supervisor" if several else "task-scheduler guardian")
         hide_environment()
+        if several:
+            sys.exit(_supervise(options))
         guardian = Guardian(lambda worker_id, link: _work(worker_id, link, options), grace=_grace(options))
         sys.exit(guardian.run())
+
+
+def _supervise(options: dict[str, Any]) -> int:
+    """Run this very command, for one worker each, as many times as asked; answer the exit status."""
+    command = [sys.executable, *sys.orig_argv[1:], "--processes", "1"]
+    grace = options["grace"] + STOPPING_TAKES
+    names = [f"worker {number}" for number in range(1, options["processes"] + 1)]
+    with Supervisor([Child(name, command, grace=grace, may_finish=options["burst"]) for name in names]) as supervisor:
+        supervisor.run()
+    return 0 if supervisor.clean else 1
 
 
 def _work(worker_id: UUID, link: GuardianLink, options: dict[str, Any]) -> int:

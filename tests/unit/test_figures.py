@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.figures import number, percentile, slope, spread_ms, summary
+from tests.support.figures import number, percentile, slope, spread_ms, summary
 
 
 class TestPercentile:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.bench.processes import cpu_of_family
+from tests.support.processes import cpu_of_family
 
 ROOT = Path(__file__).resolve().parents[2]
 

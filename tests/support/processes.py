@@ -1,4 +1,4 @@
-"""Processes under measurement: started in sessions of their own, ended by pid, and what they cost."""
+"""Processes under measurement or attack: started in sessions of their own, ended by pid, and what they cost."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ class Program:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal; None while it lives."""
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it alone; nothing happens when it has ended."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit status; raises subprocess.TimeoutExpired."""
+        return self._process.wait(seconds)
 
     def check(self) -> None:
         """Raise RuntimeError when it has ended by itself."""

@@ -1,0 +1,119 @@
+"""How a worker comes and goes: its first lease, and who may say that it is dead."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from unittest.mock import MagicMock
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+
+from tasks_app.sessions import Session
+from tasks_app.starting import Attempt
+from tests.support.engine import Engine
+from workers_app import heartbeats
+from workers_app.heartbeats import Registration
+from workers_app.models import Worker as WorkerRow
+from workers_app.processes import lease
+from workers_app.processes.guardian import FENCED, UNFINISHED, Guardian, GuardianLink
+from workers_app.processes.held import Held
+from workers_app.processes.worker import Worker, WorkerOptions
+from workers_app.runner import execution_of
+
+TIMEOUT, MARGIN = settings.SCHEDULER.heartbeat_timeout, settings.SCHEDULER.lease_margin
+
+
+@pytest.fixture
+def worker(session: Session) -> Iterator[Worker]:
+    registration = Registration(
+        worker_id=uuid4(), host=socket.gethostname(), pid=1, name="w", slots=2, queues=None, labels={}, version="test"
+    )
+    options = WorkerOptions(registration=registration, prefetch=0, grace=timedelta(seconds=1), burst=False)
+    made = Worker(options, GuardianLink())
+    yield made
+    made._session.close()
+
+
+def state(worker: Worker) -> str:
+    return WorkerRow.objects.get(pk=worker.id).state
+
+
+def hold(worker: Worker, engine: Engine, *, ended: bool) -> Attempt:
+    """A registered worker that holds an attempt, whose end is not recorded."""
+    worker._register()
+    attempt = engine.running(worker.id)
+    worker._held.add([Held(attempt, execution_of(attempt), ended)])
+    return attempt
+
+
+class TestRegister:
+    def test_counts_the_first_lease_from_when_it_was_sent(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever watches sees the row before its answer has reached the worker."""
+        clock, register = 1000.0, heartbeats.register_worker
+
+        def slowly(*arguments: Any) -> str:
+            nonlocal clock
+            timeline = register(*arguments)
+            clock += 1.5
+            return timeline
+
+        monkeypatch.setattr(lease, "now", lambda: clock)
+        monkeypatch.setattr("workers_app.processes.worker.lease_now", lambda: clock)
+        monkeypatch.setattr(heartbeats, "register_worker", slowly)
+        worker._register()
+        assert worker.lease.remaining == (TIMEOUT - MARGIN).total_seconds() - 1.5
+
+
+class TestAdopt:
+    def test_adopts_nothing_whose_end_is_not_recorded_yet(self, worker: Worker, engine: Engine) -> None:
+        """Its reply was lost, the task was started again, and a failover forgot all that: it is RUNNING as before."""
+        attempt = hold(worker, engine, ended=True)
+        forgotten = attempt._replace(attempt=2, started_at="2100-01-01 00:00:00+00")
+        worker._held.add([Held(forgotten, execution_of(forgotten), ended=True)])
+        worker._held.remove([forgotten])
+        worker._adopt()
+        assert (worker._held.running(), len(worker._held)) == ([], 1)
+
+
+class TestLeave:
+    def test_is_stopped_when_nothing_is_left(self, worker: Worker) -> None:
+        worker._register()
+        worker._leave()
+        assert (state(worker), worker.exit_status) == ("STOPPED", 0)
+
+    def test_is_dead_when_an_end_could_not_be_recorded(self, worker: Worker, engine: Engine) -> None:
+        task_id = hold(worker, engine, ended=True).task_id
+        worker._leave()
+        assert (state(worker), worker.exit_status) == ("DEAD", 0)
+        assert [row.task_id for row in engine.recover()] == [task_id]
+
+    def test_does_not_call_itself_dead_while_its_work_runs(self, worker: Worker, engine: Engine) -> None:
+        """Somebody else would begin the same task before this process has exited. Its guardian says so, after that."""
+        task_id = hold(worker, engine, ended=False).task_id
+        worker._leave()
+        assert (state(worker), worker.exit_status) == ("ACTIVE", UNFINISHED)
+        assert engine.recover() == []
+        assert engine.task(task_id).status == "RUNNING"
+
+    def test_fenced_is_dead_once_its_work_is(self, worker: Worker, engine: Engine) -> None:
+        hold(worker, engine, ended=True)
+        worker._fence()
+        worker._leave()
+        assert (state(worker), worker.exit_status) == ("DEAD", FENCED)
+
+
+class TestGuardian:
+    @pytest.mark.parametrize("status", [0, UNFINISHED])
+    def test_starts_no_new_worker_when_one_has_drained(self, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+        guardian, statuses = Guardian(lambda _id, _link: 0, grace=timedelta(0)), iter([status])
+        monkeypatch.setattr(guardian, "_run_one", lambda: next(statuses))
+        for name in ("_leave_the_database_to_others", "adopt_orphans", "stop_on_signals"):
+            monkeypatch.setattr(f"workers_app.processes.guardian.{name}", MagicMock())
+        monkeypatch.setattr("workers_app.processes.guardian.signal", MagicMock())
+        assert guardian.run() == 0

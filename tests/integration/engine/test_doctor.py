@@ -1,0 +1,126 @@
+"""Table health as the doctor sees it: each condition is made true, and the line turns red and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tasks_app.sessions import Session
+from tests.support.engine import Engine
+from tests.support.races import transaction
+from tests.support.stack import query
+from tests.support.waiting import eventually
+from workers_app import doctor
+from workers_app.doctor import Finding
+
+OpenSession = Callable[[], Session]
+CHECKS = ("autovacuum", "dead rows", "old snapshot", "index bloat")
+
+
+def look(session: Session, name: str) -> Finding:
+    [check] = [check for check in doctor._CHECKS if check.__name__.strip("_").replace("_", " ") == name]
+    return check(session)
+
+
+@pytest.fixture
+def no_autovacuum(session: Session) -> Iterator[None]:
+    """So that nothing is cleaned away while a test looks."""
+    session.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
+    yield
+    session.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
+
+
+class TestTableHealth:
+    @pytest.mark.parametrize("name", CHECKS)
+    def test_is_green_on_a_healthy_database(self, session: Session, name: str) -> None:
+        finding = look(session, name)
+        assert finding.ok, finding
+        assert finding.name == name
+
+    def test_names_a_table_without_autovacuum(self, session: Session, no_autovacuum: None) -> None:
+        finding = look(session, "autovacuum")
+        assert (finding.ok, finding.detail) == (False, "off for tasks")
+        assert "RESET (autovacuum_enabled)" in finding.advice
+
+    def test_names_a_table_full_of_dead_rows(
+        self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor, "MOST_DEAD", 100)
+        engine.session.execute("VACUUM tasks")
+        engine.create_many(100)
+        engine.session.execute("UPDATE tasks SET version = version + 1")
+        engine.session.execute("SELECT pg_stat_force_next_flush()")
+        query("SELECT 1 FROM pg_stat_force_next_flush()")  # of the connection that inserted
+        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 0.0)
+        finding = look(engine.session, "dead rows")
+        assert not finding.ok
+        assert "tasks 50% (vacuumed 0 min ago)" in finding.detail
+        assert finding.advice.startswith("run VACUUM tasks;")
+        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 60.0)
+        assert look(engine.session, "dead rows").ok  # a vacuum has just been there: this is the normal coming and going
+        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 0.0)
+        engine.session.execute("VACUUM tasks")
+        eventually(lambda: look(engine.session, "dead rows").ok)
+
+
+class TestOldSnapshot:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "OLDEST_SNAPSHOT", 0.0)
+
+    def test_names_a_session_that_sits_in_a_transaction(self, session: Session, open_session: OpenSession) -> None:
+        other = open_session()
+        pid = other.connection.info.backend_pid
+        with transaction(other):
+            other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            other.fetch("SELECT 1 FROM tasks")
+            finding = look(session, "old snapshot")
+        assert not finding.ok
+        assert finding.detail.startswith(
+            f"session {pid} (task_scheduler test, postgres, idle in transaction) holds back"
+        )
+        assert f"pg_terminate_backend({pid})" in finding.advice
+        assert look(session, "old snapshot").detail == "nothing holds back vacuum"
+
+    def test_has_patience_with_a_short_transaction(
+        self, session: Session, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor, "OLDEST_SNAPSHOT", 300.0)
+        other = open_session()
+        with transaction(other):
+            other.fetch("SELECT pg_current_xact_id()")
+            finding = look(session, "old snapshot")
+        assert finding.ok
+        assert "holds back vacuum for 0 s" in finding.detail
+
+    def test_names_a_slot_and_how_to_drop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Slots have no times: what counts is for how many transactions they hold back."""
+
+        class Answers:
+            def __init__(self, age: int) -> None:
+                self.age = age
+
+            def rows(self, *_: object, **__: object) -> list[tuple[object, ...]]:
+                return [("slot", "old_standby", "not in use", None, self.age)]
+
+        assert look(Answers(499_999), "old snapshot").ok  # type: ignore[arg-type]
+        finding = look(Answers(500_000), "old snapshot")  # type: ignore[arg-type]
+        assert not finding.ok
+        assert finding.advice == "drop it if nobody will use it again: SELECT pg_drop_replication_slot('old_standby')"
+
+
+class TestIndexBloat:
+    def test_names_an_index_far_larger_than_its_entries(
+        self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine.create_many(2000)
+        engine.session.execute("DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)")
+        engine.session.execute("VACUUM tasks")
+        monkeypatch.setattr(doctor, "LARGE_INDEX", 50_000)
+        finding = look(engine.session, "index bloat")
+        assert not finding.ok
+        assert "tasks_pkey takes 0 MiB for 1 entries" in finding.detail
+        assert "REINDEX INDEX CONCURRENTLY" in finding.advice
+        engine.session.execute("REINDEX INDEX tasks_pkey")
+        assert "tasks_pkey" not in look(engine.session, "index bloat").detail

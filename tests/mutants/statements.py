@@ -1,0 +1,276 @@
+"""Mutants of the SQL: fences, locks, orders, conditions.
+
+Left out because nothing can tell them from the product, each tried:
+
+- MATERIALIZED at a list that locks: PostgreSQL never inlines a CTE with FOR UPDATE (``contain_dml`` in its planner).
+  The trap the word reminds of is the other shape, ``IN (SELECT … LIMIT … FOR UPDATE)``: ``start.list`` is that.
+- ORDER BY id at a list that skips what is locked (recovery, expiry, hand-back): who never waits cannot deadlock.
+- The status at a list whose rows have an owner and no end: a CHECK of the table allows no third one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutants_of
+
+_SQL: Final = "tasks_app/sql"
+_WORKERS: Final = "workers_app/sql"
+_ENGINE: Final = "integration/engine"
+_RECORDER: Final = f"{_ENGINE}/test_recorder.py"
+_STARTING: Final = f"{_ENGINE}/test_starting.py"
+_ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
+_RECOVERY: Final = f"{_ENGINE}/test_recovery.py"
+_BEATS: Final = f"{_ENGINE}/test_heartbeats.py"
+
+STATEMENTS: Final[list[Mutant]] = [
+    *mutants_of(
+        "finish",
+        f"{_SQL}/finish_attempts.sql",
+        _RECORDER,
+        ("attempt", 7, " AND t.attempt = e.attempt", ""),
+        ("worker", 7, " AND t.worker_id = %(worker_id)s AND", " AND"),
+        ("status", 7, " AND t.status = e.was", ""),
+        ("cancel", 16, "'CANCELLED' OR t.cancel_requested_at IS NOT NULL THEN", "'CANCELLED' THEN"),
+        ("success", 16, "e.status = 'SUCCESS' THEN", "e.status = 'SUCCESS' AND t.cancel_requested_at IS NULL THEN"),
+        ("at-most-once", 18, "AND t.on_worker_lost = 'fail' THEN 'FAILED'", "AND false THEN 'FAILED'"),
+        ("begun", 18, " AND e.begun", ""),
+        ("order", 34, "   ORDER BY t.id\n", ""),
+        ("history", 15, "  ON CONFLICT (task_id, attempt) DO NOTHING\n", ""),
+        ("version", 14, "version = t.version + 1,", ""),
+        ("retries", 17, "THEN 1 ELSE 0 END", "THEN 0 ELSE 0 END"),
+        (
+            "release",
+            17,
+            "retry_count + CASE WHEN l.next = 'PENDING' AND l.delay IS NOT NULL",
+            "retry_count + CASE WHEN l.next = 'PENDING'",
+        ),
+        ("due", 17, "run_at = CASE WHEN l.next = 'PENDING' AND l.delay IS NOT NULL", "run_at = CASE WHEN false"),
+    ),
+    *mutants_of(
+        "late",
+        f"{_SQL}/keep_late_results.sql",
+        _RECORDER,
+        ("status", 7, "x.status IN ('LOST', 'RELEASED') AND ", ""),
+        ("once", 7, " AND x.late IS NULL", ""),
+        ("worker", 7, " AND x.worker_id = %(worker_id)s", ""),
+        ("attempt", 7, " AND x.attempt = e.attempt", ""),
+        ("release", 7, " AND e.status <> 'RELEASED'", ""),
+        ("order", 34, "   ORDER BY x.id\n", ""),
+    ),
+    *mutants_of(
+        "start",
+        f"{_SQL}/start_assigned.sql",
+        _STARTING,
+        ("active", 10, " AND state = 'ACTIVE'", ""),
+        ("key-share", 5, " FOR KEY SHARE\n", "\n"),
+        ("weak-lock", 12, " FOR KEY SHARE\n", " FOR UPDATE\n"),
+        ("due", 20, "t.run_at <= now() AND (", "("),
+        ("expiry", 20, " AND (t.expires_at IS NULL OR t.expires_at > now())", ""),
+        ("status", 5, " AND t.status = 'SCHEDULED'", ""),
+        ("fence", 6, "attempt = t.attempt + 1, ", ""),
+        ("limit", 8, "   LIMIT %(limit)s\n", ""),
+        ("skip", 34, "OF t SKIP LOCKED", "OF t"),
+        ("version", 14, "version = t.version + 1, ", ""),
+        ("order", 28, "\n ORDER BY priority DESC, run_at, id", ""),
+        (
+            "list",
+            8,
+            "t.id = ANY(ARRAY(SELECT id FROM mine))",
+            "t.id IN (SELECT x.id FROM tasks x WHERE x.worker_id = (SELECT worker_id FROM me) AND x.finished_at IS NULL"
+            " AND x.status = 'SCHEDULED' AND x.run_at <= now() LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED)",
+        ),
+    ),
+    *mutants_of(
+        "pass",
+        f"{_SQL}/take_pass.sql",
+        _ASSIGNMENT,
+        ("lock", 27, " FOR UPDATE SKIP LOCKED", ""),
+        ("skip", 27, " FOR UPDATE SKIP LOCKED", " FOR UPDATE"),
+    ),
+    *mutants_of(
+        "assign",
+        f"{_SQL}/assign_due_tasks.sql",
+        _ASSIGNMENT,
+        ("pass", 8, "     AND current_setting('scheduler.pass', true) = 'held'\n", ""),
+        ("active", 10, "WHERE state = 'ACTIVE' AND queues", "WHERE queues"),
+        ("key-share", 5, "   FOR KEY SHARE\n", ""),
+        ("weak-lock", 12, "   FOR KEY SHARE\n", "   FOR UPDATE\n"),
+        ("worker-order", 34, "   ORDER BY worker_id\n   FOR KEY SHARE", "   FOR KEY SHARE"),
+        (
+            "running-counts",
+            8,
+            "t.finished_at IS NULL) AS owned",
+            "t.finished_at IS NULL AND t.status = 'SCHEDULED') AS owned",
+        ),
+        ("capacity", 8, "w.slots + w.prefetch AS capacity", "w.slots + w.prefetch + 1 AS capacity"),
+        ("openings", 8, "least(r.capacity, r.tasks", "least(r.capacity + 1, r.tasks"),
+        (
+            "limit",
+            28,
+            "least(coalesce(sum(capacity - tasks), 0), %(limit)s)",
+            "least(coalesce(sum(capacity - tasks), 0), 9999)",
+        ),
+        ("class", 4, "queues IS NOT DISTINCT FROM %(class)s::text[]", "true"),
+        ("due", 20, "AND t.priority = s.priority AND t.run_at <= now()", "AND t.priority = s.priority"),
+        (
+            "suspect-due",
+            20,
+            "t.crash_count > 0\n         AND t.run_at <= now() AND (",
+            "t.crash_count > 0\n         AND (",
+        ),
+        (
+            "expiry",
+            20,
+            "         AND (t.expires_at IS NULL OR t.expires_at > now())\n       ORDER BY t.run_at",
+            "       ORDER BY t.run_at",
+        ),
+        (
+            "suspect-expiry",
+            20,
+            "now() AND (t.expires_at IS NULL OR t.expires_at > now())\n         AND (%(class)s",
+            "now()\n         AND (%(class)s",
+        ),
+        ("paused", 4, "q.name = p.queue AND", "false AND"),
+        ("suspect-paused", 4, "q.name = t.queue AND", "false AND"),
+        ("skip", 34, "FOR NO KEY UPDATE SKIP LOCKED) AS d", "FOR NO KEY UPDATE) AS d"),
+        ("suspect-skip", 34, "FOR NO KEY UPDATE OF t SKIP LOCKED) AS d", "FOR NO KEY UPDATE OF t) AS d"),
+        (
+            "no-lock",
+            6,
+            "         FOR NO KEY UPDATE SKIP LOCKED) AS d",
+            ") AS d",
+            f"{_ASSIGNMENT} {_ENGINE}/test_transitions.py",
+        ),
+        ("suspects-alone", 18, "SELECT r.suspects = 0 AND n = r.tasks + 1", "SELECT n = r.tasks + 1"),
+        ("suspects-apart", 18, " AND t.crash_count = 0\n", "\n"),
+        ("queue-turns", 28, "WHERE suspect OR turn <= (SELECT tasks FROM share)", "WHERE true"),
+        ("holder", 19, "   WHERE k.holder IS NULL\n", ""),
+        ("head-due", 20, "t.finished_at IS NULL AND t.run_at <= now()\n     FOR", "t.finished_at IS NULL\n     FOR"),
+        ("head-queue", 19, "ON t.id = f.id AND t.queue = f.queue", "ON t.id = f.id"),
+        (
+            "head-skip",
+            34,
+            "     FOR NO KEY UPDATE OF t SKIP LOCKED\n),\nready",
+            "     FOR NO KEY UPDATE OF t\n),\nready",
+        ),
+        ("holder-lock", 24, "     FOR SHARE OF h SKIP LOCKED\n", ""),
+        ("park-queue", 24, " AND t.finished_at IS NULL AND t.queue = k.queue\n", " AND t.finished_at IS NULL\n"),
+        ("version", 14, "version = t.version + 1, ", ""),
+    ),
+    *mutants_of(
+        "recover",
+        f"{_SQL}/recover_lost_tasks.sql",
+        _RECOVERY,
+        ("draining", 11, "w.state IN ('ACTIVE', 'DRAINING'))\n)", "w.state = 'ACTIVE')\n)"),
+        ("owner", 11, "t.id = o.id AND t.worker_id = o.worker_id\n   WHERE", "t.id = o.id\n   WHERE"),
+        ("ended", 11, "   WHERE t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')\n", ""),
+        ("skip", 34, "OF t SKIP LOCKED", "OF t"),
+        ("no-lock", 11, "     FOR NO KEY UPDATE OF t SKIP LOCKED\n", ""),
+        ("cancel", 16, "WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'", "WHEN false THEN 'CANCELLED'"),
+        ("at-most-once", 18, "WHEN t.on_worker_lost = 'fail' OR t.crash_count", "WHEN t.crash_count"),
+        (
+            "threshold",
+            18,
+            "t.crash_count + 1 >= %(max_crashes)s THEN 'FAILED'",
+            "t.crash_count + 1 > %(max_crashes)s THEN 'FAILED'",
+        ),
+        ("unused", 17, "CASE WHEN t.status = 'SCHEDULED' THEN 'PENDING'\n              WHEN", "CASE WHEN"),
+        ("crashes", 18, "CASE WHEN l.was = 'RUNNING' THEN 1 ELSE 0 END", "0"),
+        ("no-crash", 17, "CASE WHEN l.was = 'RUNNING' THEN 1 ELSE 0 END", "1"),
+        ("history", 15, "  ON CONFLICT (task_id, attempt) DO NOTHING\n", ""),
+        ("version", 14, "version = t.version + 1,", ""),
+    ),
+    *mutants_of(
+        "beat",
+        f"{_WORKERS}/beat.sql",
+        _BEATS,
+        ("final", 10, " AND state IN ('ACTIVE', 'DRAINING')", ""),
+        ("counter", 9, "beat = beat + 1, ", ""),
+        ("drop-attempt", 5, "t.attempt <> h.attempt OR ", ""),
+        ("drop-owner", 5, " OR t.worker_id IS DISTINCT FROM %(worker_id)s AS lost", " AS lost"),
+        ("cancel", 16, "t.cancel_requested_at IS NOT NULL AND t.finished_at IS NULL AS", "false AS"),
+    ),
+    *mutants_of(
+        "mark",
+        f"{_WORKERS}/change_worker_state.sql",
+        f"{_BEATS} {_STARTING} {_RECOVERY}::TestMarkSilentWorkers",
+        ("final", 10, " AND state = ANY(%(sources)s::text[])", ""),
+        ("beat", 9, "     AND (%(beat)s::bigint IS NULL OR beat = %(beat)s::bigint)\n", ""),
+        ("strength", 5, "     FOR UPDATE\n", "     FOR NO KEY UPDATE\n"),
+        ("no-lock", 5, "     FOR UPDATE\n", ""),
+        ("owner", 9, "THEN 'DEAD' ELSE", "THEN 'STOPPED' ELSE"),
+    ),
+    *mutants_of(
+        "register",
+        f"{_WORKERS}/register_worker.sql",
+        _BEATS,
+        ("again", 10, "DO UPDATE SET beat", "DO UPDATE SET state = 'ACTIVE', beat"),
+    ),
+    *mutants_of(
+        "prune",
+        f"{_WORKERS}/prune_processes.sql",
+        f"{_RECOVERY}::TestPrunedWorkers",
+        (
+            "owner",
+            9,
+            "     AND NOT EXISTS (SELECT FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL)\n",
+            "",
+        ),
+        ("live", 5, "w.state IN ('STOPPED', 'DEAD') AND ", ""),
+        ("age", 9, " AND w.state_changed_at < now() - make_interval(secs => %(age)s)", ""),
+    ),
+    *mutants_of(
+        "expire",
+        f"{_SQL}/expire_tasks.sql",
+        f"{_ASSIGNMENT}::TestExpireTasks",
+        ("recheck-status", 11, " AND t.status IN ('PENDING', 'SCHEDULED')", ""),
+        ("recheck-time", 20, "t.expires_at <= now() AND t.finished_at", "t.finished_at"),
+        ("skip", 34, "OF t SKIP LOCKED", "OF t"),
+        ("version", 14, "version = t.version + 1,", ""),
+    ),
+    *mutants_of(
+        "hand-back",
+        f"{_SQL}/hand_back_assigned.sql",
+        f"{_ASSIGNMENT}::TestHandBack",
+        (
+            "recheck-status",
+            11,
+            "   WHERE t.finished_at IS NULL AND t.status = 'SCHEDULED'\n     AND (%(queue)s",
+            "   WHERE t.finished_at IS NULL\n     AND (%(queue)s",
+        ),
+        ("recheck-owner", 11, " AND t.worker_id = o.worker_id\n", "\n"),
+        (
+            "age",
+            4,
+            "t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)\n             AND EXISTS",
+            "EXISTS",
+        ),
+        ("elsewhere", 4, "f.worker_id <> t.worker_id AND ", ""),
+        ("queues", 4, " AND (f.queues IS NULL OR t.queue = ANY(f.queues))", ""),
+        ("free", 4, "w.state = 'ACTIVE' AND %(older_than)s", "%(older_than)s"),
+        ("skip", 34, "OF t SKIP LOCKED", "OF t"),
+        ("version", 14, "version = t.version + 1, ", ""),
+    ),
+    *mutants_of(
+        "keys",
+        f"{_SQL}/release_idle_keys.sql",
+        f"{_ASSIGNMENT}::TestReleaseIdleKeys",
+        ("held", 19, "h.worker_id IS NOT NULL AND h.finished_at IS NULL)", "false)"),
+        ("skip", 34, "OF t SKIP LOCKED", "OF t"),
+    ),
+    *mutants_of(
+        "retention",
+        f"{_SQL}/delete_ended_tasks.sql",
+        f"{_ENGINE}/test_retention.py",
+        ("age", 3, "finished_at < now() - %(age)s::interval AND ", ""),
+        ("kind", 3, " AND status = ANY(%(statuses)s::text[])", ""),
+        ("skip", 34, " SKIP LOCKED", ""),
+        (
+            "keys",
+            2,
+            "t.id = ANY(k.task_ids) AND t.id NOT IN (SELECT id FROM old))",
+            "false)",
+        ),
+    ),
+]

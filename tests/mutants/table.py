@@ -1,0 +1,12 @@
+"""All mutants. What a mutant is, is in ``mutant``; add one beside its like when a guard is added."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.edges import EDGES
+from tests.mutants.mutant import Mutant
+from tests.mutants.processes import PROCESSES
+from tests.mutants.statements import STATEMENTS
+
+MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *EDGES]
