@@ -43,6 +43,12 @@ def one_runs(state: State, world: Constants) -> bool:
     return len(running) == len(set(running))
 
 
+def no_worker_runs_a_task_twice(state: State, world: Constants) -> bool:
+    """What a failover made it forget included."""
+    running = [[body.task for body in process.held if body.runs] for process in state.processes]
+    return all(len(tasks) == len(set(tasks)) for tasks in running)
+
+
 def a_fence_is_held_once(state: State, world: Constants) -> bool:
     fences = [(body.task, body.attempt) for body in bodies(state)]
     return len(fences) == len(set(fences))
@@ -136,6 +142,7 @@ def changed(before: tuple[T, ...], after: tuple[T, ...]) -> list[tuple[T, T]]:
 
 INVARIANTS: Final[Mapping[str, Callable[[State, Constants], bool]]] = {
     "no two workers execute one task": one_runs,
+    "no worker executes one task twice": no_worker_runs_a_task_twice,
     "a fence is held once": a_fence_is_held_once,
     "no worker holds more than its slots": slots_suffice,
     "an ended attempt has one history row, a running one none": history_is_whole,

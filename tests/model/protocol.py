@@ -62,6 +62,7 @@ from tests.model.state import (
     Seen,
     State,
     Task,
+    belongs,
     body_of,
     changes,
     end_attempt,
@@ -73,6 +74,7 @@ from tests.model.state import (
     runs,
     send,
     stopped,
+    unknown,
     write_process,
     write_row,
     write_seen,
@@ -100,7 +102,7 @@ class Protocol:
         """Every task is created, and nobody is there yet."""
         count = len(self.all_incarnations)
         database = Database((Task(),) * self.constants.tasks, (Row(),) * count)
-        return State(database, (Process(),) * count, (UNSEEN,) * count, (), None, False)
+        return State(database, (Process(),) * count, (UNSEEN,) * count, (), None, 0)
 
     def steps(self, state: State) -> Steps:
         """Once all tasks have ended, only what could still change them is of interest."""
@@ -123,6 +125,7 @@ class Protocol:
             *([self.send_beat, self.fence, self.observe, self.look, self.mark_dead, self.tick] if may.clock else []),
             *([self.lose_beat, self.lose_start] if may.losses else []),
             *([self.crash] if may.crashes else []),
+            *([self.follow_timeline] if may.failovers else []),
             *([self.session_breaks] if may.breaks else []),
             *([self.cancel] if may.cancels else []),
             *([self.drain, self.release] if may.drains else []),
@@ -137,6 +140,14 @@ class Protocol:
     def may_be_started(self, state: State, worker: int) -> bool:
         """start_assigned.sql: ``me`` is ACTIVE and locked FOR KEY SHARE in the same statement."""
         return state.db.workers[worker].state == ACTIVE
+
+    def knows_the_timeline(self, state: State, worker: int) -> bool:
+        """start_assigned.sql, adopt_running.sql: the database is on the timeline that the worker has followed."""
+        return state.processes[worker].timeline == state.timeline
+
+    def known(self, state: State, worker: int, body: Body) -> bool:
+        """compare_held.sql: the attempt is this worker's, and was not somebody else's before the task came back."""
+        return belongs(state, worker, body) and state.db.tasks[body.task].status != SCHEDULED
 
     def may_ask(self, process: Process) -> bool:
         """worker.py, `tick` and `_start`: after a lost answer it looks what was started before it starts more."""
@@ -217,7 +228,7 @@ class Protocol:
         for w, process in enumerate(state.processes):
             if process.starter != ASKED:
                 continue
-            if not self.may_be_started(state, w):
+            if not (self.may_be_started(state, w) and self.knows_the_timeline(state, w)):
                 yield self._step(state, "start_refused", w, process._replace(starter=""))
                 continue
             mine = [t for t, task in enumerate(state.db.tasks) if task.owner == w and task.status == SCHEDULED]
@@ -226,7 +237,7 @@ class Protocol:
             for t in mine:
                 task = state.db.tasks[t]
                 started = task._replace(
-                    status=RUNNING, attempt=task.attempt + 1, ends=(*task.ends, 0), started=int(state.failed_over)
+                    status=RUNNING, attempt=task.attempt + 1, ends=(*task.ends, 0), started=state.timeline
                 )
                 answered = process._replace(starter=ANSWERED, answer=(body_of(t, started),))
                 heard = answered if process.life in (UP, FENCED) else process._replace(starter="")
@@ -244,16 +255,29 @@ class Protocol:
         """adopt_running.sql, asked by the one thread that starts: RUNNING rows of mine that I do not hold."""
         for w, process in enumerate(state.processes):
             if process.life == UP and process.starter in ("", UNSURE):
-                holds = {body.task for body in process.held}
-                lost = tuple(
-                    body_of(t, task)
-                    for t, task in enumerate(state.db.tasks)
-                    if task.owner == w and task.status == RUNNING and t not in holds
-                )
+                lost = unknown(state, w) if self.knows_the_timeline(state, w) else ()
                 if lost:
                     yield self._step(state, "adopt", w, process._replace(starter=ANSWERED, answer=lost))
                 elif process.starter:
                     yield self._step(state, "adopt_nothing", w, process._replace(starter=""))
+
+    def follow_timeline(self, state: State) -> Steps:
+        """worker.py, `_follow_timeline`: what the new primary does not know is dropped, and must be gone before
+        anything starts there. What it says runs here, but is not held, may have ended before: it is given back.
+        """
+        for w, process in enumerate(state.processes):
+            if process.life == UP and process.starter in ("", UNSURE) and process.timeline != state.timeline:
+                after = state
+                lost = [body for body in process.held if not self.known(state, w, body)]
+                for body in lost:
+                    if body.runs:
+                        after = stopped(after, w, body, released=True)
+                for body in unknown(state, w):
+                    after = self.hold(after, w, body._replace(runs=False))
+                if not lost:
+                    followed = after.processes[w]._replace(timeline=state.timeline, starter="")
+                    after = write_process(after, w, followed)
+                yield Step("follow_timeline", (self.worker_names[w],), True, after)
 
     def begin(self, state: State) -> Steps:
         """worker.py, `_begin`: the answer is here; without a running lease the attempts end before they begin."""
@@ -266,13 +290,7 @@ class Protocol:
                 yield Step("begin" if alive else "begin_too_late", (self.worker_names[w],), True, after)
 
     def hold(self, state: State, worker: int, new: Body) -> State:
-        """held.py, `HeldAttempts.add`: older work on the same task, which only a failover leaves behind, is stopped.
-
-        What has ended stays held until that is recorded.
-        """
-        for old in state.processes[worker].held:
-            if old.task == new.task and old.runs:
-                state = stopped(state, worker, old, released=True)
+        """held.py, `HeldAttempts.add`: what has ended stays held until that is recorded, also behind a new attempt."""
         process = state.processes[worker]
         state = write_process(state, worker, process._replace(held=tuple(sorted((*process.held, new)))))
         return state if new.runs else send(state, ending_of(worker, new, released=True))
@@ -371,7 +389,8 @@ class Protocol:
             row = state.db.workers[w]
             if process.life == REGISTERING:
                 after = self.registered(state, w) if not row.state else self.registered_again(state, w)
-                yield self._step(after, "registers", w, process._replace(beat=process.beat._replace(place=REPLY)))
+                answer = process.beat._replace(place=REPLY)
+                yield self._step(after, "registers", w, process._replace(beat=answer, timeline=state.timeline))
             elif row.state in LIVE:
                 after = write_row(state, w, row._replace(beat=new_beat(state, w)))
                 answer = process.beat._replace(place=REPLY, drops=self.drops(state, w))
@@ -385,12 +404,8 @@ class Protocol:
 
     def drops(self, state: State, worker: int) -> tuple[tuple[int, int], ...]:
         """beat.sql, ``told``: held attempts that are not its own any more."""
-        rows = state.db.tasks
-        return tuple(
-            (body.task, body.attempt)
-            for body in state.processes[worker].held
-            if body.runs and (rows[body.task].attempt != body.attempt or rows[body.task].owner != worker)
-        )
+        held = [body for body in state.processes[worker].held if body.runs]
+        return tuple((body.task, body.attempt) for body in held if not belongs(state, worker, body))
 
     def beat_answered(self, state: State) -> Steps:
         """worker.py, `heard` and `disowned`: count the lease, drop what is lost; or drop everything."""
@@ -520,7 +535,7 @@ class Protocol:
 
     def standby_lags(self, state: State) -> Steps:
         """The standby an asynchronous failover would go to receives nothing more."""
-        if state.standby is None and not state.failed_over:
+        if state.standby is None and state.timeline == 0:
             yield Step("standby_lags", (), False, state._replace(standby=state.db))
 
     def fail_over(self, state: State) -> Steps:
@@ -543,7 +558,7 @@ class Protocol:
                 if ending.worker == w and ending[1:4] in ended
             ]
         seen = self.remembered(state.seen)
-        yield Step("fail_over", (), False, State(new, tuple(processes), seen, tuple(sorted(resent)), None, True))
+        yield Step("fail_over", (), False, State(new, tuple(processes), seen, tuple(sorted(resent)), None, 1))
 
     # Parts of steps
 

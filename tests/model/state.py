@@ -114,6 +114,7 @@ class Process(NamedTuple):
     ``life``: not there yet, REGISTERING, UP, FENCED (its lease is over, its work dead), EXITED (killed, and what it had
     started may still run), GONE (nothing of it is left). ``starter`` is what its main thread waits for: nothing, the
     database (ASKED), or the answer on its way (ANSWERED); or it is UNSURE what became of its last start.
+    ``timeline`` is that of the database it has agreed with on what it runs.
     """
 
     life: str = ""
@@ -122,6 +123,7 @@ class Process(NamedTuple):
     starter: str = ""
     answer: tuple[Body, ...] = ()
     held: tuple[Body, ...] = ()
+    timeline: int = 0
 
 
 REGISTERING, UP, FENCED, EXITED, GONE = "registering", "up", "fenced", "exited", "gone"
@@ -158,7 +160,8 @@ class State(NamedTuple):
     sent: tuple[Ending, ...]
     #: The database a failover would go to: itself (None), or how it was when the standby fell behind.
     standby: Database | None
-    failed_over: bool
+    #: 0, and 1 after the failover.
+    timeline: int
 
 
 # Values in, value out
@@ -215,6 +218,19 @@ def exited(process: Process) -> Process:
     """The worker process has ended; what it had started has no parent but the guardian any more."""
     running = tuple(body for body in process.held if body.runs)
     return gone(process)._replace(life=EXITED, age=process.age, held=running) if running else gone(process)
+
+
+def belongs(state: State, worker: int, body: Body) -> bool:
+    """Whether the database says that an attempt is this worker's."""
+    row = state.db.tasks[body.task]
+    return row.attempt == body.attempt and row.owner == worker
+
+
+def unknown(state: State, worker: int) -> tuple[Body, ...]:
+    """What the database says runs on a worker that does not hold it."""
+    holds = {body.task for body in state.processes[worker].held}
+    rows = enumerate(state.db.tasks)
+    return tuple(body_of(t, row) for t, row in rows if row.owner == worker and row.status == RUNNING and t not in holds)
 
 
 def body_of(task: int, row: Task) -> Body:

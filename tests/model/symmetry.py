@@ -69,7 +69,7 @@ def without_the_irrelevant(state: State) -> State:
         tuple(seen),
         still_telling(state),
         state.standby and state.standby._replace(workers=tuple(old)),
-        state.failed_over,
+        state.timeline,
     )
 
 
@@ -109,7 +109,7 @@ def renamed(state: State, workers: Sequence[int], tasks: Sequence[int]) -> State
         moved(state.seen, workers),
         tuple(sorted(sent)),
         None if state.standby is None else database(state.standby),
-        state.failed_over,
+        state.timeline,
     )
 
 

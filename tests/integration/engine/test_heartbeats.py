@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -61,6 +62,30 @@ class TestRegisterWorker:
         heartbeats.register_worker(engine.session, wanted)
         assert engine.worker_state(wanted.worker_id) in ("DEAD", "STOPPED")
         assert heartbeats.beat(engine.session, wanted.worker_id, held={}, prefetch=0) is None
+
+
+class TestCompareHeld:
+    def test_answers_what_is_not_this_workers_on_this_timeline(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        other = engine.worker()
+        held = {attempt.task_id: attempt.attempt}
+        assert heartbeats.compare_held(engine.session, worker, held=held)[1] == []
+        assert heartbeats.compare_held(engine.session, other, held=held)[1] == [attempt.task_id]
+        assert heartbeats.compare_held(engine.session, worker, held={attempt.task_id: 2})[1] == [attempt.task_id]
+
+    def test_does_not_take_another_workers_attempt_for_its_own_when_the_task_comes_back(self, engine: Engine) -> None:
+        """What is held was started on the old timeline; here somebody else had the same attempt, and it is over."""
+        other = engine.worker()
+        attempt = engine.running(other)
+        worker = engine.worker()
+        assert heartbeats.begin_drain(engine.session, other)
+        engine.finish(other, attempt, FAILED)
+        engine.move(attempt.task_id, run_at=-timedelta(seconds=1))
+        engine.assign()
+        assert engine.owner_of(attempt.task_id) == worker
+        held = {attempt.task_id: attempt.attempt}
+        assert heartbeats.compare_held(engine.session, worker, held=held)[1] == [attempt.task_id]
 
 
 class TestBeat:
