@@ -45,7 +45,9 @@ class TestStep:
             rests = [worker.step() for _ in range(3)]
         engine.session.execute("ALTER TABLE tasks RENAME COLUMN retry_elsewhere TO retry")
         assert min(rests) > NOTHING
-        assert [line["event"] for line in lines] == ["step_failed"]
+        # Threads that earlier tests left behind may still tell something of their own.
+        told = [line["event"] for line in lines if line["event"] in ("step_failed", "database_away")]
+        assert told == ["step_failed"]
         worker.step()
         assert engine.task(task_id).status == "RUNNING"
 
