@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import psycopg
@@ -155,7 +156,7 @@ class TestAClockThatIsAnHourOff:
         assert TaskExecution.objects.filter(task=later).count() == 0
         check_every_task(len(due) + 1, traces)
 
-    def check_leases(self, stack: Stack, fast: subprocess.Popen[bytes], workers: set[object]) -> None:
+    def check_leases(self, stack: Stack, fast: subprocess.Popen[bytes], workers: set[UUID]) -> None:
         """Nobody loses one by the clock alone; who dies is found to be dead in time."""
         lease = 3.0
         tasks = [NewTask(type="TRACE", payload={"sleepDurationMs": int(2500 * lease)}) for _ in range(8)]
