@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from django.utils import timezone
@@ -32,7 +34,11 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.chaos_long
 needs_pgbouncer = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer (apt: pgbouncer)")
-needs_faketime = pytest.mark.skipif(shutil.which("faketime") is None, reason="no faketime (apt: faketime)")
+FAKETIME = [
+    *Path("/usr").glob("lib*/faketime/libfaketimeMT.so.1"),
+    *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
+]
+needs_faketime = pytest.mark.skipif(not FAKETIME, reason="no libfaketime (apt: libfaketime)")
 
 SETTINGS = """
 [databases]
@@ -100,14 +106,28 @@ class TestPgBouncer:
 
 def clock_off_by(hours: str) -> dict[str, str]:
     """What makes a process see another time of day; its monotonic clocks stay, as on a real host."""
-    told = subprocess.run(["faketime", "-m", "-f", hours, "env"], capture_output=True, text=True, check=True).stdout
-    found = dict(line.split("=", 1) for line in told.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME=")))
-    return found | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": hours, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.fixture
+def no_leftovers() -> Iterator[None]:
+    """A killed process leaves what libfaketime made for it; the next one with its number would not start."""
+    remove_leftovers()
+    yield
+    remove_leftovers()
+
+
+def remove_leftovers() -> None:
+    for path in Path("/dev/shm").glob("*faketime_s*_*"):
+        if not psutil.pid_exists(int(path.name.rpartition("_")[2])):
+            path.unlink(missing_ok=True)
 
 
 @needs_faketime
 class TestAClockThatIsAnHourOff:
-    def test_changes_no_due_time_and_no_lease(self, committed_db: None, traces: Traces, tmp_path: Path) -> None:
+    def test_changes_no_due_time_and_no_lease(
+        self, committed_db: None, no_leftovers: None, traces: Traces, tmp_path: Path
+    ) -> None:
         with running_stack(tmp_path, **traces.environment) as stack:
             stack.scheduler(**clock_off_by("-1h"))
             fast = stack.worker("--concurrency", "4", **clock_off_by("+1h"))
@@ -136,7 +156,7 @@ class TestAClockThatIsAnHourOff:
         assert TaskExecution.objects.filter(task=later).count() == 0
         check_every_task(len(due) + 1, traces)
 
-    def check_leases(self, stack: Stack, fast: subprocess.Popen[bytes], workers: set[object]) -> None:
+    def check_leases(self, stack: Stack, fast: subprocess.Popen[bytes], workers: set[UUID]) -> None:
         """Nobody loses one by the clock alone; who dies is found to be dead in time."""
         lease = 3.0
         tasks = [NewTask(type="TRACE", payload={"sleepDurationMs": int(2500 * lease)}) for _ in range(8)]
