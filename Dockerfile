@@ -5,7 +5,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements/runtime.txt /tmp/runtime.txt
-RUN pip install --require-hashes -r /tmp/runtime.txt
+RUN pip install --require-hashes --no-deps -r /tmp/runtime.txt
 WORKDIR /app
 COPY manage.py gunicorn.conf.py ./
 COPY scheduler_project scheduler_project

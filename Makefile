@@ -12,11 +12,12 @@ export PORT
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-# One stamp per set of locked requirements: installed again when the lock changes.
+# One stamp per set of locked requirements: installed again when the lock changes. The lock is complete (--no-deps):
+# nothing is resolved here, so no release made after it can change or break an install.
 $(VENV)/.installed-%: requirements/%.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 run: $(VENV)/.installed-embedded ## Start everything on 127.0.0.1:8000 (PORT=…), show three tasks, serve until Ctrl-C
@@ -57,7 +58,7 @@ build: $(VENV)/.installed-dev ## Build a wheel into dist/
 lock: $(VENV)/.installed-dev ## Lock the requirements again, with hashes and without registry addresses
 	for set in runtime embedded test dev browser; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+	    --no-strip-extras --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; done
 
 clean: ## Remove the environment and build results (not the data in .data)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles

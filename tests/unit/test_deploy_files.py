@@ -152,7 +152,7 @@ class TestDockerfile:
 
     def test_installs_the_locked_requirements_only(self) -> None:
         installs = [rest for name, rest in DOCKERFILE if name == "RUN" and "pip install" in rest]
-        assert installs == ["pip install --require-hashes -r /tmp/runtime.txt"]
+        assert installs == ["pip install --require-hashes --no-deps -r /tmp/runtime.txt"]
 
     def test_every_variable_is_known(self) -> None:
         named = {name for kind, rest in DOCKERFILE if kind == "ENV" for name in re.findall(r"(\w+)=", rest)}
