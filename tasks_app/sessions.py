@@ -20,13 +20,16 @@ from tasks_app.sql import statement
 
 Row = tuple[Any, ...]
 
-#: Generic plans that cannot flip to hash or sequential scans while statistics are stale.
+#: Generic plans that cannot flip to hash, sequential, bitmap or parallel scans while statistics are stale: those read
+#: all of a set before they answer its first row, and most hot statements stop early.
 _PLANNING = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 #: SQLSTATEs of a server that cannot write now (a standby, or going down) or has ended a session that stood still.
 _NOT_HERE = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
