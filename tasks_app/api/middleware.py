@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from uuid import uuid4
 
 import structlog
 from django.http import HttpRequest, HttpResponse
 
 from tasks_app.api.fallbacks import bad_request
+from tasks_app.ids import new_task_id
 from tasks_app.new_tasks import CORRELATION_ID
 
 HEADER: Final = "X-Correlation-ID"
@@ -27,7 +27,7 @@ class RequestGateMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         correlation_id = request.META.get(_META, "")
         if not CORRELATION_ID.fullmatch(correlation_id):
-            correlation_id = uuid4().hex
+            correlation_id = new_task_id().hex  # in order of time: the index of ended tasks grows at its end
         request.META[_META] = correlation_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)

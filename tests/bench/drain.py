@@ -61,7 +61,7 @@ def drain(bench: Bench, setting: Setting, tasks: int, *, exact: bool = True, lim
         done = time.time()
         memory.look()
         used = {name: value - costs.get(name, 0.0) for name, value in _cpu(bench, guardians, scheduler).items()}
-    first = bench.one(bench.watch, _FIRST_START, [before])
+        first = bench.one(bench.watch, _FIRST_START, [before])  # now: a task that holds a key ends with its worker
     seconds = done - first.timestamp()
     return Drain(tasks, tasks / seconds, seconds, first, memory.rss, memory.pss, used)
 
