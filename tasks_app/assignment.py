@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 
+from tasks_app.floors import Floors
 from tasks_app.sessions import Row, Session
 from tasks_app.sql import statement
 
@@ -32,11 +33,16 @@ _CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'
 
 
 class Head(NamedTuple):
-    """The first waiting task of one (queue, priority); ``queue`` is None for the earliest suspect of all."""
+    """The first waiting task of one (queue, priority); ``queue`` is None for the earliest suspect of all.
+
+    ``run_at`` and ``task_id`` are where it lies: a pass begins there, behind the entries of those that have gone.
+    """
 
     queue: str | None
     priority: int | None
     due_in: float
+    run_at: str
+    task_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +130,22 @@ def _longest_waiting(due: list[Head]) -> list[Head]:
     return sorted(due, key=lambda head: (age[head.queue], head.queue or ""))[:MAX_PAIRS]
 
 
-def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH) -> PassReport:
+def assign_due_tasks(
+    session: Session, survey: Survey, *, limit: int = MAX_BATCH, floors: Floors | None = None
+) -> PassReport:
     """Make one assignment pass over what a survey found; nothing when another scheduler is making one.
 
     Workers that serve named queues are served before those that serve all, so that general workers leave them their
-    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. Raises
-    `DatabaseAway`; then the pass may have been committed, and its workers find their tasks with the next beat.
+    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. ``floors`` are
+    read and kept up. Raises `DatabaseAway`; then the pass may have been committed, and its workers find their tasks
+    with the next beat.
     """
     batches = [(queues, due) for queues in _specialists_first(survey.classes) if (due := survey.due(queues))]
     if not batches:
         return PassReport(0, 0, [])
     try:
         connection = session.connection
+        known = floors.current(session) if floors else {}
         with connection.pipeline():
             connection.execute("BEGIN")
             taken = connection.execute(statement("take_pass"), prepare=session.prepares)
@@ -145,8 +155,9 @@ def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH
                     {
                         "class": queues,
                         "limit": limit,
-                        "queues": [head.queue for head in due if head.queue is not None],
-                        "priorities": [head.priority for head in due if head.queue is not None],
+                        "workers": list(known),
+                        "floors": list(known.values()),
+                        **_places(due),
                     },
                     prepare=session.prepares,
                 )
@@ -154,10 +165,13 @@ def assign_due_tasks(session: Session, survey: Survey, *, limit: int = MAX_BATCH
             ]
             connection.execute("COMMIT")
         [(_, held)] = taken.fetchall()
-        return _report(held, [row for done in passes for row in done.fetchall()])
+        rows = [row for done in passes for row in done.fetchall()]
     except psycopg.Error as error:
         session.close()
         raise session.away(error) from error
+    if floors:
+        floors.note((worker_id, floor) for worker_id, _, _, floor in rows if worker_id is not None)
+    return _report(held, rows)
 
 
 def expire_tasks(session: Session, *, limit: int = BATCH) -> int:
@@ -178,14 +192,25 @@ def hand_back_assigned(session: Session, *, worker_id: UUID, reason: str, limit:
     return len(session.rows("hand_back_assigned", parameters | {"actor": f"worker:{worker_id}", "reason": reason}))
 
 
+def _places(due: list[Head]) -> dict[str, list[Any]]:
+    """Where the statement begins to look: parallel arrays, without the suspects' head."""
+    heads = [head for head in due if head.queue is not None]
+    return {
+        "queues": [head.queue for head in heads],
+        "priorities": [head.priority for head in heads],
+        "from": [head.run_at for head in heads],
+        "ids": [head.task_id for head in heads],
+    }
+
+
 def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | None]:
     return sorted(classes, key=lambda queues: (queues is None, len(queues or ()), queues or []))
 
 
 def _report(held: bool, rows: list[Row]) -> PassReport:
-    given = [row for row in rows if row[0] is not None]
+    given = [row for row in rows if row[0] is not None and row[1]]
     rest = [row for row in rows if row[0] is None]
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
-    wake = sorted({worker_id for worker_id, _, _ in given})
+    wake = sorted({row[0] for row in given})
     assigned, parked, room = sum(row[1] for row in given), sum(row[1] for row in rest), sum(row[2] for row in rest)
     return PassReport(assigned, parked, wake, held, room)

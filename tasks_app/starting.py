@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID
 
+from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 
 
@@ -29,15 +30,21 @@ class Attempt(NamedTuple):
     started_at: str
 
 
-def start_assigned(session: Session, *, worker_id: UUID, limit: int, timeline: str) -> list[Attempt]:
+def start_assigned(
+    session: Session, *, worker_id: UUID, limit: int, timeline: str, floors: Floors | None = None
+) -> list[Attempt]:
     """Start at most ``limit`` tasks assigned to this worker and answer them in (priority, due time, id) order.
 
     RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE, nor on another
-    ``timeline`` of the database than its worker knows. Raises `DatabaseAway`:
-    then tasks may have been started all the same, and `adopt_running` finds them.
+    ``timeline`` of the database than its worker knows. ``floors`` are read and kept up. Raises `DatabaseAway`: then
+    tasks may have been started all the same, and `adopt_running` finds them.
     """
-    rows = session.rows("start_assigned", {"worker_id": worker_id, "limit": limit, "timeline": timeline})
-    return [Attempt._make(row) for row in rows]
+    floor = floors.current(session).get(worker_id, LOWEST) if floors else LOWEST
+    parameters = {"worker_id": worker_id, "limit": limit, "timeline": timeline, "floor": floor}
+    rows = session.rows("start_assigned", parameters)
+    if floors and rows:
+        floors.note([(worker_id, rows[0][-1])])
+    return [Attempt._make(row[:-1]) for row in rows]
 
 
 def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID], timeline: str) -> list[Attempt]:

@@ -1,9 +1,11 @@
 -- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
 --
 -- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
--- that was given tasks (worker_id, how many, 0), and one row with a NULL worker_id: how many tasks were newly parked
--- behind their concurrency key, and how many more this pass could have given away. Never waits for a task's lock: whatever is locked is left for the
--- next pass.
+-- of the class (worker_id, how many it was given, 0, its next floor), and one row with a NULL worker_id: how many tasks were newly parked behind their concurrency key, and how many more this pass could have given
+-- away. Never waits for a task's lock: whatever is locked is left for the next pass.
+--
+-- What a worker owns is counted from its floor on (``floors``): the one of %(floors)s that stands where it stands in
+-- %(workers)s.
 --
 -- Indexes: tasks_owned (room), tasks_due per given (queue, priority) pair, tasks_suspects, tasks_key_held and
 -- tasks_key_waiting. MATERIALIZED everywhere, because a nested-loop plan may run a LIMIT … FOR UPDATE once per row.
@@ -16,15 +18,20 @@ WITH live AS MATERIALIZED (
    ORDER BY worker_id
    FOR KEY SHARE
 ),
-room AS MATERIALIZED (
+owned AS MATERIALIZED (
   -- Counted from the rows a worker owns: nothing to leak, exact because every assignment holds the pass.
-  SELECT w.worker_id, w.slots, w.slots + w.prefetch AS capacity, owned.tasks, owned.suspects
+  SELECT w.worker_id, w.slots, w.slots + w.prefetch AS capacity, o.tasks, o.suspects, o.oldest
     FROM live w
     CROSS JOIN LATERAL (
-      SELECT count(*)::int AS tasks, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects
+      SELECT count(*)::int AS tasks, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects,
+             min(t.assigned_at) AS oldest
         FROM tasks t
-       WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL) AS owned
-   WHERE owned.tasks < w.slots + w.prefetch
+       WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL
+         AND t.assigned_at >= coalesce((%(floors)s::timestamptz[])[array_position(%(workers)s::uuid[], w.worker_id)],
+                                       '-infinity')) AS o
+),
+room AS MATERIALIZED (
+  SELECT worker_id, slots, capacity, tasks, suspects FROM owned WHERE tasks < capacity
 ),
 budget AS MATERIALIZED (
   SELECT least(coalesce(sum(capacity - tasks), 0), %(limit)s)::int AS tasks,
@@ -32,8 +39,9 @@ budget AS MATERIALIZED (
     FROM room
 ),
 served AS MATERIALIZED (
-  SELECT p.queue, p.priority
-    FROM unnest(%(queues)s::text[], %(priorities)s::int[]) AS p(queue, priority)
+  SELECT p.queue, p.priority, p.run_at, p.id
+    FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(from)s::text[]::timestamptz[], %(ids)s::uuid[])
+         AS p(queue, priority, run_at, id)
    WHERE NOT EXISTS (
      SELECT FROM queues q
       WHERE q.name = p.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
@@ -53,6 +61,7 @@ seen AS MATERIALIZED (
         FROM tasks t
        WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count = 0
          AND t.queue = s.queue AND t.priority = s.priority AND t.run_at <= now()
+         AND (t.run_at, t.id) >= (s.run_at, s.id)
          AND (t.expires_at IS NULL OR t.expires_at > now())
        ORDER BY t.run_at, t.id
        LIMIT (SELECT tasks FROM share)
@@ -177,6 +186,9 @@ parked AS (
 given AS MATERIALIZED (
   SELECT worker_id, count(*)::int AS tasks FROM assigned GROUP BY worker_id
 )
-SELECT worker_id, tasks, 0 FROM given
+SELECT o.worker_id, coalesce((SELECT g.tasks FROM given g WHERE g.worker_id = o.worker_id), 0), 0,
+       (coalesce(o.oldest, now()) - interval '1 second')::text
+  FROM owned o
 UNION ALL
-SELECT NULL, (SELECT count(*)::int FROM parked), (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int
+SELECT NULL, (SELECT count(*)::int FROM parked),
+       (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int, NULL

@@ -1,8 +1,10 @@
 -- Turn at most %(limit)s tasks assigned to this worker into RUNNING attempts, first by priority, then by due time.
 --
 -- Nothing starts on another timeline than %(timeline)s: after a failover that lost a start, its fence would be given
--- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked FOR KEY SHARE and must be ACTIVE in the same
--- statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed unseen by each other.
+-- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
+-- FOR KEY SHARE and must be ACTIVE in the same statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed
+-- unseen by each other. Looks at what was assigned from the worker's %(floor)s on (``floors``), and
+-- answers the next floor with each row.
 -- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
 WITH me AS MATERIALIZED (
   SELECT worker_id FROM worker_heartbeats
@@ -13,6 +15,7 @@ mine AS MATERIALIZED (
   SELECT t.id
     FROM me JOIN tasks t ON t.worker_id = me.worker_id
    WHERE t.worker_id = %(worker_id)s AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+     AND t.assigned_at >= %(floor)s::timestamptz
      AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
    ORDER BY t.priority DESC, t.run_at, t.id
    LIMIT %(limit)s
@@ -26,6 +29,10 @@ started AS (
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
             t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.run_at, t.priority
 )
-SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text
+SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text,
+       (SELECT (assigned_at - interval '1 second')::text FROM tasks
+         WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND status = 'SCHEDULED' AND assigned_at >= %(floor)s::timestamptz
+         ORDER BY assigned_at
+         LIMIT 1)
   FROM started
  ORDER BY priority DESC, run_at, id

@@ -1,27 +1,27 @@
--- What is waiting, by queue and priority, and in how many seconds each head is due: one row per (queue, priority) pair
+-- What is waiting, by queue and priority, in how many seconds each head is due, and where it lies: one row per (queue, priority) pair
 -- from queue %(start)s on, at most %(limit)s, plus one row with a NULL queue for the earliest suspect. A queue paused
 -- until some time is due then, one paused for good never (NULL). No locks: the assignment pass looks again.
 --
 -- Index: tasks_due, hopped from pair to pair (a "loose index scan"), because a plain ordered query walks over a million
 -- future tasks of a higher priority to find one that is due. Not the ORM: it has no recursive query.
-WITH RECURSIVE pairs(queue, priority, run_at, n) AS (
-  (SELECT queue, priority, run_at, 1
+WITH RECURSIVE pairs(queue, priority, run_at, id, n) AS (
+  (SELECT queue, priority, run_at, id, 1
      FROM tasks
     WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0 AND queue >= %(start)s
     ORDER BY queue, priority DESC, run_at, id
     LIMIT 1)
   UNION ALL
-  SELECT hop.queue, hop.priority, hop.run_at, pairs.n + 1
+  SELECT hop.queue, hop.priority, hop.run_at, hop.id, pairs.n + 1
     FROM pairs
     CROSS JOIN LATERAL (
-      (SELECT 1 AS step, queue, priority, run_at
+      (SELECT 1 AS step, queue, priority, run_at, id
          FROM tasks
         WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
           AND queue = pairs.queue AND priority < pairs.priority
         ORDER BY priority DESC, run_at, id
         LIMIT 1)
       UNION ALL
-      (SELECT 2, queue, priority, run_at
+      (SELECT 2, queue, priority, run_at, id
          FROM tasks
         WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
           AND queue > pairs.queue
@@ -32,15 +32,16 @@ WITH RECURSIVE pairs(queue, priority, run_at, n) AS (
    WHERE pairs.n < %(limit)s
 ),
 waiting AS (
-  SELECT queue, priority, run_at FROM pairs
+  SELECT queue, priority, run_at, id FROM pairs
   UNION ALL
-  (SELECT NULL, NULL, min(run_at)
+  (SELECT NULL, NULL, min(run_at), NULL
      FROM tasks
     WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
-            THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in
+            THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
+       w.run_at::text, w.id
   FROM waiting w
   LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
  WHERE w.run_at IS NOT NULL

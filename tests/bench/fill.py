@@ -23,7 +23,8 @@ _ROWS = f"(SELECT {_ID} AS id, i FROM generate_series(1, %(count)s::bigint) AS i
 _WAITING = f"""
 INSERT INTO tasks (id, created_at, schedule_at, run_at, max_retries, timeout_ms, priority, type, queue, correlation_id,
                    created_by, concurrency_key)
-SELECT id, now(), %(run_at)s, %(run_at)s, 3, 300000, %(priority)s, 'DUMMY', %(queue)s, replace(id::text, '-', ''), 'bench', %(key)s
+SELECT id, now(), %(run_at)s, %(run_at)s, 3, 300000, %(priority)s, 'DUMMY', %(queue)s, replace(id::text, '-', ''),
+       'bench', %(key)s
   FROM {_ROWS}"""
 
 _ENDED = f"""

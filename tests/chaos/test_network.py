@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scheduler_project.database import CONNECTION_DEFAULTS
 from tasks_app import services
+from tasks_app.floors import LOWEST
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import DatabaseAway, Session
@@ -333,8 +334,8 @@ class TestAServerThatCannotBeWritten:
     def test_is_away(self, session: Session) -> None:
         session.execute("SET default_transaction_read_only = on")
         with pytest.raises(DatabaseAway):
-            session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": ""})
-        assert session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": ""}) == []
+            session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST})
+        assert session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST}) == []
         assert session.epoch == 2
 
     @pytest.mark.parametrize("attributes", ["any", "read-write"])

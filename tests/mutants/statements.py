@@ -100,8 +100,8 @@ STATEMENTS: Final[list[Mutant]] = [
         (
             "running-counts",
             8,
-            "t.finished_at IS NULL) AS owned",
-            "t.finished_at IS NULL AND t.status = 'SCHEDULED') AS owned",
+            "WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL\n",
+            "WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL AND t.status = 'SCHEDULED'\n",
         ),
         ("capacity", 8, "w.slots + w.prefetch AS capacity", "w.slots + w.prefetch + 1 AS capacity"),
         ("openings", 8, "least(r.capacity, r.tasks", "least(r.capacity + 1, r.tasks"),

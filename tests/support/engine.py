@@ -48,6 +48,16 @@ def make_worker(
     return worker_id
 
 
+def pass_over(queues: Sequence[str], priorities: Sequence[int] = (), *, limit: int = 9) -> dict[str, Any]:
+    """Parameters of assign_due_tasks.sql for workers of every queue, looking at everything."""
+    count = len(queues)
+    return {
+        "class": None, "limit": limit, "workers": [], "floors": [],
+        "queues": list(queues), "priorities": list(priorities) or [0] * count,
+        "from": ["-infinity"] * count, "ids": [UUID(int=0)] * count,
+    }  # fmt: skip
+
+
 class Engine:
     """What scheduler, workers and people do to tasks, each in one line, over one session."""
 

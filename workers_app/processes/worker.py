@@ -22,6 +22,7 @@ from django.conf import settings
 
 from tasks_app import assignment, signals, wakeups
 from tasks_app.executors.base import Outcome, StopReason
+from tasks_app.floors import Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import TaskStatus, WorkerState
@@ -92,6 +93,7 @@ class Worker(Process):
         self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, config.heartbeat_interval)
         self._watchdog = Watchdog(self._watch)
         self._rate = CompletionRate()
+        self._floors = Floors()
         self._may_have_more = True
         self._was_full = False
         self._recorded_before = 0
@@ -190,6 +192,7 @@ class Worker(Process):
             self.draining = True
             self.pipe.wake()
         elif (answer.assigned and not self._may_have_more) or self._missing > 1 or answer.timeline != self._timeline:
+            self._floors.forget()
             self._may_have_more = True
             self.pipe.wake()
 
@@ -259,7 +262,9 @@ class Worker(Process):
         self._recorded_before = recorded
         self._may_have_more = False
         try:
-            attempts = start_assigned(self._session, worker_id=self.id, limit=limit, timeline=self._timeline)
+            attempts = start_assigned(
+                self._session, worker_id=self.id, limit=limit, timeline=self._timeline, floors=self._floors
+            )
         except DatabaseAway:
             self._may_have_more = True
             self._missing = 2  # some may have been started all the same: look for them before the next start

@@ -12,7 +12,7 @@ import pytest
 from tasks_app import assignment, services
 from tasks_app.models import Task
 from tasks_app.sessions import Session
-from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine
+from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine, pass_over
 from tests.support.races import held_after_its_look, locked, looks_held, rival, rival_on, transaction
 from workers_app import heartbeats
 
@@ -276,7 +276,7 @@ class TestAssignDueTasksAmongOthers:
         survey = assignment.survey_due(first)
         with transaction(first):
             first.rows("take_pass")
-            first.rows("assign_due_tasks", {"class": None, "limit": 100, "queues": ["default"], "priorities": [0]})
+            first.rows("assign_due_tasks", pass_over(["default"], limit=100))
             rivals = [rival_on(second, lambda session: assignment.assign_due_tasks(session, survey))]
             assert [r.answer().held for r in rivals] == [False]
         assert not assignment.assign_due_tasks(second, survey).moved
@@ -296,7 +296,7 @@ class TestAssignDueTasksAmongOthers:
         engine.worker()
         task_id = engine.create()
         engine.assign(limit=0)  # a pass leaves nothing behind in its session
-        engine.session.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+        engine.session.rows("assign_due_tasks", pass_over(["default"]))
         assert engine.task(task_id).status == "PENDING"
 
     def test_is_not_held_up_by_beats_and_holds_none_up(self, engine: Engine, open_session: OpenSession) -> None:
@@ -307,7 +307,7 @@ class TestAssignDueTasksAmongOthers:
             assert heartbeats.beat(beating, worker, held={}, prefetch=0)
             with transaction(passing):
                 passing.rows("take_pass")
-                passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+                passing.rows("assign_due_tasks", pass_over(["default"]))
                 assert heartbeats.beat(beating, worker, held={}, prefetch=0)
 
     def test_gives_nothing_to_a_worker_that_is_declared_dead_meanwhile(
@@ -330,7 +330,7 @@ class TestAssignDueTasksAmongOthers:
         marking, passing = open_session(), open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            passing.rows("assign_due_tasks", pass_over(["default"]))
             observer = rival_on(marking, lambda session: heartbeats.mark_dead(session, worker))
             observer.waits(engine.session)
         assert observer.answer()
@@ -710,7 +710,7 @@ class TestConcurrencyKeys:
         passing, finishing = open_session(), open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            passing.rows("assign_due_tasks", pass_over(["default"]))
             end = rival_on(finishing, lambda session: Engine(session).finish(worker, attempt, SUCCEEDED))
             end.waits(engine.session)
         assert end.answer() == "SUCCESS"
@@ -1000,7 +1000,7 @@ class TestHandBack:
         passing = open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", {"class": None, "limit": 9, "queues": ["default"], "priorities": [0]})
+            passing.rows("assign_due_tasks", pass_over(["default"]))
             pausing = rival(lambda: services.pause_queue("default", actor="test"))
             pausing.waits(engine.session)
         pausing.answer()

@@ -21,10 +21,11 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 
 from tasks_app import services
+from tasks_app.floors import LOWEST
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tasks_app.sql import statement
-from tests.support.engine import SUCCEEDED, Engine
+from tests.support.engine import SUCCEEDED, Engine, pass_over
 
 ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
 WORKERS, OWNED = 20, 8
@@ -116,13 +117,13 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects", 200),
         Hot(
             "assign_due_tasks",
-            {"class": None, "limit": 500, "queues": [q for q, _ in pairs], "priorities": [p for _, p in pairs]},
+            pass_over([q for q, _ in pairs], [p for _, p in pairs], limit=500),
             "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",
             len(pairs) * WORKERS * 2 * 4,
         ),
         Hot(
             "start_assigned",
-            {"worker_id": worker, "limit": 10, "timeline": timeline},
+            {"worker_id": worker, "limit": 10, "timeline": timeline, "floor": LOWEST},
             "tasks_owned tasks_pkey",
             4 * OWNED,
         ),
@@ -316,7 +317,7 @@ class TestPlans:
         for _ in range(10):
             engine.worker(slots=20)
         fill_rows(session, 60_000, {"queue": "'q' || i %% 300", "priority": "0"})
-        batch = {"class": None, "limit": 1000, "queues": queues, "priorities": [0] * len(queues)}
+        batch = pass_over(queues, limit=1000)
         assert explain(session, "assign_due_tasks", batch, "tasks_app.sql").touched <= 10_000
 
 

@@ -28,6 +28,7 @@ from tests.support.engine import (
     RELEASED,
     SUCCEEDED,
     Engine,
+    pass_over,
 )
 from tests.support.races import Rival, rival, rival_on, transaction
 
@@ -258,11 +259,9 @@ def _assign(session: Session, scene: Scene) -> Any:
         return assignment.assign_due_tasks(session, survey).assigned
     due = survey.due(None)
     session.rows("take_pass")
-    rows = session.rows(
-        "assign_due_tasks",
-        {"class": None, "limit": 9, "queues": [h.queue for h in due], "priorities": [h.priority for h in due]},
-    )
-    return sum(count for worker, count, _ in rows if worker)
+    due = [head for head in due if head.queue is not None]
+    places = pass_over([head.queue or "" for head in due], [head.priority or 0 for head in due])
+    return sum(row[1] for row in session.rows("assign_due_tasks", places) if row[0])
 
 
 def _finish(outcome: Any) -> Callable[[Session, Scene], Any]:

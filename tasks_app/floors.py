@@ -1,0 +1,49 @@
+"""From when on to look at what workers own. What is owned, and what it means, is in ``sql/``.
+
+While some transaction holds an old snapshot, the index of owned tasks keeps an entry of each task that has ended since.
+Assignment and start run many times a second and would walk over all of them each time, so each run hands the next one a
+lower bound of what it found: its floor. A floor is a second below what was seen, because an assignment bears the moment
+its transaction began and is seen when it has committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from tasks_app.sessions import Session
+
+#: The floor of a worker nothing is known of.
+LOWEST: Final = "-infinity"
+#: Seconds after which floors are forgotten: when the database's clock was set back, nothing stays unseen for longer.
+FORGET_AFTER: Final = 10.0
+
+
+class Floors:
+    """Lower bounds of ``assigned_at`` by worker, as the database wrote them. Good for one unbroken connection.
+
+    Used by the thread that owns the session; `forget` by any.
+    """
+
+    def __init__(self) -> None:
+        self._floors: dict[UUID, str] = {}
+        self._epoch = 0
+        self._forget_at = 0.0
+
+    def current(self, session: Session) -> dict[UUID, str]:
+        """The floors that hold for the next statement of this session. Raises `DatabaseAway`."""
+        now = time.monotonic()
+        if now >= self._forget_at or (session.connection and session.epoch != self._epoch):
+            self._floors = {}
+            self._epoch, self._forget_at = session.epoch, now + FORGET_AFTER
+        return self._floors
+
+    def note(self, found: Iterable[tuple[UUID, str]]) -> None:
+        """Remember what a statement answered."""
+        self._floors.update(found)
+
+    def forget(self) -> None:
+        """Look at everything next time."""
+        self._forget_at = 0.0

@@ -1,0 +1,122 @@
+"""Floors spare a pass and a start the entries of what has ended; what lies below one is found again in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tasks_app import assignment
+from tasks_app.floors import LOWEST, Floors
+from tasks_app.sessions import Session
+from tasks_app.sql import statement
+from tasks_app.starting import start_assigned
+from tests.support.engine import SUCCEEDED, Engine, pass_over
+from tests.support.races import transaction
+
+OpenSession = Callable[[], Session]
+
+
+@pytest.fixture
+def floors() -> Floors:
+    return Floors()
+
+
+def assign(engine: Engine, floors: Floors) -> assignment.PassReport:
+    return assignment.assign_due_tasks(engine.session, assignment.survey_due(engine.session), floors=floors)
+
+
+class TestFloors:
+    def test_lie_a_second_below_the_oldest_assignment_a_worker_holds(self, engine: Engine, floors: Floors) -> None:
+        worker = engine.worker(slots=1)
+        [task_id] = engine.create_many(1)
+        engine.assign()
+        engine.move(task_id, assigned_at=timedelta(seconds=-30))
+        engine.create()
+        assign(engine, floors)
+        [(age,)] = engine.session.fetch(
+            "SELECT (SELECT assigned_at FROM tasks WHERE id = %s) - %s::timestamptz",
+            [task_id, floors.current(engine.session)[worker]],
+        )
+        assert age == timedelta(seconds=1)
+
+    def test_of_a_worker_that_holds_nothing_lie_a_second_ago(self, engine: Engine, floors: Floors) -> None:
+        worker = engine.worker()
+        engine.create()
+        assign(engine, floors)
+        [(age,)] = engine.session.fetch("SELECT now() - %s::timestamptz", [floors.current(engine.session)[worker]])
+        assert timedelta(seconds=1) <= age < timedelta(seconds=30)
+
+    def test_count_what_was_assigned_after_them(self, engine: Engine, floors: Floors) -> None:
+        engine.worker(slots=3)
+        engine.create_many(9)
+        assert [assign(engine, floors).assigned for _ in range(2)] == [3, 0]
+
+    def test_are_forgotten_when_the_connection_is_another(self, engine: Engine, floors: Floors) -> None:
+        worker = engine.worker()
+        floors.current(engine.session)
+        floors.note([(worker, "infinity")])
+        assert floors.current(engine.session) == {worker: "infinity"}
+        engine.session.close()
+        assert floors.current(engine.session) == {}
+
+    def test_are_forgotten_after_a_while(self, engine: Engine, floors: Floors, monkeypatch: pytest.MonkeyPatch) -> None:
+        worker, now = engine.worker(), [1000.0]
+        monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now[0])
+        floors.current(engine.session)
+        floors.note([(worker, "infinity")])
+        now[0] += 9.9
+        assert floors.current(engine.session)
+        now[0] += 0.2
+        assert floors.current(engine.session) == {}
+
+    def test_that_are_too_high_hide_a_start_until_they_are_forgotten(self, engine: Engine, floors: Floors) -> None:
+        worker, task_id = engine.worker(), engine.create()
+        engine.assign()
+        floors.current(engine.session)
+        floors.note([(worker, "infinity")])
+
+        def start() -> list[object]:
+            found = start_assigned(engine.session, worker_id=worker, limit=9, timeline=engine.timeline, floors=floors)
+            return [attempt.task_id for attempt in found]
+
+        assert start() == []
+        floors.forget()
+        assert start() == [task_id]
+
+    def test_keep_a_held_snapshot_from_costing_more_with_every_task(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """What has ended is still in the index for the snapshot's sake: without a floor, all of it is looked at."""
+        worker, holder = engine.worker(slots=100), open_session()
+        with transaction(holder):
+            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            holder.fetch("SELECT 1 FROM tasks")
+            for _ in range(20):
+                engine.create_many(100)
+                engine.assign()
+                for attempt in engine.start(worker):
+                    engine.finish(worker, attempt, SUCCEEDED)
+            [(floor,)] = engine.session.fetch("SELECT clock_timestamp()::text")
+            engine.create()
+            engine.assign()
+            start = {"worker_id": worker, "limit": 9, "timeline": engine.timeline}
+            places = pass_over(["default"])
+            for name, everything, bounded in (
+                ("start_assigned", start | {"floor": LOWEST}, start | {"floor": floor}),
+                ("assign_due_tasks", places, places | {"workers": [worker], "floors": [floor], "from": [floor]}),
+            ):
+                assert blocks_read(engine.session, name, bounded) < blocks_read(engine.session, name, everything) / 4
+
+
+def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
+    """Blocks a statement looks at, taken back."""
+    connection = session.connection
+    text = psycopg.ClientCursor(connection).mogrify(statement(name).replace(")b", ")s"), parameters)
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
+        [plans] = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}".encode()).fetchone() or [None]
+    return int(plans[0]["Plan"]["Shared Hit Blocks"])
