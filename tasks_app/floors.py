@@ -19,6 +19,8 @@ from tasks_app.sessions import Session
 LOWEST: Final = "-infinity"
 #: Seconds after which floors are forgotten: when the database's clock was set back, nothing stays unseen for longer.
 FORGET_AFTER: Final = 10.0
+#: Seconds for which a floor is high enough.
+ASK_EVERY: Final = 0.1
 
 
 class Floors:
@@ -31,6 +33,12 @@ class Floors:
         self._floors: dict[UUID, str] = {}
         self._epoch = 0
         self._forget_at = 0.0
+        self._ask_at = 0.0
+
+    @property
+    def are_old(self) -> bool:
+        """Whether it is time to look for higher ones, where that costs something."""
+        return time.monotonic() >= self._ask_at
 
     def current(self, session: Session) -> dict[UUID, str]:
         """The floors that hold for the next statement of this session. Raises `DatabaseAway`."""
@@ -43,6 +51,7 @@ class Floors:
     def note(self, found: Iterable[tuple[UUID, str]]) -> None:
         """Remember what a statement answered."""
         self._floors.update(found)
+        self._ask_at = time.monotonic() + ASK_EVERY
 
     def forget(self) -> None:
         """Look at everything next time."""

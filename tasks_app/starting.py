@@ -40,10 +40,11 @@ def start_assigned(
     tasks may have been started all the same, and `adopt_running` finds them.
     """
     floor = floors.current(session).get(worker_id, LOWEST) if floors else LOWEST
-    parameters = {"worker_id": worker_id, "limit": limit, "timeline": timeline, "floor": floor}
+    ask = floors is not None and floors.are_old
+    parameters = {"worker_id": worker_id, "limit": limit, "timeline": timeline, "floor": floor, "ask": ask}
     rows = session.rows("start_assigned", parameters)
-    if floors and rows:
-        floors.note([(worker_id, rows[0][-1])])
+    if floors and rows and (found := rows[0][-1]):
+        floors.note([(worker_id, found)])
     return [Attempt._make(row[:-1]) for row in rows]
 
 

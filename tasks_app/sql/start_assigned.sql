@@ -4,7 +4,7 @@
 -- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
 -- FOR KEY SHARE and must be ACTIVE in the same statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed
 -- unseen by each other. Looks at what was assigned from the worker's %(floor)s on (``floors``), and
--- answers the next floor with each row.
+-- answers the next floor with each row when %(ask)s.
 -- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
 WITH me AS MATERIALIZED (
   SELECT worker_id FROM worker_heartbeats
@@ -30,9 +30,12 @@ started AS (
             t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.run_at, t.priority
 )
 SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text,
-       (SELECT (assigned_at - interval '1 second')::text FROM tasks
-         WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND status = 'SCHEDULED' AND assigned_at >= %(floor)s::timestamptz
-         ORDER BY assigned_at
-         LIMIT 1)
+       CASE WHEN %(ask)s THEN
+         (SELECT (assigned_at - interval '1 second')::text
+            FROM tasks
+           WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND status = 'SCHEDULED'
+             AND assigned_at >= %(floor)s::timestamptz
+           ORDER BY assigned_at
+           LIMIT 1) END
   FROM started
  ORDER BY priority DESC, run_at, id

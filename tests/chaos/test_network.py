@@ -334,8 +334,15 @@ class TestAServerThatCannotBeWritten:
     def test_is_away(self, session: Session) -> None:
         session.execute("SET default_transaction_read_only = on")
         with pytest.raises(DatabaseAway):
-            session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST})
-        assert session.rows("start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST}) == []
+            session.rows(
+                "start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST, "ask": False}
+            )
+        assert (
+            session.rows(
+                "start_assigned", {"worker_id": uuid4(), "limit": 1, "timeline": "", "floor": LOWEST, "ask": False}
+            )
+            == []
+        )
         assert session.epoch == 2
 
     @pytest.mark.parametrize("attributes", ["any", "read-write"])

@@ -103,7 +103,7 @@ class TestFloors:
             [(floor,)] = engine.session.fetch("SELECT clock_timestamp()::text")
             engine.create()
             engine.assign()
-            start = {"worker_id": worker, "limit": 9, "timeline": engine.timeline}
+            start = {"worker_id": worker, "limit": 9, "timeline": engine.timeline, "ask": False}
             places = pass_over(["default"])
             for name, everything, bounded in (
                 ("start_assigned", start | {"floor": LOWEST}, start | {"floor": floor}),

@@ -123,7 +123,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "start_assigned",
-            {"worker_id": worker, "limit": 10, "timeline": timeline, "floor": LOWEST},
+            {"worker_id": worker, "limit": 10, "timeline": timeline, "floor": LOWEST, "ask": True},
             "tasks_owned tasks_pkey",
             4 * OWNED,
         ),
