@@ -73,7 +73,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", metavar="w1,w3", help="these workloads (default: all but soak)")
     parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each (3; with --quick 1)")
-    parser.add_argument("--tasks", type=int, metavar="N", help="most tasks of a drain (100,000; with --quick 4,000)")
+    parser.add_argument("--tasks", type=int, metavar="N", help="most tasks of a drain (200,000; with --quick 4,000)")
     parser.add_argument("--settings", default=SETTINGS, metavar="S", help=f"settings of the workers ({SETTINGS})")
     parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")

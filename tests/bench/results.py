@@ -27,7 +27,7 @@ class Options:
 
     @property
     def drain_tasks(self) -> int:
-        return self.tasks or self.count(100_000, 4_000)
+        return self.tasks or self.count(200_000, 4_000)
 
     @property
     def setting(self) -> Setting:
