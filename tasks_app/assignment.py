@@ -6,16 +6,17 @@ schedulers may run and none of them leads. What is picked, and why, is in ``sql/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 
-from tasks_app.floors import Floors
-from tasks_app.sessions import Row, Session
+from tasks_app.floors import SLOW_PASS, Floors, LockedHeads, Pair
+from tasks_app.sessions import Session
 from tasks_app.sql import statement
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
@@ -29,6 +30,7 @@ MAX_HEADS: Final = 2000
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
 
+_NIL = UUID(int=0)
 _CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'"
 
 
@@ -39,10 +41,20 @@ class Head(NamedTuple):
     """
 
     queue: str | None
-    priority: int | None
+    priority: int
     due_in: float
     run_at: str
-    task_id: UUID | None
+    task_id: UUID
+
+
+class Answer(NamedTuple):
+    """A row of ``assign_due_tasks.sql``: of a worker, of a queue and priority (``number``), or of the whole pass."""
+
+    worker_id: UUID | None
+    number: int
+    room: int
+    at: str
+    queue: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,24 @@ class PassReport:
     def moved(self) -> bool:
         """Whether another pass, at once, may find more to do."""
         return bool(self.assigned or self.parked)
+
+
+@dataclass(slots=True)
+class Outlook:
+    """Where a scheduler's next pass begins to look: what its last ones taught it (``floors``)."""
+
+    floors: Floors = field(default_factory=Floors)
+    locked: LockedHeads = field(default_factory=LockedHeads)
+
+    def learn(self, due: list[Head], answer: list[Answer], *, slow: bool) -> None:
+        """Take what a pass over these heads answered."""
+        self.floors.note((row.worker_id, row.at) for row in answer if row.worker_id is not None)
+        earliest = {(row.queue, row.number): row.at for row in answer if row.queue is not None}
+        [summary] = [row for row in answer if row.worker_id is None and row.queue is None]
+        if slow and (summary.room or earliest):
+            for pair, head in _pairs(due):
+                if (at := earliest.get(pair, summary.at)) != head.run_at:
+                    self.locked.note(pair, head.task_id, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,47 +161,43 @@ def _longest_waiting(due: list[Head]) -> list[Head]:
 
 
 def assign_due_tasks(
-    session: Session, survey: Survey, *, limit: int = MAX_BATCH, floors: Floors | None = None
+    session: Session, survey: Survey, *, limit: int = MAX_BATCH, outlook: Outlook | None = None
 ) -> PassReport:
     """Make one assignment pass over what a survey found; nothing when another scheduler is making one.
 
     Workers that serve named queues are served before those that serve all, so that general workers leave them their
-    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. ``floors`` are
+    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. ``outlook`` is
     read and kept up. Raises `DatabaseAway`; then the pass may have been committed, and its workers find their tasks
     with the next beat.
     """
     batches = [(queues, due) for queues in _specialists_first(survey.classes) if (due := survey.due(queues))]
     if not batches:
         return PassReport(0, 0, [])
+    outlook, began = outlook or Outlook(), time.monotonic()
     try:
         connection = session.connection
-        known = floors.current(session) if floors else {}
+        workers = _owned_from(outlook.floors.current(session))
         with connection.pipeline():
             connection.execute("BEGIN")
             taken = connection.execute(statement("take_pass"), prepare=session.prepares)
             passes = [
                 connection.execute(
                     statement("assign_due_tasks"),
-                    {
-                        "class": queues,
-                        "limit": limit,
-                        "workers": list(known),
-                        "floors": list(known.values()),
-                        **_places(due),
-                    },
+                    {"class": queues, "limit": limit} | workers | _places(due, outlook.locked),
                     prepare=session.prepares,
                 )
                 for queues, due in batches
             ]
             connection.execute("COMMIT")
         [(_, held)] = taken.fetchall()
-        rows = [row for done in passes for row in done.fetchall()]
+        answers = [[Answer._make(row) for row in done] for done in passes]
     except psycopg.Error as error:
         session.close()
         raise session.away(error) from error
-    if floors:
-        floors.note((worker_id, floor) for worker_id, _, _, floor in rows if worker_id is not None)
-    return _report(held, rows)
+    slow = time.monotonic() - began > SLOW_PASS
+    for (_, due), answer in zip(batches, answers, strict=True):
+        outlook.learn(due, answer, slow=slow)
+    return _report(held, [row for answer in answers for row in answer])
 
 
 def expire_tasks(session: Session, *, limit: int = BATCH) -> int:
@@ -192,25 +218,36 @@ def hand_back_assigned(session: Session, *, worker_id: UUID, reason: str, limit:
     return len(session.rows("hand_back_assigned", parameters | {"actor": f"worker:{worker_id}", "reason": reason}))
 
 
-def _places(due: list[Head]) -> dict[str, list[Any]]:
+def _owned_from(floors: dict[UUID, str]) -> dict[str, list[Any]]:
+    return {"workers": list(floors), "floors": list(floors.values())}
+
+
+def _places(due: list[Head], locked: LockedHeads) -> dict[str, list[Any]]:
     """Where the statement begins to look: parallel arrays, without the suspects' head."""
-    heads = [head for head in due if head.queue is not None]
-    return {
-        "queues": [head.queue for head in heads],
-        "priorities": [head.priority for head in heads],
-        "from": [head.run_at for head in heads],
-        "ids": [head.task_id for head in heads],
-    }
+    places: dict[str, list[Any]] = {"queues": [], "priorities": [], "from": [], "ids": [], "locked": []}
+    for pair, head in _pairs(due):
+        behind = locked.behind(pair, head.task_id)
+        if behind is not None:
+            places["locked"].append(head.task_id)
+        places["queues"].append(pair[0])
+        places["priorities"].append(pair[1])
+        places["from"].append(head.run_at if behind is None else behind)
+        places["ids"].append(head.task_id if behind is None else _NIL)
+    return places
+
+
+def _pairs(due: Iterable[Head]) -> Iterator[tuple[Pair, Head]]:
+    return (((head.queue, head.priority), head) for head in due if head.queue is not None)
 
 
 def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | None]:
     return sorted(classes, key=lambda queues: (queues is None, len(queues or ()), queues or []))
 
 
-def _report(held: bool, rows: list[Row]) -> PassReport:
-    given = [row for row in rows if row[0] is not None and row[1]]
-    rest = [row for row in rows if row[0] is None]
+def _report(held: bool, rows: list[Answer]) -> PassReport:
+    given = [row for row in rows if row.worker_id is not None and row.number]
+    summaries = [row for row in rows if row.worker_id is None and row.queue is None]
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
-    wake = sorted({row[0] for row in given})
-    assigned, parked, room = sum(row[1] for row in given), sum(row[1] for row in rest), sum(row[2] for row in rest)
-    return PassReport(assigned, parked, wake, held, room)
+    wake = sorted({row.worker_id for row in given if row.worker_id is not None})
+    assigned, parked = sum(row.number for row in given), sum(row.number for row in summaries)
+    return PassReport(assigned, parked, wake, held, sum(row.room for row in summaries))

@@ -1,9 +1,11 @@
-"""From when on to look at what workers own. What is owned, and what it means, is in ``sql/``.
+"""Where passes and starts begin to look, so that they do not walk over the same useless rows many times a second.
 
 While some transaction holds an old snapshot, the index of owned tasks keeps an entry of each task that has ended since.
-Assignment and start run many times a second and would walk over all of them each time, so each run hands the next one a
-lower bound of what it found: its floor. A floor is a second below what was seen, because an assignment bears the moment
-its transaction began and is seen when it has committed.
+Each pass and start hands the next one a lower bound of what it found: a worker's *floor*. It is a second below what was
+seen, because an assignment bears the moment its transaction began and is seen when it has committed.
+
+While somebody holds locks on thousands of due tasks, a pass tries each of them in turn. A slow pass that could not lock
+the head of a pair makes the next ones begin behind what is locked, and try that head by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +16,17 @@ from typing import Final
 from uuid import UUID
 
 from tasks_app.sessions import Session
+
+#: Seconds: a pass as long as this has walked over something.
+SLOW_PASS: Final = 0.02
+#: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
+LOOK_AGAIN: Final = 10.0
+
+#: More pairs than a survey answers at once are not kept in mind.
+MOST_PAIRS: Final = 2000
+
+#: A queue and a priority.
+Pair = tuple[str, int]
 
 #: The floor of a worker nothing is known of.
 LOWEST: Final = "-infinity"
@@ -56,3 +69,21 @@ class Floors:
     def forget(self) -> None:
         """Look at everything next time."""
         self._forget_at = 0.0
+
+
+class LockedHeads:
+    """Where passes begin behind heads that somebody else has locked, by pair. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._behind: dict[Pair, tuple[UUID, str, float]] = {}
+
+    def behind(self, pair: Pair, head: UUID) -> str | None:
+        """The due time to begin at, as long as the pair has this head; None: at the head."""
+        known, run_at, until = self._behind.get(pair, (None, "", 0.0))
+        return run_at if known == head and time.monotonic() < until else None
+
+    def note(self, pair: Pair, head: UUID, run_at: str) -> None:
+        """A slow pass could lock nothing of this pair that is due before ``run_at``."""
+        if len(self._behind) > MOST_PAIRS:
+            self._behind.clear()
+        self._behind[pair] = (head, run_at, time.monotonic() + LOOK_AGAIN)

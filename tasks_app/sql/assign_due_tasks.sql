@@ -1,11 +1,13 @@
 -- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
 --
 -- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
--- of the class (worker_id, how many it was given, 0, its next floor), and one row with a NULL worker_id: how many tasks were newly parked behind their concurrency key, and how many more this pass could have given
--- away. Never waits for a task's lock: whatever is locked is left for the next pass.
+-- of the class (worker_id, how many it was given, 0, its next floor, NULL), one row for each pair (NULL, priority, 0, the
+-- earliest due time it could lock, queue), and one for the pass (NULL, how many tasks were newly parked behind their
+-- concurrency key, how many more it could have given away, now, NULL). Never waits for a task's lock: whatever is locked
+-- is left for the next pass.
 --
--- What a worker owns is counted from its floor on (``floors``): the one of %(floors)s that stands where it stands in
--- %(workers)s.
+-- Where it looks (``floors``): what a worker owns is counted from its floor on, the one of %(floors)s that stands where it
+-- stands in %(workers)s; a pair is read from %(from)s and %(ids)s on; heads it begins behind are %(locked)s.
 --
 -- Indexes: tasks_owned (room), tasks_due per given (queue, priority) pair, tasks_suspects, tasks_key_held and
 -- tasks_key_waiting. MATERIALIZED everywhere, because a nested-loop plan may run a LIMIT … FOR UPDATE once per row.
@@ -66,6 +68,18 @@ seen AS MATERIALIZED (
        ORDER BY t.run_at, t.id
        LIMIT (SELECT tasks FROM share)
          FOR NO KEY UPDATE SKIP LOCKED) AS d
+  UNION ALL
+  -- Heads that passes begin behind, because somebody had locked them.
+  SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false
+    FROM (
+      SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
+        FROM tasks t
+       WHERE t.id = ANY(%(locked)s::uuid[])
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count = 0
+         AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+         AND EXISTS (SELECT FROM served s WHERE s.queue = t.queue AND s.priority = t.priority)
+         AND (SELECT tasks FROM share) > 0
+         FOR NO KEY UPDATE OF t SKIP LOCKED) AS d
   UNION ALL
   SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, true
     FROM (
@@ -158,11 +172,12 @@ assigned AS (
 ),
 held_keys AS MATERIALIZED (
   -- Parking is exact only while the holder cannot end unseen: lock it, or leave the key for the next pass.
+  -- By its status, which is in no index: asked for its worker, the planner would walk over all that workers own.
   SELECT h.queue, h.concurrency_key
-    FROM keys k
-    JOIN tasks h ON h.id = k.holder
-   WHERE h.worker_id IS NOT NULL AND h.finished_at IS NULL
-     FOR SHARE OF h SKIP LOCKED
+    FROM tasks h
+   WHERE h.id = ANY(ARRAY(SELECT holder FROM keys WHERE holder IS NOT NULL))
+     AND h.status IN ('SCHEDULED', 'RUNNING')
+     FOR SHARE SKIP LOCKED
 ),
 to_park AS MATERIALIZED (
   SELECT t.id
@@ -187,8 +202,10 @@ given AS MATERIALIZED (
   SELECT worker_id, count(*)::int AS tasks FROM assigned GROUP BY worker_id
 )
 SELECT o.worker_id, coalesce((SELECT g.tasks FROM given g WHERE g.worker_id = o.worker_id), 0), 0,
-       (coalesce(o.oldest, now()) - interval '1 second')::text
+       (coalesce(o.oldest, now()) - interval '1 second')::text, NULL
   FROM owned o
 UNION ALL
 SELECT NULL, (SELECT count(*)::int FROM parked),
-       (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int, NULL
+       (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int, now()::text, NULL
+UNION ALL
+SELECT NULL, priority, 0, min(run_at)::text, queue FROM seen WHERE NOT suspect GROUP BY queue, priority

@@ -202,7 +202,7 @@ def running_bench() -> Iterator[Bench]:
 
 
 def _recycle_wal(bench: Bench) -> None:
-    """Leave WAL files to write over, as every server has that has run for a while: new ones cost a tenth of the rate."""
+    """Leave WAL files to write over, as a server has that has run for a while: new ones cost a tenth of the rate."""
     message = "pg_logical_emit_message(false, 'bench', repeat('x', 1000000))"
     bench.admin.execute(f"SELECT count({message}) FROM generate_series(1, 1800)".encode())
     bench.admin.execute("CHECKPOINT")

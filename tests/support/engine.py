@@ -54,7 +54,7 @@ def pass_over(queues: Sequence[str], priorities: Sequence[int] = (), *, limit: i
     return {
         "class": None, "limit": limit, "workers": [], "floors": [],
         "queues": list(queues), "priorities": list(priorities) or [0] * count,
-        "from": ["-infinity"] * count, "ids": [UUID(int=0)] * count,
+        "from": ["-infinity"] * count, "ids": [UUID(int=0)] * count, "locked": [],
     }  # fmt: skip
 
 

@@ -23,7 +23,6 @@ import structlog
 from django.conf import settings
 
 from tasks_app import assignment, retention, signals, wakeups
-from tasks_app.floors import Floors
 from tasks_app.sessions import DatabaseAway, Row, Session, backoff
 from workers_app import recovery
 from workers_app.processes import lease
@@ -57,7 +56,7 @@ class Scheduler(Process):
         # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         self._housekeeper = Housekeeper(self.id, self._stats)
-        self._floors = Floors()
+        self._outlook = assignment.Outlook()
         self._passes = self._assigned = 0
         self._recent: assignment.Survey | None = None
         self._recent_until = 0.0
@@ -95,7 +94,7 @@ class Scheduler(Process):
     def _assign(self, survey: assignment.Survey) -> assignment.PassReport:
         """Make passes over what a survey found while they are as large as they may be; answer the last one."""
         for _ in range(PASSES_PER_SURVEY):
-            report = assignment.assign_due_tasks(self._session, survey, floors=self._floors)
+            report = assignment.assign_due_tasks(self._session, survey, outlook=self._outlook)
             self._passes += 1
             self._assigned += report.assigned
             if report.wake:

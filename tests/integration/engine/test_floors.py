@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from tasks_app import assignment
+from tasks_app.assignment import Outlook
 from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.sql import statement
@@ -26,7 +29,7 @@ def floors() -> Floors:
 
 
 def assign(engine: Engine, floors: Floors) -> assignment.PassReport:
-    return assignment.assign_due_tasks(engine.session, assignment.survey_due(engine.session), floors=floors)
+    return assignment.assign_due_tasks(engine.session, assignment.survey_due(engine.session), outlook=Outlook(floors))
 
 
 class TestFloors:
@@ -120,3 +123,77 @@ def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
         connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
         [plans] = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}".encode()).fetchone() or [None]
     return int(plans[0]["Plan"]["Shared Hit Blocks"])
+
+
+class TestLockedHeads:
+    """Somebody holds the first of many due tasks; a pass that was slow over them begins behind them next time."""
+
+    @pytest.fixture
+    def outlook(self, monkeypatch: pytest.MonkeyPatch) -> Outlook:
+        monkeypatch.setattr(assignment, "SLOW_PASS", 0.0)
+        return Outlook()
+
+    def assign(self, engine: Engine, outlook: Outlook) -> int:
+        survey = assignment.survey_due(engine.session)
+        return assignment.assign_due_tasks(engine.session, survey, limit=1, outlook=outlook).assigned
+
+    def due(self, engine: Engine, *seconds: float) -> list[UUID]:
+        """Tasks due so many seconds ago."""
+        ids = engine.create_many(len(seconds))
+        for task_id, age in zip(ids, seconds, strict=True):
+            engine.move(task_id, run_at=timedelta(seconds=-age))
+        return ids
+
+    def test_are_begun_behind_and_tried_by_themselves(
+        self, engine: Engine, open_session: OpenSession, outlook: Outlook
+    ) -> None:
+        engine.worker(slots=9)
+        head, second, _ = self.due(engine, 30, 20, 10)
+        holder = open_session()
+        with transaction(holder):
+            holder.fetch("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", [head])
+            assert self.assign(engine, outlook) == 1
+            assert engine.task(second).status == "SCHEDULED"
+            assert outlook.locked.behind(("default", 0), head) is not None
+            assert self.assign(engine, outlook) == 1
+            assert self.assign(engine, outlook) == 0
+        assert self.assign(engine, outlook) == 1
+        assert engine.task(head).status == "SCHEDULED"
+
+    def test_without_anything_lockable_behind_them_are_begun_behind_now(
+        self, engine: Engine, open_session: OpenSession, outlook: Outlook
+    ) -> None:
+        engine.worker(slots=9)
+        [head] = self.due(engine, 30)
+        holder = open_session()
+        with transaction(holder):
+            holder.fetch("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", [head])
+            assert self.assign(engine, outlook) == 0
+            later = engine.create()
+            assert self.assign(engine, outlook) == 1
+            assert engine.task(later).status == "SCHEDULED"
+
+    def test_are_looked_behind_again_in_time(
+        self, engine: Engine, open_session: OpenSession, outlook: Outlook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine.worker(slots=9)
+        head, second, _ = self.due(engine, 30, 20, 10)
+        holder, other = open_session(), open_session()
+        with transaction(holder):
+            holder.fetch("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", [head])
+            with transaction(other):
+                other.fetch("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", [second])
+                assert self.assign(engine, outlook) == 1
+            assert self.assign(engine, outlook) == 0
+            now = time.monotonic()
+            monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now + 11)
+            assert self.assign(engine, outlook) == 1
+        assert engine.task(second).status == "SCHEDULED"
+
+    def test_of_a_pass_without_room_are_not_known(self, engine: Engine, outlook: Outlook) -> None:
+        engine.worker(slots=1)
+        first, second = self.due(engine, 30, 20)
+        assert self.assign(engine, outlook) == 1
+        assert engine.task(first).status == "SCHEDULED"
+        assert self.assign(engine, outlook) == 0
+        assert outlook.locked.behind(("default", 0), second) is None
