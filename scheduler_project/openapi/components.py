@@ -49,6 +49,8 @@ _TASK_FIELDS: Final[Json] = {
     "queue": _QUEUE,
     "priority": _PRIORITY,
     "scheduleAt": _INSTANT | {"description": "When it was asked to run."},
+    "scheduleId": nullable("string", format="uuid") | {"description": "The recurring schedule that made it."},
+    "scheduledFor": _INSTANT_OR_NULL | {"description": "The time of the schedule it was made for."},
     "nextRunAt": _INSTANT | {"description": "When it is due next: scheduleAt, or the end of a backoff."},
     "maxRetries": _RETRIES,
     "retryCount": _COUNT | {"description": "Retries granted after failures; never above maxRetries."},

@@ -52,6 +52,7 @@ _FILTERS: Final = [
     query("type", "Tasks of this type.", {"type": "string"}),
     query("queue", "Tasks of this queue.", {"type": "string"}),
     query("workerId", "Tasks held, or last run, by this worker.", {"type": "string", "format": "uuid"}),
+    query("scheduleId", "Tasks made by this schedule.", {"type": "string", "format": "uuid"}),
     query("correlationId", "Tasks with this correlation id.", {"type": "string"}),
     query("createdAfter", "createdAt ≥ this.", _INSTANT),
     query("createdBefore", "createdAt < this.", _INSTANT),

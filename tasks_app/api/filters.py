@@ -197,6 +197,7 @@ _FILTERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "type": ("type", _type),
     "queue": ("queue", _matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")),
     "workerId": ("worker_id", _uuid),
+    "scheduleId": ("schedule_id", _uuid),
     "correlationId": ("correlation_id", _matching(CORRELATION_ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ -")),
     "createdAfter": ("id__gte", _created),
     "createdBefore": ("id__lt", _created),

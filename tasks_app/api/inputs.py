@@ -80,7 +80,7 @@ _CHANGE: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
 READ_ONLY: Final = frozenset(
     {"id", "status", "nextRunAt", "retryCount", "crashCount", "attempt", "idempotencyKey", "createdBy", "workerId"}
     | {"version", "cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt"}
-    | {"result", "error"}
+    | {"result", "error", "scheduleId", "scheduledFor"}
 )
 
 

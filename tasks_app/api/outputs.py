@@ -83,6 +83,8 @@ def _task_fields(task: Task, latest: TaskExecution | None) -> JsonObject:
         "queue": task.queue,
         "priority": task.priority,
         "scheduleAt": show_instant(task.schedule_at),
+        "scheduleId": str(task.schedule_id) if task.schedule_id else None,
+        "scheduledFor": show_instant(task.scheduled_for),
         "nextRunAt": show_instant(task.run_at),
         "maxRetries": task.max_retries,
         "retryCount": task.retry_count,

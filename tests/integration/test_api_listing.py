@@ -286,15 +286,21 @@ class TestIndexHints:
         assert found(api, **parameters) == {str(pk) for pk in wanted}
 
     @pytest.mark.parametrize(
-        ("query", "index"), [("status=FAILED", "tasks_unsuccessful"), ("correlationId=c7", "tasks_ended_correlation")]
+        ("query", "index"),
+        [
+            ("status=FAILED", "tasks_unsuccessful"),
+            ("correlationId=c7", "tasks_ended_correlation"),
+            ("scheduleId=00000000-0000-4000-8000-000000000007", "tasks_schedule"),
+        ],
     )
     def test_let_the_planner_use_the_index(self, db: None, query: str, index: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type,"
-                " status, unsuccessful, correlation_id, created_by)"
+                " status, unsuccessful, correlation_id, created_by, schedule_id)"
                 " SELECT gen_random_uuid(), now(), now(), now(), now(), 0, 1, 'DUMMY',"
-                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, i % 100 = 0, 'c' || i, 't'"
+                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, i % 100 = 0, 'c' || i, 't',"
+                " ('00000000-0000-4000-8000-' || lpad((i % 500)::text, 12, '0'))::uuid"
                 " FROM generate_series(1, 5000) i"
             )
             cursor.execute("ANALYZE tasks")
