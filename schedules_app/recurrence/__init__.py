@@ -1,99 +1,116 @@
 """What a schedule's cron, interval or RRULE means: its slots in UTC, in order, and its explanation in words. Pure.
 
-A *slot* is an intended time, before jitter. Definition → `parse` → `Recurrence`. Three kinds of pattern
-(`cron`, `rrule`, `interval`) know wall clocks or elapsed time; `expansion` alone turns wall clocks into UTC.
+A *slot* is an intended time, before jitter. `cron` and `rrule` are patterns of wall-clock times, which `expansion` puts
+on the UTC time line; `interval` counts elapsed time and needs no clock. Every search is bounded, in both directions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from typing import Final
 
+from schedules_app.recurrence.base import Definition, DstFold, DstGap, InvalidRecurrence, Slot, Timeline
+from schedules_app.recurrence.cron import parse_cron
+from schedules_app.recurrence.expansion import WallClock
+from schedules_app.recurrence.interval import parse_interval
+from schedules_app.recurrence.rrule import parse_rrule
+from schedules_app.zones import UnknownZone, Zone, zone
 
-class DstGap(StrEnum):
-    """What a fixed time does that the clock jumps over."""
+__all__ = ["Definition", "DstFold", "DstGap", "InvalidRecurrence", "Recurrence", "Slot", "check", "parse"]
 
-    RUN_AFTER = "run_after"
-    SKIP = "skip"
-
-
-class DstFold(StrEnum):
-    """How often a fixed time runs that the clock shows twice."""
-
-    ONCE = "once"
-    TWICE = "twice"
-
-
-class InvalidRecurrence(ValueError):
-    """A definition that cannot be scheduled. ``problems`` maps a JSON field name to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
-    """A recurrence as stored: exactly one of ``cron``, ``interval_seconds`` and ``rrule``."""
-
-    cron: str | None = None
-    interval_seconds: int | None = None
-    rrule: str | None = None
-    timezone: str = "UTC"
-    #: The schedule's startAt, or else its creation: phase of an interval, DTSTART of an RRULE. Aware.
-    anchor: datetime
-    #: First and last moment a slot may have, both inclusive; None: no bound.
-    start_at: datetime | None = None
-    end_at: datetime | None = None
-    dst_gap: DstGap = DstGap.RUN_AFTER
-    dst_fold: DstFold = DstFold.ONCE
+#: What has no slot for so long is refused as never firing.
+NEVER: Final = timedelta(days=365 * 30)
+_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One intended time."""
-
-    #: Aware, UTC.
-    at: datetime
-    #: The wall clock that was asked for (naive): in a gap, one that no clock showed.
-    local: datetime
-    #: "", ``DST_GAP`` (the clock jumped over it) or ``DST_FOLD`` (the clock shows it twice).
-    note: str = ""
-    #: False: kept for the ledger only (``SKIPPED_DST``).
-    runs: bool = True
-
-
 class Recurrence:
-    """A parsed definition. Immutable; holds the zone rules of the moment it was parsed, so parse anew for each pass."""
+    """A parsed definition, under the zone rules of the moment it was parsed: parse anew for each pass."""
 
     definition: Definition
-    #: Fixed wall-clock times (the DST choices apply), as opposed to elapsed time.
-    fixed_time: bool
+    zone: Zone
+    timeline: Timeline
+    #: The earlier of endAt and an UNTIL that the expression gives in UTC.
+    end_at: datetime | None
+
+    @property
+    def fixed_time(self) -> bool:
+        """Set wall-clock times (the choices about clock changes apply), as opposed to elapsed time."""
+        return self.timeline.fixed_time
 
     def slots(self, after: datetime, until: datetime | None = None) -> Iterator[Slot]:
         """Slots with after < at ≤ until, ascending, lazily."""
-        raise NotImplementedError
+        last = _earlier(until, self.end_at)
+        slots = self.timeline.forward(self._first_second(after))
+        return slots if last is None else takewhile(lambda slot: slot.at <= last, slots)
 
     def next(self, after: datetime) -> Slot | None:
         """The first slot after an instant."""
-        raise NotImplementedError
+        return next(self.slots(after), None)
 
     def recent(self, *, after: datetime, until: datetime, limit: int) -> list[Slot]:
         """The newest ``limit`` slots with after < at ≤ until, ascending, without walking the older ones."""
-        raise NotImplementedError
+        last = _earlier(until, self.end_at) or until
+        first = self._first_second(after)
+        slots = self.timeline.backward(_whole_second(last) + _SECOND)
+        return list(islice(takewhile(lambda slot: slot.at >= first, slots), limit))[::-1]
 
     def explain(self) -> str:
         """The recurrence in words, with its zone."""
-        raise NotImplementedError
+        return self.timeline.explain()
+
+    def _first_second(self, after: datetime) -> datetime:
+        """The first whole second after an instant and not before startAt."""
+        start_at = self.definition.start_at
+        first = _whole_second(after) + _SECOND
+        return first if start_at is None else max(first, _whole_second(start_at - timedelta.resolution) + _SECOND)
 
 
 def parse(definition: Definition) -> Recurrence:
     """Parse a stored definition; cheap. Raises `InvalidRecurrence`."""
-    raise NotImplementedError
+    kinds = {"cron": definition.cron, "intervalSeconds": definition.interval_seconds, "rrule": definition.rrule}
+    given = [name for name, value in kinds.items() if value is not None]
+    if len(given) != 1:
+        raise InvalidRecurrence(dict.fromkeys(given or kinds, "give exactly one of cron, intervalSeconds and rrule"))
+    try:
+        known = zone(definition.timezone)
+    except UnknownZone as error:
+        raise InvalidRecurrence({"timezone": str(error)}) from None
+    anchor = _whole_second(definition.anchor)
+    if definition.interval_seconds is not None:
+        interval = parse_interval(definition.interval_seconds, anchor, known)
+        return Recurrence(definition, known, interval, definition.end_at)
+    if definition.cron is not None:
+        cron = parse_cron(definition.cron)
+        clock = WallClock(pattern=cron, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
+        return Recurrence(definition, known, clock, definition.end_at)
+    rule = parse_rrule(definition.rrule or "", known.local(anchor))
+    clock = WallClock(pattern=rule, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
+    return Recurrence(definition, known, clock, _earlier(definition.end_at, rule.last_instant))
 
 
 def check(definition: Definition, *, now: datetime) -> Recurrence:
-    """Parse what somebody asks for: refuse also what has no slot in the next 30 years. Raises `InvalidRecurrence`."""
-    raise NotImplementedError
+    """Parse what somebody asks for: refuse also what has no slot in the next 30 years. Raises `InvalidRecurrence`.
+
+    Only the expression counts here: that startAt and endAt leave nothing of it is no fault of the expression.
+    """
+    recurrence = parse(definition)
+    start = max(now, definition.start_at or now)
+    first = (
+        None if recurrence.timeline.has_ended(start) else next(recurrence.timeline.forward(_whole_second(start)), None)
+    )
+    if first is None or first.at > start + NEVER:
+        name = "cron" if definition.cron is not None else "rrule"
+        raise InvalidRecurrence({name: "never fires: no time in the next 30 years matches"})
+    return recurrence
+
+
+def _whole_second(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(microsecond=0)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
