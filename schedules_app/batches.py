@@ -105,10 +105,10 @@ class Batch:
         due = next_due(row.id, recurrence, row.jitter, after=row.last_slot, after_local=row.local)
         self._move(row, due, self._rules_of(recurrence), row.last_slot, row.last_local, row.last_fire_at)
 
-    def put_off(self, row: StoredSchedule) -> None:
+    def put_off(self, row: StoredSchedule, rules: str = "") -> None:
         """Look at one schedule again later; nothing about it is decided."""
-        at = self._now + PUT_OFF
-        self._moves.append((row.id, row.next_slot, at, row.last_slot, row.last_local, row.last_fire_at, row.zone_rules))
+        at, last = self._now + PUT_OFF, (row.last_slot, row.last_local, row.last_fire_at)
+        self._moves.append((row.id, row.next_slot, at, *last, rules or row.zone_rules))
 
     def write(self, cursor: Cursor) -> None:
         """Write everything that was added, in the caller's transaction."""
@@ -139,7 +139,8 @@ class Batch:
                 task_id = new_task_id()
                 new, text = template
                 new = one_at_a_time(new, row.id) if row.overlap in _ONE_AT_A_TIME else new
-                self._tasks[task_id] = scheduled_row(task_id, new, text, row.id, row.name, decision.slot.at, self._now)
+                columns = task_row(task_id, new, text, f"schedule:{row.name}", now=self._now)
+                self._tasks[task_id] = (*columns, row.id, decision.slot.at)
                 self.report.lateness = max(self.report.lateness, (self._now - decision.due_at).total_seconds())
             if decision.cancel_open:
                 self._cancels += [(open_task, f"schedule:{row.name}") for open_task in open_tasks]
@@ -164,13 +165,6 @@ class Batch:
 def one_at_a_time(new: NewTask, schedule_id: UUID) -> NewTask:
     """The task, made to wait for others of its schedule: by its own concurrency key, or else one of the schedule's."""
     return new if new.concurrency_key is not None else replace(new, concurrency_key=f"schedule:{schedule_id}")
-
-
-def scheduled_row(
-    task_id: UUID, new: NewTask, text: str, schedule_id: UUID, name: str, slot: datetime, now: datetime
-) -> tuple[Any, ...]:
-    """The values of `SCHEDULED_COLUMNS` for a task that a schedule makes now."""
-    return (*task_row(task_id, new, text, f"schedule:{name}", now=now), schedule_id, slot)
 
 
 def _first_under_new_rules(row: StoredSchedule, recurrence: Recurrence) -> datetime | None:

@@ -32,6 +32,11 @@ BATCH: Final = 500
 #: Seconds of deciding after which a pass writes what it has: the server ends a transaction that stands still for two.
 LONGEST_LOOK: Final = 0.5
 
+#: In how many seconds the next schedule is due; NULL: none ever. Index: schedules_due.
+NEXT_DUE: Final = (
+    "SELECT extract(epoch FROM min(next_fire_at) - now())::float8 FROM schedules WHERE next_fire_at IS NOT NULL"
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -77,10 +82,11 @@ def tell(report: FireReport) -> None:
         signals.schedules_fired.send_robust(FireReport, report=report)
 
 
-def follow_zone_rules(session: Session, *, limit: int = BATCH) -> int:
-    """Compute the next slots anew where the rules of a zone changed since; answer how many. Raises `DatabaseAway`.
+def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
+    """Compute next slots anew, at most ``limit``, where the rules of a zone changed since; answer how many.
 
-    No wall clock that was decided comes again. Passes do the same for what is due; this is for slots that moved nearer.
+    No wall clock that was decided comes again. A pass does the same for what is due; this is for slots that come sooner
+    now. Raises `DatabaseAway`.
     """
     rules = _rules_of_today(session)
     parameters = {"zones": list(rules), "rules": list(rules.values()), "limit": limit}
@@ -91,7 +97,11 @@ def follow_zone_rules(session: Session, *, limit: int = BATCH) -> int:
             if rows:
                 batch = Batch(rows[0].now)
                 for row in rows:
-                    batch.follow(row)
+                    try:
+                        batch.follow(row)
+                    except Exception:
+                        log.exception("schedule_not_decided", schedule=row.name, schedule_id=str(row.id))
+                        batch.put_off(row, rules[row.timezone])
                 batch.write(cursor)
     except psycopg.Error as error:
         raise session.away(error) from error

@@ -36,6 +36,7 @@ class Schedule(models.Model):
     created_at = models.DateTimeField(help_text="The instant in the id.")
     updated_at = models.DateTimeField(db_default=Now())
     anchor_at = models.DateTimeField(help_text="What an interval or RRULE counts from when startAt is not given.")
+    defined_at = models.DateTimeField(help_text="Since when it has the times it has.")
     start_at = models.DateTimeField(null=True, blank=True)
     end_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True, help_text="The latest pause. Paused: without resumed_at.")

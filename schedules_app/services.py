@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from schedules_app.batches import FireReport
 from schedules_app.firing_rules import FireState, Pause, next_due
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
+from schedules_app.selectors import database_now
 from schedules_app.stored import StoredSchedule, template_json, template_of
 from tasks_app import audit, wakeups
 from tasks_app.ids import created_at, new_task_id
@@ -115,7 +117,7 @@ def pause_schedule(schedule_id: UUID, *, actor: str, reason: str = "", versions:
     with transaction.atomic():
         schedule = lock(schedule_id, versions)
         if not schedule.paused:
-            _update(schedule, paused_at=transaction_now(), resumed_at=None, paused_by=actor, pause_reason=reason)
+            _update(schedule, paused_at=database_now(), resumed_at=None, paused_by=actor, pause_reason=reason)
             record(actor, "schedule.paused", schedule, reason=reason)
     return Schedule.objects.get(pk=schedule_id)
 
@@ -128,7 +130,7 @@ def resume_schedule(schedule_id: UUID, *, actor: str, reason: str = "", versions
     with transaction.atomic():
         schedule = lock(schedule_id, versions)
         if schedule.paused:
-            now = transaction_now()
+            now = database_now()
             settle(schedule, now)
             _update(schedule, resumed_at=now, paused_by="", pause_reason="")
             record(actor, "schedule.resumed", schedule, reason=reason)
@@ -156,14 +158,6 @@ def record(actor: str, action: str, schedule: Schedule, **fields: Any) -> None:
     audit.record(actor, action, f"schedule:{schedule.name}", **fields)
 
 
-def transaction_now() -> datetime:
-    """The clock every due time is compared with."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
-    return now  # type: ignore[no-any-return]
-
-
 def settle(schedule: Schedule, now: datetime, *, pause: Pause | None = None) -> FireReport:
     """Decide what is due of a locked schedule by its definition as it is; ``pause``: as if it were paused like that."""
     if schedule.next_fire_at is None or schedule.next_fire_at > now:
@@ -172,20 +166,21 @@ def settle(schedule: Schedule, now: datetime, *, pause: Pause | None = None) -> 
         report = firing.fire(cursor, [StoredSchedule.of(schedule, now)], pause=pause)
     schedule.refresh_from_db()
     for worker_id in report.stop:
-        transaction.on_commit(lambda worker_id=worker_id: wakeups.notify_stop(worker_id))
-    transaction.on_commit(lambda: firing.tell(report))
+        transaction.on_commit(partial(wakeups.notify_stop, worker_id))
+    transaction.on_commit(partial(firing.tell, report))
     transaction.on_commit(wakeups.notify_schedulers)
     return report
 
 
 def _insert(schedule_id: UUID, new: NewSchedule, created_by: str, idempotency: Idempotency | None) -> Schedule:
-    now = transaction_now()
+    now = database_now()
     _check(new, now)
     schedule = Schedule(
         **_columns(new),
         pk=schedule_id,
         created_at=created_at(schedule_id),
         anchor_at=now.replace(microsecond=0),
+        defined_at=now,
         created_by=created_by,
         idempotency_key=idempotency.key if idempotency else None,
     )
@@ -198,7 +193,7 @@ def _insert(schedule_id: UUID, new: NewSchedule, created_by: str, idempotency: I
 
 
 def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], actor: str) -> Schedule:
-    now, before = transaction_now(), definition_of(schedule)
+    now, before = database_now(), definition_of(schedule)
     new = change(before)
     _check(new, now)
     columns, old = _columns(new), _columns(before)
@@ -211,6 +206,8 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
         _give_up(schedule, now)
         edited = Schedule(**columns, pk=schedule.pk, anchor_at=schedule.anchor_at, last_slot=schedule.last_slot)
         columns |= _next_columns(edited, now)
+        if changed & _TIMING - {"enabled"}:
+            columns["defined_at"] = now
     elif "calendars" in changed:
         columns["next_fire_at"] = F("next_slot")  # a slot that waits for the end of a blackout is looked at again
     _update(schedule, **columns)
@@ -222,9 +219,9 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
 def _check(new: NewSchedule, now: datetime) -> None:
     """Raises `InvalidSchedule`. The calendars it names are locked against deletion until it is stored."""
     check_schedule(new, now=now)
-    names = list(new.calendars)
-    locked = BlackoutCalendar.objects.select_for_update(no_key=True).filter(pk__in=names).order_by("pk")
-    if missing := set(names) - {calendar.pk for calendar in locked}:
+    locked = "SELECT name FROM blackout_calendars WHERE name = ANY(%s) ORDER BY name FOR KEY SHARE"
+    found = BlackoutCalendar.objects.raw(locked, [list(new.calendars)])
+    if missing := set(new.calendars) - {calendar.name for calendar in found}:
         raise InvalidSchedule({"calendars": f"there is no calendar {', '.join(sorted(missing))}"})
 
 
@@ -252,7 +249,7 @@ def _next_columns(schedule: Schedule, now: datetime) -> dict[str, Any]:
 
 def _give_up(schedule: Schedule, now: datetime) -> None:
     """Tell the ledger of slots that waited, for their jitter or the end of a blackout, when their times were edited."""
-    if schedule.next_slot is None or schedule.next_slot > now:
+    if schedule.next_slot is None or schedule.next_fire_at is None or schedule.next_slot > now:
         return
     recurrence = StoredSchedule.of(schedule, now).recurrence()
     newest = recurrence.recent(after=schedule.next_slot, until=now, limit=1)
