@@ -6,12 +6,22 @@ Pure but for the executor registry. Field names in problems are those of the JSO
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from schedules_app.firing_rules import Misfire, Overlap
-from schedules_app.recurrence import Definition, DstFold, DstGap
-from tasks_app.new_tasks import NewTask
+from schedules_app.recurrence import Definition, DstFold, DstGap, InvalidRecurrence, check, parse
+from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
+
+MAX_DESCRIPTION: Final = 2000
+MAX_JITTER_SECONDS: Final = 3600
+MAX_RUNS: Final = 100
+MAX_GRACE_SECONDS: Final = 86_400
+MAX_CALENDARS: Final = 10
+#: Searches for slots stay inside the calendar when they begin well before its end.
+_YEARS: Final = range(1970, 3000)
 
 
 class InvalidSchedule(ValueError):
@@ -47,9 +57,74 @@ class NewSchedule:
 
     def definition(self, *, created_at: datetime) -> Definition:
         """The recurrence of it; ``created_at`` is the anchor where there is no startAt."""
-        raise NotImplementedError
+        return Definition(
+            cron=self.cron,
+            interval_seconds=self.interval_seconds,
+            rrule=self.rrule,
+            timezone=self.timezone,
+            anchor=self.start_at or created_at,
+            start_at=self.start_at,
+            end_at=self.end_at,
+            dst_gap=DstGap(self.dst_gap),
+            dst_fold=DstFold(self.dst_fold),
+        )
 
 
-def check_schedule(new: NewSchedule, *, now: datetime) -> str:
-    """Check a schedule and its template; answer the template's payload as JSON text. Raises `InvalidSchedule`."""
-    raise NotImplementedError
+def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = False) -> str:
+    """Check a schedule and its template; answer the template's payload as JSON text. Raises `InvalidSchedule`.
+
+    ``may_have_ended``: for an edit of anything but its times. One whose COUNT or UNTIL is reached can still be edited.
+    """
+    problems = dict(_field_problems(new)) | dict(_time_problems(new))
+    if not problems.keys() & {"startAt", "endAt", "dst.gap", "dst.fold"}:
+        definition = new.definition(created_at=now)
+        try:
+            parse(definition) if may_have_ended else check(definition, now=now)
+        except InvalidRecurrence as error:
+            problems |= error.problems
+    payload = ""
+    try:
+        payload = check_task(new.task)
+    except InvalidTask as error:
+        problems |= {f"task.{name}": text for name, text in error.problems.items()}
+    for name, instant in (("task.scheduleAt", new.task.schedule_at), ("task.expiresAt", new.task.expires_at)):
+        if instant is not None:
+            problems[name] = "is not taken here: each task of a schedule has a time of its own"
+    if problems:
+        raise InvalidSchedule(problems)
+    return payload
+
+
+def _field_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
+    if not QUEUE_NAME.fullmatch(new.name):
+        yield "name", "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"
+    if len(new.description) > MAX_DESCRIPTION or not all(c.isprintable() or c == "\n" for c in new.description):
+        yield "description", f"must be at most {MAX_DESCRIPTION} characters, none of them a control character"
+    for name, number, low, high in (
+        ("jitterSeconds", new.jitter_seconds, 0, MAX_JITTER_SECONDS),
+        ("misfire.maxRuns", new.misfire_max_runs, 1, MAX_RUNS),
+        ("misfire.graceSeconds", new.misfire_grace_seconds, 0, MAX_GRACE_SECONDS),
+    ):
+        if not low <= number <= high:
+            yield name, f"must be a whole number from {low} to {high}"
+    for name, value, choices in (
+        ("misfire.policy", new.misfire_policy, Misfire),
+        ("overlap", new.overlap, Overlap),
+        ("dst.gap", new.dst_gap, DstGap),
+        ("dst.fold", new.dst_fold, DstFold),
+    ):
+        if value not in list(choices):
+            yield name, f"must be one of {', '.join(choices)}"
+    if len(new.calendars) > MAX_CALENDARS or len(set(new.calendars)) < len(new.calendars):
+        yield "calendars", f"must be at most {MAX_CALENDARS} names, each once"
+
+
+def _time_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
+    for name, instant in (("startAt", new.start_at), ("endAt", new.end_at)):
+        if instant is not None and instant.tzinfo is None:
+            yield name, "must have a time zone"
+        elif instant is not None and instant.year not in _YEARS:
+            yield name, f"must lie in the years {_YEARS[0]} to {_YEARS[-1]}"
+    both = [instant for instant in (new.start_at, new.end_at) if instant is not None and instant.tzinfo is not None]
+    if len(both) == 2 and both[0] > both[1]:
+        yield "endAt", "must not lie before startAt"

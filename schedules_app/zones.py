@@ -81,6 +81,10 @@ class Zone:
         """The segment that contains an instant. Segments end with each UTC year, if not earlier."""
         return next(segment for segment in self._segments_of(at.year) if at < segment.end)
 
+    def agrees(self, other: Zone) -> bool:
+        """Are the offsets the same in all years that the other was asked about?"""
+        return all(self._segments_of(year) == segments for year, segments in other._years.items())
+
     def _segments_of(self, year: int) -> tuple[Segment, ...]:
         if year not in self._years:
             self._years[year] = tuple(self._cut(datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)))
@@ -120,7 +124,9 @@ def zone(name: str) -> Zone:
     read_at, known = _zones.get(name, (0.0, None))
     now = time.monotonic()
     if known is None or now - read_at >= REREAD_AFTER_SECONDS:
-        known = _read(name)
+        fresh = _read(name)
+        # Unchanged rules keep their identity, and all that was computed under them.
+        known = known if known is not None and fresh.agrees(known) else fresh
         _zones[name] = now, known
     return known
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final
 
 from schedules_app.recurrence.base import Definition, DstFold, DstGap, InvalidRecurrence, Slot, Timeline
-from schedules_app.recurrence.cron import parse_cron
+from schedules_app.recurrence.cron import Cron, parse_cron
 from schedules_app.recurrence.expansion import WallClock
 from schedules_app.recurrence.interval import parse_interval
-from schedules_app.recurrence.rrule import parse_rrule
+from schedules_app.recurrence.rrule import RRule, parse_rrule
 from schedules_app.zones import UnknownZone, Zone, zone
 
 __all__ = ["Definition", "DstFold", "DstGap", "InvalidRecurrence", "Recurrence", "Slot", "check", "parse"]
@@ -26,9 +27,12 @@ NEVER: Final = timedelta(days=365 * 30)
 _SECOND: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Recurrence:
-    """A parsed definition, under the zone rules of the moment it was parsed: parse anew for each pass."""
+    """A parsed definition, under the zone rules of the moment it was parsed: parse anew for each pass.
+
+    Compared by identity: as long as the rules are the same, the same definition is parsed into the same object.
+    """
 
     definition: Definition
     zone: Zone
@@ -71,25 +75,29 @@ class Recurrence:
 
 def parse(definition: Definition) -> Recurrence:
     """Parse a stored definition; cheap. Raises `InvalidRecurrence`."""
+    try:
+        return _parse(definition, zone(definition.timezone))
+    except UnknownZone as error:
+        raise InvalidRecurrence({"timezone": str(error)}) from None
+
+
+@lru_cache(maxsize=4096)
+def _parse(definition: Definition, known: Zone) -> Recurrence:
     kinds = {"cron": definition.cron, "intervalSeconds": definition.interval_seconds, "rrule": definition.rrule}
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         raise InvalidRecurrence(dict.fromkeys(given or kinds, "give exactly one of cron, intervalSeconds and rrule"))
-    try:
-        known = zone(definition.timezone)
-    except UnknownZone as error:
-        raise InvalidRecurrence({"timezone": str(error)}) from None
-    anchor = _whole_second(definition.anchor)
+    anchor, end_at = _whole_second(definition.anchor), definition.end_at
     if definition.interval_seconds is not None:
-        interval = parse_interval(definition.interval_seconds, anchor, known)
-        return Recurrence(definition, known, interval, definition.end_at)
+        return Recurrence(definition, known, parse_interval(definition.interval_seconds, anchor, known), end_at)
+    pattern: Cron | RRule
     if definition.cron is not None:
-        cron = parse_cron(definition.cron)
-        clock = WallClock(pattern=cron, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
-        return Recurrence(definition, known, clock, definition.end_at)
-    rule = parse_rrule(definition.rrule or "", known.local(anchor))
-    clock = WallClock(pattern=rule, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
-    return Recurrence(definition, known, clock, _earlier(definition.end_at, rule.last_instant))
+        pattern = parse_cron(definition.cron)
+    else:
+        pattern = parse_rrule(definition.rrule or "", known.local(anchor))
+        end_at = _earlier(end_at, pattern.last_instant)
+    clock = WallClock(pattern=pattern, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
+    return Recurrence(definition, known, clock, end_at)
 
 
 def check(definition: Definition, *, now: datetime) -> Recurrence:
