@@ -34,8 +34,17 @@ from schedules_app.due import Due, due_slots, jitter, look, next_due
 from schedules_app.recurrence import Recurrence, Slot
 
 __all__ = [
-    *("Decided", "Decision", "Due", "FireState", "Misfire", "Overlap", "Pause", "Policy"),
-    *("decide", "jitter", "next_due"),
+    "Decided",
+    "Decision",
+    "Due",
+    "FireState",
+    "Misfire",
+    "Overlap",
+    "Pause",
+    "Policy",
+    "decide",
+    "jitter",
+    "next_due",
 ]
 
 
