@@ -204,7 +204,7 @@ class TestOnce:
         engine.move(expiring, expires_at=-timedelta(seconds=1))
         engine.create_many(4)
         engine.worker(slots=3)
-        assert scheduler.once() == {"recovered": 1, "expired": 1, "assigned": 3, "deleted": 0}
+        assert scheduler.once() == {"recovered": 1, "expired": 1, "fired": 0, "assigned": 3, "deleted": 0}
 
 
 class Clock:
