@@ -197,7 +197,7 @@ def _days_by_parts(rule: Rule, year: int) -> Iterable[int]:
     first, last = datetime(year, 1, 1), datetime(year, 12, 31)  # noqa: DTZ001 - wall clocks
     if not rule.chooses_days:
         return range(first.toordinal(), last.toordinal() + 1)
-    numbered_in_month = rule.freq == Frequency.MONTHLY and any(nth for _, nth in rule.byday)
+    numbered = any(nth for _, nth in rule.byday)
     only_months = not (rule.bymonthday or rule.byyearday or rule.byweekno or rule.byday)
     days = dateutil.rrule(
         dateutil.YEARLY,
@@ -205,13 +205,20 @@ def _days_by_parts(rule: Rule, year: int) -> Iterable[int]:
         until=last,
         interval=MAXYEAR,
         wkst=rule.wkst,
-        bymonth=rule.bymonth or (range(1, 13) if numbered_in_month else None),
+        bymonth=rule.bymonth or (range(1, 13) if numbered and rule.freq == Frequency.MONTHLY else None),
         bymonthday=rule.bymonthday or (range(1, 32) if only_months else None),
         byyearday=rule.byyearday or None,
         byweekno=rule.byweekno or None,
-        byweekday=[dateutil.weekday(day, nth or None) for day, nth in rule.byday] or None,
+        byweekday=[dateutil.weekday(day, nth or None) for day, nth in _alike(rule)] or None,
     )
     return (day.toordinal() for day in days)
+
+
+def _alike(rule: Rule) -> Iterable[tuple[int, int]]:
+    """``MO,2TU`` with every number for MO: dateutil would take plain and numbered days together as both, not either."""
+    if len({bool(nth) for _, nth in rule.byday}) < 2:
+        return rule.byday
+    return ((day, number) for day, nth in rule.byday for number in ([nth] if nth else range(1, rule.most_weekdays + 1)))
 
 
 def _times_of_day(rule: Rule, dtstart: datetime) -> Sequence[int] | None:

@@ -57,6 +57,11 @@ class Rule:
         """Does any part say which days of a year match?"""
         return bool(self.bymonth or self.bymonthday or self.byyearday or self.byweekno or self.byday)
 
+    @property
+    def most_weekdays(self) -> int:
+        """How often a weekday can come in what a numbered BYDAY counts in: a month, or a year."""
+        return 5 if self.freq == Frequency.MONTHLY or self.bymonth else 53
+
 
 def read_rule(text: str) -> Rule:
     """Read the text of a rule. Raises ValueError: one sentence."""
@@ -91,6 +96,7 @@ def _check_combination(rule: Rule) -> None:
         "has BYMONTHDAY, which WEEKLY may not have": rule.bymonthday and freq == Frequency.WEEKLY,
         "has a numbered BYDAY, which only MONTHLY and YEARLY without BYWEEKNO may have": any(n for _, n in rule.byday)
         and (freq > Frequency.MONTHLY or rule.byweekno),
+        "has a BYDAY whose number is too large": any(abs(nth) > rule.most_weekdays for _, nth in rule.byday),
         "has BYSETPOS without another BY part": rule.bysetpos
         and not (rule.chooses_days or rule.byhour or rule.byminute or rule.bysecond),
     }
