@@ -195,9 +195,9 @@ def _insert(schedule_id: UUID, new: NewSchedule, created_by: str, idempotency: I
 def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], actor: str) -> Schedule:
     now, before = database_now(), definition_of(schedule)
     new = change(before)
-    _check(new, now)
     columns, old = _columns(new), _columns(before)
     changed = {name for name in columns if columns[name] != old[name]}
+    _check(new, now, may_have_ended=not changed & _TIMING)
     if not changed:
         return schedule
     # What was due is decided as it was meant; of one that is switched off, it does not run any more.
@@ -216,9 +216,9 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
     return Schedule.objects.get(pk=schedule.pk)
 
 
-def _check(new: NewSchedule, now: datetime) -> None:
+def _check(new: NewSchedule, now: datetime, *, may_have_ended: bool = False) -> None:
     """Raises `InvalidSchedule`. The calendars it names are locked against deletion until it is stored."""
-    check_schedule(new, now=now)
+    check_schedule(new, now=now, may_have_ended=may_have_ended)
     locked = "SELECT name FROM blackout_calendars WHERE name = ANY(%s) ORDER BY name FOR KEY SHARE"
     found = BlackoutCalendar.objects.raw(locked, [list(new.calendars)])
     if missing := set(new.calendars) - {calendar.name for calendar in found}:
