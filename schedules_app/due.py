@@ -48,7 +48,7 @@ def next_due(
 def jitter(schedule_id: UUID, slot: datetime, spread: timedelta) -> timedelta:
     """A delay in [0, spread), uniform over slots, the same each time it is asked (SHA-256 of id and slot)."""
     digest = hashlib.sha256(schedule_id.bytes + slot.astimezone(UTC).isoformat().encode()).digest()
-    return spread * int.from_bytes(digest[:6]) // 2**48
+    return spread // timedelta.resolution * int.from_bytes(digest[:6]) // 2**48 * timedelta.resolution
 
 
 @dataclass(frozen=True, slots=True)

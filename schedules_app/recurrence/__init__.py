@@ -48,7 +48,7 @@ class Recurrence:
     def slots(self, after: datetime, until: datetime | None = None) -> Iterator[Slot]:
         """Slots with after < at ≤ until, ascending, lazily."""
         last = _earlier(until, self.end_at)
-        slots = self.timeline.forward(self._first_second(after))
+        slots = self.timeline.forward(self.first_second(after))
         return slots if last is None else takewhile(lambda slot: slot.at <= last, slots)
 
     def next(self, after: datetime) -> Slot | None:
@@ -58,7 +58,7 @@ class Recurrence:
     def recent(self, *, after: datetime, until: datetime, limit: int) -> list[Slot]:
         """The newest ``limit`` slots with after < at ≤ until, ascending, without walking the older ones."""
         last = _earlier(until, self.end_at) or until
-        first = self._first_second(after)
+        first = self.first_second(after)
         slots = self.timeline.backward(_whole_second(last) + _SECOND)
         return list(islice(takewhile(lambda slot: slot.at >= first, slots), limit))[::-1]
 
@@ -66,7 +66,7 @@ class Recurrence:
         """The recurrence in words, with its zone."""
         return self.timeline.explain()
 
-    def _first_second(self, after: datetime) -> datetime:
+    def first_second(self, after: datetime) -> datetime:
         """The first whole second after an instant and not before startAt."""
         start_at = self.definition.start_at
         first = _whole_second(after) + _SECOND
@@ -106,10 +106,8 @@ def check(definition: Definition, *, now: datetime) -> Recurrence:
     Only the expression counts here: that startAt and endAt leave nothing of it is no fault of the expression.
     """
     recurrence = parse(definition)
-    start = max(now, definition.start_at or now)
-    first = (
-        None if recurrence.timeline.has_ended(start) else next(recurrence.timeline.forward(_whole_second(start)), None)
-    )
+    start = recurrence.first_second(now)
+    first = None if recurrence.timeline.has_ended(start) else next(recurrence.timeline.forward(start), None)
     if first is None or first.at > start + NEVER:
         name = "cron" if definition.cron is not None else "rrule"
         raise InvalidRecurrence({name: "never fires: no time in the next 30 years matches"})
