@@ -19,7 +19,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 import psutil
-import psycopg
 import structlog
 from django.conf import settings
 
@@ -65,7 +64,7 @@ class Scheduler(Process):
         self._housekeeper = Housekeeper(self.id, self._stats)
         self._passes = self._assigned = self._fired = 0
         #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
-        self._fire_at = self._fire_not_before = 0.0
+        self._fire_at, self._fire_not_before = float("inf"), 0.0
         self._fire_fails = False
         self._recent: assignment.Survey | None = None
         self._recent_until = 0.0
@@ -127,13 +126,8 @@ class Scheduler(Process):
 
     def _survey(self) -> assignment.Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
-        try:
-            with self._session.connection.pipeline():
-                due = self._session.connection.execute(firing.NEXT_DUE, prepare=self._session.prepares)
-                survey = assignment.survey_due(self._session)
-            [(due_in,)] = due.fetchall()
-        except psycopg.Error as error:
-            raise self._session.away(error) from error
+        survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE)
+        [due_in] = survey.beside
         due_at = float("inf") if due_in is None else time.monotonic() + due_in
         self._fire_at = max(due_at, self._fire_not_before)
         return survey
