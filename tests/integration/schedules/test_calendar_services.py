@@ -94,7 +94,6 @@ class TestCalendars:
         fire_due(session)
         with transaction(other):
             other.fetch("SELECT 1 FROM schedules WHERE id = %s FOR NO KEY UPDATE", [schedule.pk])
-            other.fetch("SELECT 1 FROM blackout_calendars FOR KEY SHARE")
             change = rival(
                 lambda: calendar_services.edit_calendar(
                     "freeze", lambda c: replace(c, ranges=[now_until(-1)]), actor="me"

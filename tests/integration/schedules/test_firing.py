@@ -90,7 +90,7 @@ class TestFireDue:
 
     def test_makes_no_second_task_of_a_slot_that_has_a_row(self, session: Session) -> None:
         """Whatever else happened: the ledger decides."""
-        schedule = make_schedule()
+        schedule = make_schedule(overlap="allow")
         fire_due(session)
         Schedule.objects.filter(pk=schedule.pk).update(
             next_slot=schedule.next_slot, next_fire_at=schedule.next_slot, last_slot=schedule.last_slot

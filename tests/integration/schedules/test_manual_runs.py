@@ -133,12 +133,15 @@ class TestBackfill:
         [run, *_] = ledger(schedule)
         assert run.last_slot is not None
         since, seen = run.slot, []
+        self.backfill(schedule, since, whole_now(), limit=1)
+        rest = ledger(schedule)[1]
+        assert (rest.slot, rest.last_slot, rest.state) == (since + MINUTE, run.last_slot, "MISSED")
         while True:
             done = self.backfill(schedule, since, whole_now(), limit=500)
             seen += [slot for slot, _ in done.tasks]
             if not done.more:
                 break
-        assert seen == [since + MINUTE * n for n in range(1200)]
+        assert seen == [since + MINUTE * n for n in range(1, 1200)]
         assert set(states(schedule)) == {"LATE", "FIRED"}
         assert all(row.last_slot is None for row in ledger(schedule))
 
