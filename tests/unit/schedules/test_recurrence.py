@@ -1,4 +1,4 @@
-"""Slots: bounds, both directions, clock changes by example, words. For oracles see tests/property/test_fire_times.py."""
+"""Slots: bounds, both directions, clock changes by example, words. Oracles: tests/property/test_fire_times.py."""
 
 from __future__ import annotations
 
