@@ -8,8 +8,8 @@ from scheduler_project.openapi import examples
 from scheduler_project.openapi.parts import PROBLEM_TITLES, Json, integer, listed, nullable, obj, schema
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
-from tasks_app.api.filters import MAX_SIZE
 from tasks_app.api.inputs import MAX_REASON
+from tasks_app.api.listing import MAX_SIZE
 from tasks_app.api.problems import MEDIA_TYPE, TYPE_PREFIX
 from tasks_app.retries import Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus

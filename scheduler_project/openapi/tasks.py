@@ -16,7 +16,8 @@ from scheduler_project.openapi.parts import (
     ref,
     schema,
 )
-from tasks_app.api.filters import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, SORTS
+from tasks_app.api.filters import TASKS
+from tasks_app.api.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from tasks_app.keys import Scope
 from tasks_app.states import TaskStatus
 
@@ -67,7 +68,7 @@ _PAGING: Final = [
         "Order; ties are broken by id in the same direction.",
         {
             "type": "string",
-            "enum": [name + way for name in SORTS for way in ("", ",asc", ",desc")],
+            "enum": [name + way for name in TASKS.sorts for way in ("", ",asc", ",desc")],
             "default": "createdAt,desc",
         },
     ),

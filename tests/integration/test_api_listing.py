@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import QueryDict
 
 from tasks_app.api import pagination
-from tasks_app.api.filters import read_listing
+from tasks_app.api.filters import TASKS, hint
 from tasks_app.ids import created_at
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
@@ -304,6 +304,6 @@ class TestIndexHints:
                 " FROM generate_series(1, 5000) i"
             )
             cursor.execute("ANALYZE tasks")
-        listing = read_listing(QueryDict(query))
-        tasks = Task.objects.filter(listing.where, listing.hint).order_by(*listing.sort.order())
+        listing = TASKS.read(QueryDict(query))
+        tasks = Task.objects.filter(listing.where, hint(QueryDict(query))).order_by(*listing.sort.order())
         assert index in tasks.explain()
