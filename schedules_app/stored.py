@@ -90,19 +90,7 @@ class StoredSchedule(NamedTuple):
 
     def recurrence(self) -> Recurrence:
         """Raises `InvalidRecurrence`: the zone or the parser may have changed since it was stored."""
-        return parse(
-            Definition(
-                cron=self.cron,
-                interval_seconds=self.interval_seconds,
-                rrule=self.rrule,
-                timezone=self.timezone,
-                anchor=_NO_ANCHOR if self.cron is not None else self.start_at or self.anchor_at,
-                start_at=self.start_at,
-                end_at=self.end_at,
-                dst_gap=DstGap(self.dst_gap),
-                dst_fold=DstFold(self.dst_fold),
-            )
-        )
+        return recurrence_of(self)
 
     def policy(self, calendars: Mapping[str, Calendar]) -> Policy:
         """Its choices; of the calendars it names, those that exist."""
@@ -114,6 +102,23 @@ class StoredSchedule(NamedTuple):
             overlap=Overlap(self.overlap),
             calendars=tuple(calendars[name] for name in self.calendars if name in calendars),
         )
+
+
+def recurrence_of(row: StoredSchedule | Schedule) -> Recurrence:
+    """What the times of a row mean. Raises `InvalidRecurrence`."""
+    return parse(
+        Definition(
+            cron=row.cron,
+            interval_seconds=row.interval_seconds,
+            rrule=row.rrule,
+            timezone=row.timezone,
+            anchor=_NO_ANCHOR if row.cron is not None else row.start_at or row.anchor_at,
+            start_at=row.start_at,
+            end_at=row.end_at,
+            dst_gap=DstGap(row.dst_gap),
+            dst_fold=DstFold(row.dst_fold),
+        )
+    )
 
 
 def template_json(new: NewTask) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -97,7 +98,7 @@ def read_changes(data: Any, task_type: str) -> dict[str, Any]:
 
 def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:
     """Reason and end of a pause. Raises `Problem`."""
-    values, problems = _read_small(data, {"reason": ("reason", _reason), "until": ("until", or_null(parse_instant))})
+    values, problems = read_object(data, {"reason": ("reason", _reason), "until": ("until", or_null(parse_instant))})
     until = values.get("until")
     if until is not None and until <= now:
         problems["until"] = "must be in the future"
@@ -108,10 +109,21 @@ def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:
 
 def read_reason(data: Any) -> str:
     """Why somebody does something, if they say so. Raises `Problem`."""
-    values, problems = _read_small(data, {"reason": ("reason", _reason)})
+    values, problems = read_object(data, {"reason": ("reason", _reason)})
     if problems:
         raise Problem.invalid(problems)
     return str(values.get("reason", ""))
+
+
+def read_object(
+    data: Any, fields: Fields, *, required: Collection[str] = (), read_only: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a body sets, and what is wrong with it. Raises `Problem` when it is no object."""
+    if type(data) is not dict:
+        raise Problem.invalid({"body": "must be an object"})
+    problems: dict[str, str] = {}
+    values = read_fields(data, fields, problems, read_only=read_only)
+    return values, problems | {name: "is required" for name in required if name not in data}
 
 
 def read_idempotency(header: str | None, operation: str, body: Any) -> Idempotency | None:
@@ -133,13 +145,6 @@ def _further_problems(values: dict[str, Any]) -> dict[str, str]:
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)
     return further | field_problems(NewTask(**{"type": "", **values}))
-
-
-def _read_small(data: Any, fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
-    if type(data) is not dict:
-        raise Problem.invalid({"body": "must be an object"})
-    problems: dict[str, str] = {}
-    return read_fields(data, fields, problems), problems
 
 
 def _reason(value: Any) -> Any:

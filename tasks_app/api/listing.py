@@ -62,8 +62,8 @@ class Listing:
 class Grammar:
     """What may be asked of one kind of list. The first of ``sorts`` is its order when none is named."""
 
-    #: Parameter → lookup, and how its value is read.
-    filters: Mapping[str, tuple[str, Read]]
+    #: Parameter → lookup, or what makes a condition of the value; and how the value is read.
+    filters: Mapping[str, tuple[str | Callable[[Any], Q], Read]]
     #: Name → column.
     sorts: Mapping[str, str]
     descending: bool = True
@@ -102,7 +102,8 @@ class Grammar:
         except ValueError as error:
             problems[name] = str(error)
             return Q()
-        return Q(**{lookup: found if name in self.repeated else found[0]})
+        value = found if name in self.repeated else found[0]
+        return Q(**{lookup: value}) if isinstance(lookup, str) else lookup(value)
 
     def _default_sort(self) -> Sort:
         name, column = next(iter(self.sorts.items()))
