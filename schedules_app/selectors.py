@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import groupby, islice
 from typing import Final
 from uuid import UUID
 
@@ -119,8 +119,23 @@ def simulate(
 
 def health_of(schedules: Sequence[Schedule]) -> dict[UUID, Health]:
     """How each schedule of a page is: two queries for all."""
-    now, newest = database_now(), _newest_fires([schedule.pk for schedule in schedules])
-    return {schedule.pk: _health(schedule, newest.get(schedule.pk), now) for schedule in schedules}
+    now, newest = database_now(), newest_fires([schedule.pk for schedule in schedules], limit=1)
+    states = {schedule_id: rows[0].state for schedule_id, rows in newest.items()}
+    return {schedule.pk: _health(schedule, states.get(schedule.pk), now) for schedule in schedules}
+
+
+def newest_fires(schedule_ids: Sequence[UUID], *, limit: int) -> dict[UUID, list[ScheduleFire]]:
+    """The newest rows of the ledger of each schedule that has some, newest first. Index: fires_slot.
+
+    Not the ORM: DISTINCT ON or a window would read the whole ledger of every schedule.
+    """
+    found = ScheduleFire.objects.raw(
+        "SELECT f.* FROM unnest(%s::uuid[]) AS s(id) CROSS JOIN LATERAL"
+        " (SELECT * FROM schedule_fires WHERE schedule_id = s.id ORDER BY slot DESC LIMIT %s) AS f"
+        " ORDER BY f.schedule_id, f.slot DESC",
+        [list(schedule_ids), limit],
+    )
+    return {schedule_id: list(rows) for schedule_id, rows in groupby(found, lambda fire: fire.schedule_id)}
 
 
 def why(schedule: Schedule) -> list[Reason]:
@@ -137,11 +152,6 @@ def why(schedule: Schedule) -> list[Reason]:
         *_overlaps(schedule),
         *_surroundings(schedule),
     ]
-
-
-def _newest_fires(schedule_ids: list[UUID]) -> dict[UUID, str]:
-    found = ScheduleFire.objects.filter(schedule_id__in=schedule_ids, last_slot=None)
-    return dict(found.order_by("schedule_id", "-slot").distinct("schedule_id").values_list("schedule_id", "state"))
 
 
 def _health(schedule: Schedule, newest: str | None, now: datetime) -> Health:

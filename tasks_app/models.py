@@ -275,7 +275,11 @@ class AuditEvent(models.Model):
     class Meta:
         db_table = "audit_events"
         ordering = ["-id"]
-        indexes = [models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False))]
+        indexes = [
+            models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False)),
+            # What was done to a schedule; most events are about tasks.
+            models.Index("target", "id", name="audit_target", condition=Q(task_id__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"
