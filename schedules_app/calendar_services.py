@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
+from schedules_app.new_schedules import description_problems
 from schedules_app.services import NameTaken
 from tasks_app import audit, wakeups
 from tasks_app.new_tasks import QUEUE_NAME
@@ -115,7 +116,7 @@ def _lock(name: str, versions: Versions, *, no_key: bool = False) -> BlackoutCal
 
 def _check(new: NewCalendar) -> None:
     """Raises `InvalidCalendar`."""
-    problems = {}
+    problems = description_problems(new.description)
     if not QUEUE_NAME.fullmatch(new.name):
         problems["name"] = "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"
     try:

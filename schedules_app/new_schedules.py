@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from schedules_app.firing_rules import Misfire, Overlap
-from schedules_app.recurrence import Definition, DstFold, DstGap, InvalidRecurrence, check, parse
+from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
 from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
 
 MAX_DESCRIPTION: Final = 2000
@@ -20,8 +20,6 @@ MAX_JITTER_SECONDS: Final = 3600
 MAX_RUNS: Final = 100
 MAX_GRACE_SECONDS: Final = 86_400
 MAX_CALENDARS: Final = 10
-#: Searches for slots stay inside the calendar when they begin well before its end.
-_YEARS: Final = range(1970, 3000)
 
 
 class InvalidSchedule(ValueError):
@@ -95,11 +93,17 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
     return payload
 
 
+def description_problems(text: str) -> dict[str, str]:
+    """What is wrong with a description, of a schedule or a calendar."""
+    if len(text) <= MAX_DESCRIPTION and all(c.isprintable() or c == "\n" for c in text):
+        return {}
+    return {"description": f"must be at most {MAX_DESCRIPTION} characters, none of them a control character"}
+
+
 def _field_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
     if not QUEUE_NAME.fullmatch(new.name):
         yield "name", "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"
-    if len(new.description) > MAX_DESCRIPTION or not all(c.isprintable() or c == "\n" for c in new.description):
-        yield "description", f"must be at most {MAX_DESCRIPTION} characters, none of them a control character"
+    yield from description_problems(new.description).items()
     for name, number, low, high in (
         ("jitterSeconds", new.jitter_seconds, 0, MAX_JITTER_SECONDS),
         ("misfire.maxRuns", new.misfire_max_runs, 1, MAX_RUNS),
@@ -123,8 +127,8 @@ def _time_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
     for name, instant in (("startAt", new.start_at), ("endAt", new.end_at)):
         if instant is not None and instant.tzinfo is None:
             yield name, "must have a time zone"
-        elif instant is not None and instant.year not in _YEARS:
-            yield name, f"must lie in the years {_YEARS[0]} to {_YEARS[-1]}"
+        elif instant is not None and instant.year not in YEARS:
+            yield name, f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
     both = [instant for instant in (new.start_at, new.end_at) if instant is not None and instant.tzinfo is not None]
     if len(both) == 2 and both[0] > both[1]:
         yield "endAt", "must not lie before startAt"

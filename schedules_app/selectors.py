@@ -21,7 +21,7 @@ from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
-from schedules_app.new_schedules import NewSchedule, check_schedule
+from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.recurrence import Recurrence, Slot, parse
 from schedules_app.simulation import Outage, SimulatedSlot
 from schedules_app.stored import StoredSchedule
@@ -104,7 +104,11 @@ def simulate(
 
     Raises `InvalidSchedule`, `InvalidSimulation`.
     """
+    simulation.check_window(since, until, outages)
     check_schedule(new, now=since)
+    blackouts = calendars_of(new.calendars)
+    if missing := set(new.calendars) - {calendar.name for calendar in blackouts}:
+        raise InvalidSchedule({"calendars": f"there is no calendar {', '.join(sorted(missing))}"})
     stored = new.definition(created_at=since)
     policy = Policy(
         jitter=timedelta(seconds=new.jitter_seconds),
@@ -112,7 +116,7 @@ def simulate(
         max_runs=new.misfire_max_runs,
         grace=timedelta(seconds=new.misfire_grace_seconds),
         overlap=Overlap(new.overlap),
-        calendars=calendars_of(new.calendars),
+        calendars=blackouts,
     )
     return simulation.simulate(parse(stored), policy, since=since, until=until, outages=outages)
 

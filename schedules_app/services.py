@@ -23,8 +23,9 @@ from schedules_app.batches import FireReport
 from schedules_app.firing_rules import FireState, Pause, next_due
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
+from schedules_app.recurrence import InvalidRecurrence
 from schedules_app.selectors import database_now
-from schedules_app.stored import StoredSchedule, template_json, template_of
+from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
 from tasks_app import audit, wakeups
 from tasks_app.ids import created_at, new_task_id
 from tasks_app.models import IdempotencyKey
@@ -251,8 +252,11 @@ def _give_up(schedule: Schedule, now: datetime) -> None:
     """Tell the ledger of slots that waited, for their jitter or the end of a blackout, when their times were edited."""
     if schedule.next_slot is None or schedule.next_fire_at is None or schedule.next_slot > now:
         return
-    recurrence = StoredSchedule.of(schedule, now).recurrence()
-    newest = recurrence.recent(after=schedule.next_slot, until=now, limit=1)
+    try:
+        recurrence = recurrence_of(schedule)
+        newest = recurrence.recent(after=schedule.next_slot, until=now, limit=1)
+    except InvalidRecurrence:  # what this edit may be there to mend
+        newest = []
     ScheduleFire.objects.create(
         schedule_id=schedule.pk,
         slot=schedule.next_slot,

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from schedules_app.firing_rules import FireState, Policy, decide, next_due
-from schedules_app.recurrence import Recurrence
+from schedules_app.recurrence import YEARS, Recurrence
 
 #: Most slots one simulation answers.
 MOST_SLOTS: Final = 10_000
@@ -48,7 +48,7 @@ def simulate(
     recurrence: Recurrence, policy: Policy, *, since: datetime, until: datetime, outages: Sequence[Outage] = ()
 ) -> list[SimulatedSlot]:
     """Every slot from ``since`` to ``until`` with what becomes of it, in order. Raises `InvalidSimulation`."""
-    _check(since, until, outages)
+    check_window(since, until, outages)
     told: list[SimulatedSlot] = []
     due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution)
     while due is not None and due.slot.at <= until:
@@ -73,12 +73,17 @@ def _up_again(at: datetime, outages: Sequence[Outage]) -> datetime:
     return at
 
 
-def _check(since: datetime, until: datetime, outages: Sequence[Outage]) -> None:
-    problems = {}
+def check_window(since: datetime, until: datetime, outages: Sequence[Outage]) -> None:
+    """Raise `InvalidSimulation` naming what is wrong with a window."""
+    named = {"from": since, "to": until}
+    for index, outage in enumerate(outages):
+        named |= {f"outages[{index}].from": outage.since, f"outages[{index}].to": outage.until}
+    outside = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
+    problems = {name: outside for name, at in named.items() if at.year not in YEARS}
     if until < since:
-        problems["to"] = "must not lie before from"
+        problems.setdefault("to", "must not lie before from")
     for index, outage in enumerate(outages):
         if outage.until <= outage.since:
-            problems[f"outages[{index}].to"] = "must lie after from"
+            problems.setdefault(f"outages[{index}].to", "must lie after from")
     if problems:
         raise InvalidSimulation(problems)

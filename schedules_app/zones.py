@@ -138,8 +138,8 @@ def forget() -> None:
 
 def _read(name: str) -> Zone:
     if not _NAME.fullmatch(name) or _NOT_ZONES.fullmatch(name):
-        raise UnknownZone(f"{name!r} is not an IANA time zone")
+        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone")
     try:
         return Zone(name, ZoneInfo.no_cache(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UnknownZone(f"{name!r} is not an IANA time zone") from None
+        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone") from None

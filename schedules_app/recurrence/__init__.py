@@ -22,6 +22,8 @@ from schedules_app.zones import UnknownZone, Zone, zone
 
 __all__ = ["Definition", "DstFold", "DstGap", "InvalidRecurrence", "Recurrence", "Slot", "check", "parse"]
 
+#: Times that people name lie in these years: searches that begin there stay inside the calendar.
+YEARS: Final = range(1970, 3000)
 #: What has no slot for so long is refused as never firing.
 NEVER: Final = timedelta(days=365 * 30)
 _SECOND: Final = timedelta(seconds=1)
