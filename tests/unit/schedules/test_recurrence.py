@@ -74,6 +74,12 @@ class TestBounds:
         assert ats(ten.slots(utc("2026-01-08T12:00"))) == ["01-09 09:00", "01-10 09:00"]
         assert ats(ten.recent(after=utc("2020-01-01"), until=NOW, limit=2)) == ["01-09 09:00", "01-10 09:00"]
 
+    def test_a_rule_has_nothing_before_its_start_either_way(self) -> None:
+        daily = recurrence(rrule="FREQ=DAILY")
+        until = ANCHOR + timedelta(days=1)
+        assert ats(daily.slots(utc("2020-01-01"), until)) == ["01-01 09:00", "01-02 09:00"]
+        assert ats(daily.recent(after=utc("2020-01-01"), until=until, limit=9)) == ["01-01 09:00", "01-02 09:00"]
+
     def test_the_clock_of_the_zone_is_meant(self) -> None:
         nine = recurrence(cron="0 9 * * *", timezone="Asia/Tokyo")
         slot = nine.next(utc("2026-01-01"))
