@@ -32,7 +32,7 @@ _MOVE_BACK: Final = (
     "UPDATE schedules SET next_slot = next_slot - %(by)s, next_fire_at = next_fire_at - %(by)s,"
     " last_slot = last_slot - %(by)s, last_local = last_local - %(by)s, anchor_at = anchor_at - %(by)s"
 )
-_RESUMED: Final = "UPDATE schedules SET paused_at = next_slot - interval '1 day', resumed_at = now()"
+_RESUMED: Final = "UPDATE schedules SET paused_at = next_slot - interval '1 day', resumed_at = %(back)s"
 _FIRED: Final = "SELECT count(*) FROM schedule_fires"
 _STATEMENTS: Final = """
 SELECT sum(total_exec_time) FILTER (WHERE query ~ '(schedules|schedule_fires)'), sum(total_exec_time)
@@ -131,10 +131,10 @@ def _after_a_week(bench: Bench, options: Options) -> Iterator[Run]:
         bench.fresh()
         fill_schedules(bench, count, NewSchedule(name="bench", cron="* * * * *", task=TASK))
         bench.watch.execute(_MOVE_BACK, {"by": WEEK})
-        if prepare is not None:
-            bench.watch.execute(prepare)
         bench.settle()
         back = bench.one(bench.watch, "SELECT now()")
+        if prepare is not None:
+            bench.watch.execute(prepare, {"back": back})
         with bench.workers(options.setting), bench.scheduler() as scheduler:
             began, memory = time.monotonic(), PeakMemory([scheduler.pid])
             while not decided_until(bench, back):
