@@ -10,6 +10,7 @@ WORKDIR /app
 COPY manage.py gunicorn.conf.py ./
 COPY scheduler_project scheduler_project
 COPY tasks_app tasks_app
+COPY schedules_app schedules_app
 COPY workers_app workers_app
 COPY monitoring_app monitoring_app
 COPY templates templates

@@ -33,6 +33,7 @@ from monitoring_app import selectors
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.models import MetricMark, MetricTotal
 from monitoring_app.selectors import Survey, TooSlow
+from schedules_app.models import ScheduleFire
 from tasks_app.models import TaskExecution
 from tasks_app.sql import statement
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus, WorkerState
@@ -42,7 +43,7 @@ KEPT_FOR: Final = timedelta(seconds=5)
 #: Executions counted at one scrape: some tenths of a second; a backlog is worked off over several.
 MOST_COUNTED: Final = 100_000
 COUNT_TIMEOUT: Final = timedelta(seconds=5)
-#: Upper bounds of the buckets of both histograms, in seconds.
+#: Upper bounds of the buckets of every histogram, in seconds.
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, inf)
 _FAILED: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
 _LOST: Final = frozenset({ExecutionStatus.LOST, ExecutionStatus.RELEASED})
@@ -116,6 +117,7 @@ def read() -> Reading:
         log.warning("database_unavailable", error=str(error).strip())
     if is_up:
         try:
+            count_new_fires()
             totals, uncounted = count_new_executions()
         except (TooSlow, *DATABASE_ERRORS) as error:
             log.warning("metrics_not_counted", error=str(error).strip())
@@ -125,7 +127,18 @@ def read() -> Reading:
 
 
 def count_new_executions() -> tuple[list[Total], int]:
-    """Count attempts that ended since the last time; answer all totals, and how many are still to be counted.
+    """Count attempts that ended since the last time; answer all totals, and how many are still to be counted."""
+    uncounted = _count("count_new_executions", "executions", TaskExecution)
+    return [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)], uncounted
+
+
+def count_new_fires() -> int:
+    """Count slots of schedules that were decided since the last time; answer how many are still to be counted."""
+    return _count("count_new_fires", "fires", ScheduleFire)
+
+
+def _count(name: str, mark_name: str, model: type[TaskExecution | ScheduleFire]) -> int:
+    """Add up to the totals what came since the last time; answer how many rows are left.
 
     The same statement twice: the first call notes how far the history goes, and the second counts up to there, unless a
     transaction is under way that may still add a row below; then the next scrape does.
@@ -138,11 +151,10 @@ def count_new_executions() -> tuple[list[Total], int]:
     }
     for _ in range(2):
         with selectors.bounded(COUNT_TIMEOUT) as cursor:
-            cursor.execute(statement("count_new_executions", selectors.SQL), parameters)
-    mark, _ = MetricMark.objects.get_or_create(name="executions")
-    newest = TaskExecution.objects.aggregate(newest=Max("id"))["newest"] or 0
-    totals = [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)]
-    return totals, max(0, newest - mark.counted_id)
+            cursor.execute(statement(name, selectors.SQL), parameters)
+    mark, _ = MetricMark.objects.get_or_create(name=mark_name)
+    newest = model._default_manager.aggregate(newest=Max("id"))["newest"] or 0
+    return max(0, newest - mark.counted_id)
 
 
 class Families(Collector):
@@ -202,6 +214,8 @@ def _counters(totals: Iterable[Total]) -> Iterator[Metric]:
     yield counter(
         "lease_losses", "Attempts lost with their worker, or given back by it.", lost, type="type", status="status"
     )
+    fires = [total for total in totals if total.metric == "fires"]
+    yield counter("schedule_fires", "Slots of recurring schedules, by what became of them.", fires, state="status")
     yield counter("late_results", "Results that came after their attempt was taken away.", late, type="type")
 
 
@@ -209,10 +223,13 @@ def _histograms(totals: Iterable[Total]) -> Iterator[Metric]:
     totals = list(totals)
     yield _histogram("attempt_duration_seconds", "How long attempts ran, by type.", totals, "duration")
     yield _histogram("start_delay_seconds", "From due to started, by type.", totals, "start_delay")
+    yield _histogram(
+        "schedule_lateness_seconds", "From the time of a schedule to its task.", totals, "lateness", "state"
+    )
 
 
-def _histogram(name: str, text: str, totals: Iterable[Total], metric: str) -> Metric:
-    family = HistogramMetricFamily(f"task_scheduler_{name}", text, labels=["type"])
+def _histogram(name: str, text: str, totals: Iterable[Total], metric: str, label: str = "type") -> Metric:
+    family = HistogramMetricFamily(f"task_scheduler_{name}", text, labels=[label])
     by_type: dict[str, list[Total]] = defaultdict(list)
     for total in totals:
         if total.metric == metric:

@@ -11,7 +11,10 @@ from django.db.models.functions import Now
 
 
 class MetricTotal(models.Model):
-    """One counter or one bucket of a histogram; only ``sql/count_new_executions.sql`` writes it, and only adds."""
+    """One counter or one bucket of a histogram; only ``sql/count_new_*.sql`` write it, and only add.
+
+    Of slots of schedules, metrics fires and lateness, ``status`` and ``type`` hold the state.
+    """
 
     id = models.BigAutoField(primary_key=True)
     metric = models.TextField(help_text="attempts, duration, start_delay or late.")
@@ -33,7 +36,7 @@ class MetricTotal(models.Model):
 
 
 class MetricMark(models.Model):
-    """Up to where executions were counted. ``seen_*`` is what the last look saw; see count_new_executions.sql."""
+    """Up to where executions, or fires, were counted. ``seen_*`` is what the last look saw; see the statements."""
 
     name = models.CharField(max_length=32, primary_key=True)
     counted_id = models.BigIntegerField(db_default=0)

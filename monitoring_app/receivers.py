@@ -1,4 +1,4 @@
-"""What happened becomes log lines: the only listeners of ``tasks_app.signals``.
+"""What happened becomes log lines: the only listeners of ``tasks_app.signals`` and ``schedules_app.signals``.
 
 Ordinary tasks, failed ones too, are INFO: at WARNING a healthy system writes nothing. A lost worker, a late result and
 a quarantined task are WARNING. Batches can be large: a receiver whose level is off returns before it looks at them.
@@ -17,6 +17,8 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django_structlog.signals import bind_extra_request_finished_metadata, bind_extra_request_metadata
 
+from schedules_app import signals as schedule_signals
+from schedules_app.batches import FireReport
 from tasks_app import signals
 from tasks_app.signals import EndedAttempt, RecoveredTask
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
@@ -54,6 +56,14 @@ def log_tasks_recovered(rows: Sequence[Sequence[Any]], scheduler_id: Any = None,
     for task in tasks:
         if task.end_reason == ErrorCode.QUARANTINED:
             log.warning("task_quarantined", **_ids(task))
+
+
+@receiver(schedule_signals.schedules_fired)
+def log_schedules_fired(report: FireReport, **_: Any) -> None:
+    if _logger.isEnabledFor(logging.INFO):
+        states = {state.lower(): count for state, count in report.states.items()}
+        lateness = round(report.lateness, 3)
+        log.info("schedules_fired", schedules=report.schedules, tasks=report.tasks, lateness_s=lateness, **states)
 
 
 @receiver(signals.system_recovered)

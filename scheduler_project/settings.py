@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "scheduler_project",
     "monitoring_app",
     "workers_app",
+    "schedules_app",
     "tasks_app",
     "unfold",
     "django.contrib.admin",

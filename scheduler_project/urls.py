@@ -16,6 +16,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("", include("tasks_app.api.urls")),
+    path("", include("schedules_app.api.urls")),
     path("", include("workers_app.api.urls")),
     path("", include("monitoring_app.urls")),
     route("schema", Schema.as_view(), "schema"),

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from tasks_app.floors import SLOW_PASS, Floors, LockedHeads, Pair
-from tasks_app.sessions import Session
+from tasks_app.sessions import Row, Session
 from tasks_app.sql import statement
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
@@ -101,10 +101,14 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is waiting, and the sets of queues that live workers serve (None: all queues)."""
+    """What is waiting, and the sets of queues that live workers serve (None: all queues).
+
+    ``beside``: the answer of the question that was asked in the same trip.
+    """
 
     heads: list[Head]
     classes: list[list[str] | None]
+    beside: Row = ()
 
     def due(self, queues: list[str] | None) -> list[Head]:
         """The heads that are due and that workers of this class serve. Suspects belong to every class.
@@ -129,8 +133,11 @@ class Survey:
         return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
 
 
-def survey_due(session: Session, *, limit: int = MAX_HEADS) -> Survey:
-    """Look at what is waiting, ``limit`` heads at a time, without a lock. Raises `DatabaseAway`."""
+def survey_due(session: Session, *, limit: int = MAX_HEADS, beside: str = "SELECT") -> Survey:
+    """Look at what is waiting, ``limit`` heads at a time, without a lock.
+
+    ``beside`` is a query of one row that is asked in the same trip and transaction. Raises `DatabaseAway`.
+    """
     heads, start = [], ""
     try:
         while True:
@@ -138,12 +145,14 @@ def survey_due(session: Session, *, limit: int = MAX_HEADS) -> Survey:
                 parameters = {"start": start, "limit": limit}
                 rows = session.connection.execute(statement("survey_due"), parameters, prepare=session.prepares)
                 classes = session.connection.execute(_CLASSES, prepare=session.prepares)
+                answer = session.connection.execute(beside, prepare=session.prepares)
             found = [Head._make(row) for row in rows]
             # Without a time: its queue is paused until somebody resumes it.
             heads += [head for head in found if head.due_in is not None]
             queues = [head.queue for head in found if head.queue is not None]
             if len(queues) < limit:
-                return Survey(heads, [served for (served,) in classes])
+                [row] = answer.fetchall()
+                return Survey(heads, [served for (served,) in classes], row)
             # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
             start = queues[-1]
             heads = [head for head in heads if head.queue is not None and head.queue != start]

@@ -42,6 +42,11 @@ QUERIES: Final[dict[str, str]] = {
     "a cancelled task does not run again": """
         SELECT count(*) FROM tasks
          WHERE worker_id IS NULL AND finished_at IS NULL AND cancel_requested_at IS NOT NULL""",
+    "a slot of a schedule has one task": """
+        SELECT count(*) FROM (
+          SELECT 1 FROM (SELECT schedule_id, scheduled_for FROM tasks WHERE schedule_id IS NOT NULL
+                          ORDER BY schedule_id, id DESC LIMIT 100000) AS made
+           GROUP BY schedule_id, scheduled_for HAVING count(*) > 1) AS doubled""",
     "a parked task waits for a held key": """
         SELECT count(*) FROM tasks t
          WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.key_blocked

@@ -19,7 +19,9 @@ from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskSt
 MAX_NAME = 100
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
+OPEN_ROW = Q(finished_at__isnull=True)
 ENDED_ROW = Q(finished_at__isnull=False)
+SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
 
 
@@ -72,6 +74,10 @@ class Task(models.Model):
     )
     retry = models.JSONField(null=True, blank=True)
     payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
+    schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
+    scheduled_for = models.DateTimeField(
+        null=True, blank=True, help_text="The time of the schedule it was made for, however late it was made."
+    )
 
     class Meta:
         db_table = "tasks"
@@ -116,6 +122,10 @@ class Task(models.Model):
             models.Index("id", name="tasks_unsuccessful", condition=UNSUCCESSFUL_ROW),
             # Lists by correlation id. Active rows are few and read through the indexes above.
             models.Index("correlation_id", "id", name="tasks_ended_correlation", condition=ENDED_ROW),
+            # The firing pass: which tasks of a schedule are still open, for its overlap policy.
+            models.Index("schedule_id", name="tasks_schedule_open", condition=OPEN_ROW & SCHEDULED_ROW),
+            # Lists of a schedule's tasks, newest first.
+            models.Index("schedule_id", "id", name="tasks_schedule", condition=SCHEDULED_ROW),
         ]
         constraints = [
             # At most one assigned or running task per (queue, key), kept by the database itself.
@@ -265,7 +275,11 @@ class AuditEvent(models.Model):
     class Meta:
         db_table = "audit_events"
         ordering = ["-id"]
-        indexes = [models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False))]
+        indexes = [
+            models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False)),
+            # What was done to a schedule; most events are about tasks.
+            models.Index("target", "id", name="audit_target", condition=Q(task_id__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"

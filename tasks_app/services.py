@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from tasks_app import audit, transitions, wakeups
-from tasks_app.ids import created_at, new_task_ids
+from tasks_app.ids import new_task_ids
+from tasks_app.inserting import COLUMNS, copy_tasks, task_row
 from tasks_app.models import IdempotencyKey, Queue, SchedulerPass, Task
 from tasks_app.new_tasks import NewTask, check_task
 from tasks_app.sql import statement
@@ -55,26 +55,6 @@ class Created:
     replayed: bool
 
 
-_COLUMNS = (
-    "id",
-    "created_at",
-    "updated_at",
-    "schedule_at",
-    "run_at",
-    "expires_at",
-    "max_retries",
-    "timeout_ms",
-    "priority",
-    "type",
-    "queue",
-    "on_worker_lost",
-    "correlation_id",
-    "created_by",
-    "concurrency_key",
-    "idempotency_key",
-    "retry",
-    "payload",
-)
 #: Where `_insert_one` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
 _EXPRESSIONS = {
     "updated_at": "now()",
@@ -232,10 +212,11 @@ def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
 
 def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None) -> Task:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
-    row = _row(task_id, new, text, created_by, idempotency, correlation=audit.correlation_id())
-    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in _COLUMNS)
-    columns = ", ".join(_COLUMNS)
-    values = [value for column, value in zip(_COLUMNS, row, strict=True) if column != "updated_at"]
+    key = idempotency.key if idempotency else None
+    row = task_row(task_id, new, text, created_by, idempotency_key=key, correlation=audit.correlation_id())
+    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
+    columns = ", ".join(COLUMNS)
+    values = [value for column, value in zip(COLUMNS, row, strict=True) if column != "updated_at"]
     [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
     transaction.on_commit(wakeups.notify_schedulers)
     return task
@@ -243,49 +224,19 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
 
 def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency: Idempotency | None) -> None:
     """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
-    correlation = audit.correlation_id()
+    key, correlation = idempotency.key if idempotency else None, audit.correlation_id()
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         [now] = cursor.fetchone()
-        columns = ", ".join(_COLUMNS)
-        with cursor.copy(f"COPY tasks ({columns}) FROM STDIN") as copy:
-            for task_id, new, text in rows:
-                copy.write_row(_row(task_id, new, text, created_by, idempotency, correlation=correlation, now=now))
+        copy_tasks(
+            cursor,
+            COLUMNS,
+            (
+                task_row(task_id, new, text, created_by, idempotency_key=key, correlation=correlation, now=now)
+                for task_id, new, text in rows
+            ),
+        )
     transaction.on_commit(wakeups.notify_schedulers)
-
-
-def _row(
-    task_id: UUID,
-    new: NewTask,
-    text: str,
-    created_by: str,
-    idempotency: Idempotency | None,
-    *,
-    correlation: str,
-    now: datetime | None = None,
-) -> tuple[Any, ...]:
-    """The values of `_COLUMNS`. Without ``now`` the statement has to know that a past due time means now."""
-    due = new.schedule_at if now is None or (new.schedule_at and new.schedule_at > now) else now
-    return (
-        task_id,
-        created_at(task_id),
-        now,
-        due,
-        due,
-        new.expires_at,
-        settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
-        new.timeout_ms,
-        new.priority,
-        new.type,
-        new.queue,
-        new.on_worker_lost,
-        new.correlation_id or correlation or task_id.hex,
-        created_by,
-        new.concurrency_key,
-        idempotency.key if idempotency else None,
-        None if new.retry is None else json.dumps(new.retry),
-        text,
-    )
 
 
 def _hand_back(*, queue: str, actor: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -28,6 +29,7 @@ class Attempt(NamedTuple):
     retry: str | None
     keyed: bool
     started_at: str
+    scheduled_for: datetime | None = None
 
 
 def start_assigned(

@@ -34,10 +34,10 @@ class IllegalTransition(Exception):
 
 
 class Stale(Exception):
-    """The task has changed since the caller read it."""
+    """What was to be changed, a task if nothing else is said, has changed since the caller read it."""
 
-    def __init__(self, version: int) -> None:
-        super().__init__(f"the task has changed since you read it: it is at version {version} now")
+    def __init__(self, version: int, what: str = "task") -> None:
+        super().__init__(f"the {what} has changed since you read it: it is at version {version} now")
         self.version = version
 
 

@@ -135,6 +135,11 @@ def notify_workers(session: Session, worker_ids: Iterable[UUID]) -> None:
     _send(session, [(WORKERS, _worker_message(sorted(map(str, worker_ids))))])
 
 
+def notify_stops(session: Session, worker_ids: Iterable[UUID]) -> None:
+    """Tell workers, over the caller's session, that tasks of theirs are to stop."""
+    _send(session, [(WORKERS, _worker_message([f"!{worker_id}" for worker_id in worker_ids]))])
+
+
 def notify_stop(worker_id: UUID) -> None:
     """Tell a worker that a task of its own is to stop, or that it is to drain."""
     sender().wake_workers([f"!{worker_id}"])

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from schedules_app.selectors import OVERDUE
 from tasks_app import invariants, wakeups
 from tasks_app.sessions import DatabaseAway, Row, Session
 
@@ -26,7 +27,14 @@ CLOCK_SKEW: Final = 2.0
 OLDEST_VERSION: Final = 140000
 WAKE_UP_WITHIN: Final = 2.0
 #: Tables that are written all the time; dead row versions in them slow down every pass.
-HOT_TABLES: Final = ("tasks", "task_executions", "worker_heartbeats", "scheduler_heartbeats", "scheduler_pass")
+HOT_TABLES: Final = (
+    "tasks",
+    "task_executions",
+    "worker_heartbeats",
+    "scheduler_heartbeats",
+    "scheduler_pass",
+    "schedules",
+)
 #: Dead rows of a table that nobody has vacuumed for a while: fewer are normal between two rounds of autovacuum.
 MOST_DEAD: Final = 10_000
 MOST_DEAD_SHARE: Final = 0.3
@@ -134,6 +142,18 @@ def _schedulers(session: Session) -> Finding:
     return Finding("schedulers", alive > 0, f"{alive} alive", "start `python manage.py runscheduler`")
 
 
+def _schedules(session: Session) -> Finding:
+    [(enabled, overdue, seconds)] = session.fetch(
+        "SELECT count(*), count(*) FILTER (WHERE next_fire_at < now() - make_interval(secs => %s)),"
+        " coalesce(extract(epoch FROM now() - min(next_fire_at)), 0)::float8"
+        " FROM schedules WHERE next_fire_at IS NOT NULL",
+        [OVERDUE.total_seconds()],
+    )
+    detail = f"{enabled} enabled, {overdue} overdue" + (f" for up to {seconds:.0f} s" if overdue else "")
+    advice = "start `python manage.py runscheduler`; when one runs, look in its log for schedule_not_decided"
+    return Finding("schedules", not overdue, detail, advice)
+
+
 def _workers(session: Session) -> Finding:
     [(alive, slots)] = session.fetch(
         "SELECT count(*), coalesce(sum(slots), 0) FROM worker_heartbeats WHERE state = 'ACTIVE'"
@@ -214,6 +234,7 @@ _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
     _pooler,
     _wakeups,
     _schedulers,
+    _schedules,
     _workers,
     _autovacuum,
     _dead_rows,

@@ -35,6 +35,7 @@ def execution_of(attempt: Attempt) -> Execution:
         timeout=timedelta(milliseconds=attempt.timeout_ms),
         correlation_id=attempt.correlation_id,
         deadline=time.monotonic() + attempt.timeout_ms / 1000,
+        scheduled_for=attempt.scheduled_for,
     )
 
 

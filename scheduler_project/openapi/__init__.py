@@ -14,10 +14,12 @@ from django.conf import settings
 from scheduler_project.openapi.components import COMPONENTS
 from scheduler_project.openapi.operations import PATHS as OTHER_PATHS
 from scheduler_project.openapi.parts import Json
+from scheduler_project.openapi.schedule_schemas import SCHEMAS as SCHEDULE_SCHEMAS
+from scheduler_project.openapi.schedules import PATHS as SCHEDULE_PATHS
 from scheduler_project.openapi.tasks import PATHS as TASK_PATHS
 
 _DESCRIPTION = """\
-Create tasks, follow them, change and cancel them.
+Create tasks, follow them, change and cancel them; have them made by schedules.
 
 * **Keys**: send `Authorization: Bearer ts_…`. Each operation names the scope it needs; without a valid key the answer \
 is 401, without the scope 403, before anything else is looked at.
@@ -40,11 +42,13 @@ def document() -> Json:
         "security": [{"apiKey": []}, {"adminSession": []}],
         "tags": [
             {"name": "tasks", "description": "Create, read, change, cancel, retry."},
+            {"name": "schedules", "description": "Make tasks again and again; see what will be, and what was."},
+            {"name": "calendars", "description": "When schedules do not run."},
             {"name": "queues", "description": "Pause and resume. A queue needs no creation: naming it is enough."},
             {"name": "workers", "description": "Who runs the tasks."},
             {"name": "health", "description": "Is it running, and how well."},
             {"name": "documentation", "description": "This document."},
         ],
-        "paths": TASK_PATHS | OTHER_PATHS,
-        "components": COMPONENTS,
+        "paths": TASK_PATHS | SCHEDULE_PATHS | OTHER_PATHS,
+        "components": COMPONENTS | {"schemas": COMPONENTS["schemas"] | SCHEDULE_SCHEMAS},
     }

@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from scheduler_project.openapi import examples
-from scheduler_project.openapi.parts import PROBLEM_TITLES, Json, integer, listed, nullable, obj, schema
+from scheduler_project.openapi.parts import (
+    COUNT,
+    ID,
+    INSTANT,
+    INSTANT_OR_NULL,
+    NAME,
+    PROBLEM_TITLES,
+    Json,
+    integer,
+    listed,
+    nullable,
+    obj,
+    schema,
+)
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
-from tasks_app.api.filters import MAX_SIZE
 from tasks_app.api.inputs import MAX_REASON
+from tasks_app.api.listing import MAX_SIZE
 from tasks_app.api.problems import MEDIA_TYPE, TYPE_PREFIX
 from tasks_app.retries import Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
 
-_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
-_INSTANT: Final[Json] = {"type": "string", "format": "date-time"}
-_INSTANT_OR_NULL: Final = nullable("string", format="date-time")
-_ID: Final[Json] = {"type": "string", "format": "uuid"}
-_QUEUE: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"}
 _CORRELATION: Final = "^[A-Za-z0-9._-]{1,128}$"
 _PRIORITY: Final = integer(-100, 100, description="Higher starts first.")
 _TIMEOUT: Final = integer(1, new_tasks.MAX_TIMEOUT_MS)
@@ -43,19 +51,21 @@ _ERROR: Final[Json] = {"oneOf": [schema("Error"), {"type": "null"}]}
 
 #: The fields of a task in the order of the contract; lists leave out the last two.
 _TASK_FIELDS: Final[Json] = {
-    "id": _ID,
+    "id": ID,
     "type": {"type": "string"},
     "status": _STATUS,
-    "queue": _QUEUE,
+    "queue": NAME,
     "priority": _PRIORITY,
-    "scheduleAt": _INSTANT | {"description": "When it was asked to run."},
-    "nextRunAt": _INSTANT | {"description": "When it is due next: scheduleAt, or the end of a backoff."},
+    "scheduleAt": INSTANT | {"description": "When it was asked to run."},
+    "scheduleId": nullable("string", format="uuid") | {"description": "The recurring schedule that made it."},
+    "scheduledFor": INSTANT_OR_NULL | {"description": "The time of the schedule it was made for."},
+    "nextRunAt": INSTANT | {"description": "When it is due next: scheduleAt, or the end of a backoff."},
     "maxRetries": _RETRIES,
-    "retryCount": _COUNT | {"description": "Retries granted after failures; never above maxRetries."},
-    "crashCount": _COUNT | {"description": "Attempts lost with their worker."},
-    "attempt": _COUNT | {"description": "Grows with every start, and never goes back."},
+    "retryCount": COUNT | {"description": "Retries granted after failures; never above maxRetries."},
+    "crashCount": COUNT | {"description": "Attempts lost with their worker."},
+    "attempt": COUNT | {"description": "Grows with every start, and never goes back."},
     "timeoutMs": _TIMEOUT,
-    "expiresAt": _INSTANT_OR_NULL,
+    "expiresAt": INSTANT_OR_NULL,
     "retry": schema("RetryPolicy"),
     "onWorkerLost": {"type": "string", "enum": list(map(str, OnWorkerLost))},
     "correlationId": {"type": "string"},
@@ -64,12 +74,12 @@ _TASK_FIELDS: Final[Json] = {
     "createdBy": {"type": "string", "description": "The name of the API key, or user:NAME."},
     "workerId": nullable("string", format="uuid"),
     "version": {"type": "integer", "minimum": 1, "description": "Grows by one with every change; also the ETag."},
-    "cancelRequestedAt": _INSTANT_OR_NULL,
-    "createdAt": _INSTANT,
-    "updatedAt": _INSTANT,
-    "assignedAt": _INSTANT_OR_NULL,
-    "startedAt": _INSTANT_OR_NULL,
-    "finishedAt": _INSTANT_OR_NULL,
+    "cancelRequestedAt": INSTANT_OR_NULL,
+    "createdAt": INSTANT,
+    "updatedAt": INSTANT,
+    "assignedAt": INSTANT_OR_NULL,
+    "startedAt": INSTANT_OR_NULL,
+    "finishedAt": INSTANT_OR_NULL,
     "error": _ERROR,
 }
 _RESULT: Final[Json] = {
@@ -87,7 +97,7 @@ _PROBLEM_FIELDS: Final[Json] = {
     "errors": _FIELD_ERRORS,
     "correlationId": {"type": "string"},
 }
-_BULK_ITEM: Final[Json] = {"oneOf": [obj({"id": _ID}), obj({"errors": _FIELD_ERRORS})]}
+_BULK_ITEM: Final[Json] = {"oneOf": [obj({"id": ID}), obj({"errors": _FIELD_ERRORS})]}
 _BULK_FIELDS: Final[Json] = {
     "created": integer(0, MAX_TASKS),
     "failed": integer(0, MAX_TASKS),
@@ -99,12 +109,12 @@ SCHEMAS: Final[Json] = {
         {
             "type": _TYPE,
             "payload": _PAYLOAD | {"default": {}},
-            "scheduleAt": _INSTANT_OR_NULL | {"description": "Absent or past: now."},
+            "scheduleAt": INSTANT_OR_NULL | {"description": "Absent or past: now."},
             "maxRetries": nullable("integer", minimum=0, maximum=new_tasks.MAX_RETRIES),
-            "queue": _QUEUE | {"default": "default"},
+            "queue": NAME | {"default": "default"},
             "priority": _PRIORITY | {"default": 0},
             "timeoutMs": _TIMEOUT | {"default": new_tasks.DEFAULT_TIMEOUT_MS},
-            "expiresAt": _INSTANT_OR_NULL | {"description": "Not started by then, it ends FAILED/EXPIRED."},
+            "expiresAt": INSTANT_OR_NULL | {"description": "Not started by then, it ends FAILED/EXPIRED."},
             "correlationId": nullable("string", pattern=_CORRELATION),
             "concurrencyKey": nullable(
                 "string",
@@ -119,13 +129,13 @@ SCHEMAS: Final[Json] = {
     ),
     "TaskChanges": obj(
         {
-            "scheduleAt": _INSTANT | {"description": "Past: now."},
+            "scheduleAt": INSTANT | {"description": "Past: now."},
             "priority": _PRIORITY,
             "maxRetries": _RETRIES,
             "payload": _PAYLOAD,
-            "queue": _QUEUE,
+            "queue": NAME,
             "timeoutMs": _TIMEOUT,
-            "expiresAt": _INSTANT_OR_NULL | {"description": "null: never."},
+            "expiresAt": INSTANT_OR_NULL | {"description": "null: never."},
         },
         required=[],
         minProperties=1,
@@ -137,10 +147,10 @@ SCHEMAS: Final[Json] = {
     "TaskPage": obj(
         {
             "content": {"type": "array", "items": schema("TaskItem")},
-            "page": _COUNT,
+            "page": COUNT,
             "size": integer(1, MAX_SIZE),
-            "totalElements": _COUNT,
-            "totalPages": _COUNT,
+            "totalElements": COUNT,
+            "totalPages": COUNT,
             "first": {"type": "boolean"},
             "last": {"type": "boolean"},
             "totalIsEstimate": {"const": True, "description": "Present when the total is an estimate."},
@@ -168,11 +178,11 @@ SCHEMAS: Final[Json] = {
     "Execution": obj(
         {
             "attempt": {"type": "integer", "minimum": 1},
-            "workerId": _ID,
+            "workerId": ID,
             "status": {"type": "string", "enum": list(map(str, ExecutionStatus))},
-            "startedAt": _INSTANT,
-            "finishedAt": _INSTANT,
-            "durationMs": _COUNT,
+            "startedAt": INSTANT,
+            "finishedAt": INSTANT,
+            "durationMs": COUNT,
             "result": nullable("object"),
             "error": _ERROR,
             "late": {"oneOf": [schema("LateResult"), {"type": "null"}]},
@@ -181,7 +191,7 @@ SCHEMAS: Final[Json] = {
     "LateResult": obj(
         {
             "outcome": {"type": "string", "enum": list(map(str, ExecutionStatus))},
-            "at": _INSTANT,
+            "at": INSTANT,
             "result": nullable("object"),
             "error": _ERROR,
         },
@@ -189,12 +199,12 @@ SCHEMAS: Final[Json] = {
     ),
     "Event": obj(
         {
-            "at": _INSTANT,
+            "at": INSTANT,
             "from": {"oneOf": [_STATUS, {"type": "null"}]},
             "to": _STATUS,
             "actor": {"type": "string"},
             "reason": {"type": "string"},
-            "attempt": _COUNT,
+            "attempt": COUNT,
         }
     ),
     "Why": obj(
@@ -203,17 +213,17 @@ SCHEMAS: Final[Json] = {
             "reasons": {
                 "type": "array",
                 "items": obj(
-                    {"code": {"type": "string"}, "detail": {"type": "string"}, "until": _INSTANT_OR_NULL},
+                    {"code": {"type": "string"}, "detail": {"type": "string"}, "until": INSTANT_OR_NULL},
                 ),
             },
         }
     ),
     "Queue": obj(
         {
-            "name": _QUEUE,
+            "name": NAME,
             "paused": {"type": "boolean"},
-            "pausedAt": _INSTANT_OR_NULL,
-            "pausedUntil": _INSTANT_OR_NULL,
+            "pausedAt": INSTANT_OR_NULL,
+            "pausedUntil": INSTANT_OR_NULL,
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
             "version": {"type": "integer"},
@@ -222,7 +232,7 @@ SCHEMAS: Final[Json] = {
     "Pause": obj(
         {
             "reason": {"type": "string", "maxLength": MAX_REASON},
-            "until": _INSTANT_OR_NULL | {"description": "When it ends by itself; null or absent: when resumed."},
+            "until": INSTANT_OR_NULL | {"description": "When it ends by itself; null or absent: when resumed."},
         },
         required=[],
     ),
@@ -238,8 +248,12 @@ _HEADERS: Final[Json] = {
         "description": "The one that was sent, or a fresh one.",
         "schema": {"type": "string", "pattern": _CORRELATION},
     },
-    "ETag": {"description": "The version of the task, for If-Match.", "schema": {"type": "string"}, "example": '"3"'},
-    "Location": {"description": "Where the new task is.", "schema": {"type": "string", "format": "uri-reference"}},
+    "ETag": {
+        "description": "The version of what is shown: for If-Match.",
+        "schema": {"type": "string"},
+        "example": '"3"',
+    },
+    "Location": {"description": "Where the new one is.", "schema": {"type": "string", "format": "uri-reference"}},
     "Idempotent-Replayed": {
         "description": "This answer belongs to an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
@@ -264,7 +278,7 @@ COMPONENTS: Final[Json] = {
     "headers": _HEADERS,
     "responses": {f"Problem{status}": _problem(status, text) for status, text in PROBLEM_TITLES.items()},
     "parameters": {
-        "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": _ID},
+        "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
         "CorrelationId": {
             "name": "X-Correlation-ID",
             "in": "header",
@@ -274,21 +288,21 @@ COMPONENTS: Final[Json] = {
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The same key and body: the same task again, with 200, also when sent in parallel. "
-            "Kept per API key as long as the task.",
+            "description": "The same key and body: the same answer again, with 200, also when sent in parallel. "
+            "Kept per API key as long as what was created.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
         },
         "IfMatch": {
             "name": "If-Match",
             "in": "header",
-            "description": "Do it only if the task still has one of these ETags; `*`: any. Weak forms count.",
+            "description": "Do it only if it still has one of these ETags; `*`: any. Weak forms count.",
             "schema": {"type": "string"},
             "example": '"3"',
         },
         "IfNoneMatch": {
             "name": "If-None-Match",
             "in": "header",
-            "description": "Answer 304 while the task still has one of these ETags.",
+            "description": "Answer 304 while it still has one of these ETags.",
             "schema": {"type": "string"},
         },
     },

@@ -34,6 +34,8 @@ TASK_ITEM: Final[Json] = {
     "queue": "default",
     "priority": 0,
     "scheduleAt": "2030-01-31T11:00:00.000000Z",
+    "scheduleId": None,
+    "scheduledFor": None,
     "nextRunAt": "2030-01-31T11:00:00.000000Z",
     "maxRetries": 3,
     "retryCount": 0,

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+from tasks_app.api.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
 from tasks_app.keys import Scope
 
 Json = dict[str, Any]
+
+COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+INSTANT: Final[Json] = {"type": "string", "format": "date-time"}
+INSTANT_OR_NULL: Final[Json] = {"type": ["string", "null"], "format": "date-time"}
+ID: Final[Json] = {"type": "string", "format": "uuid"}
+#: Of a queue, a schedule, a calendar.
+NAME: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"}
 
 PROBLEM_TITLES = {
     400: "A field, a parameter or the body is wrong; `errors` names it.",
     401: "No API key, or one that is unknown, revoked or expired.",
     403: "The key lacks the scope this needs.",
     404: "There is nothing of this id.",
-    409: "The state of the task does not allow this, or the Idempotency-Key was used for another request.",
+    409: "The state of things does not allow this, or the Idempotency-Key was used for another request.",
     411: "The body has no length, and this server does not read such bodies.",
-    412: "If-Match names none but other versions: somebody has changed the task since it was read.",
+    412: "If-Match names none but other versions: somebody has changed it since it was read.",
     413: "The body is too large.",
     415: "The body is not uncompressed JSON.",
     500: "A defect of ours; the log has the details under the correlation id.",
@@ -55,6 +63,23 @@ def integer(low: int, high: int, **more: Any) -> Json:
 
 def query(name: str, description: str, value: Json, **more: Any) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": value, **more}
+
+
+def paging(grammar: Grammar) -> list[Json]:
+    """The parameters of a list that say which page of it, in which order."""
+    ways = [name + way for name in grammar.sorts for way in ("", ",asc", ",desc")]
+    default = f"{next(iter(grammar.sorts))},{'desc' if grammar.descending else 'asc'}"
+    order = "Order; ties are broken by id in the same direction."
+    keyset = (
+        "Keyset pages: empty for the first, then `next` or `previous` of the page before, with the same filters and "
+        "sort. Not together with `page`."
+    )
+    return [
+        query("page", "Which page, from 0.", integer(0, MAX_PAGE, default=0)),
+        query("size", "How many items a page has.", integer(1, MAX_SIZE, default=DEFAULT_SIZE)),
+        query("sort", order, {"type": "string", "enum": ways, "default": default}),
+        query("cursor", keyset, {"type": "string"}, allowEmptyValue=True),
+    ]
 
 
 def body(value: Json, *, required: bool = True, examples: Json | None = None) -> Json:

@@ -7,16 +7,18 @@ from typing import Final
 from scheduler_project.openapi import examples
 from scheduler_project.openapi.parts import (
     BODY_PROBLEMS,
+    INSTANT,
+    NAME,
     Json,
     answer,
     body,
-    integer,
     operation,
+    paging,
     query,
     ref,
     schema,
 )
-from tasks_app.api.filters import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, SORTS
+from tasks_app.api.filters import TASKS
 from tasks_app.keys import Scope
 from tasks_app.states import TaskStatus
 
@@ -31,10 +33,9 @@ _QUEUE_NAME: Final[Json] = {
     "name": "name",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"},
+    "schema": NAME,
 }
 _SHELL: Final = "SHELL tasks need `tasks:shell` as well."
-_INSTANT: Final[Json] = {"type": "string", "format": "date-time"}
 
 
 def _task(description: str, *headers: str) -> Json:
@@ -52,31 +53,12 @@ _FILTERS: Final = [
     query("type", "Tasks of this type.", {"type": "string"}),
     query("queue", "Tasks of this queue.", {"type": "string"}),
     query("workerId", "Tasks held, or last run, by this worker.", {"type": "string", "format": "uuid"}),
+    query("scheduleId", "Tasks made by this schedule.", {"type": "string", "format": "uuid"}),
     query("correlationId", "Tasks with this correlation id.", {"type": "string"}),
-    query("createdAfter", "createdAt ≥ this.", _INSTANT),
-    query("createdBefore", "createdAt < this.", _INSTANT),
-    query("scheduledAfter", "scheduleAt ≥ this.", _INSTANT),
-    query("scheduledBefore", "scheduleAt < this.", _INSTANT),
-]
-_PAGING: Final = [
-    query("page", "Which page, from 0.", integer(0, MAX_PAGE, default=0)),
-    query("size", "How many tasks a page has.", integer(1, MAX_SIZE, default=DEFAULT_SIZE)),
-    query(
-        "sort",
-        "Order; ties are broken by id in the same direction.",
-        {
-            "type": "string",
-            "enum": [name + way for name in SORTS for way in ("", ",asc", ",desc")],
-            "default": "createdAt,desc",
-        },
-    ),
-    query(
-        "cursor",
-        "Keyset pages: empty for the first, then `next` or `previous` of the page before, with the same filters and "
-        "sort. Not together with `page`.",
-        {"type": "string"},
-        allowEmptyValue=True,
-    ),
+    query("createdAfter", "createdAt ≥ this.", INSTANT),
+    query("createdBefore", "createdAt < this.", INSTANT),
+    query("scheduledAfter", "scheduleAt ≥ this.", INSTANT),
+    query("scheduledBefore", "scheduleAt < this.", INSTANT),
 ]
 
 _LIST: Final[Json] = {
@@ -93,7 +75,7 @@ _LIST: Final[Json] = {
         },
         scopes=_READ,
         description="Totals beyond 10,000 may be estimates. Keyset pages cost the same however far one goes.",
-        parameters=[*_FILTERS, *_PAGING],
+        parameters=[*_FILTERS, *paging(TASKS)],
     ),
     "post": operation(
         "tasks",

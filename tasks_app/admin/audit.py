@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -17,6 +17,13 @@ from tasks_app.admin.base import LookOnlyAdmin
 from tasks_app.admin.filters import ActionFilter, ActorFilter, as_uuid
 from tasks_app.admin.outputs import pretty
 from tasks_app.models import AuditEvent
+
+#: Kinds of targets whose pages are under their names.
+_PAGES: Final = {
+    "queue": "tasks_app_queue",
+    "worker": "workers_app_worker",
+    "calendar": "schedules_app_blackoutcalendar",
+}
 
 
 @admin.register(AuditEvent)
@@ -80,9 +87,11 @@ def target_link(event: AuditEvent) -> SafeString:
     if event.task_id is not None:
         return display.task_link(event.task_id)
     kind, _, name = event.target.partition(":")
-    pages = {"queue": "admin:tasks_app_queue_change", "worker": "admin:workers_app_worker_change"}
-    if kind in pages and name:
-        return display.link(reverse(pages[kind], args=[quote(name)]), event.target)
+    if kind in _PAGES and name:
+        return display.link(reverse(f"admin:{_PAGES[kind]}_change", args=[quote(name)]), event.target)
+    if kind == "schedule":  # its page is under its id, which the event does not tell
+        url = reverse("admin:schedules_app_schedule_changelist")
+        return display.link(f"{url}?{display.query(q=name)}", event.target)
     return format_html("{}", event.target)
 
 

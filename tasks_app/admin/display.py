@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,7 +19,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 EMPTY: Final = "\N{EN DASH}"
-#: Colour of each status, of tasks, attempts, workers and keys alike. The word is always there too.
+#: Colour of each status, of tasks, attempts, workers, keys and slots of schedules alike. The word is always there too.
 _TONES: Final = {
     "PENDING": "grey",
     "SCHEDULED": "indigo",
@@ -41,10 +40,23 @@ _TONES: Final = {
     "VALID": "green",
     "EXPIRED": "orange",
     "REVOKED": "faint",
+    "DISABLED": "faint",
+    "ENDED": "faint",
+    "OK": "green",
+    "OVERDUE": "red",
+    "OVERLAPPING": "purple",
+    "FIRED": "green",
+    "LATE": "orange",
+    "COALESCED": "indigo",
+    "SKIPPED_OVERLAP": "purple",
+    "SKIPPED_BLACKOUT": "blue",
+    "SKIPPED_PAUSED": "faint",
+    "SKIPPED_DST": "faint",
+    "MISSED": "red",
 }
 
-#: The worker in an actor, or in "assigned to worker:…".
-_WORKER: Final = re.compile(r"worker:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+#: The worker in an actor, or in "assigned to worker:…"; the task in "task … has not ended".
+_LINKED: Final = re.compile(r"(worker:|task )([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 #: Below so many seconds: unit and its seconds, smaller unit and its seconds.
 _SCALES: Final = (
     (60, 1, "s", 1, ""),
@@ -55,7 +67,12 @@ _SCALES: Final = (
 
 
 def badge(status: str) -> SafeString:
-    return format_html('<span class="ts-badge ts-{}">{}</span>', _TONES.get(status, "grey"), status.replace("_", " "))
+    return format_html('<span class="ts-badge ts-{}">{}</span>', tone(status), status.replace("_", " "))
+
+
+def tone(status: str) -> str:
+    """The colour of a status, as the last part of a class name."""
+    return _TONES.get(status, "grey")
 
 
 def page_url(row: Model) -> str:
@@ -76,12 +93,21 @@ def worker_link(worker_id: UUID | None) -> SafeString | str:
     return format_html('<a class="ts-link ts-mono" href="{}" title="{}">{}</a>', url, worker_id, short_id(worker_id))
 
 
-def with_links(text: str) -> SafeString:
-    """A text in which ``worker:<id>`` is a link, and the rest is escaped."""
-    parts = _WORKER.split(text)
-    return format_html_join(
-        "", "{}", ((worker_link(UUID(part)) if odd else part,) for part, odd in zip(parts, cycle((False, True))))
+def schedule_link(schedule_id: UUID) -> SafeString:
+    url = reverse("admin:schedules_app_schedule_change", args=[schedule_id])
+    return format_html(
+        '<a class="ts-link ts-mono" href="{}" title="{}">{}</a>', url, schedule_id, short_id(schedule_id)
     )
+
+
+def with_links(text: str) -> SafeString:
+    """A text in which ``worker:<id>`` and the id in ``task <id>`` are links, and the rest is escaped."""
+    plain, *found = _LINKED.split(text)
+    pieces: list[SafeString | str] = [plain]
+    for kind, row_id, rest in zip(found[::3], found[1::3], found[2::3], strict=True):
+        pieces += [worker_link(UUID(row_id))] if kind == "worker:" else [kind, task_link(UUID(row_id))]
+        pieces.append(rest)
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
 def link(url: str, text: str) -> SafeString:

@@ -123,6 +123,13 @@ class WorkerFilter(BarFilter):
         return queryset.filter(OWNED_ROW, worker_id=_uuid(value))
 
 
+class ScheduleFilter(BarFilter):
+    title, parameter_name, placeholder, rare = "made by schedule", "schedule", "Schedule id", True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(schedule_id=_uuid(value))
+
+
 class CreatedFilter(ChoiceFilter):
     title, parameter_name, kind = "created", "created", "select"
 

@@ -64,8 +64,8 @@ class UtcInstant(forms.CharField):
         return None if instant is None else instant.replace(tzinfo=UTC)
 
 
-class NewTaskForm(forms.Form):
-    """What somebody may ask for, with the defaults of the API."""
+class TaskForm(forms.Form):
+    """A task but for its times, with the defaults of the API."""
 
     examples: ClassVar[dict[str, str]] = _EXAMPLES
 
@@ -79,8 +79,6 @@ class NewTaskForm(forms.Form):
     )
     queue = forms.CharField(initial="default", max_length=100)
     priority = forms.IntegerField(initial=0, help_text="-100 to 100; higher starts first.")
-    schedule_at = UtcInstant(label="Schedule at (UTC)", required=False, help_text="Empty: now.")
-    expires_at = UtcInstant(label="Expires at (UTC)", required=False, help_text="Not started by then, it fails.")
     max_retries = forms.IntegerField(required=False, help_text="Empty: the default of this installation.")
     timeout_ms = forms.IntegerField(label="Time-out (ms)", initial=DEFAULT_TIMEOUT_MS)
     concurrency_key = forms.CharField(required=False, help_text="One task per queue and key runs at a time.")
@@ -101,13 +99,31 @@ class NewTaskForm(forms.Form):
         return sorted(executors())
 
 
+class NewTaskForm(TaskForm):
+    """What somebody may ask for."""
+
+    schedule_at = UtcInstant(label="Schedule at (UTC)", required=False, help_text="Empty: now.")
+    expires_at = UtcInstant(label="Expires at (UTC)", required=False, help_text="Not started by then, it fails.")
+    field_order = ["type", "payload", "queue", "priority", "schedule_at", "expires_at"]
+
+
 def create_from(form: NewTaskForm, *, created_by: str) -> Task | None:
     """Create what a valid form asks for; None when the checks found something, which the form now shows."""
-    values = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
     try:
-        return services.create_task(NewTask(**values), created_by=created_by).task
+        return services.create_task(NewTask(**asked_for(form)), created_by=created_by).task
     except InvalidTask as error:
-        for path, problem in error.problems.items():
-            name, _, rest = path.partition(".")
-            form.add_error(_FIELDS.get(name), f"{rest}: {problem}" if rest else problem)
+        show_problems(form, error.problems)
         return None
+
+
+def asked_for(form: TaskForm) -> dict[str, Any]:
+    """The attributes of a `NewTask` that were filled in; the rest is for the defaults."""
+    values = {name: form.cleaned_data.get(name) for name in _FIELDS.values()}
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def show_problems(form: forms.Form, problems: dict[str, str]) -> None:
+    """Show what the checks found, each at its field; what lies deeper in one says where."""
+    for path, problem in problems.items():
+        name, _, rest = path.partition(".")
+        form.add_error(_FIELDS.get(name), f"{rest}: {problem}" if rest else problem)

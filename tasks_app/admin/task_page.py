@@ -152,6 +152,7 @@ def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
         ("Correlation id", correlation_link(task.correlation_id)),
         ("Idempotency key", display.text_or_dash(task.idempotency_key)),
         ("Created by", task.created_by),
+        *([("Schedule", display.schedule_link(task.schedule_id))] if task.schedule_id else []),
         ("Version", str(task.version)),
     ]
 
@@ -160,6 +161,7 @@ def times_of(task: Task, now: datetime) -> list[tuple[str, str, SafeString | str
     """The instants that are set: name, exact, and how far from now."""
     instants = {
         "Created": task.created_at,
+        "Slot (scheduledFor)": task.scheduled_for,
         "Scheduled for": task.schedule_at,
         "Next run" if task.status == TaskStatus.PENDING else "Last due": task.run_at,
         "Expires": task.expires_at,

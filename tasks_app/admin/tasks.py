@@ -24,6 +24,7 @@ from tasks_app.admin.filters import (
     CreatedBeforeFilter,
     CreatedFilter,
     QueueFilter,
+    ScheduleFilter,
     TaskStatusFilter,
     TypeFilter,
     WorkerFilter,
@@ -54,6 +55,7 @@ class TaskAdmin(StaffAdmin):
         CreatedAfterFilter,
         CreatedBeforeFilter,
         WorkerFilter,
+        ScheduleFilter,
     )
     search_fields = ("id",)
     search_help_text = "Task id or correlation id"

@@ -1,4 +1,4 @@
-"""Errors out: the only place that knows which HTTP status belongs to which exception of the domain.
+"""Errors out: the only place that knows which HTTP status belongs to which exception of this app's domain.
 
 `problem_response` serves DRF's views; ``fallbacks`` everything else. Nothing internal is told: an exception that nobody
 foresaw is a 500 without details, and its traceback goes to the log.
@@ -66,14 +66,17 @@ def _framework(error: APIException) -> Problem:
     return Problem(status, kind, str(error.detail), headers=headers)
 
 
-_PROBLEMS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]] = (
+#: Exceptions and the problems they are answered with; the first that fits.
+Answers = tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]
+
+_PROBLEMS: Final[Answers] = (
     (Problem, lambda error: error),
     (InvalidTask, _invalid_task),
-    (TaskNotFound, lambda error: Problem.not_found(_sentence(error))),
+    (TaskNotFound, lambda error: Problem.not_found(sentence(error))),
     (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),
-    (IllegalTransition, lambda error: Problem(409, "illegal-transition", _sentence(error))),
-    (IdempotencyConflict, lambda error: Problem(409, "idempotency-conflict", _sentence(error))),
-    (Stale, lambda error: Problem(412, "stale-version", _sentence(error))),
+    (IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),
+    (IdempotencyConflict, lambda error: Problem(409, "idempotency-conflict", sentence(error))),
+    (Stale, lambda error: Problem(412, "stale-version", sentence(error))),
     (APIException, _framework),
     (Http404, lambda error: Problem.not_found("There is nothing here.")),
     (django.PermissionDenied, lambda error: Problem(403, "forbidden", "This is not allowed.")),
@@ -88,14 +91,14 @@ _PROBLEMS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Call
 )
 
 
-def problem_of(error: Exception) -> Problem | None:
-    """The answer to an exception, or None for one that nobody foresaw."""
-    return next((make(error) for kinds, make in _PROBLEMS if isinstance(error, kinds)), None)
+def problem_of(error: Exception, more: Answers = ()) -> Problem | None:
+    """The answer to an exception, or None for one that nobody foresaw. ``more``: those of another app's domain."""
+    return next((make(error) for kinds, make in (*more, *_PROBLEMS) if isinstance(error, kinds)), None)
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER."""
-    problem = problem_of(error)
+    """DRF's EXCEPTION_HANDLER. A view may know ``answers`` to exceptions of its app's domain."""
+    problem = problem_of(error, getattr(context["view"], "answers", ()))
     if problem is None:
         return None
     return Response(
@@ -116,6 +119,7 @@ def answer(problem: Problem) -> HttpResponse:
     )
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """The words of an exception, as a sentence of their own."""
     text = str(error)
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

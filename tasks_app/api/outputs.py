@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -24,9 +25,10 @@ def task_json(task: Task, latest: TaskExecution | None) -> JsonObject:
     return item
 
 
-def task_item(task: Task, latest: TaskExecution | None) -> JsonObject:
-    """A task in a list: without payload and result, which may be large."""
-    return _task_fields(task, latest)
+def task_items(tasks: Sequence[Task]) -> list[JsonObject]:
+    """Tasks in a list: without payload and result, which may be large."""
+    latest = selectors.latest_executions(task.pk for task in tasks if task.attempt)
+    return [_task_fields(task, latest.get(task.pk)) for task in tasks]
 
 
 def current_task_json(task: Task) -> JsonObject:
@@ -83,6 +85,8 @@ def _task_fields(task: Task, latest: TaskExecution | None) -> JsonObject:
         "queue": task.queue,
         "priority": task.priority,
         "scheduleAt": show_instant(task.schedule_at),
+        "scheduleId": str(task.schedule_id) if task.schedule_id else None,
+        "scheduledFor": show_instant(task.scheduled_for),
         "nextRunAt": show_instant(task.run_at),
         "maxRetries": task.max_retries,
         "retryCount": task.retry_count,

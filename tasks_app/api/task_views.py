@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from tasks_app import selectors, services
 from tasks_app.api import bulk, conditions, inputs, outputs, pagination
 from tasks_app.api.base import ApiView, caller_of, content, uuid_or_404
-from tasks_app.api.filters import PARAMETERS, read_listing
+from tasks_app.api.filters import TASKS, hint
 from tasks_app.api.parsers import empty_body, json_body
 from tasks_app.api.permissions import require_type_scope
 from tasks_app.executors.base import JsonObject
@@ -24,10 +24,12 @@ WRITE = (Scope.TASKS_WRITE,)
 
 class TaskList(ApiView):
     scopes = {"GET": READ, "POST": WRITE}
-    parameters = {"GET": PARAMETERS}
+    parameters = {"GET": TASKS.parameters}
 
     def get(self, request: Request) -> Response:
-        return Response(pagination.page_of(read_listing(request.GET)))
+        listing = TASKS.read(request.GET)
+        tasks = pagination.Shelf(Task.objects.defer("payload"), outputs.task_items, hint=hint(request.GET))
+        return Response(pagination.page_of(listing, tasks))
 
     def post(self, request: Request) -> Response:
         caller = caller_of(request)

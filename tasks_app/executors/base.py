@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -107,11 +107,20 @@ class Execution:
     correlation_id: str
     #: `time.monotonic()` value at which the work is told to stop with DEADLINE.
     deadline: float = 0.0
+    #: The time of its schedule that the task was made for; None: no schedule made it.
+    scheduled_for: datetime | None = None
     #: Set with RELEASE when no grace is left: kill, do not ask.
     immediate: bool = False
     stop_reason: StopReason | None = None
     _stopped: threading.Event | None = None
     _callbacks: tuple[Callable[[], None], ...] = ()
+
+    @property
+    def scheduled_for_text(self) -> str | None:
+        """`scheduled_for` in UTC, written as the API writes it."""
+        if self.scheduled_for is None:
+            return None
+        return self.scheduled_for.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
     @property
     def remaining(self) -> float:

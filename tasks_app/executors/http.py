@@ -135,6 +135,8 @@ class _Exchange:
         headers["X-Task-Id"] = str(execution.task_id)
         headers["X-Task-Attempt"] = str(execution.attempt)
         headers["X-Correlation-ID"] = execution.correlation_id
+        if execution.scheduled_for_text is not None:
+            headers["X-Scheduled-For"] = execution.scheduled_for_text
         # Not `Session.prepare_request`: it would merge in what the session knows.
         return requests.Request(self._call.method, self._call.url, headers=headers, data=self._call.body).prepare()
 

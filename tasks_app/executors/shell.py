@@ -76,12 +76,14 @@ def _environment(execution: Execution) -> dict[str, str]:
     """A few harmless variables of the worker, those of the payload, and which attempt this is. Nothing else."""
     # As bytes: the worker's locale may not be UTF-8, which is what the shepherd encodes with.
     inherited = {name: value for name, value in os.environb.items() if _INHERITED.fullmatch(name)}
+    scheduled_for = execution.scheduled_for_text
     return {
         **{_text(name): _text(value) for name, value in inherited.items()},
         **execution.payload.get("environment", {}),
         "TASK_ID": str(execution.task_id),
         "TASK_ATTEMPT": str(execution.attempt),
         "TASK_CORRELATION_ID": execution.correlation_id,
+        **({} if scheduled_for is None else {"SCHEDULED_FOR": scheduled_for}),
     }
 
 

@@ -27,9 +27,10 @@ started AS (
    -- Not a join: over a table that was vacuumed while it was empty, the planner would walk the whole primary key.
    WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
-            t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.run_at, t.priority
+            t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.scheduled_for, t.run_at, t.priority
 )
 SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text,
+       scheduled_for,
        CASE WHEN %(ask)s THEN
          (SELECT (assigned_at - interval '1 second')::text
             FROM tasks

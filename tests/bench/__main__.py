@@ -3,6 +3,7 @@
     make bench ARGS="--only w1,w3 --repeat 3"
     make bench ARGS="--quick"                          a look whether everything works, in two minutes
     make bench ARGS="--settings '--concurrency 16; 2x --concurrency 400'"
+    make bench ARGS="--only schedules --minutes 10"    recurring schedules; a part of it: --part kills
     make bench ARGS="--write"                          everything, and the tables and plots of docs/
 
 Everything runs on loopback, on a PostgreSQL of its own with durability on, and is gone afterwards. Raw figures are
@@ -39,7 +40,9 @@ def main() -> int:
     settings = [Setting.parse(text) for text in arguments.settings.split(";")]
     quick = arguments.quick
     repeat = arguments.repeat or (1 if quick else 3)
-    options = Options(settings[-1:] if quick else settings, repeat, quick, arguments.tasks, arguments.minutes)
+    options = Options(
+        settings[-1:] if quick else settings, repeat, quick, arguments.tasks, arguments.minutes, arguments.part
+    )
     out = arguments.out or ROOT / ".data/bench" / ("quick.jsonl" if quick else "results.jsonl")
     records: list[Record] = []
     failed: list[str] = []
@@ -77,7 +80,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--settings", default=SETTINGS, metavar="S", help=f"settings of the workers ({SETTINGS})")
     parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
-    parser.add_argument("--minutes", type=int, default=10, metavar="N", help="length of the soak (10)")
+    parser.add_argument("--minutes", type=int, metavar="N", help="length of the soak (10), of schedules (3)")
+    parser.add_argument("--part", default="", metavar="P", help="of schedules: minute, kills, few, week or drain")
     parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md and the plots")
     parser.add_argument("--report", action="store_true", help="measure nothing, write them from the raw figures")
     parser.add_argument("--out", type=Path, help="where raw figures go (.data/bench/results.jsonl)")

@@ -19,7 +19,10 @@ class Options:
     repeat: int
     quick: bool
     tasks: int | None
-    soak_minutes: int
+    #: How long a workload of given length lasts; None: as long as it usually does.
+    minutes: int | None = None
+    #: Only this part of a workload that has parts.
+    part: str = ""
     best: Setting | None = None
 
     def count(self, full: int, quick: int) -> int:

@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import QueryDict
 
 from tasks_app.api import pagination
-from tasks_app.api.filters import read_listing
+from tasks_app.api.filters import TASKS, hint
 from tasks_app.ids import created_at
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
@@ -286,18 +286,24 @@ class TestIndexHints:
         assert found(api, **parameters) == {str(pk) for pk in wanted}
 
     @pytest.mark.parametrize(
-        ("query", "index"), [("status=FAILED", "tasks_unsuccessful"), ("correlationId=c7", "tasks_ended_correlation")]
+        ("query", "index"),
+        [
+            ("status=FAILED", "tasks_unsuccessful"),
+            ("correlationId=c7", "tasks_ended_correlation"),
+            ("scheduleId=00000000-0000-4000-8000-000000000007", "tasks_schedule"),
+        ],
     )
     def test_let_the_planner_use_the_index(self, db: None, query: str, index: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO tasks (id, created_at, schedule_at, run_at, finished_at, max_retries, timeout_ms, type,"
-                " status, unsuccessful, correlation_id, created_by)"
+                " status, unsuccessful, correlation_id, created_by, schedule_id)"
                 " SELECT gen_random_uuid(), now(), now(), now(), now(), 0, 1, 'DUMMY',"
-                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, i % 100 = 0, 'c' || i, 't'"
+                " CASE WHEN i % 100 = 0 THEN 'FAILED' ELSE 'SUCCESS' END, i % 100 = 0, 'c' || i, 't',"
+                " ('00000000-0000-4000-8000-' || lpad((i % 500)::text, 12, '0'))::uuid"
                 " FROM generate_series(1, 5000) i"
             )
             cursor.execute("ANALYZE tasks")
-        listing = read_listing(QueryDict(query))
-        tasks = Task.objects.filter(listing.where, listing.hint).order_by(*listing.sort.order())
+        listing = TASKS.read(QueryDict(query))
+        tasks = Task.objects.filter(listing.where, hint(QueryDict(query))).order_by(*listing.sort.order())
         assert index in tasks.explain()

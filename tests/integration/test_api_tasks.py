@@ -18,7 +18,7 @@ TASK_FIELDS = (
     | {"retryCount", "crashCount", "attempt", "timeoutMs", "expiresAt", "retry", "onWorkerLost"}
     | {"correlationId", "concurrencyKey", "idempotencyKey", "createdBy", "workerId", "version"}
     | {"cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt", "result"}
-    | {"error"}
+    | {"error", "scheduleId", "scheduledFor"}
 )
 ENDED = [TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED]
 

@@ -89,11 +89,11 @@ class TestReady:
     def test_is_down_until_all_migrations_are_applied(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(health, "_migrated", False)
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM django_migrations WHERE app = 'tasks_app' AND name LIKE '0003%%'", [])
+            cursor.execute("DELETE FROM django_migrations WHERE app = 'tasks_app' AND name LIKE '0004%%'", [])
         api.allow_5xx = True
         response = api.get("/health/ready")
         assert response.status_code == 503
-        assert response.json()["checks"]["migrations"]["pending"] == ["tasks_app.0003_late_results"]
+        assert response.json()["checks"]["migrations"]["pending"] == ["tasks_app.0004_schedules"]
         assert api.get("/health").status_code == 503
 
     def test_looks_at_migrations_once(self, api: Api, django_assert_num_queries: Any) -> None:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -505,6 +505,14 @@ class TestRedirects:
         got = peer.requests[1]
         assert (got.method, got.body) == (method, body)
         assert ("content-type" in got.headers, "content-length" in got.headers) == (bool(body), bool(body))
+
+    def test_take_the_time_of_the_schedule_along(self) -> None:
+        with Peer(says(response())) as last, Peer(redirects(last.url(), status=307)) as first:
+            work = attempt({"url": first.url(), "followRedirects": True})
+            work.scheduled_for = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+            HttpExecutor(LOOPBACK, resolver=no_dns).execute(work)
+        seen = [peer.requests[0].headers["x-scheduled-for"] for peer in (first, last)]
+        assert seen == ["2026-03-29T01:30:00.000000Z"] * 2
 
     def test_take_no_secret_to_another_origin_but_name_the_task(self) -> None:
         secrets = {"Authorization": "Bearer s", "Cookie": "s", "X-Api-Key": "s"}

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring_app import metrics, selectors
 from monitoring_app.models import MetricMark, MetricTotal
+from schedules_app.models import ScheduleFire
 from tasks_app.models import TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task
@@ -69,6 +70,12 @@ def end(status: ExecutionStatus, task_status: TaskStatus, *, ran: float = 0, wai
         finished_at=now,
         **columns,
     )
+
+
+def add_fire(state: str, late: float) -> None:
+    now = datetime.now(UTC)
+    due = now - timedelta(seconds=late)
+    ScheduleFire.objects.create(schedule_id=uuid4(), slot=due, due_at=due, decided_at=now, state=state)
 
 
 class TestExposition:
@@ -132,7 +139,7 @@ class TestStates:
         for _ in range(30):
             end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type=uuid4().hex)
             add_worker()
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(26):
             metrics.read()
 
 
@@ -233,13 +240,13 @@ class TestCounters:
 
         def is_noted() -> bool:
             metrics.count_new_executions()
-            return MetricMark.objects.filter(seen_xid__gt=xid).exists()
+            return MetricMark.objects.filter(name="executions", seen_xid__gt=xid).exists()
 
         eventually(is_noted, timeout=30)
         noted = datetime.now(UTC) - timedelta(seconds=40)
         MetricMark.objects.update(seen_at=noted)
         metrics.count_new_executions()
-        assert MetricMark.objects.get().seen_at == noted
+        assert MetricMark.objects.get(name="executions").seen_at == noted
         foreign.execute("COMMIT")
 
     def test_leave_the_counting_to_whoever_is_at_it(self, counted_db: None, open_session: Callable[[], Any]) -> None:
@@ -264,6 +271,40 @@ class TestCounters:
         end(ExecutionStatus.RELEASED, TaskStatus.PENDING, late={"outcome": "SUCCESS", "at": now})
         scrape()
         assert value(scrape(), "late_results_total", type="DUMMY") == 1  # once, and the newest in ten seconds
+
+
+def scrape_with_fires(count: int) -> Samples:
+    """A scrape once so many slots are counted; like attempts, they wait for transactions that are under way."""
+
+    def all_counted() -> Samples | None:
+        samples = scrape()
+        counted = sum(n for (name, _), n in samples.items() if name == "task_scheduler_schedule_fires_total")
+        assert counted <= count
+        return samples if counted == count else None
+
+    return eventually(all_counted, timeout=30)  # type: ignore[return-value]
+
+
+class TestScheduleFires:
+    def test_are_counted_by_state_with_their_lateness(self, counted_db: None) -> None:
+        for state, late in (("FIRED", 0.05), ("FIRED", 1.5), ("LATE", 7200), ("MISSED", 7200)):
+            add_fire(state, late)
+        samples = scrape_with_fires(4)
+        counts = {state: value(samples, "schedule_fires_total", state=state) for state in ("FIRED", "LATE", "MISSED")}
+        assert counts == {"FIRED": 2, "LATE": 1, "MISSED": 1}
+        buckets = {
+            bound: value(samples, "schedule_lateness_seconds_bucket", state="FIRED", le=bound)
+            for bound in ("0.1", "2.5")
+        }
+        assert buckets == {"0.1": 1, "2.5": 2}
+        assert value(samples, "schedule_lateness_seconds_count", state="MISSED") == 0
+
+    def test_are_counted_once_and_stay_when_the_ledger_forgets_them(self, counted_db: None) -> None:
+        add_fire("FIRED", 0)
+        scrape_with_fires(1)
+        ScheduleFire.objects.all().delete()
+        add_fire("LATE", 0)
+        scrape_with_fires(2)
 
 
 class TestHistograms:

@@ -14,7 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -337,6 +337,13 @@ class TestSight:
         assert (seen["TZ"], seen["A"], seen["LC_TIME"], seen["PATH"]) == ("UTC", "ü", "/tmp", os.environ["PATH"])
         assert (seen["TASK_ID"], seen["TASK_ATTEMPT"]) == (str(work.task_id), "3")
         assert seen["TASK_CORRELATION_ID"] == "corr-1"
+
+    def test_it_is_told_the_time_of_the_schedule_it_was_made_for(self, executor: ShellExecutor) -> None:
+        work = execution({"argv": ["/usr/bin/env"], "environment": {"SCHEDULED_FOR": "forged"}})
+        work.scheduled_for = datetime(2026, 3, 29, 2, 30, tzinfo=timezone(timedelta(hours=1)))
+        outcome = executor.execute(work)
+        assert outcome.result
+        assert "SCHEDULED_FOR=2026-03-29T01:30:00.000000Z" in outcome.result["stdout"].splitlines()
 
     def test_it_has_default_signals_no_input_and_no_other_descriptors(self, run: Callable[..., Outcome]) -> None:
         outcome = run("grep -E 'Sig(Ign|Blk)' /proc/self/status; readlink /proc/self/fd/0; ls /proc/self/fd; pwd")

@@ -178,7 +178,7 @@ PROCESSES: Final[list[Mutant]] = [
         _SCHEDULER,
         ("frozen", 27, '"scheduler", idle_in_transaction_session_timeout="2000")', '"scheduler")'),
         ("idle-keys", 24, '            Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),\n', ""),
-        ("chores", 26, "        except Exception:\n", "        except KeyError:\n"),
+        ("chores", 26, "        except Exception:\n            # A", "        except KeyError:\n            # A"),
         ("recover", 9, "if has_lost_tasks or marked:", "if marked:"),
     ),
 ]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks_app.api.filters import PARAMETERS
+from tasks_app.api.filters import TASKS
 from tasks_app.api.parsers import parse_json
 from tasks_app.api.problems import Problem
 from tests.factories import make_key, make_task
@@ -94,7 +94,7 @@ class TestNoInputEndsInA5xx:
     @given(
         parameters=st.lists(
             st.tuples(
-                st.sampled_from(sorted(PARAMETERS)) | text,
+                st.sampled_from(sorted(TASKS.parameters)) | text,
                 instants | st.integers().map(str) | st.sampled_from(["PENDING", "createdAt,asc", "default"]),
             ),
             max_size=4,

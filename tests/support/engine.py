@@ -19,7 +19,7 @@ from tasks_app.models import AuditEvent, Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
-from tasks_app.starting import Attempt, start_assigned
+from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import ErrorCode
 from workers_app import heartbeats, recovery
 from workers_app.heartbeats import Registration
@@ -95,6 +95,13 @@ class Engine:
         task_id = self.assigned(worker_id, **fields)
         [attempt] = [attempt for attempt in self.start(worker_id) if attempt.task_id == task_id]
         return attempt
+
+    def attempt_of(self, task_id: UUID) -> Attempt:
+        """The attempt a task is RUNNING."""
+        worker_id = self.task(task_id).worker_id
+        assert worker_id is not None
+        found = adopt_running(self.session, worker_id=worker_id, held=[], timeline=self.timeline)
+        return next(attempt for attempt in found if attempt.task_id == task_id)
 
     def finish(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> str | None:
         """Record one ending; answer the task's next status, None when the fence did not hold."""

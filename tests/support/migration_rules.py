@@ -14,8 +14,14 @@ from django.db import migrations
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED
 
-#: The newest migration of each app in the last release: what came with it was judged then, and stays as it is.
-RELEASED = {"tasks_app": "0003_late_results", "workers_app": "0003_timeline", "monitoring_app": "0001_initial"}
+#: The newest migration of each app in the last release (empty: it had no such app): what came with it was judged then,
+#: and stays as it is.
+RELEASED = {
+    "tasks_app": "0003_late_results",
+    "workers_app": "0003_timeline",
+    "monitoring_app": "0001_initial",
+    "schedules_app": "",
+}
 
 #: Adds something that the release before does not know, and so cannot miss.
 _HARMLESS = (migrations.CreateModel, migrations.AddIndex, AddIndexConcurrently, migrations.AlterModelOptions)

@@ -80,9 +80,11 @@ def rival_on(session: Session, act: Callable[[Session], T]) -> Rival[T]:
 LOOK_KEY = 7_002
 
 
-def held_after_its_look(session: Session, name: str, here: str, parameters: dict[str, Any]) -> list[Any]:
+def held_after_its_look(
+    session: Session, name: str, here: str, parameters: dict[str, Any], *, package: str = "tasks_app.sql"
+) -> list[Any]:
     """Run a statement file that waits between its snapshot and its locks; ``here`` is the WHERE of its look."""
-    text = statement(name)
+    text = statement(name, package)
     assert text.count(here) == 1
     pause = f"(SELECT true FROM pg_advisory_xact_lock_shared({LOOK_KEY})) AND"
     text = text.replace(here, here.replace("WHERE", f"WHERE {pause}"))

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from django.test import RequestFactory
 
 from monitoring_app import receivers
 from scheduler_project import logs
+from schedules_app import signals as schedule_signals
+from schedules_app.batches import FireReport
 from tasks_app import signals
 from tasks_app.conf import LogFormat
 from tasks_app.signals import RecoveredTask
@@ -339,6 +342,11 @@ LINES = [
         [("info", "scheduler_started", {"scheduler_id": str(WORKER)})],
     ),
     (signals.scheduler_stopped, {"scheduler_id": WORKER}, [("info", "scheduler_stopped", {})]),
+    (
+        schedule_signals.schedules_fired,
+        {"report": FireReport(schedules=3, states=Counter(FIRED=2, MISSED=1), lateness=0.01234)},
+        [("info", "schedules_fired", {"schedules": 3, "tasks": 2, "lateness_s": 0.012, "fired": 2, "missed": 1})],
+    ),
     (
         signals.process_stats,
         {"role": "worker", "process_id": WORKER, "stats": {"ended": 7}},

@@ -1,8 +1,8 @@
 """A scheduler: assigns due tasks, and keeps house. Any number may run; none of them leads.
 
-The main thread surveys and makes assignment passes, then sleeps until a wake-up, the next due time or the poll
-interval. The housekeeper, a thread of its own, makes a round every detection interval: one statement says which chores
-have something to do. Connections: assign, housekeeping, listen.
+The main thread fires the schedules that are due, surveys what waits and makes assignment passes, then sleeps until a
+wake-up, the next due time or the poll interval. The housekeeper, a thread of its own, makes a round every detection
+interval: one statement says which chores have something to do. Connections: assign, housekeeping, listen.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import psutil
 import structlog
 from django.conf import settings
 
+from schedules_app import firing
+from schedules_app.retention import delete_old_fires
 from tasks_app import assignment, retention, signals, wakeups
 from tasks_app.sessions import DatabaseAway, Row, Session, backoff
 from workers_app import recovery
@@ -38,9 +40,13 @@ SHORTEST_REST: Final = 0.0005
 PASSES_PER_SURVEY: Final = 20
 #: Seconds for which what was due is taken to be due again, so that a wake-up is answered by a pass without a survey.
 RECENT: Final = 0.1
+#: Seconds until due schedules are looked at again that are in other hands, or after a pass over them failed.
+FIRE_AGAIN: Final = 0.05
+FAILED_FIRE_AGAIN: Final = 1.0
 STATS_EVERY: Final = timedelta(minutes=1)
 RETENTION_EVERY: Final = timedelta(minutes=1)
 IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
+ZONES_EVERY: Final = timedelta(minutes=1)
 PRUNE_EVERY: Final = timedelta(minutes=5)
 #: How long an ended process stays in the tables, for people to see.
 PRUNE_AFTER: Final = timedelta(hours=24)
@@ -57,7 +63,10 @@ class Scheduler(Process):
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         self._housekeeper = Housekeeper(self.id, self._stats)
         self._outlook = assignment.Outlook()
-        self._passes = self._assigned = 0
+        self._passes = self._assigned = self._fired = 0
+        #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
+        self._fire_at, self._fire_not_before = float("inf"), 0.0
+        self._fire_fails = False
         self._recent: assignment.Survey | None = None
         self._recent_until = 0.0
 
@@ -73,6 +82,31 @@ class Scheduler(Process):
             signals.scheduler_stopped.send_robust(type(self), **identity)
 
     def tick(self) -> timedelta:
+        """Fire what is due, assign until nothing more can be, and answer how long to rest."""
+        if time.monotonic() >= self._fire_at:
+            self._fire()
+        rest = self._assign_due()
+        return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
+
+    def _fire(self) -> None:
+        """Make one pass over due schedules. Whatever is wrong with it, due tasks must be assigned."""
+        self._recent = None  # the survey behind the pass sees its tasks, and when the next schedule is due
+        try:
+            report = firing.fire_due(self._session)
+        except DatabaseAway:
+            raise
+        except Exception:
+            if not self._fire_fails:
+                log.exception("firing_failed")
+            self._fire_fails, self._fire_not_before = True, time.monotonic() + FAILED_FIRE_AGAIN
+            return
+        self._fire_fails = False
+        self._fire_not_before = 0.0 if report.schedules else time.monotonic() + FIRE_AGAIN
+        self._fired += report.tasks
+        if report.stop:
+            wakeups.notify_stops(self._session, report.stop)
+
+    def _assign_due(self) -> timedelta:
         """Assign until nothing more can be, and answer how long to rest: until woken, without room for more."""
         interval: timedelta = settings.SCHEDULER.polling_interval
         if self._recent is not None and time.monotonic() < self._recent_until:
@@ -81,7 +115,7 @@ class Scheduler(Process):
                 return timedelta(seconds=max(0.0, self._recent_until - time.monotonic()))
             if not report.moved:
                 self._recent = None
-        survey = assignment.survey_due(self._session)
+        survey = self._survey()
         if survey.has_due:
             self._recent, self._recent_until = survey, time.monotonic() + RECENT
             report = self._assign(survey)
@@ -90,6 +124,14 @@ class Scheduler(Process):
             # Out of room, another scheduler makes the pass, or all that is due is locked: somebody will wake us.
         due_in = survey.next_due_in
         return interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
+
+    def _survey(self) -> assignment.Survey:
+        """What is waiting, and when the next schedule is due: one trip for both."""
+        survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE)
+        [due_in] = survey.beside
+        due_at = float("inf") if due_in is None else time.monotonic() + due_in
+        self._fire_at = max(due_at, self._fire_not_before)
+        return survey
 
     def _assign(self, survey: assignment.Survey) -> assignment.PassReport:
         """Make passes over what a survey found while they are as large as they may be; answer the last one."""
@@ -104,18 +146,22 @@ class Scheduler(Process):
         return report
 
     def once(self) -> dict[str, int]:
-        """One round of everything due: recovery and expiry, then assignment until nothing more can be assigned."""
+        """One round of everything due: recovery and expiry, then schedules, and what can be assigned."""
         report = recovery.recover_system(actor="runscheduler --once", pipe=self.pipe)
         expired = _until_short(assignment.expire_tasks, self._session)
+        _follow_zone_rules(self._session)
         while self.tick() == timedelta(0) and not self.stopping:
             pass
         deleted = _delete_ended_tasks(self._session)
+        _delete_old_fires(self._session)
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
-        return {"recovered": recovered, "expired": expired, "assigned": self._assigned, "deleted": deleted}
+        done = {"recovered": recovered, "expired": expired, "fired": self._fired}
+        return done | {"assigned": self._assigned, "deleted": deleted}
 
     def _stats(self) -> dict[str, float]:
         rss = psutil.Process().memory_info().rss
-        return {"passes": self._passes, "assigned": self._assigned, "rss_mb": round(rss / 2**20)}
+        counts = {"passes": self._passes, "assigned": self._assigned, "fired": self._fired}
+        return {**counts, "rss_mb": round(rss / 2**20)}
 
 
 @dataclass(slots=True)
@@ -151,6 +197,8 @@ class Housekeeper(threading.Thread):
         }
         self._chores = [
             Chore("ended_tasks_deleted", RETENTION_EVERY, _delete_ended_tasks),
+            Chore("old_fires_deleted", RETENTION_EVERY, _delete_old_fires),
+            Chore("zone_rules_followed", ZONES_EVERY, _follow_zone_rules),
             Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),
             Chore("ended_processes_pruned", PRUNE_EVERY, _prune_processes),
             Chore("stats", STATS_EVERY, self._tell_stats),
@@ -237,6 +285,14 @@ class Housekeeper(threading.Thread):
 
 def _delete_ended_tasks(session: Session) -> int:
     return _until_short(retention.delete_ended_tasks, session)
+
+
+def _delete_old_fires(session: Session) -> int:
+    return _until_short(delete_old_fires, session)
+
+
+def _follow_zone_rules(session: Session) -> int:
+    return _until_short(firing.follow_zone_rules, session)
 
 
 def _until_short(step: Callable[[Session], int], session: Session) -> int:

@@ -7,6 +7,7 @@ from tests.bench.workloads import (
     lateness,
     listeners,
     mix,
+    schedules,
     snapshot,
     soak,
     w1_drain,
@@ -29,6 +30,7 @@ _ORDER = (
     snapshot,
     w5_idle,
     mix,
+    schedules,
     soak,
 )
 WORKLOADS = {module.WORKLOAD.name: module.WORKLOAD for module in _ORDER}

@@ -38,7 +38,7 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
     with bench.workers(options.setting, **RETENTION), bench.scheduler(**RETENTION):
         time.sleep(1)
         began = time.monotonic()
-        for minute in range(options.count(options.soak_minutes, 1)):
+        for minute in range(options.count(options.minutes or 10, 1)):
             before = ended(bench)
             rates = list(_one_minute(bench, began + minute * MINUTE, options.count(MINUTE, 5)))
             (delays,) = bench.watch.execute(_DELAYS, [before]).fetchone() or ([0.0, 0.0],)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.races import transaction
+from tests.support.schedules import make_schedule
 from tests.support.stack import query
 from tests.support.waiting import eventually
 from workers_app import doctor
@@ -124,3 +126,14 @@ class TestIndexBloat:
         assert "REINDEX INDEX CONCURRENTLY" in finding.advice
         engine.session.execute("REINDEX INDEX tasks_pkey")
         assert "tasks_pkey" not in look(engine.session, "index bloat").detail
+
+
+class TestSchedules:
+    def test_that_nobody_fires_are_told(self, session: Session) -> None:
+        make_schedule(due=0)
+        finding = look(session, "schedules")
+        assert (finding.ok, finding.detail) == (True, "1 enabled, 0 overdue")
+        make_schedule(late=timedelta(minutes=5))
+        finding = look(session, "schedules")
+        assert not finding.ok
+        assert finding.detail.startswith("2 enabled, 1 overdue for up to 30")

@@ -27,6 +27,9 @@ BROKEN_BY = {
     "every ended attempt has one history row": "DELETE FROM task_executions WHERE task_id = '{ended}'",
     "history belongs to a task": "UPDATE task_executions SET task_id = gen_random_uuid() WHERE task_id = '{ended}'",
     "a cancelled task does not run again": "UPDATE tasks SET cancel_requested_at = now() WHERE id = '{waiting}'",
+    "a slot of a schedule has one task": (
+        "UPDATE tasks SET schedule_id = '{worker}', scheduled_for = now() WHERE id IN ('{ended}', '{waiting}')"
+    ),
     "a parked task waits for a held key": (
         "UPDATE tasks SET concurrency_key = 'free', key_blocked = true WHERE id = '{waiting}'"
     ),

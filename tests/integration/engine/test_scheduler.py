@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,17 +13,20 @@ import pytest
 from django.conf import settings
 from structlog.testing import capture_logs
 
+from schedules_app import firing
+from schedules_app.models import Schedule, ScheduleFire
 from tasks_app import assignment, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
+from tests.support.schedules import ledger, make_schedule, move_back, states, tasks_of
 from tests.support.waiting import eventually
 from workers_app import heartbeats
 from workers_app.models import Scheduler as SchedulerRow
 from workers_app.processes import lease
-from workers_app.processes.scheduler import RECENT, Housekeeper, Scheduler
+from workers_app.processes.scheduler import FIRE_AGAIN, RECENT, Housekeeper, Scheduler
 from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
 
@@ -195,7 +199,102 @@ class TestTick:
         assert [rest > NOTHING for rest in rests] == [True, True, True, False]
 
 
+class TestSchedules:
+    def test_are_fired_and_their_tasks_assigned_in_one_tick(self, engine: Engine, scheduler: Scheduler) -> None:
+        worker = engine.worker()
+        schedule = make_schedule()
+        assert scheduler.tick() == NOTHING  # it learns that something is due
+        scheduler.tick()
+        [task] = tasks_of(schedule)
+        assert (task.status, task.worker_id) == ("SCHEDULED", worker)
+
+    def test_end_the_rest_when_they_fall_due(self, engine: Engine, scheduler: Scheduler) -> None:
+        schedule = make_schedule(next_fire_at=datetime.now(UTC) + CONFIG.polling_interval / 2)
+        assert NOTHING < scheduler.tick() <= CONFIG.polling_interval / 2
+        assert ledger(schedule) == []
+        Schedule.objects.update(next_fire_at=datetime.now(UTC))
+        eventually(lambda: scheduler.tick() and ledger(schedule))
+
+    def test_that_come_meanwhile_are_found_by_the_next_survey(self, engine: Engine, scheduler: Scheduler) -> None:
+        assert scheduler.tick() == CONFIG.polling_interval
+        schedule = make_schedule()
+        assert scheduler.tick() == NOTHING
+        scheduler.tick()
+        assert states(schedule) == ["FIRED"]
+
+    def test_do_not_keep_tasks_waiting_however_many_are_due(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(firing, "LONGEST_LOOK", -1.0)  # one schedule a pass
+        engine.worker(slots=50)
+        for _ in range(5):
+            make_schedule()
+        task_id = engine.create()
+        for fired in range(3):
+            assert scheduler.tick() == NOTHING
+            assert ScheduleFire.objects.count() == fired
+        assert engine.task(task_id).status == "SCHEDULED"
+        assert Task.objects.filter(status="SCHEDULED").count() == 3
+
+    def test_in_other_hands_are_not_asked_for_again_and_again(
+        self, engine: Engine, scheduler: Scheduler, open_session: OpenSession
+    ) -> None:
+        schedule = make_schedule()
+        scheduler.tick()
+        with locked(open_session(), "schedules", "id", schedule.pk, strength="NO KEY UPDATE"):
+            assert scheduler.tick() > timedelta(seconds=FIRE_AGAIN / 2)
+        eventually(lambda: scheduler.tick() is not None and states(schedule) == ["FIRED"])
+
+    def test_that_cannot_be_fired_do_not_keep_tasks_from_being_assigned(
+        self, engine: Engine, scheduler: Scheduler
+    ) -> None:
+        engine.worker()
+        schedule, task_id = make_schedule(), engine.create()
+        engine.session.execute("ALTER TABLE schedule_fires RENAME COLUMN note TO note_elsewhere")
+        with capture_logs() as lines:
+            rests = [scheduler.step() for _ in range(3)]
+            scheduler._fire_at = 0.0
+            scheduler.step()
+        engine.session.execute("ALTER TABLE schedule_fires RENAME COLUMN note_elsewhere TO note")
+        assert [line["event"] for line in lines] == ["firing_failed"]
+        assert rests[-1] > NOTHING
+        assert engine.task(task_id).status == "SCHEDULED"
+        scheduler._fire_at = 0.0
+        scheduler.step()
+        assert states(schedule) == ["FIRED"]
+
+    def test_that_start_anew_tell_workers_what_to_stop(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[object] = []
+        monkeypatch.setattr(wakeups, "notify_stops", lambda session, ids: told.extend(ids))
+        worker = engine.worker()
+        schedule = make_schedule(overlap="cancel_running")
+        for _ in range(2):
+            scheduler.tick()
+        engine.start(worker)
+        move_back([schedule.pk], timedelta(minutes=1))
+        scheduler._fire_at = 0.0
+        scheduler.tick()
+        assert told == [worker]
+
+    def test_cost_an_idle_scheduler_no_trip_more(self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The look for the next one shares the transaction of the survey, which has one clock."""
+        clock = "SELECT extract(epoch FROM now())::float8"
+        monkeypatch.setattr(firing, "NEXT_DUE", clock)
+        monkeypatch.setattr(assignment, "_CLASSES", f"SELECT ARRAY[({clock})::text]")
+        monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+        [[asked]] = scheduler._survey().classes  # type: ignore[misc]
+        assert scheduler._fire_at == float(asked)
+
+
 class TestOnce:
+    def test_fires_what_is_due_however_much(self, engine: Engine, scheduler: Scheduler) -> None:
+        for _ in range(3):
+            make_schedule()
+        engine.worker(slots=5)
+        assert scheduler.once() == {"recovered": 0, "expired": 0, "fired": 3, "assigned": 3, "deleted": 0}
+
     def test_does_one_round_of_everything_due(self, engine: Engine, scheduler: Scheduler) -> None:
         dead = engine.worker(slots=1)
         engine.running(dead)
@@ -204,7 +303,7 @@ class TestOnce:
         engine.move(expiring, expires_at=-timedelta(seconds=1))
         engine.create_many(4)
         engine.worker(slots=3)
-        assert scheduler.once() == {"recovered": 1, "expired": 1, "assigned": 3, "deleted": 0}
+        assert scheduler.once() == {"recovered": 1, "expired": 1, "fired": 0, "assigned": 3, "deleted": 0}
 
 
 class Clock:
@@ -324,6 +423,14 @@ class TestHousekeeper:
         first = SchedulerRow.objects.get().last_heartbeat_at
         housekeeper.round()
         assert SchedulerRow.objects.get().last_heartbeat_at > first
+
+    def test_forgets_old_slots_and_follows_new_rules_of_zones(self, engine: Engine, housekeeper: Housekeeper) -> None:
+        old, schedule = make_schedule(), make_schedule(due=0, zone_rules="old")
+        firing.fire_due(engine.session)
+        engine.session.execute("UPDATE schedule_fires SET decided_at = now() - interval '10 years'")
+        housekeeper.round()
+        assert ledger(old) == []
+        assert Schedule.objects.get(pk=schedule.pk).zone_rules != "old"
 
     def test_goes_on_watching_when_a_chore_fails(
         self, engine: Engine, housekeeper: Housekeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch

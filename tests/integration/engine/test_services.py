@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import structlog
@@ -245,6 +245,16 @@ class TestCloneTask:
         assert clone.expires_at is None
         assert clone.correlation_id != "old"
         assert engine.task(source).status == status
+
+    def test_belongs_to_no_schedule_while_a_retry_still_does(self, engine: Engine) -> None:
+        schedule_id, at = uuid4(), datetime(2026, 1, 1, tzinfo=UTC)
+        source = engine.create()
+        Task.objects.filter(pk=source).update(schedule_id=schedule_id, scheduled_for=at)
+        clone = services.clone_task(source, actor="me")
+        services.cancel_task(source, actor="me")
+        retried = services.retry_task(source, actor="me")
+        assert (clone.schedule_id, clone.scheduled_for) == (None, None)
+        assert (retried.schedule_id, retried.scheduled_for) == (schedule_id, at)
 
     def test_refuses_an_unknown_task(self, engine: Engine) -> None:
         with pytest.raises(TaskNotFound):

@@ -15,6 +15,7 @@ from tasks_app.starting import adopt_running, start_assigned
 from tests.support.engine import FAILED, SUCCEEDED, Engine
 from tests.support.races import locked, rival_on, transaction
 from workers_app import heartbeats
+from workers_app.runner import execution_of
 
 OpenSession = Callable[[], Session]
 
@@ -35,7 +36,7 @@ class TestStartAssigned:
         task = engine.task(task_id)
         assert (task.status, task.worker_id, task.attempt, task.version) == ("RUNNING", worker, 1, 3)
         assert datetime.fromisoformat(attempt.started_at) == task.started_at
-        assert attempt[:-1] == (
+        assert attempt[:-2] == (
             task_id, 1, "DUMMY", '{"sleepDurationMs": 5}', 1234, "c-1", 7, 0, '{"backoff": "fixed"}', True,
         )  # fmt: skip
 
@@ -205,6 +206,15 @@ class TestAdoptRunning:
         assert adopt_running(engine.session, worker_id=worker, held=[], timeline=engine.timeline) == [attempt]
         assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
         assert adopt_running(engine.session, worker_id=worker, held=[], timeline=engine.timeline) == []
+
+    def test_carries_the_time_of_the_schedule_like_the_start(self, engine: Engine) -> None:
+        worker, task_id, at = engine.worker(), engine.create(), datetime(2026, 1, 1, tzinfo=UTC)
+        Task.objects.filter(pk=task_id).update(schedule_id=uuid4(), scheduled_for=at)
+        engine.assign()
+        [started] = engine.start(worker)
+        [adopted] = adopt_running(engine.session, worker_id=worker, held=[], timeline=engine.timeline)
+        assert (started.scheduled_for, adopted.scheduled_for) == (at, at)
+        assert execution_of(started).scheduled_for == at
 
     def test_leaves_out_what_is_held(self, engine: Engine) -> None:
         worker = engine.worker(slots=3)

@@ -1,0 +1,311 @@
+"""Paths of schedules and calendars."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scheduler_project.openapi import schedule_examples as examples
+from scheduler_project.openapi.parts import (
+    BODY_PROBLEMS,
+    ID,
+    INSTANT,
+    NAME,
+    Json,
+    answer,
+    body,
+    integer,
+    operation,
+    paging,
+    query,
+    ref,
+    schema,
+)
+from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDULES
+from schedules_app.firing_rules import FireState
+from schedules_app.selectors import MAX_PREVIEW
+from schedules_app.simulation import MOST_SLOTS
+from tasks_app.keys import Scope
+
+_READ: Final = (Scope.TASKS_READ,)
+_WRITE: Final = (Scope.TASKS_WRITE,)
+_CORRELATION: Final = ref("parameters", "CorrelationId")
+_IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
+_IF_MATCH: Final = ref("parameters", "IfMatch")
+_SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": True, "schema": ID}
+_CALENDAR_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
+_SHELL: Final = "A schedule of SHELL tasks needs `tasks:shell` as well."
+_BOOLEAN: Final[Json] = {"type": "boolean"}
+
+
+def _schedule(description: str, *headers: str) -> Json:
+    return answer(description, schema("Schedule"), headers=("ETag", *headers), example=examples.SCHEDULE)
+
+
+def _calendar(description: str, *headers: str) -> Json:
+    return answer(description, schema("Calendar"), headers=("ETag", *headers), example=examples.CALENDAR)
+
+
+def _pages(name: str, example: Json) -> dict[int, Json]:
+    pages = {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}
+    return {
+        200: answer("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)
+    }
+
+
+_LIST: Final[Json] = {
+    "get": operation(
+        "schedules",
+        "listSchedules",
+        "List schedules",
+        _pages("ScheduleItem", examples.SCHEDULE_PAGE),
+        scopes=_READ,
+        parameters=[
+            query("name", "The schedule of this name.", NAME),
+            query("enabled", "Those that are, or are not.", _BOOLEAN),
+            query("paused", "Those that are, or are not.", _BOOLEAN),
+            query("calendar", "Those that name this calendar.", NAME),
+            *paging(SCHEDULES),
+        ],
+    ),
+    "post": operation(
+        "schedules",
+        "createSchedule",
+        "Create a schedule",
+        {
+            200: _schedule("The schedule an earlier request with this Idempotency-Key created.", "Idempotent-Replayed"),
+            201: _schedule("Created. Its first time lies after now.", "Location"),
+        },
+        scopes=_WRITE,
+        problems=(*BODY_PROBLEMS, 409),
+        description=f"The task is checked like a task. {_SHELL}",
+        parameters=[_IDEMPOTENCY],
+        requestBody=body(schema("NewSchedule"), examples=examples.NEW_SCHEDULES),
+    ),
+}
+_DETAIL: Final[Json] = {
+    "parameters": [_SCHEDULE_ID],
+    "get": operation(
+        "schedules", "getSchedule", "Read a schedule", {200: _schedule("It.")}, scopes=_READ, problems=(404,)
+    ),
+    "patch": operation(
+        "schedules",
+        "editSchedule",
+        "Change a schedule",
+        {200: _schedule("The schedule as it is now.")},
+        scopes=_WRITE,
+        problems=(*BODY_PROBLEMS, 404, 409, 412),
+        description="Takes effect at once and runs nothing by itself; slots that were due are decided before, as they "
+        f"were meant. A new task is made from the next slot on. {_SHELL}",
+        parameters=[_IF_MATCH],
+        requestBody=body(
+            schema("ScheduleChanges"),
+            examples={"later": {"value": {"cron": "30 4 * * *", "misfire": {"policy": "skip"}}}},
+        ),
+    ),
+    "delete": operation(
+        "schedules",
+        "deleteSchedule",
+        "Delete a schedule",
+        {204: answer("Deleted. Its tasks go on, and its fires can still be read.", None)},
+        scopes=_WRITE,
+        problems=(404, 412),
+        parameters=[_IF_MATCH],
+    ),
+}
+
+
+def _post(
+    operation_id: str,
+    summary: str,
+    answers: dict[int, Json],
+    *,
+    wants: Json,
+    problems: tuple[int, ...] = (),
+    parameters: tuple[Json, ...] = (),
+    text: str = "",
+) -> Json:
+    return {
+        "parameters": [_SCHEDULE_ID],
+        "post": operation(
+            "schedules",
+            operation_id,
+            summary,
+            answers,
+            scopes=_WRITE,
+            problems=(*BODY_PROBLEMS, 404, *problems),
+            description=text,
+            parameters=list(parameters),
+            requestBody=wants,
+        ),
+    }
+
+
+def _get(operation_id: str, summary: str, answers: dict[int, Json], *parameters: Json, text: str = "") -> Json:
+    return {
+        "parameters": [_SCHEDULE_ID],
+        "get": operation(
+            "schedules",
+            operation_id,
+            summary,
+            answers,
+            scopes=_READ,
+            problems=(404, 409),
+            description=text,
+            parameters=list(parameters),
+        ),
+    }
+
+
+_OPTIONAL_REASON: Final = body(schema("Reason"), required=False, examples={"why": {"value": {"reason": "stocktaking"}}})
+_TASK: Final = schema("Task")
+
+PATHS: Final[Json] = {
+    "/schedules": _LIST,
+    "/schedules/simulate": {
+        "post": operation(
+            "schedules",
+            "simulateSchedule",
+            "What would become of the slots of a schedule",
+            {200: answer("Every slot of the window, in order.", schema("Simulation"), example=examples.SIMULATION)},
+            scopes=_READ,
+            problems=BODY_PROBLEMS,
+            description="In a window in which no scheduler runs during the outages, and every task ends at once. "
+            f"Nothing is stored. At most {MOST_SLOTS:,} slots.",
+            requestBody=body(schema("SimulationRequest"), examples={"outage": {"value": examples.SIMULATION_REQUEST}}),
+        )
+    },
+    "/schedules/{schedule_id}": _DETAIL,
+    "/schedules/{schedule_id}/pause": _post(
+        "pauseSchedule",
+        "Pause a schedule",
+        {200: _schedule("The schedule as it is now.")},
+        wants=_OPTIONAL_REASON,
+        problems=(412,),
+        parameters=(_IF_MATCH,),
+        text="Its slots go by as SKIPPED_PAUSED. One that is paused stays as it is.",
+    ),
+    "/schedules/{schedule_id}/resume": _post(
+        "resumeSchedule",
+        "Resume a schedule",
+        {200: _schedule("The schedule as it is now.")},
+        wants=_OPTIONAL_REASON,
+        problems=(412,),
+        parameters=(_IF_MATCH,),
+        text=f"Slots from now on run; those that went by do not. One that is not paused stays as it is. {_SHELL}",
+    ),
+    "/schedules/{schedule_id}/trigger": _post(
+        "triggerSchedule",
+        "Make a task of a schedule now",
+        {
+            200: answer(
+                "The task an earlier request with this Idempotency-Key made.",
+                _TASK,
+                headers=("ETag", "Idempotent-Replayed"),
+            ),
+            201: answer("The task.", _TASK, headers=("ETag", "Location")),
+        },
+        wants=body(schema("Empty"), required=False),
+        problems=(409,),
+        parameters=(_IDEMPOTENCY, _CORRELATION),
+        text=f"Also when it is paused, disabled, or has a task that has not ended. {_SHELL}",
+    ),
+    "/schedules/{schedule_id}/backfill": _post(
+        "backfillSchedule",
+        "Run the slots of a window that did not run",
+        {
+            200: answer("There was nothing to run.", schema("BackfillAnswer")),
+            201: answer("Slots and their tasks, oldest first.", schema("BackfillAnswer"), example=examples.BACKFILLED),
+        },
+        wants=body(schema("BackfillRequest"), examples={"week": {"value": examples.BACKFILL}}),
+        problems=(409,),
+        parameters=(_CORRELATION,),
+        text="A slot that ran is never run again, so that asking twice is safe. Unless the schedule lets its tasks "
+        f"overlap they run one at a time. {_SHELL}",
+    ),
+    "/schedules/{schedule_id}/clone": _post(
+        "cloneSchedule",
+        "Create a schedule like this one, disabled",
+        {201: _schedule("The new schedule.", "Location")},
+        wants=body(schema("Clone"), examples={"copy": {"value": {"name": "nightly-report-2"}}}),
+        problems=(409,),
+        text=_SHELL,
+    ),
+    "/schedules/{schedule_id}/fires": _get(
+        "listFires",
+        "The ledger: what became of each slot",
+        _pages("Fire", examples.FIRE_PAGE),
+        query(
+            "state",
+            "Any of these; repeat the parameter.",
+            {"type": "array", "items": {"type": "string", "enum": list(map(str, FireState))}},
+            style="form",
+            explode=True,
+        ),
+        query("from", "Slots from this time on.", INSTANT),
+        query("to", "Slots before this time.", INSTANT),
+        *paging(FIRES),
+        text="Also of a schedule that was deleted.",
+    ),
+    "/schedules/{schedule_id}/preview": _get(
+        "previewSchedule",
+        "Its next times",
+        {200: answer("Also of one that is paused or disabled.", schema("Preview"), example=examples.PREVIEW)},
+        query("count", "How many.", integer(1, MAX_PREVIEW, default=DEFAULT_PREVIEW)),
+    ),
+    "/schedules/{schedule_id}/why": _get(
+        "explainSchedule",
+        "Every reason why it makes no task now",
+        {200: answer("Empty when it does so this moment.", schema("ScheduleWhy"), example=examples.WHY)},
+    ),
+    "/calendars": {
+        "get": operation(
+            "calendars",
+            "listCalendars",
+            "List calendars",
+            _pages("Calendar", examples.CALENDAR_PAGE),
+            scopes=_READ,
+            parameters=paging(CALENDARS),
+        ),
+        "post": operation(
+            "calendars",
+            "createCalendar",
+            "Create a calendar",
+            {201: _calendar("Created.", "Location")},
+            scopes=_WRITE,
+            problems=(*BODY_PROBLEMS, 409),
+            requestBody=body(schema("NewCalendar"), examples=examples.NEW_CALENDARS),
+        ),
+    },
+    "/calendars/{name}": {
+        "parameters": [_CALENDAR_NAME],
+        "get": operation(
+            "calendars",
+            "getCalendar",
+            "Read a calendar",
+            {200: _calendar("The calendar."), 304: answer("It has not changed.", None, headers=("ETag",))},
+            scopes=_READ,
+            problems=(404,),
+            parameters=[ref("parameters", "IfNoneMatch")],
+        ),
+        "patch": operation(
+            "calendars",
+            "editCalendar",
+            "Change a calendar",
+            {200: _calendar("The calendar as it is now.")},
+            scopes=_WRITE,
+            problems=(*BODY_PROBLEMS, 404, 412),
+            description="Takes effect at once. `ranges` are replaced whole.",
+            parameters=[_IF_MATCH],
+            requestBody=body(schema("CalendarChanges"), examples={"later": {"value": {"onBlackout": "run_at_end"}}}),
+        ),
+        "delete": operation(
+            "calendars",
+            "deleteCalendar",
+            "Delete a calendar that no schedule names",
+            {204: answer("Deleted.", None)},
+            scopes=_WRITE,
+            problems=(404, 409, 412),
+            parameters=[_IF_MATCH],
+        ),
+    },
+}

@@ -1,0 +1,153 @@
+"""What the buttons of a schedule's page do: one call of the services each, and a sentence about what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from schedules_app import manual_runs, services
+from schedules_app.admin.ledger import utc
+from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
+from schedules_app.models import Schedule
+from schedules_app.new_schedules import InvalidSchedule
+from schedules_app.services import NameTaken, ScheduleNotFound
+from tasks_app.admin import display
+from tasks_app.admin.new_task import UtcInstant
+from tasks_app.services import Idempotency
+from tasks_app.transitions import Stale
+
+#: Where the problems of a backfill are shown.
+_BACKFILL_FIELDS: Final = {"from": "since", "to": "until", "limit": "limit"}
+
+
+class BackfillForm(forms.Form):
+    """Which slots to run after all."""
+
+    since = UtcInstant(label="From (UTC)")
+    until = UtcInstant(label="To (UTC)", help_text="Slots that are still to be decided are left out.")
+    limit = forms.IntegerField(
+        label="At most", initial=100, help_text=f"Tasks to make, oldest slot first: 1 to {MAX_BACKFILL:,}."
+    )
+    priority = forms.IntegerField(
+        required=False,
+        min_value=-100,
+        max_value=100,
+        initial=-10,
+        help_text="Low: fresh slots go first. Empty: as the schedule's other tasks.",
+    )
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> BackfillForm:
+        """The form as it is offered: the last day that was decided."""
+        newest = schedule.last_slot.replace(microsecond=0)
+        times = {"since": newest - timedelta(days=1), "until": newest}
+        return cls(initial={name: f"{at:%Y-%m-%dT%H:%M:%S}" for name, at in times.items()})
+
+
+@contextmanager
+def refusals_told(request: HttpRequest) -> Iterator[None]:
+    """Turn what the services refuse into a message."""
+    try:
+        yield
+    except Stale:
+        messages.error(request, "Nothing was done: the schedule has changed since you looked. See what it is now.")
+    except ScheduleNotFound:
+        messages.error(request, "Nothing was done: somebody has deleted the schedule.")
+    except (InvalidSchedule, NameTaken) as error:
+        messages.error(request, f"Nothing was done: {error}.")
+
+
+def pause(request: HttpRequest, schedules: list[Schedule], *, actor: str, reason: str = "") -> None:
+    waiting = [schedule for schedule in schedules if not schedule.paused]
+    done = []
+    for schedule in waiting:
+        with refusals_told(request):
+            done.append(services.pause_schedule(schedule.pk, actor=actor, reason=reason).name)
+    _tell(request, "paused", done, len(schedules) - len(waiting))
+
+
+def resume(request: HttpRequest, schedules: list[Schedule], *, actor: str, reason: str = "") -> None:
+    paused = [schedule for schedule in schedules if schedule.paused]
+    done = []
+    for schedule in paused:
+        with refusals_told(request):
+            done.append(services.resume_schedule(schedule.pk, actor=actor, reason=reason).name)
+    _tell(request, "resumed", done, len(schedules) - len(paused))
+
+
+def enable(request: HttpRequest, schedule: Schedule, *, actor: str) -> None:
+    with refusals_told(request):
+        services.edit_schedule(schedule.pk, lambda before: replace(before, enabled=True), actor=actor)
+        messages.success(request, f"The schedule {schedule.name} is on. Nothing runs before its next slot.")
+
+
+def trigger(request: HttpRequest, schedule: Schedule, *, actor: str) -> None:
+    """Run it now. ``once`` is made up with each page, so that a second click runs nothing."""
+    once = request.POST.get("once", "")[:64]
+    fingerprint = hashlib.sha256(f"trigger {schedule.pk}".encode()).digest()
+    idempotency = Idempotency(f"admin:{once}", fingerprint) if once.isalnum() and once.isascii() else None
+    with refusals_told(request):
+        made = manual_runs.trigger_schedule(schedule.pk, actor=actor, idempotency=idempotency)
+        told = "was made by the first click already" if made.replayed else "was made"
+        messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), told))
+
+
+def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm, *, actor: str) -> bool:
+    """Run the slots of a valid form; False when it was refused, which the form now shows."""
+    cleaned: dict[str, Any] = form.cleaned_data
+    window = {"since": cleaned["since"], "until": cleaned["until"], "limit": cleaned["limit"]}
+    with refusals_told(request):
+        try:
+            done = manual_runs.backfill_schedule(schedule.pk, actor=actor, priority=cleaned["priority"], **window)
+        except InvalidBackfill as error:
+            for name, problem in error.problems.items():
+                form.add_error(_BACKFILL_FIELDS.get(name), problem)
+            return False
+        if done.tasks:
+            first, last = done.tasks[0][0], done.tasks[-1][0]
+            text = f"{_tasks(len(done.tasks))} made for slots from {utc(first)} to {utc(last)}."
+            more = " More slots of this window did not run: backfill again for them." if done.more else ""
+            messages.success(request, text + more)
+        else:
+            messages.warning(request, "Nothing to do: every slot of this window has run, or there is none.")
+    return True
+
+
+def clone(request: HttpRequest, schedule: Schedule, *, actor: str) -> Schedule | None:
+    with refusals_told(request):
+        name = request.POST.get("name", "").strip()
+        made = services.clone_schedule(schedule.pk, name=name, actor=actor)
+        messages.success(request, f"{made.name} is a copy of {schedule.name}. It is off: enable it when it is right.")
+        return made
+    return None
+
+
+def delete(request: HttpRequest, schedule: Schedule, *, actor: str, reason: str) -> bool:
+    """Delete what the person saw: one that was changed meanwhile is left alone."""
+    version = request.POST.get("version", "")
+    versions = [int(version)] if version.isascii() and version.isdigit() else []
+    with refusals_told(request):
+        services.delete_schedule(schedule.pk, actor=actor, reason=reason, versions=versions)
+        return True
+    return False
+
+
+def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:
+    text = f"{len(names)} schedule{'' if len(names) == 1 else 's'} {word}"
+    text += f": {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}." if names else "."
+    if others:
+        text += f" {others} already {'were' if others > 1 else 'was'}."
+    messages.add_message(request, messages.SUCCESS if names else messages.WARNING, text)
+
+
+def _tasks(count: int) -> str:
+    return "1 task was" if count == 1 else f"{count:,} tasks were"

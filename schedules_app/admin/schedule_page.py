@@ -1,0 +1,249 @@
+"""What the page of one schedule shows: how it is and why, what it will do, its ledger, its definition, its history.
+
+Bounded whatever the schedule has been through. Its times are shown on the clock of its zone, with the offset.
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+from django.utils.safestring import SafeString
+
+from schedules_app import selectors
+from schedules_app.admin import ledger, times
+from schedules_app.firing_rules import FireState
+from schedules_app.models import Schedule
+from schedules_app.recurrence import InvalidRecurrence, Recurrence
+from schedules_app.selectors import Health
+from schedules_app.stored import StoredSchedule
+from schedules_app.zones import Zone, zone
+from tasks_app.admin import display
+from tasks_app.admin.outputs import pretty
+from tasks_app.admin.task_page import queue_link
+from tasks_app.models import AuditEvent
+
+MOST_EVENTS: Final = 20
+_DAY: Final = timedelta(days=1)
+_POLICIES: Final = {
+    "run_once": "run once for all of them",
+    "skip": "do not run",
+    "run_all": "run each, the newest {} at most",
+}
+_OVERLAPS: Final = {
+    "skip": "skip the slot",
+    "allow": "run beside it",
+    "queue_one": "run after it (one waits)",
+    "cancel_running": "cancel it and run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Which part of the ledger the address asks for; what is not understood is left out."""
+
+    day: date | None = None
+    end: date | None = None
+    state: str = ""
+    before: datetime | None = None
+
+    @classmethod
+    def of(cls, query: QueryDict) -> Shown:
+        """Read an address."""
+        state = query.get("state", "")
+        return cls(
+            day=_date(query.get("day", "")),
+            end=_date(query.get("end", "")),
+            state=state if state in list(FireState) else "",
+            before=_instant(query.get("before", "")),
+        )
+
+    def address(self, **changes: Any) -> str:
+        """The same page with other parts chosen."""
+        parts = {"day": self.day, "end": self.end, "state": self.state, "before": self.before, **changes}
+        return "?" + urlencode({name: _text(value) for name, value in parts.items() if value})
+
+
+def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
+    """Everything the page of a schedule shows that its row does not say by itself."""
+    now = selectors.database_now()
+    recurrence, broken = recurrence_of(schedule, now)
+    clock = recurrence.zone if recurrence else zone("UTC")
+    health = selectors.health_of([schedule])[schedule.pk]
+    return {
+        "badge": display.badge(state_of(schedule, now)),
+        "health": health_badge(health, fresh=schedule.last_fire_at is None),
+        "broken": broken,
+        "explanation": recurrence.explain() if recurrence else "",
+        "reasons": reasons_of(schedule, now),
+        "next_times": _next_times(schedule, recurrence, now),
+        "clock_changes": times.clock_changes(recurrence, after=now) if recurrence and schedule.enabled else [],
+        "stats": stats_of(schedule, recurrence, now),
+        "facts": facts_of(schedule),
+        "payload": pretty(schedule.task.get("payload", {})),
+        "task_facts": task_facts_of(schedule),
+        "events": events_of(schedule),
+        "schedule_zone": clock.name,
+        "paused_since": display.exact(schedule.paused_at),
+        "clone_name": f"{schedule.name[:95]}-copy",
+        **ledger_of(schedule, recurrence, clock, shown, now),
+    }
+
+
+def health_badge(health: Health, *, fresh: bool) -> SafeString | str:
+    """The health; nothing where the state beside it says it already, or nothing has happened yet."""
+    silent = {Health.DISABLED, Health.PAUSED, Health.ENDED} | ({Health.OK} if fresh else set())
+    return "" if health in silent else display.badge(health.upper())
+
+
+def recurrence_of(schedule: Schedule, now: datetime) -> tuple[Recurrence | None, str]:
+    """The recurrence; or None, and why: this host's zones or parsers may not be those it was stored under."""
+    try:
+        return StoredSchedule.of(schedule, now).recurrence(), ""
+    except InvalidRecurrence as error:
+        return None, str(error)
+
+
+def state_of(schedule: Schedule, now: datetime) -> str:
+    """ACTIVE, or the first reason why not."""
+    if not schedule.enabled:
+        return "DISABLED"
+    if schedule.next_slot is None:
+        return "ENDED"
+    return "PAUSED" if schedule.paused else "ACTIVE"
+
+
+def expression_of(schedule: Schedule) -> str:
+    """The recurrence as it was written."""
+    if schedule.interval_seconds is not None:
+        return f"every {schedule.interval_seconds:,} s"
+    return schedule.cron if schedule.cron is not None else schedule.rrule or ""
+
+
+def reasons_of(schedule: Schedule, now: datetime) -> list[tuple[str, SafeString, str]]:
+    """Why it makes no task now, when there is more to it than that its time is to come: code, sentence, until when."""
+    reasons = [reason for reason in selectors.why(schedule) if reason.code != "NOT_DUE"]
+    return [
+        (
+            reason.code,
+            display.with_links(reason.detail),
+            f"until {display.exact(reason.until)}" if reason.until and reason.until > now else "",
+        )
+        for reason in reasons
+    ]
+
+
+def stats_of(schedule: Schedule, recurrence: Recurrence | None, now: datetime) -> list[tuple[str, Any, str]]:
+    """The two instants everybody looks for: name, distance, exact."""
+    named = {"Next fire": schedule.next_fire_at, "Last fire": schedule.last_fire_at}
+    return [
+        (name, display.instant(at, now) if at else "none", times.local_text(at, recurrence) if at else "")
+        for name, at in named.items()
+    ]
+
+
+def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
+    """The definition, in the words of the form."""
+    policy = _POLICIES.get(schedule.misfire_policy, schedule.misfire_policy).format(schedule.misfire_max_runs)
+    gap = {"run_after": "run right after the jump", "skip": "skip it"}.get(schedule.dst_gap, schedule.dst_gap)
+    fold = {"once": "run the first time only", "twice": "run both times"}.get(schedule.dst_fold, schedule.dst_fold)
+    facts: list[tuple[str, SafeString | str]] = [
+        ("Expression", expression_of(schedule)),
+        ("Time zone", schedule.timezone),
+        ("Start", display.exact(schedule.start_at) if schedule.start_at else "at once"),
+        ("End", display.exact(schedule.end_at) if schedule.end_at else "never"),
+        ("Jitter", f"{schedule.jitter_seconds} s" if schedule.jitter_seconds else "none"),
+        ("Missed slots", policy),
+        ("Grace", f"{schedule.misfire_grace_seconds} s"),
+        ("Last task not ended", _OVERLAPS.get(schedule.overlap, schedule.overlap)),
+        ("Clock jumps over a time", gap),
+        ("Clock shows a time twice", fold),
+        ("Blackout calendars", ", ".join(schedule.calendars) or "none"),
+        ("Created", display.exact(schedule.created_at)),
+        ("Created by", schedule.created_by),
+        ("Version", str(schedule.version)),
+    ]
+    return facts
+
+
+def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
+    """The template but for its payload; what it leaves to the defaults is left out."""
+    task = schedule.task
+    named = {
+        "Priority": task.get("priority"),
+        "Retries": task.get("maxRetries"),
+        "Time-out (ms)": task.get("timeoutMs"),
+        "Concurrency key": task.get("concurrencyKey"),
+        "Correlation id": task.get("correlationId"),
+        "If its worker is lost": task.get("onWorkerLost"),
+    }
+    facts: list[tuple[str, SafeString | str]] = [
+        ("Type", str(task.get("type", ""))),
+        ("Queue", queue_link(str(task.get("queue", "default")))),
+    ]
+    return facts + [(name, str(value)) for name, value in named.items() if value not in (None, "")]
+
+
+def events_of(schedule: Schedule) -> list[AuditEvent]:
+    """What people did to it, newest first. Index: audit_target."""
+    found = AuditEvent.objects.filter(target=f"schedule:{schedule.name}", task_id=None, at__gte=schedule.created_at)
+    return list(found.order_by("-id")[:MOST_EVENTS])
+
+
+def ledger_of(
+    schedule: Schedule, recurrence: Recurrence | None, clock: Zone, shown: Shown, now: datetime
+) -> dict[str, Any]:
+    """The calendar strip and the table, with the addresses of their other parts."""
+    days = ledger.strip(schedule.pk, clock, now=now, end=shown.end, chosen=shown.day)
+    since = ledger.start_of(shown.day, clock) if shown.day else None
+    until = ledger.start_of(shown.day + _DAY, clock) if shown.day else None
+    until = min((at for at in (until, shown.before) if at is not None), default=None)
+    states = [shown.state] if shown.state else []
+    rows, more = ledger.table(schedule.pk, recurrence, states=states, since=since, until=until)
+    weeks = [days[n : n + 7] for n in range(0, len(days), 7)]
+    later = days[-1].day + _DAY * 7 * ledger.WEEKS
+    newest = any(day.is_today or day.is_future for day in days)
+    return {
+        "shown": shown,
+        "weeks": [[(day, shown.address(day=day.day, before=None)) for day in week] for week in weeks],
+        "legend": ledger.legend(),
+        "earlier": shown.address(end=days[0].day - _DAY, day=None, before=None),
+        "later": "" if newest else shown.address(end=later, day=None, before=None),
+        "rows": rows,
+        "older": shown.address(before=rows[-1].fire.slot) if more else "",
+        "weekdays": calendar.day_name,
+        "states": [(state.replace("_", " "), shown.address(state=state, before=None)) for state in FireState],
+        "chosen_state": shown.state.replace("_", " "),
+        "any_state": shown.address(state="", before=None),
+        "everything": "?" if shown != Shown() else "",
+    }
+
+
+def _next_times(schedule: Schedule, recurrence: Recurrence | None, now: datetime) -> list[times.Time]:
+    if recurrence is None:
+        return []
+    return times.next_times(recurrence, after=now, blackouts=selectors.calendars_of(schedule.calendars))
+
+
+def _date(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1971 <= day.year < 2999 else None
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo and 1971 <= at.year < 2999 else None
+
+
+def _text(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)

@@ -1,0 +1,312 @@
+"""Schedules: the list, the page of one, the form with its preview, and what may be done to one.
+
+Everything is a call of the services. Whoever may not run SHELL tasks by hand may not have a schedule run them either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from schedules_app import selectors, services
+from schedules_app.admin import schedule_actions, schedule_page
+from schedules_app.admin.filters import CalendarFilter, StateFilter
+from schedules_app.admin.ledger import utc
+from schedules_app.admin.preview import preview
+from schedules_app.admin.schedule_actions import BackfillForm
+from schedules_app.admin.schedule_form import ScheduleForm
+from schedules_app.admin.schedule_page import Shown
+from schedules_app.models import Schedule, ScheduleFire
+from schedules_app.new_schedules import InvalidSchedule
+from schedules_app.services import NameTaken, ScheduleNotFound
+from tasks_app.admin import display, task_actions
+from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.filters import as_uuid
+from tasks_app.transitions import Stale
+
+_SHOWN_FIRES: Final = 10
+_FORM: Final = "admin/schedules_app/schedule/form.html"
+T = TypeVar("T")
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(StaffAdmin):
+    page_template = "admin/schedules_app/schedule/page.html"
+    new_label = "New schedule"
+    posts = {
+        "pause": "change",
+        "resume": "change",
+        "enable": "change",
+        "trigger": "change",
+        "backfill": "change",
+        "clone": "add",
+        "delete": "remove",
+        "preview": "change",
+    }
+    list_defers = ("task", "description")  # a payload may be large
+    list_display = ("schedule", "state", "next_fire", "last_fire", "health", "what", "calendar_names")
+    list_filter = (StateFilter, CalendarFilter)
+    search_fields = ("name",)
+    search_help_text = "Part of the name, or id"
+    actions = ("pause_selected", "resume_selected")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Not `has_delete_permission`: Django's own deletion, which would write no audit event, stays off."""
+        return bool(request.user.has_perm("schedules_app.delete_schedule"))
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str]:
+        return ("next_fire_at",) if request.GET.get("state") == "overdue" else ("name",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        schedule_id = as_uuid(search_term.strip())
+        if schedule_id is not None:
+            return queryset.filter(pk=schedule_id), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def get_urls(self) -> list[URLPattern]:
+        mine = [
+            path("preview/", self.admin_site.admin_view(self.preview_new), name="schedules_app_schedule_preview_new"),
+            path("<path:object_id>/edit/", self.admin_site.admin_view(self.edit), name="schedules_app_schedule_edit"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    def prepare(self, rows: list[Any]) -> None:
+        """Add how each is, its newest slots, and the parts of its template that the list shows: a query for each."""
+        ids, now = [row.pk for row in rows], selectors.database_now()
+        fires = selectors.newest_fires(ids, limit=_SHOWN_FIRES)
+        types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
+        for row in rows:
+            row.task = {"type": types.get(row.pk) or ""}
+        health = selectors.health_of(rows)
+        for row in rows:
+            row.now, row.fires, row.how = now, fires.get(row.pk, []), health[row.pk]
+            recurrence, broken = schedule_page.recurrence_of(row, now)
+            row.words = recurrence.explain() if recurrence else broken
+
+    @admin.display(description="schedule")
+    def schedule(self, row: Any) -> SafeString:
+        return format_html(
+            '<span class="ts-task"><b class="ts-name">{}</b><span class="ts-what" title="{}">{}</span></span>',
+            row.name,
+            f"{schedule_page.expression_of(row)}: {row.words}",
+            row.words,
+        )
+
+    @admin.display(description="state")
+    def state(self, row: Any) -> SafeString:
+        badge = display.badge(schedule_page.state_of(row, row.now))
+        if not row.paused:
+            return badge
+        why = f"by {row.paused_by}" + (f": {row.pause_reason}" if row.pause_reason else "")
+        return format_html(
+            '<span class="ts-task"><span>{}</span><span class="ts-what" title="{}, since {}">{}</span></span>',
+            badge,
+            why,
+            display.exact(row.paused_at),
+            why,
+        )
+
+    @admin.display(description="next fire")
+    def next_fire(self, row: Any) -> SafeString | str:
+        return display.instant(row.next_fire_at, row.now)
+
+    @admin.display(description="last fire")
+    def last_fire(self, row: Any) -> SafeString | str:
+        return display.instant(row.last_fire_at, row.now) if row.last_fire_at else "never"
+
+    @admin.display(description="health")
+    def health(self, row: Any) -> SafeString:
+        return format_html("{} {}", schedule_page.health_badge(row.how, fresh=not row.fires), squares(row.fires))
+
+    @admin.display(description="task")
+    def what(self, row: Any) -> str:
+        return str(row.task["type"])
+
+    @admin.display(description="calendars")
+    def calendar_names(self, row: Any) -> SafeString | str:
+        names = ", ".join(row.calendars)
+        return format_html('<span class="ts-cut" title="{}">{}</span>', names, names) if names else display.EMPTY
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {
+            **schedule_page.context_of(row, Shown.of(request.GET)),
+            "offered": self._offered(request, row),
+            "trigger_once": uuid4().hex,
+            "backfill_form": BackfillForm.of(row),
+        }
+
+    def new_page(self, request: HttpRequest) -> HttpResponse:
+        form = ScheduleForm(request.POST or None, types=_types(request))
+        if request.method == "POST" and form.is_valid():
+            made = _saved(form, lambda: services.create_schedule(form.new_schedule(), created_by=actor_of(request)))
+            if made is not None:
+                messages.success(request, f"The schedule {made.schedule.name} was created.")
+                return HttpResponseRedirect(display.page_url(made.schedule))
+        return self.answer_form(request, _FORM, {"title": "New schedule", "form": form, "back": "../"})
+
+    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The form of a schedule. It carries the version it was filled from: whoever saves second is told."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._gone(request, object_id)
+        if not self._may_run_or_tell(request, row):
+            return HttpResponseRedirect(display.page_url(row))
+        before, actor = services.definition_of(row), actor_of(request)
+        types = sorted({*_types(request), before.task.type})
+        form = ScheduleForm(request.POST or None, types=types, before=before, version=row.version)
+        if request.method == "POST" and form.is_valid():
+            read = [form.cleaned_data["version"] or 0]
+            saved = _saved(form, lambda: services.edit_schedule(row.pk, form.changed, actor=actor, versions=read))
+            if saved is not None:
+                messages.success(request, f"The schedule {saved.name} was saved.")
+                return HttpResponseRedirect(display.page_url(saved))
+        return self.answer_form(
+            request, _FORM, {"title": f"Edit {row.name}", "form": form, "original": row, "back": "../change/"}
+        )
+
+    def preview_new(self, request: HttpRequest) -> HttpResponse:
+        """What a form for a new schedule would do."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return preview(request, None) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+
+    def post_preview(self, request: HttpRequest, row: Schedule) -> HttpResponse:
+        """What the form of an edit would do."""
+        return preview(request, row)
+
+    def post_pause(self, request: HttpRequest, row: Schedule) -> None:
+        schedule_actions.pause(request, [row], actor=actor_of(request), reason=_reason(request))
+
+    def post_resume(self, request: HttpRequest, row: Schedule) -> None:
+        schedule_actions.resume(request, [row], actor=actor_of(request), reason=_reason(request))
+
+    def post_enable(self, request: HttpRequest, row: Schedule) -> None:
+        if self._may_run_or_tell(request, row):
+            schedule_actions.enable(request, row, actor=actor_of(request))
+
+    def post_trigger(self, request: HttpRequest, row: Schedule) -> None:
+        if self._may_run_or_tell(request, row):
+            schedule_actions.trigger(request, row, actor=actor_of(request))
+
+    def post_backfill(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
+        if not self._may_run_or_tell(request, row):
+            return None
+        form = BackfillForm(request.POST)
+        if form.is_valid() and schedule_actions.backfill(request, row, form, actor=actor_of(request)):
+            return None
+        context = self.page_context(request, row) | {"backfill_form": form}
+        return self.answer_page(request, row, context, status=422)
+
+    def post_clone(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
+        if not self._may_run_or_tell(request, row):
+            return None
+        made = schedule_actions.clone(request, row, actor=actor_of(request))
+        return HttpResponseRedirect(display.page_url(made)) if made else None
+
+    def post_delete(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
+        if not schedule_actions.delete(request, row, actor=actor_of(request), reason=_reason(request)):
+            return None
+        history = display.link(_history_url(row.pk), "Its slots")
+        messages.success(request, format_html("The schedule {} was deleted. {} and its tasks stay.", row.name, history))
+        return HttpResponseRedirect(reverse("admin:schedules_app_schedule_changelist"))
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        schedule_actions.pause(request, list(queryset), actor=actor_of(request))
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        schedule_actions.resume(request, list(queryset), actor=actor_of(request))
+
+    def _offered(self, request: HttpRequest, row: Schedule) -> set[str]:
+        """The buttons to show: what the state of the schedule and the person's permissions allow."""
+        change, run = self.has_change_permission(request), self._may_run(request, row)
+        offered = {
+            "edit": change and run,
+            "pause": change and row.enabled and not row.paused,
+            "resume": change and row.paused,
+            "enable": change and run and not row.enabled,
+            "trigger": change and run,
+            "backfill": change and run,
+            "clone": self.has_add_permission(request) and run,
+            "delete": self.has_remove_permission(request),
+        }
+        return {word for word, allowed in offered.items() if allowed}
+
+    def _may_run(self, request: HttpRequest, row: Schedule) -> bool:
+        return task_actions.may_run(request, str(row.task.get("type", "")))
+
+    def _may_run_or_tell(self, request: HttpRequest, row: Schedule) -> bool:
+        allowed = self._may_run(request, row)
+        if not allowed:
+            messages.error(request, f"Nothing was done: running {row.task['type']} tasks needs a superuser.")
+        return allowed
+
+    def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A schedule that was deleted still has its ledger."""
+        schedule_id = as_uuid(unquote(object_id))
+        if schedule_id is not None and ScheduleFire.objects.filter(schedule_id=schedule_id).exists():
+            messages.warning(request, "This schedule was deleted. What became of its slots is kept.")
+            return HttpResponseRedirect(_history_url(schedule_id))
+        return super()._gone(request, object_id)
+
+
+def squares(fires: list[ScheduleFire]) -> SafeString:
+    """The newest slots as a row of squares, newest last; the words are there for those who do not see them."""
+    told = ", ".join(fire.state.lower().replace("_", " ") for fire in fires)
+    marks = format_html_join(
+        "",
+        '<i class="ts-{}" title="{} {}{}"></i>',
+        (
+            (display.tone(fire.state), utc(fire.slot), fire.state, f": {fire.note}" if fire.note else "")
+            for fire in reversed(fires)
+        ),
+    )
+    label = f"Latest slots, newest first: {told}" if fires else "No slots yet"
+    return format_html('<span class="ts-squares" role="img" aria-label="{}">{}</span>', label, marks)
+
+
+def _saved(form: ScheduleForm, save: Callable[[], T]) -> T | None:
+    """What was saved; None when it was refused, which the form now shows."""
+    try:
+        return save()
+    except InvalidSchedule as error:
+        form.show_problems(error.problems)
+    except NameTaken as error:
+        form.add_error("name", f"{str(error).capitalize()}.")
+    except Stale as error:
+        form.add_error(
+            None,
+            f"Somebody changed this schedule while you were editing it: it is at version {error.version} now,"
+            f" and you started from {form['version'].value()}. Nothing was saved. Open it anew to see what is there.",
+        )
+    except ScheduleNotFound:
+        form.add_error(None, "Somebody deleted this schedule while you were editing. Nothing was saved.")
+    return None
+
+
+def _types(request: HttpRequest) -> list[str]:
+    return [name for name in ScheduleForm.known_types() if task_actions.may_run(request, name)]
+
+
+def _history_url(schedule_id: Any) -> str:
+    return f"{reverse('admin:schedules_app_schedulefire_changelist')}?{display.query(schedule=str(schedule_id))}"
+
+
+def _reason(request: HttpRequest) -> str:
+    return request.POST.get("reason", "").replace("\0", "").strip()[:500]

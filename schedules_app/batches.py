@@ -1,0 +1,224 @@
+"""What one firing pass writes: decisions turned into rows, for any number of schedules, in a handful of statements.
+
+Nothing is decided here, and nothing is locked: ``firing`` brings locked schedules and owns the transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import structlog
+
+from schedules_app.calendars import Calendar
+from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
+from schedules_app.recurrence import Recurrence
+from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app.ids import new_task_id
+from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
+from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.sql import statement
+
+SQL: Final = "schedules_app.sql"
+#: When a schedule that could not be decided is looked at again.
+PUT_OFF: Final = timedelta(minutes=1)
+
+#: Every task of such a schedule carries a key: also the first, which others may have to wait for.
+_ONE_AT_A_TIME: Final = frozenset({Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING})
+
+log = structlog.get_logger(__name__)
+
+
+class Cursor(Protocol):
+    """psycopg's cursor, or Django's round it: a pass runs on either."""
+
+    def execute(self, query: str, params: Any = None, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(slots=True)
+class FireReport:
+    """What one pass did. ``stop``: workers that run tasks it asked to cancel. ``more``: another may find more due."""
+
+    schedules: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    #: Seconds from due to decided, of the latest slot that ran.
+    lateness: float = 0.0
+    stop: list[UUID] = field(default_factory=list)
+    more: bool = False
+
+    @property
+    def tasks(self) -> int:
+        return self.states[FireState.FIRED] + self.states[FireState.LATE]
+
+
+class Batch:
+    """Rows to write, collected schedule by schedule. One that raises while it is added has added nothing."""
+
+    def __init__(self, now: datetime) -> None:
+        self.report = FireReport()
+        self._now = now
+        self._rules: dict[str, str] = {}
+        self._fires: list[tuple[Any, ...]] = []
+        self._moves: list[tuple[Any, ...]] = []
+        self._tasks: dict[UUID, tuple[Any, ...]] = {}
+        self._cancels: list[tuple[UUID, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._moves)
+
+    def add(
+        self,
+        row: StoredSchedule,
+        calendars: Mapping[str, Calendar],
+        open_tasks: Sequence[UUID],
+        pause: Pause | None = None,
+    ) -> None:
+        """Decide the due slots of one schedule, and its next one. ``pause``: as if it were paused like that."""
+        recurrence = row.recurrence()
+        rules = self._rules_of(recurrence)
+        first = row.next_slot if rules == row.zone_rules else _first_under_new_rules(row, recurrence)
+        decided = Decided((), None)
+        if first is not None:
+            decided = decide(
+                row.id,
+                recurrence,
+                row.policy(calendars),
+                first=first,
+                now=self._now,
+                pause=pause or row.pause,
+                open_tasks=open_tasks,
+            )
+        template, decisions = _with_template(row, decided.decisions)
+        self._record(row, decisions, template, open_tasks)
+        self._move(row, decided.next, rules, *_progress(row, decisions, recurrence, self._now))
+
+    def follow(self, row: StoredSchedule) -> None:
+        """Compute the next slot of one schedule anew, because the rules of its zone changed."""
+        recurrence = row.recurrence()
+        due = next_due(row.id, recurrence, row.jitter, after=row.last_slot, after_local=row.local)
+        self._move(row, due, self._rules_of(recurrence), row.last_slot, row.last_local, row.last_fire_at)
+
+    def put_off(self, row: StoredSchedule, rules: str = "") -> None:
+        """Look at one schedule again later; nothing about it is decided."""
+        at, last = self._now + PUT_OFF, (row.last_slot, row.last_local, row.last_fire_at)
+        self._moves.append((row.id, row.next_slot, at, *last, rules or row.zone_rules))
+
+    def write(self, cursor: Cursor) -> None:
+        """Write everything that was added, in the caller's transaction."""
+        if self._cancels:
+            self.report.stop = _cancel(cursor, self._cancels)
+        cursor.execute(statement("record_fires", SQL), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
+        rows = [self._tasks[task_id] for (task_id,) in cursor.fetchall()]
+        if rows:
+            copy_tasks(cursor, SCHEDULED_COLUMNS, rows)
+        self.report.schedules = len(self._moves)
+
+    def _rules_of(self, recurrence: Recurrence) -> str:
+        name = recurrence.definition.timezone
+        if name not in self._rules:
+            self._rules[name] = recurrence.zone.fingerprint(self._now)
+        return self._rules[name]
+
+    def _record(
+        self,
+        row: StoredSchedule,
+        decisions: Sequence[Decision],
+        template: tuple[NewTask, str] | None,
+        open_tasks: Sequence[UUID],
+    ) -> None:
+        for decision in decisions:
+            task_id = None
+            if decision.runs and template is not None:
+                task_id = new_task_id()
+                new, text = template
+                new = one_at_a_time(new, row.id) if row.overlap in _ONE_AT_A_TIME else new
+                columns = task_row(task_id, new, text, f"schedule:{row.name}", now=self._now)
+                self._tasks[task_id] = (*columns, row.id, decision.slot.at)
+                self.report.lateness = max(self.report.lateness, (self._now - decision.due_at).total_seconds())
+            if decision.cancel_open:
+                self._cancels += [(open_task, f"schedule:{row.name}") for open_task in open_tasks]
+            self._fires.append(
+                (row.id, decision.slot.at, decision.last_slot, decision.due_at, decision.state, decision.note, task_id)
+            )
+            self.report.states[decision.state] += 1
+
+    def _move(
+        self,
+        row: StoredSchedule,
+        due: Due | None,
+        rules: str,
+        last_slot: datetime,
+        last_local: datetime,
+        last_fire_at: datetime | None,
+    ) -> None:
+        next_slot, next_fire_at = (due.slot.at, due.at) if due else (None, None)
+        self._moves.append((row.id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, rules))
+
+
+def one_at_a_time(new: NewTask, schedule_id: UUID) -> NewTask:
+    """The task, made to wait for others of its schedule: by its own concurrency key, or else one of the schedule's."""
+    return new if new.concurrency_key is not None else replace(new, concurrency_key=f"schedule:{schedule_id}")
+
+
+def _first_under_new_rules(row: StoredSchedule, recurrence: Recurrence) -> datetime | None:
+    """The first undecided slot, when the stored one was computed under rules that are no longer those of the zone."""
+    due = next_due(row.id, recurrence, row.jitter, after=row.last_slot, after_local=row.local)
+    return due.slot.at if due else None
+
+
+def _with_template(
+    row: StoredSchedule, decisions: Sequence[Decision]
+) -> tuple[tuple[NewTask, str] | None, Sequence[Decision]]:
+    """The task to make, and the decisions; those that would make it are MISSED when this installation cannot."""
+    if not any(decision.runs for decision in decisions):
+        return None, decisions
+    try:
+        return checked_template(row.task), decisions
+    except InvalidTask as error:
+        facts = {"schedule": row.name, "schedule_id": str(row.id), "problems": error.problems}
+        log.error("schedule_task_refused", **facts)  # noqa: TRY400 - a traceback would say nothing more
+        note = f"its task is refused: {error}"
+        return None, [
+            replace(each, state=FireState.MISSED, note=note, cancel_open=False) if each.runs else each
+            for each in decisions
+        ]
+
+
+def _progress(
+    row: StoredSchedule, decisions: Sequence[Decision], recurrence: Recurrence, now: datetime
+) -> tuple[datetime, datetime, datetime | None]:
+    """How far the schedule is decided: the newest slot, its wall clock, and when it last made a task."""
+    if not decisions:
+        return row.last_slot, row.last_local, row.last_fire_at
+    newest = decisions[-1]
+    if newest.last_slot is None:
+        slot, local = newest.slot.at, newest.slot.local
+    else:
+        slot, local = newest.last_slot, recurrence.zone.local(newest.last_slot)
+    ran = any(decision.runs for decision in decisions)
+    return slot, local.replace(tzinfo=UTC), now if ran else row.last_fire_at
+
+
+def _cancel(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
+    """Cancel tasks that make way; answer the workers that run some of them."""
+    ids, actors = zip(*cancels, strict=True)
+    parameters = {"ids": list(ids), "actors": list(actors), "reason": "its schedule starts the next one"}
+    cursor.execute(statement("cancel_tasks"), parameters)
+    return [worker_id for (worker_id,) in cursor.fetchall()]
+
+
+#: The parameters of ``sql/record_fires.sql``: one array for each column.
+_FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks")
+_MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules")
+
+
+def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}

@@ -1,0 +1,98 @@
+"""Which slots of a schedule are due: the undecided ones up to now, each with its jitter. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import dropwhile, islice, zip_longest
+from typing import Final
+from uuid import UUID
+
+from schedules_app.recurrence import Recurrence, Slot
+
+#: With more undecided slots than this, only the newest MOST_KEPT are looked at.
+MOST_WALKED: Final = 1000
+MOST_KEPT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A slot and the moment it is due (``next_slot``, ``next_fire_at``)."""
+
+    slot: Slot
+    at: datetime
+
+
+def next_due(
+    schedule_id: UUID,
+    recurrence: Recurrence,
+    jitter: timedelta,
+    *,
+    after: datetime,
+    after_local: datetime | None = None,
+) -> Due | None:
+    """The first slot after an instant, and its due moment.
+
+    ``after_local``: after a change of zone rules, fixed times must also lie after the last decided wall clock, so that
+    none runs twice.
+    """
+    slots = recurrence.slots(after)
+    if after_local is not None and recurrence.fixed_time:
+        slots = dropwhile(lambda slot: slot.local <= after_local, slots)
+    slot = next(slots, None)
+    return None if slot is None else _due(schedule_id, slot, next(slots, None) if jitter else None, jitter)
+
+
+def jitter(schedule_id: UUID, slot: datetime, spread: timedelta) -> timedelta:
+    """A delay in [0, spread), uniform over slots, the same each time it is asked (SHA-256 of id and slot)."""
+    digest = hashlib.sha256(schedule_id.bytes + slot.astimezone(UTC).isoformat().encode()).digest()
+    return spread // timedelta.resolution * int.from_bytes(digest[:6]) // 2**48 * timedelta.resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The undecided slots up to now, whatever schedule they are of."""
+
+    #: First and last of the slots that are too many to look at.
+    older: tuple[Slot, Slot] | None
+    slots: tuple[Slot, ...]
+    following: Slot | None
+
+
+@lru_cache(maxsize=128)
+def look(recurrence: Recurrence, first: datetime, now: datetime) -> Window:
+    """Cached: schedules with the same recurrence, due in the same pass, are looked at once."""
+    after = first - timedelta.resolution
+    slots = tuple(islice(recurrence.slots(after, now), MOST_WALKED + 1))
+    older = None
+    if len(slots) > MOST_WALKED:
+        last_older, *newest = recurrence.recent(after=after, until=now, limit=MOST_KEPT + 1)
+        older, slots = (slots[0], last_older), tuple(newest)
+    return Window(older, slots, recurrence.next(now))
+
+
+def due_slots(
+    schedule_id: UUID, recurrence: Recurrence, spread: timedelta, window: Window, now: datetime
+) -> tuple[list[Due], Due | None]:
+    """Slots whose due moment has come, and the first whose has not."""
+    slots = [*window.slots, window.following]
+    if spread and window.following:
+        slots.append(recurrence.next(window.following.at))
+    due: list[Due] = []
+    for slot, following in zip_longest(slots, slots[1:]):
+        if slot is None:
+            break
+        moment = _due(schedule_id, slot, following, spread)
+        if moment.at > now:
+            return due, moment
+        due.append(moment)
+    return due, None
+
+
+def _due(schedule_id: UUID, slot: Slot, following: Slot | None, spread: timedelta) -> Due:
+    """A slot with its jitter, which never reaches the next slot: due moments come in the order of their slots."""
+    if following is not None:
+        spread = min(spread, following.at - slot.at)
+    return Due(slot, slot.at + jitter(schedule_id, slot.at, spread) if spread else slot.at)

@@ -1,0 +1,200 @@
+"""Runs that somebody asks for: one now, or those of a window that did not run. Pauses do not hold them back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from schedules_app.batches import one_at_a_time
+from schedules_app.firing_rules import FireState, Overlap
+from schedules_app.models import Schedule, ScheduleFire
+from schedules_app.new_schedules import InvalidSchedule
+from schedules_app.recurrence import Recurrence
+from schedules_app.selectors import database_now
+from schedules_app.services import lock, record
+from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app import audit, wakeups
+from tasks_app.ids import new_task_id, new_task_ids
+from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
+from tasks_app.models import IdempotencyKey, Task
+from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.services import Created, Idempotency, take_idempotency_key
+
+#: Most runs one backfill makes, and most slots it looks at to find them.
+MAX_BACKFILL: Final = 1000
+MOST_SLOTS: Final = 100_000
+_CHUNK: Final = 1000
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class InvalidBackfill(ValueError):
+    """A window that cannot be backfilled. ``problems`` maps a JSON field to one sentence."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """Slots and the tasks made for them, oldest first; ``more``: the window holds others that did not run."""
+
+    tasks: list[tuple[datetime, UUID]]
+    more: bool
+
+
+def trigger_schedule(schedule_id: UUID, *, actor: str, idempotency: Idempotency | None = None) -> Created:
+    """Make a task of a schedule now, also when it is paused, disabled or has one open.
+
+    Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`.
+    """
+    with transaction.atomic():
+        schedule, task_id = lock(schedule_id), new_task_id()
+        if idempotency and (replay := take_idempotency_key(actor, idempotency, [task_id])):
+            if task := Task.objects.filter(pk=replay.task_ids[0]).first():
+                return Created(task, replayed=True)
+            IdempotencyKey.objects.filter(created_by=actor, key=idempotency.key).update(task_ids=[task_id])
+        slot = _moment()
+        _run(schedule, _template(schedule), [slot], [task_id], actor, FireState.FIRED, idempotency)
+        record(actor, "schedule.triggered", schedule, detail={"taskId": str(task_id)})
+    return Created(Task.objects.get(pk=task_id), replayed=False)
+
+
+def backfill_schedule(
+    schedule_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    actor: str,
+    limit: int = MAX_BACKFILL,
+    priority: int | None = None,
+) -> Backfilled:
+    """Make tasks for the slots from ``since`` to ``until`` that did not run, oldest first, at most ``limit``.
+
+    Slots that are still to be decided are left out, and those of other times than the schedule has now unless the
+    ledger knows them. ``priority`` instead of the template's. Unless the schedule lets its tasks overlap, they run one
+    at a time. Raises `ScheduleNotFound`, `InvalidBackfill`, `InvalidSchedule`.
+    """
+    _check_window(since, until, limit)
+    with transaction.atomic():
+        schedule, now = lock(schedule_id), database_now()
+        since, until = max(since, _oldest_known(now)), min(until, schedule.last_slot, now)
+        recurrence = StoredSchedule.of(schedule, now).recurrence()
+        told = {fire.slot: fire for fire in _not_run(schedule_id, since, until)[: limit + 1]}
+        silent = islice(_never_told(recurrence, schedule_id, max(since, schedule.defined_at), until), limit + 1)
+        slots = sorted({*told, *silent})
+        more, slots = len(slots) > limit, slots[:limit]
+        template = _template(schedule)
+        if priority is not None:
+            template = replace(template[0], priority=priority), template[1]
+        if schedule.overlap != Overlap.ALLOW:
+            template = one_at_a_time(template[0], schedule_id), template[1]
+        if slots:
+            _take_back([told[slot] for slot in slots if slot in told], slots[-1], recurrence)
+            ids = new_task_ids(len(slots))
+            _run(schedule, template, slots, ids, actor, FireState.LATE)
+            detail = {"tasks": len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
+            record(actor, "schedule.backfilled", schedule, detail=detail)
+    return Backfilled(list(zip(slots, ids, strict=True)) if slots else [], more)
+
+
+def _run(
+    schedule: Schedule,
+    template: tuple[NewTask, str],
+    slots: Sequence[datetime],
+    ids: Sequence[UUID],
+    actor: str,
+    state: FireState,
+    idempotency: Idempotency | None = None,
+) -> None:
+    """Make the tasks of slots that somebody asked for, and write both to the ledger."""
+    new, text = template
+    key, correlation, now = idempotency.key if idempotency else None, audit.correlation_id(), database_now()
+    how = "triggered" if state is FireState.FIRED else "backfilled"
+    ScheduleFire.objects.bulk_create(
+        ScheduleFire(
+            schedule_id=schedule.pk, slot=slot, due_at=slot, state=state, task_id=task_id, note=f"{how} by {actor}"
+        )
+        for slot, task_id in zip(slots, ids, strict=True)
+    )
+    with connection.cursor() as cursor:
+        copy_tasks(
+            cursor,
+            SCHEDULED_COLUMNS,
+            (
+                (
+                    *task_row(task_id, new, text, actor, idempotency_key=key, correlation=correlation, now=now),
+                    schedule.pk,
+                    slot,
+                )
+                for slot, task_id in zip(slots, ids, strict=True)
+            ),
+        )
+    transaction.on_commit(wakeups.notify_schedulers)
+
+
+def _template(schedule: Schedule) -> tuple[NewTask, str]:
+    try:
+        return checked_template(json.dumps(schedule.task))
+    except InvalidTask as error:
+        raise InvalidSchedule({f"task.{name}": text for name, text in error.problems.items()}) from error
+
+
+def _moment() -> datetime:
+    """Now, by the database's clock and after the lock; never a whole second, which may be a slot of the schedule."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [now] = cursor.fetchone()
+    return now.replace(microsecond=now.microsecond or 1)  # type: ignore[no-any-return]
+
+
+def _check_window(since: datetime, until: datetime, limit: int) -> None:
+    problems = {}
+    if not 1 <= limit <= MAX_BACKFILL:
+        problems["limit"] = f"must be a whole number from 1 to {MAX_BACKFILL}"
+    if since > until:
+        problems["to"] = "must not lie before from"
+    if problems:
+        raise InvalidBackfill(problems)
+
+
+def _oldest_known(now: datetime) -> datetime:
+    """Before this, a slot without a row may have run: retention has forgotten it."""
+    age: timedelta | None = settings.SCHEDULER.retention_failed
+    return datetime.min.replace(tzinfo=UTC) if age is None else now - age
+
+
+def _not_run(schedule_id: UUID, since: datetime, until: datetime) -> QuerySet[ScheduleFire]:
+    fires = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__range=(since, until), task_id=None)
+    return fires.order_by("slot")
+
+
+def _never_told(recurrence: Recurrence, schedule_id: UUID, since: datetime, until: datetime) -> Iterator[datetime]:
+    """Slots that have no row of their own. Raises `InvalidBackfill` when there are too many to look at."""
+    slots = (slot.at for slot in recurrence.slots(since - _MICROSECOND, until) if slot.runs)
+    for _ in range(MOST_SLOTS // _CHUNK):
+        chunk = list(islice(slots, _CHUNK))
+        told = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__in=chunk).values_list("slot", flat=True)
+        yield from sorted(set(chunk) - set(told))
+        if len(chunk) < _CHUNK:
+            return
+    raise InvalidBackfill({"to": f"the window holds more than {MOST_SLOTS:,} slots: make it smaller"})
+
+
+def _take_back(fires: Sequence[ScheduleFire], newest: datetime, recurrence: Recurrence) -> None:
+    """Make room in the ledger for slots that run after all. What is left of a run of slots stays told."""
+    ScheduleFire.objects.filter(pk__in=[fire.pk for fire in fires]).delete()
+    for fire in fires:
+        rest = recurrence.slots(newest, fire.last_slot) if fire.last_slot and fire.last_slot > newest else ()
+        for slot in islice(rest, 1):
+            fire.pk, fire.slot = None, slot.at
+            fire.save(force_insert=True)

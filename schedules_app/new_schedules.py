@@ -1,0 +1,134 @@
+"""What somebody asks for when they create or edit a schedule, and the checks every way in shares.
+
+Pure but for the executor registry. Field names in problems are those of the JSON API; the template's begin with
+``task.``. Whether the name is free and the calendars exist is the database's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schedules_app.firing_rules import Misfire, Overlap
+from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
+from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
+
+MAX_DESCRIPTION: Final = 2000
+MAX_JITTER_SECONDS: Final = 3600
+MAX_RUNS: Final = 100
+MAX_GRACE_SECONDS: Final = 86_400
+MAX_CALENDARS: Final = 10
+
+
+class InvalidSchedule(ValueError):
+    """A schedule that cannot be kept. ``problems`` maps a JSON field path to one sentence."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """A schedule to create, or what an edit would make of one."""
+
+    name: str
+    task: NewTask
+    cron: str | None = None
+    interval_seconds: int | None = None
+    rrule: str | None = None
+    timezone: str = "UTC"
+    description: str = ""
+    enabled: bool = True
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    jitter_seconds: int = 0
+    misfire_policy: str = Misfire.RUN_ONCE
+    misfire_max_runs: int = 10
+    misfire_grace_seconds: int = 60
+    overlap: str = Overlap.SKIP
+    dst_gap: str = DstGap.RUN_AFTER
+    dst_fold: str = DstFold.ONCE
+    calendars: tuple[str, ...] = ()
+
+    def definition(self, *, created_at: datetime) -> Definition:
+        """The recurrence of it; ``created_at`` is the anchor where there is no startAt."""
+        return Definition(
+            cron=self.cron,
+            interval_seconds=self.interval_seconds,
+            rrule=self.rrule,
+            timezone=self.timezone,
+            anchor=self.start_at or created_at,
+            start_at=self.start_at,
+            end_at=self.end_at,
+            dst_gap=DstGap(self.dst_gap),
+            dst_fold=DstFold(self.dst_fold),
+        )
+
+
+def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = False) -> str:
+    """Check a schedule and its template; answer the template's payload as JSON text. Raises `InvalidSchedule`.
+
+    ``may_have_ended``: for an edit of anything but its times. One whose COUNT or UNTIL is reached can still be edited.
+    """
+    problems = dict(_field_problems(new)) | dict(_time_problems(new))
+    if not problems.keys() & {"startAt", "endAt", "dst.gap", "dst.fold"}:
+        definition = new.definition(created_at=now)
+        try:
+            parse(definition) if may_have_ended else check(definition, now=now)
+        except InvalidRecurrence as error:
+            problems |= error.problems
+    payload = ""
+    try:
+        payload = check_task(new.task)
+    except InvalidTask as error:
+        problems |= {f"task.{name}": text for name, text in error.problems.items()}
+    for name, instant in (("task.scheduleAt", new.task.schedule_at), ("task.expiresAt", new.task.expires_at)):
+        if instant is not None:
+            problems[name] = "is not taken here: each task of a schedule has a time of its own"
+    if problems:
+        raise InvalidSchedule(problems)
+    return payload
+
+
+def description_problems(text: str) -> dict[str, str]:
+    """What is wrong with a description, of a schedule or a calendar."""
+    if len(text) <= MAX_DESCRIPTION and all(c.isprintable() or c == "\n" for c in text):
+        return {}
+    return {"description": f"must be at most {MAX_DESCRIPTION} characters, none of them a control character"}
+
+
+def _field_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
+    if not QUEUE_NAME.fullmatch(new.name):
+        yield "name", "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"
+    yield from description_problems(new.description).items()
+    for name, number, low, high in (
+        ("jitterSeconds", new.jitter_seconds, 0, MAX_JITTER_SECONDS),
+        ("misfire.maxRuns", new.misfire_max_runs, 1, MAX_RUNS),
+        ("misfire.graceSeconds", new.misfire_grace_seconds, 0, MAX_GRACE_SECONDS),
+    ):
+        if not low <= number <= high:
+            yield name, f"must be a whole number from {low} to {high}"
+    for name, value, choices in (
+        ("misfire.policy", new.misfire_policy, Misfire),
+        ("overlap", new.overlap, Overlap),
+        ("dst.gap", new.dst_gap, DstGap),
+        ("dst.fold", new.dst_fold, DstFold),
+    ):
+        if value not in list(choices):
+            yield name, f"must be one of {', '.join(choices)}"
+    if len(new.calendars) > MAX_CALENDARS or len(set(new.calendars)) < len(new.calendars):
+        yield "calendars", f"must be at most {MAX_CALENDARS} names, each once"
+
+
+def _time_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
+    for name, instant in (("startAt", new.start_at), ("endAt", new.end_at)):
+        if instant is not None and instant.tzinfo is None:
+            yield name, "must have a time zone"
+        elif instant is not None and instant.year not in YEARS:
+            yield name, f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
+    both = [instant for instant in (new.start_at, new.end_at) if instant is not None and instant.tzinfo is not None]
+    if len(both) == 2 and both[0] > both[1]:
+        yield "endAt", "must not lie before startAt"

@@ -1,0 +1,99 @@
+"""The words of `recurrence`: what is asked for, what comes out, and what its parts promise each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class DstGap(StrEnum):
+    """What becomes of a fixed time that the clock jumps over."""
+
+    RUN_AFTER = "run_after"
+    SKIP = "skip"
+
+
+class DstFold(StrEnum):
+    """How often a fixed time runs that the clock shows twice."""
+
+    ONCE = "once"
+    TWICE = "twice"
+
+
+class InvalidRecurrence(ValueError):
+    """A definition that cannot be scheduled. ``problems`` maps a JSON field name to one sentence."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A recurrence as stored: exactly one of ``cron``, ``interval_seconds`` and ``rrule``."""
+
+    cron: str | None = None
+    interval_seconds: int | None = None
+    rrule: str | None = None
+    timezone: str = "UTC"
+    #: The schedule's startAt, or else its creation: phase of an interval, DTSTART of an RRULE. Aware.
+    anchor: datetime
+    #: First and last moment a slot may have, both inclusive; None: no bound.
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    dst_gap: DstGap = DstGap.RUN_AFTER
+    dst_fold: DstFold = DstFold.ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One intended time, on a whole second."""
+
+    #: Aware, UTC.
+    at: datetime
+    #: The wall clock that was asked for (naive): in a gap, one that no clock showed.
+    local: datetime
+    #: "", ``DST_GAP`` (the clock jumped over it) or ``DST_FOLD`` (the clock shows it twice).
+    note: str = ""
+    #: False: kept for the ledger only (``SKIPPED_DST``).
+    runs: bool = True
+
+
+class Pattern(Protocol):
+    """Wall-clock times without a zone. Neither way may search for long: no match within decades ends the iteration."""
+
+    @property
+    def fixed_time(self) -> bool:
+        """Set times, to which the choices about clock changes apply; else elapsed time."""
+
+    def upward(self, start: datetime) -> Iterator[datetime]:
+        """Matches from ``start`` on (naive, whole seconds), ascending."""
+
+    def downward(self, end: datetime) -> Iterator[datetime]:
+        """Matches before ``end``, descending."""
+
+    def explain(self) -> str:
+        """The pattern in words, without its zone."""
+
+
+class Timeline(Protocol):
+    """Slots on the UTC time line; whole seconds."""
+
+    @property
+    def fixed_time(self) -> bool:
+        """As of its pattern."""
+
+    def forward(self, start: datetime) -> Iterator[Slot]:
+        """Slots from ``start`` on, ascending."""
+
+    def backward(self, end: datetime) -> Iterator[Slot]:
+        """Slots before ``end``, descending."""
+
+    def has_ended(self, start: datetime) -> bool:
+        """Is there surely nothing from ``start`` on? Answered in one search."""
+
+    def explain(self) -> str:
+        """The slots in words."""

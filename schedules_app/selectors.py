@@ -1,0 +1,237 @@
+"""What may be read about schedules: the ledger, what they will do, how they are, and why one does not fire.
+
+Reads only, and bounded. What *would* happen, with outages, is ``simulation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import groupby, islice
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import QuerySet
+
+from schedules_app import calendars, simulation
+from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
+from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
+from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
+from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
+from schedules_app.recurrence import Recurrence, Slot, parse
+from schedules_app.simulation import Outage, SimulatedSlot
+from schedules_app.stored import StoredSchedule
+from tasks_app.models import Queue, Task
+from tasks_app.selectors import Reason
+
+MAX_PREVIEW: Final = 100
+#: A schedule due for longer has nobody who fires it.
+OVERDUE: Final = timedelta(seconds=30)
+
+
+class Health(StrEnum):
+    """How a schedule is, in one word for a list."""
+
+    OK = "ok"
+    DISABLED = "disabled"
+    PAUSED = "paused"
+    ENDED = "ended"
+    #: The newest slots did not run, because a task of an earlier one is still open.
+    OVERLAPPING = "overlapping"
+    #: The newest slot was missed, or ran late.
+    LATE = "late"
+    #: It is due, and no scheduler fires it.
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewFire:
+    """One slot to come. ``local`` carries the zone's offset; ``note``: DST_GAP, DST_FOLD, or the blackout it is in."""
+
+    at: datetime
+    local: datetime
+    note: str
+
+
+def database_now() -> datetime:
+    """The clock every due time is compared with: that of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        [now] = cursor.fetchone()
+    return now  # type: ignore[no-any-return]
+
+
+def fires(
+    schedule_id: UUID, *, states: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
+) -> QuerySet[ScheduleFire]:
+    """The ledger of a schedule, also of one that was deleted, newest slot first; ``until`` is not included."""
+    found = ScheduleFire.objects.filter(schedule_id=schedule_id).order_by("-slot")
+    if states:
+        found = found.filter(state__in=states)
+    if since is not None:
+        found = found.filter(slot__gte=since)
+    return found if until is None else found.filter(slot__lt=until)
+
+
+def preview(schedule: Schedule, *, count: int = 20) -> list[PreviewFire]:
+    """The next slots of a stored schedule, also of one that is paused or disabled."""
+    stored = StoredSchedule.of(schedule, database_now())
+    return preview_of(stored.recurrence(), after=stored.now, count=count, blackouts=calendars_of(schedule.calendars))
+
+
+def preview_of(
+    recurrence: Recurrence, *, after: datetime, count: int = 20, blackouts: Sequence[Calendar] = ()
+) -> list[PreviewFire]:
+    """The next slots of a recurrence: also of a schedule that is not stored yet."""
+    slots = islice(recurrence.slots(after), min(count, MAX_PREVIEW))
+    return [PreviewFire(slot.at, slot.at.astimezone(recurrence.zone.info), _note(slot, blackouts)) for slot in slots]
+
+
+def calendars_of(names: Sequence[str]) -> tuple[Calendar, ...]:
+    """The calendars of these names that exist, as rules know them."""
+    found = BlackoutCalendar.objects.filter(pk__in=list(names)).order_by("pk")
+    return tuple(parse_calendar(each.name, each.timezone, each.on_blackout, each.ranges) for each in found)
+
+
+def simulate(
+    new: NewSchedule, *, since: datetime, until: datetime, outages: Sequence[Outage] = ()
+) -> list[SimulatedSlot]:
+    """What would become of the slots of a schedule from ``since`` to ``until`` if no scheduler ran in the outages.
+
+    Raises `InvalidSchedule`, `InvalidSimulation`.
+    """
+    simulation.check_window(since, until, outages)
+    check_schedule(new, now=since)
+    blackouts = calendars_of(new.calendars)
+    if missing := set(new.calendars) - {calendar.name for calendar in blackouts}:
+        raise InvalidSchedule({"calendars": f"there is no calendar {', '.join(sorted(missing))}"})
+    stored = new.definition(created_at=since)
+    policy = Policy(
+        jitter=timedelta(seconds=new.jitter_seconds),
+        misfire=Misfire(new.misfire_policy),
+        max_runs=new.misfire_max_runs,
+        grace=timedelta(seconds=new.misfire_grace_seconds),
+        overlap=Overlap(new.overlap),
+        calendars=blackouts,
+    )
+    return simulation.simulate(parse(stored), policy, since=since, until=until, outages=outages)
+
+
+def health_of(schedules: Sequence[Schedule]) -> dict[UUID, Health]:
+    """How each schedule of a page is: two queries for all."""
+    now, newest = database_now(), newest_fires([schedule.pk for schedule in schedules], limit=1)
+    states = {schedule_id: rows[0].state for schedule_id, rows in newest.items()}
+    return {schedule.pk: _health(schedule, states.get(schedule.pk), now) for schedule in schedules}
+
+
+def newest_fires(schedule_ids: Sequence[UUID], *, limit: int) -> dict[UUID, list[ScheduleFire]]:
+    """The newest rows of the ledger of each schedule that has some, newest first. Index: fires_slot.
+
+    Not the ORM: DISTINCT ON or a window would read the whole ledger of every schedule.
+    """
+    found = ScheduleFire.objects.raw(
+        "SELECT f.* FROM unnest(%s::uuid[]) AS s(id) CROSS JOIN LATERAL"
+        " (SELECT * FROM schedule_fires WHERE schedule_id = s.id ORDER BY slot DESC LIMIT %s) AS f"
+        " ORDER BY f.schedule_id, f.slot DESC",
+        [list(schedule_ids), limit],
+    )
+    return {schedule_id: list(rows) for schedule_id, rows in groupby(found, lambda fire: fire.schedule_id)}
+
+
+def why(schedule: Schedule) -> list[Reason]:
+    """Every reason why a schedule makes no task now; empty for one that does so this moment."""
+    now = database_now()
+    if not schedule.enabled:
+        return [Reason("DISABLED", "it is switched off")]
+    if schedule.next_slot is None:
+        return [Reason("ENDED", _ended(schedule, now))]
+    return [
+        *_pauses(schedule),
+        *_times(schedule, now),
+        *_blackouts(schedule, now),
+        *_overlaps(schedule),
+        *_surroundings(schedule),
+    ]
+
+
+def _health(schedule: Schedule, newest: str | None, now: datetime) -> Health:
+    if not schedule.enabled:
+        return Health.DISABLED
+    if schedule.paused:
+        return Health.PAUSED
+    if schedule.next_fire_at is None:
+        return Health.ENDED
+    if schedule.next_fire_at < now - OVERDUE:
+        return Health.OVERDUE
+    if newest == FireState.SKIPPED_OVERLAP:
+        return Health.OVERLAPPING
+    return Health.LATE if newest in (FireState.LATE, FireState.MISSED, FireState.COALESCED) else Health.OK
+
+
+def _note(slot: Slot, blackouts: Sequence[Calendar]) -> str:
+    blackout = calendars.covering(blackouts, slot.at)
+    if blackout is None:
+        return slot.note
+    what = "skipped" if blackout.on_blackout is OnBlackout.SKIP else "runs at its end"
+    return "; ".join(filter(None, [slot.note, f"blackout {blackout.calendar}: {what}"]))
+
+
+def _ended(schedule: Schedule, now: datetime) -> str:
+    over = schedule.end_at is not None and schedule.end_at <= now
+    return "it has passed its endAt" if over else "no time of it is left"
+
+
+def _pauses(schedule: Schedule) -> list[Reason]:
+    if not schedule.paused:
+        return []
+    because = f": {schedule.pause_reason}" if schedule.pause_reason else ""
+    return [Reason("PAUSED", f"paused by {schedule.paused_by} at {schedule.paused_at:%Y-%m-%d %H:%M} UTC{because}")]
+
+
+def _times(schedule: Schedule, now: datetime) -> list[Reason]:
+    if schedule.start_at is not None and schedule.start_at > now:
+        return [Reason("NOT_STARTED", "its startAt is in the future", schedule.start_at)]
+    if schedule.next_fire_at is not None and schedule.next_fire_at > now:
+        return [Reason("NOT_DUE", "its next time is in the future", schedule.next_fire_at)]
+    return []
+
+
+def _blackouts(schedule: Schedule, now: datetime) -> list[Reason]:
+    blackout = calendars.covering(calendars_of(schedule.calendars), now)
+    if blackout is None:
+        return []
+    return [Reason("IN_BLACKOUT", f"calendar {blackout.calendar} keeps it from running", blackout.until)]
+
+
+def _overlaps(schedule: Schedule) -> list[Reason]:
+    most = {Overlap.SKIP: 1, Overlap.QUEUE_ONE: 2}.get(Overlap(schedule.overlap))
+    if most is None:
+        return []
+    found = Task.objects.filter(schedule_id=schedule.pk, finished_at=None).order_by("id").values_list("pk", "status")
+    open_tasks = list(found[:most])
+    if len(open_tasks) < most:
+        return []
+    task_id, status = open_tasks[0]
+    return [Reason("OVERLAP", f"task {task_id} has not ended: it is {status}")]
+
+
+def _surroundings(schedule: Schedule) -> list[Reason]:
+    reasons = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM scheduler_heartbeats WHERE stopped_at IS NULL"
+            " AND last_heartbeat_at > now() - make_interval(secs => %s))",
+            [settings.SCHEDULER.heartbeat_timeout.total_seconds()],
+        )
+        [alive] = cursor.fetchone()
+    if not alive:
+        reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to fire it"))
+    name = schedule.task.get("queue", "default")
+    queue = Queue.objects.filter(pk=name, paused_at__isnull=False).first()
+    if queue is not None and (queue.paused_until is None or queue.paused_until > database_now()):
+        reasons.append(Reason("QUEUE_PAUSED", f"its tasks wait: queue {name} is paused", queue.paused_until))
+    return reasons

@@ -1,0 +1,89 @@
+"""What would happen: the rules run over a window that may hold outages. Pure; every task is taken to end at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from schedules_app.firing_rules import FireState, Policy, decide, next_due
+from schedules_app.recurrence import YEARS, Recurrence
+
+#: Most slots one simulation answers.
+MOST_SLOTS: Final = 10_000
+#: Whose jitter is shown: another schedule has another.
+_ANY: Final = UUID(int=0)
+
+
+class InvalidSimulation(ValueError):
+    """A window that cannot be simulated. ``problems`` maps a JSON field to one sentence."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """No scheduler runs from ``since`` to before ``until``."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSlot:
+    """A row the ledger would get, at the moment ``at``; with ``last_slot`` it stands for all slots up to that one."""
+
+    slot: datetime
+    state: FireState
+    at: datetime
+    note: str
+    last_slot: datetime | None
+
+
+def simulate(
+    recurrence: Recurrence, policy: Policy, *, since: datetime, until: datetime, outages: Sequence[Outage] = ()
+) -> list[SimulatedSlot]:
+    """Every slot from ``since`` to ``until`` with what becomes of it, in order. Raises `InvalidSimulation`."""
+    check_window(since, until, outages)
+    told: list[SimulatedSlot] = []
+    due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution)
+    while due is not None and due.slot.at <= until:
+        now = _up_again(due.at, outages)
+        decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now)
+        told += [
+            SimulatedSlot(each.slot.at, each.state, now, each.note, each.last_slot)
+            for each in decided.decisions
+            if each.slot.at <= until
+        ]
+        if len(told) > MOST_SLOTS:
+            raise InvalidSimulation({"to": f"the window holds more than {MOST_SLOTS:,} slots: make it smaller"})
+        due = decided.next
+    return told
+
+
+def _up_again(at: datetime, outages: Sequence[Outage]) -> datetime:
+    """The first moment from ``at`` on at which a scheduler runs."""
+    for outage in sorted(outages, key=lambda each: each.since):
+        if outage.since <= at < outage.until:
+            at = outage.until
+    return at
+
+
+def check_window(since: datetime, until: datetime, outages: Sequence[Outage]) -> None:
+    """Raise `InvalidSimulation` naming what is wrong with a window."""
+    named = {"from": since, "to": until}
+    for index, outage in enumerate(outages):
+        named |= {f"outages[{index}].from": outage.since, f"outages[{index}].to": outage.until}
+    outside = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
+    problems = {name: outside for name, at in named.items() if at.year not in YEARS}
+    if until < since:
+        problems.setdefault("to", "must not lie before from")
+    for index, outage in enumerate(outages):
+        if outage.until <= outage.since:
+            problems.setdefault(f"outages[{index}].to", "must lie after from")
+    if problems:
+        raise InvalidSimulation(problems)

@@ -1,0 +1,22 @@
+-- Write the decisions about a batch of locked schedules to the ledger, and how far each schedule is decided now, in one
+-- statement. Returns the tasks that are to be made: those of slots that nobody had decided before.
+--
+-- ON CONFLICT: whatever else happened, a slot that has a row makes no second task. Indexes: fires_slot, the primary keys.
+WITH decided AS (
+  INSERT INTO schedule_fires (schedule_id, slot, last_slot, due_at, state, note, task_id)
+  SELECT *
+    FROM unnest(%(fires)s::uuid[], %(slots)s::timestamptz[], %(last_slots)s::timestamptz[], %(due)s::timestamptz[],
+                %(states)s::text[], %(notes)s::text[], %(tasks)s::uuid[])
+  ON CONFLICT (schedule_id, slot) DO NOTHING
+  RETURNING task_id
+),
+moved AS (
+  UPDATE schedules s
+     SET next_slot = m.next_slot, next_fire_at = m.next_fire_at, last_slot = m.last_slot, last_local = m.last_local,
+         last_fire_at = m.last_fire_at, zone_rules = m.zone_rules
+    FROM unnest(%(schedules)s::uuid[], %(next_slots)s::timestamptz[], %(next_fires)s::timestamptz[],
+                %(decided)s::timestamptz[], %(locals)s::timestamptz[], %(fired)s::timestamptz[], %(rules)s::text[])
+         AS m(id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, zone_rules)
+   WHERE s.id = m.id
+)
+SELECT task_id FROM decided WHERE task_id IS NOT NULL

@@ -1,0 +1,139 @@
+"""A schedule's row as the values that rules decide on, and a task template as the JSON it is stored as.
+
+Reads no database: callers bring the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
+
+from schedules_app.calendars import Calendar
+from schedules_app.firing_rules import Misfire, Overlap, Pause, Policy
+from schedules_app.recurrence import Definition, DstFold, DstGap, Recurrence, parse
+from tasks_app.executors.base import JsonObject
+from tasks_app.new_tasks import NewTask, check_task
+
+if TYPE_CHECKING:
+    from schedules_app.models import Schedule
+
+#: A cron counts from nothing. With one anchor for all, equal expressions are one recurrence, and are expanded once.
+_NO_ANCHOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+#: JSON field of a template → attribute of `NewTask`. A template has no times: its slot is the time.
+_TEMPLATE: Final = {
+    "type": "type",
+    "payload": "payload",
+    "maxRetries": "max_retries",
+    "queue": "queue",
+    "priority": "priority",
+    "timeoutMs": "timeout_ms",
+    "correlationId": "correlation_id",
+    "concurrencyKey": "concurrency_key",
+    "retry": "retry",
+    "onWorkerLost": "on_worker_lost",
+}
+
+
+class StoredSchedule(NamedTuple):
+    """A locked row of ``schedules``, as ``sql/due_schedules.sql`` answers it; ``now`` is the transaction's."""
+
+    id: UUID
+    name: str
+    cron: str | None
+    interval_seconds: int | None
+    rrule: str | None
+    timezone: str
+    anchor_at: datetime
+    start_at: datetime | None
+    end_at: datetime | None
+    jitter_seconds: int
+    misfire_policy: str
+    misfire_max_runs: int
+    misfire_grace_seconds: int
+    overlap: str
+    dst_gap: str
+    dst_fold: str
+    calendars: list[str]
+    task: str
+    paused_at: datetime | None
+    resumed_at: datetime | None
+    next_slot: datetime | None
+    last_slot: datetime
+    last_local: datetime
+    last_fire_at: datetime | None
+    zone_rules: str
+    now: datetime
+
+    @classmethod
+    def of(cls, schedule: Schedule, now: datetime) -> StoredSchedule:
+        """The same of a model's instance."""
+        values = {name: getattr(schedule, name) for name in cls._fields if name not in ("task", "now")}
+        return cls(**values, task=json.dumps(schedule.task), now=now)
+
+    @property
+    def jitter(self) -> timedelta:
+        return timedelta(seconds=self.jitter_seconds)
+
+    @property
+    def pause(self) -> Pause | None:
+        return None if self.paused_at is None else Pause(self.paused_at, self.resumed_at)
+
+    @property
+    def local(self) -> datetime:
+        """The wall clock of the last decided slot."""
+        return self.last_local.replace(tzinfo=None)
+
+    def recurrence(self) -> Recurrence:
+        """Raises `InvalidRecurrence`: the zone or the parser may have changed since it was stored."""
+        return recurrence_of(self)
+
+    def policy(self, calendars: Mapping[str, Calendar]) -> Policy:
+        """Its choices; of the calendars it names, those that exist."""
+        return Policy(
+            jitter=self.jitter,
+            misfire=Misfire(self.misfire_policy),
+            max_runs=self.misfire_max_runs,
+            grace=timedelta(seconds=self.misfire_grace_seconds),
+            overlap=Overlap(self.overlap),
+            calendars=tuple(calendars[name] for name in self.calendars if name in calendars),
+        )
+
+
+def recurrence_of(row: StoredSchedule | Schedule) -> Recurrence:
+    """What the times of a row mean. Raises `InvalidRecurrence`."""
+    return parse(
+        Definition(
+            cron=row.cron,
+            interval_seconds=row.interval_seconds,
+            rrule=row.rrule,
+            timezone=row.timezone,
+            anchor=_NO_ANCHOR if row.cron is not None else row.start_at or row.anchor_at,
+            start_at=row.start_at,
+            end_at=row.end_at,
+            dst_gap=DstGap(row.dst_gap),
+            dst_fold=DstFold(row.dst_fold),
+        )
+    )
+
+
+def template_json(new: NewTask) -> JsonObject:
+    """A task template as it is stored and shown: what ``POST /tasks`` takes."""
+    return {name: getattr(new, attribute) for name, attribute in _TEMPLATE.items()}
+
+
+def template_of(stored: Mapping[str, Any]) -> NewTask:
+    """The template of a stored one."""
+    return NewTask(**{attribute: stored[name] for name, attribute in _TEMPLATE.items() if name in stored})
+
+
+@lru_cache(maxsize=4096)
+def checked_template(text: str) -> tuple[NewTask, str]:
+    """A template stored as JSON text, and its payload as JSON text. Raises `InvalidTask`: this installation may have
+    lost its executor since."""
+    new = template_of(json.loads(text))
+    return new, check_task(new)

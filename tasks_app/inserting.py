@@ -1,0 +1,91 @@
+"""Rows of new tasks: which columns they have, and COPY, which costs the least whatever their number.
+
+What a task must be is checked by ``new_tasks``, before; who may ask, and what else happens, is up to the callers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from django.conf import settings
+
+from tasks_app.ids import created_at
+from tasks_app.new_tasks import NewTask
+
+COLUMNS: Final = (
+    "id",
+    "created_at",
+    "updated_at",
+    "schedule_at",
+    "run_at",
+    "expires_at",
+    "max_retries",
+    "timeout_ms",
+    "priority",
+    "type",
+    "queue",
+    "on_worker_lost",
+    "correlation_id",
+    "created_by",
+    "concurrency_key",
+    "idempotency_key",
+    "retry",
+    "payload",
+)
+#: Those of a task that a recurring schedule makes.
+SCHEDULED_COLUMNS: Final = (*COLUMNS, "schedule_id", "scheduled_for")
+
+
+class Copying(Protocol):
+    """A cursor that can COPY: psycopg's, and Django's round it."""
+
+    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
+
+
+def task_row(
+    task_id: UUID,
+    new: NewTask,
+    text: str,
+    created_by: str,
+    *,
+    idempotency_key: str | None = None,
+    correlation: str = "",
+    now: datetime | None = None,
+) -> tuple[Any, ...]:
+    """The values of `COLUMNS`; ``text`` is the payload as `new_tasks.check_task` answered it.
+
+    Without ``now`` the statement has to know that a past due time means now.
+    """
+    due = new.schedule_at if now is None or (new.schedule_at and new.schedule_at > now) else now
+    return (
+        task_id,
+        created_at(task_id),
+        now,
+        due,
+        due,
+        new.expires_at,
+        settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
+        new.timeout_ms,
+        new.priority,
+        new.type,
+        new.queue,
+        new.on_worker_lost,
+        new.correlation_id or correlation or task_id.hex,
+        created_by,
+        new.concurrency_key,
+        idempotency_key,
+        None if new.retry is None else json.dumps(new.retry),
+        text,
+    )
+
+
+def copy_tasks(cursor: Copying, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert tasks in the caller's transaction."""
+    with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)

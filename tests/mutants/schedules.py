@@ -1,0 +1,91 @@
+"""Mutants of recurring schedules: the firing pass, what people ask for, the scheduler's part."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutants_of
+
+_TESTS: Final = "integration/schedules"
+_FIRING: Final = f"{_TESTS}/test_firing.py"
+_POLICIES: Final = f"{_TESTS}/test_policies.py"
+_ZONES: Final = f"{_TESTS}/test_zone_rules.py"
+
+SCHEDULES: Final[list[Mutant]] = [
+    *mutants_of(
+        "due-schedules",
+        "schedules_app/sql/due_schedules.sql",
+        _FIRING,
+        ("lock", 21, "   FOR NO KEY UPDATE SKIP LOCKED\n", ""),
+        (
+            "index",
+            34,
+            "WHERE next_fire_at <= now()",
+            "WHERE next_fire_at + interval '0' <= now()",
+            f"{_TESTS}/test_plans.py",
+        ),
+    ),
+    *mutants_of(
+        "firing",
+        "schedules_app/firing.py",
+        _FIRING,
+        ("open-tasks", 21, "    return dict(cursor.fetchall())\n", "    return {}\n", _POLICIES),
+        ("one-for-all", 26, "            batch.put_off(row)\n    batch.write", "            raise\n    batch.write"),
+        ("long-look", 26, "if len(batch) and time.monotonic() > end:", "if False:"),
+    ),
+    *mutants_of(
+        "batch",
+        "schedules_app/batches.py",
+        _FIRING,
+        (
+            "ledger-decides",
+            21,
+            "[self._tasks[task_id] for (task_id,) in cursor.fetchall()]",
+            "list(self._tasks.values())",
+        ),
+        ("key", 21, "if row.overlap in _ONE_AT_A_TIME else new", "if False else new", _POLICIES),
+        ("new-rules", 22, "row.next_slot if rules == row.zone_rules else", "row.next_slot if True else", _ZONES),
+        (
+            "wall-clock",
+            22,
+            "after=row.last_slot, after_local=row.local)\n        self._move",
+            "after=row.last_slot)\n        self._move",
+            _ZONES,
+        ),
+    ),
+    *mutants_of(
+        "cancel-tasks",
+        "tasks_app/sql/cancel_tasks.sql",
+        _POLICIES,
+        ("cancel", 16, "WHERE t.finished_at IS NULL AND", "WHERE false AND"),
+    ),
+    *mutants_of(
+        "schedule-services",
+        "schedules_app/services.py",
+        f"{_TESTS}/test_services.py",
+        (
+            "edit-settles",
+            21,
+            "    settle(schedule, now, pause=None if",
+            "    0 and settle(schedule, now, pause=None if",
+        ),
+        ("resume-settles", 21, "            settle(schedule, now)\n", ""),
+        ("gives-up", 21, "        _give_up(schedule, now)\n", ""),
+        ("calendars", 14, " ORDER BY name FOR KEY SHARE", "", f"{_TESTS}/test_calendar_services.py"),
+    ),
+    *mutants_of(
+        "backfill",
+        "schedules_app/manual_runs.py",
+        f"{_TESTS}/test_manual_runs.py",
+        ("forgotten", 21, "max(since, _oldest_known(now))", "since"),
+        ("undecided", 21, "min(until, schedule.last_slot, now)", "min(until, now)"),
+        ("rest-of-a-run", 21, "            fire.save(force_insert=True)\n", "            pass\n"),
+    ),
+    *mutants_of(
+        "scheduler-fires",
+        "workers_app/processes/scheduler.py",
+        "integration/engine/test_scheduler.py::TestSchedules",
+        ("again", 34, "0.0 if report.schedules else time.monotonic() + FIRE_AGAIN", "0.0"),
+        ("failure", 4, "        except Exception:\n            if not", "        except KeyError:\n            if not"),
+    ),
+]
