@@ -12,7 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now, Replace
 
 from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskStatus
 
@@ -23,6 +23,8 @@ OPEN_ROW = Q(finished_at__isnull=True)
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
+#: Not its own id, which a task bears whose caller sent none: that one is found by the primary key.
+SENT_CORRELATION = ~Q(correlation_id=Replace(Cast("id", models.TextField()), models.Value("-"), models.Value("")))
 
 
 class Task(models.Model):
@@ -121,7 +123,9 @@ class Task(models.Model):
             # Lists of FAILED and CANCELLED tasks, newest first. Successes are what the primary key is full of.
             models.Index("id", name="tasks_unsuccessful", condition=UNSUCCESSFUL_ROW),
             # Lists by correlation id. Active rows are few and read through the indexes above.
-            models.Index("correlation_id", "id", name="tasks_ended_correlation", condition=ENDED_ROW),
+            models.Index(
+                "correlation_id", "id", name="tasks_ended_correlation", condition=ENDED_ROW & SENT_CORRELATION
+            ),
             # The firing pass: which tasks of a schedule are still open, for its overlap policy.
             models.Index("schedule_id", name="tasks_schedule_open", condition=OPEN_ROW & SCHEDULED_ROW),
             # Lists of a schedule's tasks, newest first.

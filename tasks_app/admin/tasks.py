@@ -32,7 +32,7 @@ from tasks_app.admin.filters import (
 )
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.admin.outputs import summary
-from tasks_app.models import ENDED_ROW, OWNED_ROW, Task
+from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, Task
 from tasks_app.states import TaskStatus
 
 #: How many tasks of one correlation id a search shows.
@@ -211,9 +211,9 @@ def _ids(queryset: QuerySet[Task]) -> list[UUID]:
 
 
 def _correlated(correlation_id: str) -> list[UUID]:
-    """The youngest tasks of a correlation id. Each part rides one partial index; an OR of them would ride none."""
+    """The youngest tasks that were sent a correlation id. Each part rides one partial index; an OR would ride none."""
     same = Task.objects.filter(correlation_id=correlation_id).order_by().values_list("pk", flat=True)
-    ended = same.filter(ENDED_ROW).order_by("-id")[:MOST_FOUND]
+    ended = same.filter(ENDED_ROW & SENT_CORRELATION).order_by("-id")[:MOST_FOUND]
     active = [same.filter(rows)[:MOST_FOUND] for rows in (*WAITING_PARTS, OWNED_ROW)]
     return list(ended.union(*active, all=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from datetime import timedelta
 from functools import reduce
 from typing import Final
@@ -14,11 +15,12 @@ from django.http import QueryDict
 from tasks_app.api.listing import Grammar, instant, matching, one_of, uuid
 from tasks_app.executors.registry import executors
 from tasks_app.ids import lowest_id
-from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_ROW
+from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_ROW
 from tasks_app.new_tasks import CORRELATION_ID, QUEUE_NAME
 from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_OWN_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 #: Waiting tasks in three indexes: the due, those that have lost a worker, those with a key. Only the last are parked.
 _WAITING_KINDS: Final = [
@@ -38,11 +40,18 @@ def hint(parameters: QueryDict) -> Q:
     kinds = []
     if statuses & FINAL:
         # Successes have no index by status: without a correlation id the primary key, newest first, is full of them.
-        kinds = [ENDED_ROW if TaskStatus.SUCCESS in statuses else ENDED_ROW & UNSUCCESSFUL_ROW]
+        ended = ENDED_ROW if TaskStatus.SUCCESS in statuses else ENDED_ROW & UNSUCCESSFUL_ROW
+        kinds = _correlated(ended, str(parameters["correlationId"])) if "correlationId" in parameters else [ended]
     kinds += [OWNED_ROW] if statuses & {TaskStatus.SCHEDULED, TaskStatus.RUNNING} else []
     kinds += _WAITING_KINDS if TaskStatus.PENDING in statuses else []
     helps = "correlationId" in parameters or len(kinds) < 2 + len(_WAITING_KINDS)
     return reduce(operator.or_, kinds) if helps else Q()
+
+
+def _correlated(ended: Q, correlation_id: str) -> list[Q]:
+    """Ended tasks of a correlation id: those that were sent it, and the one whose own id it is."""
+    own = [ended & Q(pk=correlation_id)] if _OWN_ID.fullmatch(correlation_id) else []
+    return [ended & SENT_CORRELATION, *own]
 
 
 def _type(text: str) -> str:

@@ -285,11 +285,21 @@ class TestIndexHints:
         parameters = {"status": statuses} | ({"correlationId": "c"} if correlated else {})
         assert found(api, **parameters) == {str(pk) for pk in wanted}
 
+    @pytest.mark.parametrize("status", list(TaskStatus))
+    def test_find_a_task_by_its_own_id_when_nobody_sent_another(self, api: Api, status: TaskStatus) -> None:
+        task = make_task(status=status)
+        Task.objects.filter(pk=task.pk).update(correlation_id=task.pk.hex)
+        make_task(status=status)
+        assert found(api, correlationId=task.pk.hex) == {str(task.pk)}
+        assert found(api, correlationId=task.pk.hex, status=status) == {str(task.pk)}
+        assert found(api, correlationId=task.pk.hex.upper()) == set()
+
     @pytest.mark.parametrize(
         ("query", "index"),
         [
             ("status=FAILED", "tasks_unsuccessful"),
             ("correlationId=c7", "tasks_ended_correlation"),
+            ("correlationId=01a20000000070008000000000000007", "tasks_pkey"),
             ("scheduleId=00000000-0000-4000-8000-000000000007", "tasks_schedule"),
         ],
     )
