@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection
-from django.db.migrations.loader import MigrationLoader, connections
+from django.db import connection, connections
+from django.db.migrations.loader import MigrationLoader
 from django.db.models.functions import Now
 from django.utils import timezone
 
