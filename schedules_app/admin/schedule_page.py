@@ -12,12 +12,13 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import QueryDict
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from schedules_app import selectors
 from schedules_app.admin import ledger, times
 from schedules_app.firing_rules import FireState
-from schedules_app.models import Schedule
+from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import Health
 from schedules_app.stored import StoredSchedule
@@ -162,7 +163,7 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
         ("Last task not ended", _OVERLAPS.get(schedule.overlap, schedule.overlap)),
         ("Clock jumps over a time", gap),
         ("Clock shows a time twice", fold),
-        ("Blackout calendars", ", ".join(schedule.calendars) or "none"),
+        ("Blackout calendars", _calendar_links(schedule.calendars) if schedule.calendars else "none"),
         ("Created", display.exact(schedule.created_at)),
         ("Created by", schedule.created_by),
         ("Version", str(schedule.version)),
@@ -227,6 +228,11 @@ def _next_times(schedule: Schedule, recurrence: Recurrence | None, now: datetime
     if recurrence is None:
         return []
     return times.next_times(recurrence, after=now, blackouts=selectors.calendars_of(schedule.calendars))
+
+
+def _calendar_links(names: list[str]) -> SafeString:
+    links = [display.link(display.page_url(BlackoutCalendar(pk=name)), name) for name in names]
+    return format_html_join(", ", "{}", ((link,) for link in links))
 
 
 def _date(text: str) -> date | None:
