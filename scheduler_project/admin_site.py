@@ -85,7 +85,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Schedules",
                 "items": [
                     _item("Schedules", "event_repeat", "schedules_app", "schedule"),
-                    _item("Slots", "calendar_month", "schedules_app", "schedulefire"),
+                    _item("Schedule fires", "calendar_month", "schedules_app", "schedulefire"),
                     _item("Blackout calendars", "event_busy", "schedules_app", "blackoutcalendar"),
                 ],
             },

@@ -139,6 +139,8 @@ class ScheduleFire(models.Model):
         indexes = [
             # Retention, oldest first.
             models.Index("decided_at", name="fires_decided"),
+            # The few rows that stand for many slots: what was from an instant on may be in one that begins long before.
+            models.Index("schedule_id", "last_slot", name="fires_runs", condition=Q(last_slot__isnull=False)),
         ]
         constraints = [
             # One decision for each slot, whoever and how many the schedulers are. Also the index of a schedule's page.

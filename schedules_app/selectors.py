@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
@@ -73,8 +73,13 @@ def fires(
     if states:
         found = found.filter(state__in=states)
     if since is not None:
-        found = found.filter(slot__gte=since)
+        found = found.filter(reaching(since))
     return found if until is None else found.filter(slot__lt=until)
+
+
+def reaching(since: datetime) -> Q:
+    """Rows about slots from an instant on: also one that begins before, and stands for many. Index: fires_runs."""
+    return Q(slot__gte=since) | Q(last_slot__gte=since)
 
 
 def preview(schedule: Schedule, *, count: int = 20) -> list[PreviewFire]:

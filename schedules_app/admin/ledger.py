@@ -22,7 +22,7 @@ from tasks_app.admin import display
 from tasks_app.models import Task
 
 WEEKS: Final = 6
-MOST_ROWS: Final = 50
+MOST_ROWS: Final = 25
 #: So many of the newest slots are counted; what lies before is not, and the days say so.
 MOST_COUNTED: Final = 100_000
 #: The state a day is coloured by is the first of these that occurs in it.
@@ -40,11 +40,11 @@ WORST_FIRST: Final = (
 _SIGNS: Final = {
     FireState.MISSED: "✕",
     FireState.LATE: "◷",
-    FireState.SKIPPED_OVERLAP: "⧉",
+    FireState.SKIPPED_OVERLAP: "∩",
     FireState.COALESCED: "≡",
     FireState.SKIPPED_BLACKOUT: "▪",
     FireState.SKIPPED_DST: "↷",
-    FireState.SKIPPED_PAUSED: "‖",
+    FireState.SKIPPED_PAUSED: "||",
     FireState.FIRED: "✓",
 }
 _DAY: Final = timedelta(days=1)
@@ -119,6 +119,7 @@ class Row:
     delay: str
     task: SafeString | str
     task_badge: SafeString | str
+    note: SafeString
 
 
 def strip(schedule_id: UUID, zone: Zone, *, now: datetime, end: date | None, chosen: date | None) -> list[Day]:
@@ -196,6 +197,7 @@ def _row(fire: ScheduleFire, recurrence: Recurrence | None, statuses: dict[UUID,
         delay=display.span(max(fire.decided_at - fire.due_at, timedelta(0))),
         task=task,
         task_badge=task_badge,
+        note=display.with_links(fire.note),
     )
 
 

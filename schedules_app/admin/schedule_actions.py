@@ -1,13 +1,13 @@
-"""What the buttons of a schedule's page do: one call of the services each, and a sentence about what came of it."""
+"""What the form and the buttons of a schedule do: one call of the services each, and what came of it in words."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django import forms
 from django.contrib import messages
@@ -16,6 +16,7 @@ from django.utils.html import format_html
 
 from schedules_app import manual_runs, services
 from schedules_app.admin.ledger import utc
+from schedules_app.admin.schedule_form import ScheduleForm
 from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
@@ -27,6 +28,8 @@ from tasks_app.transitions import Stale
 
 #: Where the problems of a backfill are shown.
 _BACKFILL_FIELDS: Final = {"from": "since", "to": "until", "limit": "limit"}
+
+T = TypeVar("T")
 
 
 class BackfillForm(forms.Form):
@@ -139,6 +142,25 @@ def delete(request: HttpRequest, schedule: Schedule, *, actor: str, reason: str)
         services.delete_schedule(schedule.pk, actor=actor, reason=reason, versions=versions)
         return True
     return False
+
+
+def saved(form: ScheduleForm, save: Callable[[], T]) -> T | None:
+    """What was saved; None when it was refused, which the form now shows."""
+    try:
+        return save()
+    except InvalidSchedule as error:
+        form.show_problems(error.problems)
+    except NameTaken as error:
+        form.add_error("name", f"{str(error).capitalize()}.")
+    except Stale as error:
+        form.add_error(
+            None,
+            f"Somebody changed this schedule while you were editing it: it is at version {error.version} now,"
+            f" and you started from {form['version'].value()}. Nothing was saved. Open it anew to see what is there.",
+        )
+    except ScheduleNotFound:
+        form.add_error(None, "Somebody deleted this schedule while you were editing. Nothing was saved.")
+    return None
 
 
 def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:

@@ -6,18 +6,17 @@ Bounded whatever the schedule has been through. Its times are shown on the clock
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlencode
 
-from django.http import QueryDict
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from schedules_app import selectors
 from schedules_app.admin import ledger, times
+from schedules_app.admin.shown import Shown
 from schedules_app.firing_rules import FireState
-from schedules_app.models import Schedule
+from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import Health
 from schedules_app.stored import StoredSchedule
@@ -42,32 +41,6 @@ _OVERLAPS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which part of the ledger the address asks for; what is not understood is left out."""
-
-    day: date | None = None
-    end: date | None = None
-    state: str = ""
-    before: datetime | None = None
-
-    @classmethod
-    def of(cls, query: QueryDict) -> Shown:
-        """Read an address."""
-        state = query.get("state", "")
-        return cls(
-            day=_date(query.get("day", "")),
-            end=_date(query.get("end", "")),
-            state=state if state in list(FireState) else "",
-            before=_instant(query.get("before", "")),
-        )
-
-    def address(self, **changes: Any) -> str:
-        """The same page with other parts chosen."""
-        parts = {"day": self.day, "end": self.end, "state": self.state, "before": self.before, **changes}
-        return "?" + urlencode({name: _text(value) for name, value in parts.items() if value})
-
-
 def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     """Everything the page of a schedule shows that its row does not say by itself."""
     now = selectors.database_now()
@@ -75,7 +48,7 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     clock = recurrence.zone if recurrence else zone("UTC")
     health = selectors.health_of([schedule])[schedule.pk]
     return {
-        "badge": display.badge(state_of(schedule, now)),
+        "badge": display.badge(state_of(schedule)),
         "health": health_badge(health, fresh=schedule.last_fire_at is None),
         "broken": broken,
         "explanation": recurrence.explain() if recurrence else "",
@@ -108,7 +81,7 @@ def recurrence_of(schedule: Schedule, now: datetime) -> tuple[Recurrence | None,
         return None, str(error)
 
 
-def state_of(schedule: Schedule, now: datetime) -> str:
+def state_of(schedule: Schedule) -> str:
     """ACTIVE, or the first reason why not."""
     if not schedule.enabled:
         return "DISABLED"
@@ -151,7 +124,7 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
     policy = _POLICIES.get(schedule.misfire_policy, schedule.misfire_policy).format(schedule.misfire_max_runs)
     gap = {"run_after": "run right after the jump", "skip": "skip it"}.get(schedule.dst_gap, schedule.dst_gap)
     fold = {"once": "run the first time only", "twice": "run both times"}.get(schedule.dst_fold, schedule.dst_fold)
-    facts: list[tuple[str, SafeString | str]] = [
+    return [
         ("Expression", expression_of(schedule)),
         ("Time zone", schedule.timezone),
         ("Start", display.exact(schedule.start_at) if schedule.start_at else "at once"),
@@ -162,12 +135,11 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
         ("Last task not ended", _OVERLAPS.get(schedule.overlap, schedule.overlap)),
         ("Clock jumps over a time", gap),
         ("Clock shows a time twice", fold),
-        ("Blackout calendars", ", ".join(schedule.calendars) or "none"),
+        ("Blackout calendars", _calendar_links(schedule.calendars) if schedule.calendars else "none"),
         ("Created", display.exact(schedule.created_at)),
         ("Created by", schedule.created_by),
         ("Version", str(schedule.version)),
     ]
-    return facts
 
 
 def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
@@ -229,21 +201,6 @@ def _next_times(schedule: Schedule, recurrence: Recurrence | None, now: datetime
     return times.next_times(recurrence, after=now, blackouts=selectors.calendars_of(schedule.calendars))
 
 
-def _date(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if 1971 <= day.year < 2999 else None
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at if at.tzinfo and 1971 <= at.year < 2999 else None
-
-
-def _text(value: Any) -> str:
-    return str(value.isoformat() if hasattr(value, "isoformat") else value)
+def _calendar_links(names: list[str]) -> SafeString:
+    links = [display.link(display.page_url(BlackoutCalendar(pk=name)), name) for name in names]
+    return format_html_join(", ", "{}", ((link,) for link in links))

@@ -5,39 +5,31 @@ Everything is a call of the services. Whoever may not run SHELL tasks by hand ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from schedules_app import selectors, services
-from schedules_app.admin import schedule_actions, schedule_page
+from schedules_app import services
+from schedules_app.admin import schedule_actions, schedule_list, schedule_page
 from schedules_app.admin.filters import CalendarFilter, StateFilter
-from schedules_app.admin.ledger import utc
 from schedules_app.admin.preview import preview
 from schedules_app.admin.schedule_actions import BackfillForm
 from schedules_app.admin.schedule_form import ScheduleForm
-from schedules_app.admin.schedule_page import Shown
+from schedules_app.admin.shown import Shown
 from schedules_app.models import Schedule, ScheduleFire
-from schedules_app.new_schedules import InvalidSchedule
-from schedules_app.services import NameTaken, ScheduleNotFound
 from tasks_app.admin import display, task_actions
 from tasks_app.admin.base import StaffAdmin, actor_of
 from tasks_app.admin.filters import as_uuid
-from tasks_app.transitions import Stale
 
-_SHOWN_FIRES: Final = 10
 _FORM: Final = "admin/schedules_app/schedule/form.html"
-T = TypeVar("T")
 
 
 @admin.register(Schedule)
@@ -84,40 +76,15 @@ class ScheduleAdmin(StaffAdmin):
         return [*mine, *super().get_urls()]
 
     def prepare(self, rows: list[Any]) -> None:
-        """Add how each is, its newest slots, and the parts of its template that the list shows: a query for each."""
-        ids, now = [row.pk for row in rows], selectors.database_now()
-        fires = selectors.newest_fires(ids, limit=_SHOWN_FIRES)
-        types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
-        for row in rows:
-            row.task = {"type": types.get(row.pk) or ""}
-        health = selectors.health_of(rows)
-        for row in rows:
-            row.now, row.fires, row.how = now, fires.get(row.pk, []), health[row.pk]
-            recurrence, broken = schedule_page.recurrence_of(row, now)
-            row.words = recurrence.explain() if recurrence else broken
+        schedule_list.prepare(rows)
 
     @admin.display(description="schedule")
     def schedule(self, row: Any) -> SafeString:
-        return format_html(
-            '<span class="ts-task"><b class="ts-name">{}</b><span class="ts-what" title="{}">{}</span></span>',
-            row.name,
-            f"{schedule_page.expression_of(row)}: {row.words}",
-            row.words,
-        )
+        return schedule_list.name_cell(row)
 
     @admin.display(description="state")
     def state(self, row: Any) -> SafeString:
-        badge = display.badge(schedule_page.state_of(row, row.now))
-        if not row.paused:
-            return badge
-        why = f"by {row.paused_by}" + (f": {row.pause_reason}" if row.pause_reason else "")
-        return format_html(
-            '<span class="ts-task"><span>{}</span><span class="ts-what" title="{}, since {}">{}</span></span>',
-            badge,
-            why,
-            display.exact(row.paused_at),
-            why,
-        )
+        return schedule_list.state_cell(row)
 
     @admin.display(description="next fire")
     def next_fire(self, row: Any) -> SafeString | str:
@@ -129,7 +96,7 @@ class ScheduleAdmin(StaffAdmin):
 
     @admin.display(description="health")
     def health(self, row: Any) -> SafeString:
-        return format_html("{} {}", schedule_page.health_badge(row.how, fresh=not row.fires), squares(row.fires))
+        return schedule_list.health_cell(row)
 
     @admin.display(description="task")
     def what(self, row: Any) -> str:
@@ -151,7 +118,9 @@ class ScheduleAdmin(StaffAdmin):
     def new_page(self, request: HttpRequest) -> HttpResponse:
         form = ScheduleForm(request.POST or None, types=_types(request))
         if request.method == "POST" and form.is_valid():
-            made = _saved(form, lambda: services.create_schedule(form.new_schedule(), created_by=actor_of(request)))
+            made = schedule_actions.saved(
+                form, lambda: services.create_schedule(form.new_schedule(), created_by=actor_of(request))
+            )
             if made is not None:
                 messages.success(request, f"The schedule {made.schedule.name} was created.")
                 return HttpResponseRedirect(display.page_url(made.schedule))
@@ -171,7 +140,9 @@ class ScheduleAdmin(StaffAdmin):
         form = ScheduleForm(request.POST or None, types=types, before=before, version=row.version)
         if request.method == "POST" and form.is_valid():
             read = [form.cleaned_data["version"] or 0]
-            saved = _saved(form, lambda: services.edit_schedule(row.pk, form.changed, actor=actor, versions=read))
+            saved = schedule_actions.saved(
+                form, lambda: services.edit_schedule(row.pk, form.changed, actor=actor, versions=read)
+            )
             if saved is not None:
                 messages.success(request, f"The schedule {saved.name} was saved.")
                 return HttpResponseRedirect(display.page_url(saved))
@@ -264,40 +235,6 @@ class ScheduleAdmin(StaffAdmin):
             messages.warning(request, "This schedule was deleted. What became of its slots is kept.")
             return HttpResponseRedirect(_history_url(schedule_id))
         return super()._gone(request, object_id)
-
-
-def squares(fires: list[ScheduleFire]) -> SafeString:
-    """The newest slots as a row of squares, newest last; the words are there for those who do not see them."""
-    told = ", ".join(fire.state.lower().replace("_", " ") for fire in fires)
-    marks = format_html_join(
-        "",
-        '<i class="ts-{}" title="{} {}{}"></i>',
-        (
-            (display.tone(fire.state), utc(fire.slot), fire.state, f": {fire.note}" if fire.note else "")
-            for fire in reversed(fires)
-        ),
-    )
-    label = f"Latest slots, newest first: {told}" if fires else "No slots yet"
-    return format_html('<span class="ts-squares" role="img" aria-label="{}">{}</span>', label, marks)
-
-
-def _saved(form: ScheduleForm, save: Callable[[], T]) -> T | None:
-    """What was saved; None when it was refused, which the form now shows."""
-    try:
-        return save()
-    except InvalidSchedule as error:
-        form.show_problems(error.problems)
-    except NameTaken as error:
-        form.add_error("name", f"{str(error).capitalize()}.")
-    except Stale as error:
-        form.add_error(
-            None,
-            f"Somebody changed this schedule while you were editing it: it is at version {error.version} now,"
-            f" and you started from {form['version'].value()}. Nothing was saved. Open it anew to see what is there.",
-        )
-    except ScheduleNotFound:
-        form.add_error(None, "Somebody deleted this schedule while you were editing. Nothing was saved.")
-    return None
 
 
 def _types(request: HttpRequest) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from django.db.models import Q
 from django.http import QueryDict
 
 from schedules_app.firing_rules import FireState
-from schedules_app.selectors import MAX_PREVIEW
+from schedules_app.selectors import MAX_PREVIEW, reaching
 from tasks_app.api.listing import Grammar, flag, instant, matching, one_of, read_value, whole
 from tasks_app.api.problems import Problem
 from tasks_app.new_tasks import QUEUE_NAME
@@ -17,11 +16,6 @@ from tasks_app.new_tasks import QUEUE_NAME
 DEFAULT_PREVIEW: Final = 20
 _NAME: Final = matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
 _PAUSED: Final = Q(paused_at__isnull=False, resumed_at__isnull=True)
-
-
-def _since(at: datetime) -> Q:
-    """Rows from an instant on; one that stands for many slots belongs to it with its last."""
-    return Q(slot__gte=at) | Q(last_slot__gte=at)
 
 
 SCHEDULES: Final = Grammar(
@@ -37,7 +31,7 @@ SCHEDULES: Final = Grammar(
 FIRES: Final = Grammar(
     filters={
         "state": ("state__in", one_of(list(FireState))),
-        "from": (_since, instant),
+        "from": (reaching, instant),
         "to": ("slot__lt", instant),
     },
     sorts={"slot": "slot"},

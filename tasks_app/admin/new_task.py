@@ -126,4 +126,6 @@ def show_problems(form: forms.Form, problems: dict[str, str]) -> None:
     """Show what the checks found, each at its field; what lies deeper in one says where."""
     for path, problem in problems.items():
         name, _, rest = path.partition(".")
-        form.add_error(_FIELDS.get(name), f"{rest}: {problem}" if rest else problem)
+        field = _FIELDS.get(name)
+        where = rest if field else path
+        form.add_error(field, f"{where}: {problem}" if where else problem)

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.contrib.auth.models import User
-from django.test import Client
 
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-#: What keeps Chromium from calling home.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 WIDTHS = (1280, 400)
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    # Playwright's synchronous interface runs an event loop in this thread, and Django takes that for asynchronous code.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with playwright.sync_playwright() as tools:
-        opened = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Any, live_server: Any) -> Iterator[Any]:
-    """A signed-in page. Errors of scripts, dialogs they open and requests to elsewhere fail the test."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("maria"))
-    context = browser.new_context(base_url=live_server.url)
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
-    opened, bad = context.new_page(), []
-    opened.on("pageerror", lambda error: bad.append(f"script error: {error}"))
-    opened.on("dialog", lambda dialog: (bad.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on("request", lambda request: _is_foreign(request.url, live_server.url) and bad.append(request.url))
-    opened.on("response", lambda answer: answer.status >= 500 and bad.append(f"{answer.status} {answer.url}"))
-    yield opened
-    context.close()
-    assert not bad
-
-
-def _is_foreign(url: str, ours: str) -> bool:
-    return not url.startswith((ours, "data:"))
 
 
 def test_many_tasks_are_cancelled_from_the_list(page: Any) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ AWAY = 8
 MAX_RUNS = 3
 #: A slot is missed when it is decided later; as long as nothing stands still, a slot is decided within this.
 GRACE = 3
+_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'task_scheduler scheduler'"
 POLICIES = ("skip", "run_once", "run_all")
 
 
@@ -66,7 +68,7 @@ def first(stack: Stack) -> subprocess.Popen[bytes]:
 @pytest.fixture
 def schedules(first: object) -> dict[str, Schedule]:
     """One schedule of every second for each policy."""
-    choices = {"overlap": "allow", "misfire_max_runs": MAX_RUNS, "misfire_grace_seconds": GRACE}
+    choices: dict[str, Any] = {"overlap": "allow", "misfire_max_runs": MAX_RUNS, "misfire_grace_seconds": GRACE}
     return {policy: make_schedule(due=0, every=SECOND, misfire_policy=policy, **choices) for policy in POLICIES}
 
 
@@ -90,6 +92,7 @@ class TestOutage:
         decided(2)
         first.send_signal(how)
         first.wait(20)
+        eventually(lambda: query(f"SELECT count(*) {_SESSIONS}") == [(0,)], timeout=20)  # all it had sent is done
         stands_still_since(newest())
         second = stack.scheduler()
         decided(AWAY + 2)
@@ -128,14 +131,10 @@ class TestFrozen:
 
 def freeze_between_passes(scheduler: subprocess.Popen[bytes]) -> None:
     """Stop it while it holds no transaction open, so that nothing it has begun is committed later."""
-    open_ones = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'task_scheduler scheduler' AND state <> 'idle'"
-    )
 
     def frozen() -> bool:
         scheduler.send_signal(signal.SIGSTOP)
-        if query(open_ones) == [(0,)]:
+        if query(f"SELECT count(*) {_SESSIONS} AND state <> 'idle'") == [(0,)]:
             return True
         scheduler.send_signal(signal.SIGCONT)
         return False

@@ -26,7 +26,7 @@ TASK: Final = NewTask(type="DUMMY")
 KILL_EVERY: Final = 20
 #: Seconds the first kill of each minute comes after its slots: a moment later each time, so that it hits the passes.
 KILL_STEP: Final = 0.2
-#: Alternating runs of what is compared.
+#: Alternating runs of few due schedules among few and among many.
 ROUNDS: Final = 2
 _MOVE_BACK: Final = (
     "UPDATE schedules SET next_slot = next_slot - %(by)s, next_fire_at = next_fire_at - %(by)s,"
@@ -155,9 +155,10 @@ SELECT count(*), sum(CASE WHEN last_slot IS NULL THEN 1 ELSE 1 + extract(epoch F
 
 
 def _drain_beside(bench: Bench, options: Options) -> Iterator[Run]:
-    """W1, alternating: without schedules, and with many enabled ones in the table."""
-    for _ in range(ROUNDS if not options.quick else 1):
-        for many in (0, options.count(10_000, 200)):
+    """W1, alternating: without schedules, and with many enabled ones in the table; the first is another each time."""
+    sizes = [0, options.count(10_000, 200)]
+    for number in range(options.repeat):
+        for many in sizes if number % 2 == 0 else reversed(sizes):
             bench.fresh()
             if many:
                 fill_schedules(bench, many, NewSchedule(name="tomorrow", interval_seconds=86_400, task=TASK))

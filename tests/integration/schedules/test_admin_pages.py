@@ -280,7 +280,7 @@ class TestPage:
         for n in range(1, 4):
             make_fire(schedule, noon - DAY * n)
         days = self.days(self.page(staff, schedule))
-        assert "not counted" in days[(noon - DAY * 3).date()].words
+        assert days[(noon - DAY * 3).date()].words.endswith(": not counted: too many slots since")
         assert days[(noon - DAY).date()].words.endswith(": 1 fired")
 
     def test_narrows_the_table_to_a_day_and_a_state(self, staff: Client) -> None:
@@ -350,6 +350,15 @@ class TestTaskPage:
         make_task()
         rows = staff.get(f"/admin/tasks_app/task/?schedule={schedule.pk}").context["cl"].result_list
         assert [row.pk for row in rows] == [task.pk]
+
+
+class TestAuditTrail:
+    def test_links_schedules_and_calendars(self, staff: Client) -> None:
+        for target in ("schedule:a&b", "calendar:freeze"):
+            AuditEvent.objects.create(actor="user:maria", action="x", target=target)
+        html = staff.get("/admin/tasks_app/auditevent/").content.decode()
+        assert f'href="{SCHEDULES}?q=a%26b"' in html
+        assert f'href="{CALENDARS}freeze/change/"' in html
 
 
 class TestCalendars:

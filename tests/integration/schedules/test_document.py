@@ -67,7 +67,8 @@ def calls() -> Iterator[Call]:
 
 class TestRequests:
     def test_are_answered_as_they_stand_in_the_order_of_the_page(self, db: None) -> None:
-        api, variables, answered = Api(make_key()), {}, 0
+        variables: dict[str, str] = {}
+        api, answered = Api(make_key()), 0
         for call in calls():
             response = call.send(api, variables)
             assert response.status_code in (200, 201, 202, 204), (call, response.content)
@@ -127,10 +128,11 @@ class TestTables:
         for names, default, _ in rows("| field | default | meaning |"):
             for name in names.split(", "):
                 shown[name.strip("`")] = default
-        defaults = {field.name: field.default for field in fields(NewSchedule) if field.name not in ("name", "task")}
-        for name, default in defaults.items():
-            text = {None: "", True: "true", (): "[]"}.get(default, str(default))  # type: ignore[call-overload]
-            assert shown.pop(_json_name(name)) == text, name
+        words = {None: "", True: "true", (): "[]"}
+        for field in fields(NewSchedule):
+            if field.name not in ("name", "task"):
+                value: Any = field.default
+                assert shown.pop(_json_name(field.name)) == words.get(value, str(value)), field.name
         assert set(shown) == {"name", "task"}
 
     def test_name_every_state(self) -> None:

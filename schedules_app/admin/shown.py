@@ -1,0 +1,58 @@
+"""Which part of a schedule's ledger its page shows, as the address says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+
+from schedules_app.firing_rules import FireState
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A day, the last day of the calendar, a state, slots before one; what is not understood is left out."""
+
+    day: date | None = None
+    end: date | None = None
+    state: str = ""
+    before: datetime | None = None
+
+    @classmethod
+    def of(cls, query: QueryDict) -> Shown:
+        """Read an address."""
+        state = query.get("state", "")
+        return cls(
+            day=_date(query.get("day", "")),
+            end=_date(query.get("end", "")),
+            state=state if state in list(FireState) else "",
+            before=_instant(query.get("before", "")),
+        )
+
+    def address(self, **changes: Any) -> str:
+        """The same page with other parts chosen."""
+        parts = {"day": self.day, "end": self.end, "state": self.state, "before": self.before, **changes}
+        return "?" + urlencode({name: _text(value) for name, value in parts.items() if value})
+
+
+def _date(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1971 <= day.year < 2999 else None
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo and 1971 <= at.year < 2999 else None
+
+
+def _text(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)
