@@ -224,3 +224,29 @@ class TestStopping:
         task = create(NewTask(type="DUMMY"))
         assert stack.scheduler("--once").wait(20) == 0
         eventually(lambda: status_of(task) == "SUCCESS", timeout=5)
+
+
+class TestConnections:
+    _OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'task_scheduler %%'"
+
+    def count(self) -> int:
+        [(number,)] = query(f"SELECT count(*) {self._OURS}")
+        return int(number)
+
+    def test_are_three_of_a_scheduler_and_four_of_a_worker_at_most_and_none_stands_still_in_a_transaction(
+        self, stack: Stack
+    ) -> None:
+        standing = f"SELECT count(*) {self._OURS} AND state LIKE 'idle in%%' AND now() - state_change > interval '1 s'"
+        most_alone = most = stood = 0
+        stack.scheduler()
+        services.create_tasks([NewTask(type="DUMMY")] * 300, created_by="test")
+        eventually(lambda: query("SELECT 1 FROM scheduler_heartbeats WHERE stopped_at IS NULL") != [], timeout=10)
+        for _ in range(20):
+            most_alone = max(most_alone, self.count())
+        stack.worker("--concurrency", "16")
+        while Task.objects.filter(finished_at=None).exists():
+            most = max(most, self.count())
+            stood += query(standing)[0][0]
+        assert 1 <= most_alone <= 3
+        assert most_alone < most <= 3 + 4
+        assert stood == 0
