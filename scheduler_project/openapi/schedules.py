@@ -47,9 +47,7 @@ def _calendar(description: str, *headers: str) -> Json:
 
 def _pages(name: str, example: Json) -> dict[int, Json]:
     pages = {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}
-    return {
-        200: answer("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)
-    }
+    return {200: answer("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)}
 
 
 _LIST: Final[Json] = {
