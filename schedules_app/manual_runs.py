@@ -23,6 +23,7 @@ from schedules_app.selectors import database_now
 from schedules_app.services import lock, record
 from schedules_app.stored import StoredSchedule, checked_template
 from tasks_app import audit, wakeups
+from tasks_app.executors.base import JsonObject
 from tasks_app.ids import new_task_id, new_task_ids
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
 from tasks_app.models import IdempotencyKey, Task
@@ -50,6 +51,8 @@ class Backfilled:
 
     tasks: list[tuple[datetime, UUID]]
     more: bool
+    #: Answered again, because its idempotency key was used before.
+    replayed: bool = False
 
 
 def trigger_schedule(schedule_id: UUID, *, actor: str, idempotency: Idempotency | None = None) -> Created:
@@ -77,12 +80,13 @@ def backfill_schedule(
     actor: str,
     limit: int = MAX_BACKFILL,
     priority: int | None = None,
+    idempotency: Idempotency | None = None,
 ) -> Backfilled:
     """Make tasks for the slots from ``since`` to ``until`` that did not run, oldest first, at most ``limit``.
 
     Slots that are still to be decided are left out, and those of other times than the schedule has now unless the
     ledger knows them. ``priority`` instead of the template's. Unless the schedule lets its tasks overlap, they run one
-    at a time. Raises `ScheduleNotFound`, `InvalidBackfill`, `InvalidSchedule`.
+    at a time. Raises `ScheduleNotFound`, `InvalidBackfill`, `InvalidSchedule`, `IdempotencyConflict`.
     """
     _check_window(since, until, limit)
     with transaction.atomic():
@@ -98,13 +102,18 @@ def backfill_schedule(
             template = replace(template[0], priority=priority), template[1]
         if schedule.overlap != Overlap.ALLOW:
             template = one_at_a_time(template[0], schedule_id), template[1]
+        ids = new_task_ids(len(slots))
+        done = Backfilled(list(zip(slots, ids, strict=True)), more)
+        if idempotency and (replay := take_idempotency_key(actor, idempotency, ids, _answer(done))):
+            return _answered(replay.answer)
         if slots:
             _take_back([told[slot] for slot in slots if slot in told], slots[-1], recurrence)
-            ids = new_task_ids(len(slots))
-            _run(schedule, template, slots, ids, actor, FireState.LATE)
+            _run(schedule, template, slots, ids, actor, FireState.LATE, idempotency)
             detail = {"tasks": len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
             record(actor, "schedule.backfilled", schedule, detail=detail)
-    return Backfilled(list(zip(slots, ids, strict=True)) if slots else [], more)
+        elif idempotency:  # retention takes a key away with its tasks: one without any would stay for ever
+            IdempotencyKey.objects.filter(created_by=actor, key=idempotency.key).delete()
+    return done
 
 
 def _run(
@@ -140,6 +149,15 @@ def _run(
             ),
         )
     transaction.on_commit(wakeups.notify_schedulers)
+
+
+def _answer(done: Backfilled) -> JsonObject:
+    return {"tasks": [(slot.isoformat(), str(task_id)) for slot, task_id in done.tasks], "more": done.more}
+
+
+def _answered(answer: JsonObject) -> Backfilled:
+    tasks = [(datetime.fromisoformat(slot), UUID(task_id)) for slot, task_id in answer["tasks"]]
+    return Backfilled(tasks, answer["more"], replayed=True)
 
 
 def _template(schedule: Schedule) -> tuple[NewTask, str]:

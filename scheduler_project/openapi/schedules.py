@@ -211,12 +211,16 @@ PATHS: Final[Json] = {
         "backfillSchedule",
         "Run the slots of a window that did not run",
         {
-            200: answer("There was nothing to run.", schema("BackfillAnswer")),
+            200: answer(
+                "There was nothing to run, or this is the answer to an earlier request with this Idempotency-Key.",
+                schema("BackfillAnswer"),
+                headers=("Idempotent-Replayed",),
+            ),
             201: answer("Slots and their tasks, oldest first.", schema("BackfillAnswer"), example=examples.BACKFILLED),
         },
         wants=body(schema("BackfillRequest"), examples={"week": {"value": examples.BACKFILL}}),
         problems=(409,),
-        parameters=(_CORRELATION,),
+        parameters=(_IDEMPOTENCY, _CORRELATION),
         text="A slot that ran is never run again, so that asking twice is safe. Unless the schedule lets its tasks "
         f"overlap they run one at a time. {_SHELL}",
     ),

@@ -114,8 +114,12 @@ class ScheduleBackfill(ScheduleApiView):
 
     def post(self, request: Request, schedule_id: str) -> Response:
         schedule = _runnable(request, schedule_id)
-        wanted = inputs.read_backfill(json_body(request, limit=settings.MAX_BODY))
+        body = json_body(request, limit=settings.MAX_BODY)
+        idempotency = _idempotency(request, f"POST /schedules/{schedule.pk}/backfill", body)
+        wanted = inputs.read_backfill(body) | {"idempotency": idempotency}
         done = manual_runs.backfill_schedule(schedule.pk, actor=caller_of(request).name, **wanted)
+        if done.replayed:
+            return Response(outputs.backfill_json(done), headers=_REPLAYED)
         return Response(outputs.backfill_json(done), status=201 if done.tasks else 200)
 
 

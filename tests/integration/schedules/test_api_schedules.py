@@ -9,7 +9,7 @@ import pytest
 
 from schedules_app.firing_rules import FireState
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.models import AuditEvent, Task
+from tasks_app.models import AuditEvent, IdempotencyKey, Task
 from tests.factories import make_key, unknown_id
 from tests.support.api import Api, fields_of, problem_of
 from tests.support.schedules import MINUTE, ledger, make_calendar, make_schedule, tasks_of
@@ -263,6 +263,22 @@ class TestBackfill:
         assert api.post(path, self.window()).json()["created"] == 1
         nothing = api.post(path, self.window())
         assert (nothing.status_code, nothing.json()) == (200, {"created": 0, "more": False, "content": []})
+
+    def test_the_same_key_runs_them_once(self, api: Api) -> None:
+        schedule = self.missed(4)
+        path = f"/schedules/{schedule.pk}/backfill"
+        first, again = (api.post(path, self.window(limit=2), Idempotency_Key="k") for _ in range(2))
+        assert (first.status_code, again.status_code, again["Idempotent-Replayed"]) == (201, 200, "true")
+        assert again.json() == first.json()
+        assert "Idempotent-Replayed" not in first
+        problem_of(api.post(path, self.window(limit=3), Idempotency_Key="k"), 409)
+        assert {task.idempotency_key for task in tasks_of(schedule)} == {"k"}
+        assert len(tasks_of(schedule)) == 2
+
+    def test_a_key_is_not_kept_for_nothing(self, api: Api) -> None:
+        path, window = f"/schedules/{self.missed().pk}/backfill", self.window(to="2020-01-02T00:00:00Z")
+        assert api.post(path, window, Idempotency_Key="k").status_code == 200
+        assert not IdempotencyKey.objects.exists()
 
     @pytest.mark.parametrize(
         ("body", "fields"),
