@@ -227,7 +227,11 @@ class TestStopping:
 
 
 class TestConnections:
-    _OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'task_scheduler %%'"
+    #: The sender of wake-ups is this process's own.
+    _OURS = (
+        "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'task_scheduler %%'"
+        " AND application_name <> 'task_scheduler wake-ups'"
+    )
 
     def count(self) -> int:
         [(number,)] = query(f"SELECT count(*) {self._OURS}")
