@@ -11,7 +11,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.conf import settings
-from structlog.testing import capture_logs
 
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
@@ -20,6 +19,7 @@ from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import SUCCEEDED, Engine
+from tests.support.logs import capture_logs
 from tests.support.races import locked
 from tests.support.schedules import ledger, make_schedule, move_back, states, tasks_of
 from tests.support.waiting import eventually

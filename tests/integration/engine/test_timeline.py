@@ -7,10 +7,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from structlog.testing import capture_logs
 
 from tasks_app.executors.base import StopReason
 from tests.support.engine import Engine
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from workers_app import heartbeats
 from workers_app.heartbeats import Registration

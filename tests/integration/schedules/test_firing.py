@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from structlog.testing import capture_logs
 
 from schedules_app import batches, firing
 from schedules_app.firing import fire, fire_due
@@ -20,6 +19,7 @@ from tasks_app.models import Task
 from tasks_app.sessions import DatabaseAway, Session
 from tasks_app.sql import statement
 from tests.support.engine import Engine
+from tests.support.logs import capture_logs
 from tests.support.races import held_after_its_look, looks_held, rival_on, transaction
 from tests.support.schedules import MINUTE, ledger, make_schedule, states, tasks_of, whole_now
 from tests.support.waiting import eventually

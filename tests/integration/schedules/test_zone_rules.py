@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from schedules_app import zones
 from schedules_app.firing import fire_due, follow_zone_rules
 from schedules_app.models import Schedule
 from tasks_app.sessions import Session
+from tests.support.logs import capture_logs
 from tests.support.schedules import ledger, make_schedule, states, whole_now
 
 PLACE = "Test/Place"
