@@ -6,6 +6,7 @@ SELECT DISTINCT over a million rows is what made such pages slow.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -41,7 +42,7 @@ _WINDOWS: Final = {
 }
 
 
-class BarFilter(SimpleListFilter):
+class BarFilter(SimpleListFilter, ABC):
     """A filter of the bar; ``kind`` says how it is drawn. Rare ones are shown when asked for or in use."""
 
     kind: ClassVar[Kind] = "text"
@@ -61,8 +62,9 @@ class BarFilter(SimpleListFilter):
         value = (self.value() or "").strip()
         return self.narrow(queryset, value) if value else queryset
 
+    @abstractmethod
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        raise NotImplementedError
+        """The rows of a value that was chosen."""
 
 
 class ChoiceFilter(BarFilter):

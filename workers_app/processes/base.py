@@ -7,6 +7,7 @@ process does not exit for that.
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Final
 
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 UNTIL_WOKEN: Final = timedelta(hours=1)
 
 
-class Process:
+class Process(ABC):
     """A long-lived process. Subclasses say how to register, what one step is, and how to leave."""
 
     def __init__(self, listener: Listener, pipe: SelfPipe) -> None:
@@ -42,15 +43,15 @@ class Process:
                 self.sleep(self.step())
             self.drain()
 
+    @abstractmethod
     def registered(self) -> contextlib.AbstractContextManager[None]:
         """Be known to the others while the block runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tick(self) -> timedelta:
         """Do one round of work and answer how long to rest. Raises `DatabaseAway`."""
-        raise NotImplementedError
 
-    def drain(self) -> None:
+    def drain(self) -> None:  # noqa: B027 - a scheduler has nothing in hand
         """Finish or give back what is in hand."""
 
     def step(self) -> timedelta:
