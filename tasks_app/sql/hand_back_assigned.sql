@@ -11,7 +11,7 @@ WITH free AS MATERIALIZED (
 ),
 owned AS MATERIALIZED (
   -- Neither ordered nor limited: with that, a planner whose statistics are old walks the primary key through all history.
-  SELECT t.id, t.worker_id
+  SELECT t.id
     FROM tasks t
    WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
@@ -23,10 +23,13 @@ owned AS MATERIALIZED (
 ),
 returned AS MATERIALIZED (
   SELECT t.id, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
-    FROM owned o
-    JOIN tasks t ON t.id = o.id AND t.worker_id = o.worker_id
-   WHERE t.finished_at IS NULL AND t.status = 'SCHEDULED'
+    FROM tasks t
+   -- Not a join, for the same reason. What has moved on meanwhile is another's, or assigned anew.
+   WHERE t.id = ANY(ARRAY(SELECT id FROM owned))
+     AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+     AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
      AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
+     AND (%(older_than)s::float8 IS NULL OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8))
    ORDER BY t.id
    LIMIT %(limit)s
      FOR NO KEY UPDATE OF t SKIP LOCKED

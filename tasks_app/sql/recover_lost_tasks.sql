@@ -1,7 +1,7 @@
 -- Take the tasks of workers that are gone (no ACTIVE or DRAINING row: DEAD, STOPPED or pruned) and decide what follows.
 --
 -- No lease is read here: who is dead was marked before, in a transaction of its own. Status, attempt and owner are
--- compared again on the locked row (the join's worker_id is re-checked), so a task that moved on is left alone.
+-- compared again on the locked row (its worker must be among the gone), so a task that moved on is left alone.
 -- SCHEDULED goes back unused; a RUNNING attempt becomes a LOST row and its task PENDING, CANCELLED when a cancel was
 -- requested, or FAILED when it may not run again or has lost %(max_crashes)s workers.
 -- Index: tasks_owned, hopped from owner to owner; at most %(limit)s tasks a call, in id order.
@@ -23,7 +23,7 @@ gone AS MATERIALIZED (
 ),
 owned AS MATERIALIZED (
   -- Neither ordered nor limited: with that, a planner whose statistics are old walks the primary key through all history.
-  SELECT t.id, t.worker_id FROM gone g JOIN tasks t ON t.worker_id = g.worker_id AND t.finished_at IS NULL
+  SELECT t.id FROM gone g JOIN tasks t ON t.worker_id = g.worker_id AND t.finished_at IS NULL
 ),
 locked AS MATERIALIZED (
   SELECT t.id, t.attempt, t.worker_id, t.status AS was, t.type, t.run_at, t.assigned_at, t.started_at,
@@ -35,9 +35,11 @@ locked AS MATERIALIZED (
          CASE WHEN t.status = 'SCHEDULED' OR t.cancel_requested_at IS NOT NULL THEN NULL
               WHEN t.on_worker_lost = 'fail' THEN 'WORKER_LOST'
               WHEN t.crash_count + 1 >= %(max_crashes)s THEN 'QUARANTINED' END AS end_reason
-    FROM owned o
-    JOIN tasks t ON t.id = o.id AND t.worker_id = o.worker_id
-   WHERE t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')
+    FROM tasks t
+   -- Not a join, for the same reason.
+   WHERE t.id = ANY(ARRAY(SELECT id FROM owned))
+     AND t.worker_id = ANY(ARRAY(SELECT worker_id FROM gone))
+     AND t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')
    ORDER BY t.id
    LIMIT %(limit)s
      FOR NO KEY UPDATE OF t SKIP LOCKED

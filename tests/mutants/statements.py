@@ -173,8 +173,8 @@ STATEMENTS: Final[list[Mutant]] = [
         f"{_SQL}/recover_lost_tasks.sql",
         _RECOVERY,
         ("draining", 11, "w.state IN ('ACTIVE', 'DRAINING'))\n)", "w.state = 'ACTIVE')\n)"),
-        ("owner", 11, "t.id = o.id AND t.worker_id = o.worker_id\n   WHERE", "t.id = o.id\n   WHERE"),
-        ("ended", 11, "   WHERE t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')\n", ""),
+        ("owner", 11, "     AND t.worker_id = ANY(ARRAY(SELECT worker_id FROM gone))\n", ""),
+        ("ended", 11, "     AND t.finished_at IS NULL AND t.status IN ('SCHEDULED', 'RUNNING')\n", ""),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
         ("no-lock", 11, "     FOR NO KEY UPDATE OF t SKIP LOCKED\n", ""),
         ("cancel", 16, "WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'", "WHEN false THEN 'CANCELLED'"),
@@ -246,10 +246,22 @@ STATEMENTS: Final[list[Mutant]] = [
         (
             "recheck-status",
             11,
-            "   WHERE t.finished_at IS NULL AND t.status = 'SCHEDULED'\n     AND (%(queue)s",
-            "   WHERE t.finished_at IS NULL\n     AND (%(queue)s",
+            "FROM owned))\n     AND t.finished_at IS NULL AND t.status = 'SCHEDULED'\n",
+            "FROM owned))\n     AND t.finished_at IS NULL\n",
         ),
-        ("recheck-owner", 11, " AND t.worker_id = o.worker_id\n", "\n"),
+        (
+            "recheck-owner",
+            11,
+            "FROM owned))\n     AND t.finished_at IS NULL AND t.status = 'SCHEDULED'\n"
+            "     AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)\n",
+            "FROM owned))\n     AND t.finished_at IS NULL AND t.status = 'SCHEDULED'\n",
+        ),
+        (
+            "recheck-age",
+            11,
+            "IS NULL OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8))\n",
+            "IS NULL OR true)\n",
+        ),
         (
             "age",
             4,
