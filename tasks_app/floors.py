@@ -20,7 +20,7 @@ from tasks_app.sessions import Session
 #: Seconds: a pass as long as this has walked over something.
 SLOW_PASS: Final = 0.02
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
-LOOK_AGAIN: Final = 10.0
+LOOK_AGAIN: Final = 20.0
 
 #: More pairs than a survey answers at once are not kept in mind.
 MOST_PAIRS: Final = 2000

@@ -186,7 +186,7 @@ class TestLockedHeads:
                 assert self.assign(engine, outlook) == 1
             assert self.assign(engine, outlook) == 0
             now = time.monotonic()
-            monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now + 11)
+            monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now + 21)
             assert self.assign(engine, outlook) == 1
         assert engine.task(second).status == "SCHEDULED"
 
