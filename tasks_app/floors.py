@@ -18,7 +18,7 @@ from uuid import UUID
 from tasks_app.sessions import Session
 
 #: Seconds: a pass as long as this has walked over something.
-SLOW_PASS: Final = 0.02
+SLOW_PASS: Final = 0.01
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
 LOOK_AGAIN: Final = 20.0
 
