@@ -1,5 +1,5 @@
 -- Lock at most %(limit)s schedules that have something to decide, the longest overdue first, and answer them as
--- `firing.DueSchedule`. Those another scheduler is deciding are passed over.
+-- `stored.StoredSchedule`. Those another scheduler is deciding are passed over.
 --
 -- A statement of its own: what is asked about the locked schedules afterwards (their open tasks, their calendars) is then
 -- seen as it is after the lock, also when another scheduler has just decided one of them.

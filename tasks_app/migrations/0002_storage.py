@@ -3,8 +3,8 @@
 from django.db import migrations
 
 STORAGE = """
--- Room on each page for the starts of nearly all rows on it (HOT), and vacuum early: dead versions at the head of the due index
--- cost every pass. Ended tasks are never updated, so the space comes back when they are deleted.
+-- Room on each page for the starts of nearly all rows on it (HOT), and vacuum early: dead versions at the head of the
+-- due index cost every pass. Ended tasks are never updated, so the space comes back when they are deleted.
 ALTER TABLE tasks SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
                        autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05,
                        autovacuum_vacuum_cost_delay = 0);
