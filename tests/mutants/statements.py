@@ -295,4 +295,20 @@ STATEMENTS: Final[list[Mutant]] = [
             "false)",
         ),
     ),
+    *mutants_of(
+        "floors",
+        "tasks_app/floors.py",
+        f"{_ENGINE}/test_floors.py",
+        ("epoch", 8, " or (session.connection and session.epoch != self._epoch)", ""),
+        ("age", 4, "if now >= self._forget_at or", "if"),
+        ("same-head", 4, "if known == head and time", "if known and time"),
+        ("look-again", 4, "known == head and time.monotonic() < until", "known == head"),
+    ),
+    *mutants_of(
+        "floors-pass",
+        f"{_SQL}/assign_due_tasks.sql",
+        f"{_ENGINE}/test_floors.py",
+        ("margin", 8, "coalesce(o.oldest, now()) - interval '1 second'", "coalesce(o.oldest, now())"),
+        ("locked-heads", 4, "WHERE t.id = ANY(%(locked)s::uuid[])", "WHERE false"),
+    ),
 ]

@@ -197,3 +197,10 @@ class TestLockedHeads:
         assert engine.task(first).status == "SCHEDULED"
         assert self.assign(engine, outlook) == 0
         assert outlook.locked.behind(("default", 0), second) is None
+
+    def test_are_those_that_were_looked_at_only(self, outlook: Outlook) -> None:
+        first, next_one = UUID(int=1), UUID(int=2)
+        outlook.locked.note(("default", 0), first, "2026-01-01 00:00:00+00")
+        assert outlook.locked.behind(("default", 0), first) == "2026-01-01 00:00:00+00"
+        assert outlook.locked.behind(("default", 0), next_one) is None
+        assert outlook.locked.behind(("default", 1), first) is None
