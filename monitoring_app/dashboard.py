@@ -181,7 +181,7 @@ def read_queues() -> list[dict[str, Any]]:
     with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
         cursor.execute(statement("survey_due"), {"start": "", "limit": selectors.MOST_HEADS})
         ages: dict[str, float] = {}
-        for queue, _, due_in, _, _ in cursor.fetchall():
+        for queue, _, due_in, *_ in cursor.fetchall():
             if queue is not None and due_in is not None:
                 ages[queue] = max(ages.get(queue, -due_in), -due_in)
         owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())

@@ -104,7 +104,7 @@ def survey() -> Survey:
         # The scheduler's own look at the heads of the queues, so that both mean the same by "due".
         cursor.execute(statement("survey_due"), {"start": "", "limit": MOST_HEADS})
         # A head that is never due by itself belongs to a queue somebody paused.
-        oldest = max((-due_in for _, _, due_in, _, _ in cursor.fetchall() if due_in is not None), default=-1.0)
+        oldest = max((-due_in for _, _, due_in, *_ in cursor.fetchall() if due_in is not None), default=-1.0)
     return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
 
 

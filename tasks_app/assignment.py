@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from tasks_app.floors import SLOW_PASS, Floors, LockedHeads, Pair
+from tasks_app.floors import SLOW, Floors, KnownPairs, LockedHeads, Pair
 from tasks_app.sessions import Row, Session
 from tasks_app.sql import statement
 
@@ -38,6 +38,7 @@ class Head(NamedTuple):
     """The first waiting task of one (queue, priority); ``queue`` is None for the earliest suspect of all.
 
     ``run_at`` and ``task_id`` are where it lies: a pass begins there, behind the entries of those that have gone.
+    Nothing of its pair waits before ``floor``.
     """
 
     queue: str | None
@@ -45,6 +46,7 @@ class Head(NamedTuple):
     due_in: float
     run_at: str
     task_id: UUID
+    floor: str
 
 
 class Answer(NamedTuple):
@@ -83,9 +85,10 @@ class PassReport:
 
 @dataclass(slots=True)
 class Outlook:
-    """Where a scheduler's next pass begins to look: what its last ones taught it (``floors``)."""
+    """Where a scheduler's next survey and pass begin to look: what its last ones taught it (``floors``)."""
 
     floors: Floors = field(default_factory=Floors)
+    pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
 
     def learn(self, due: list[Head], answer: list[Answer], *, slow: bool) -> None:
@@ -133,31 +136,68 @@ class Survey:
         return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
 
 
-def survey_due(session: Session, *, limit: int = MAX_HEADS, beside: str = "SELECT") -> Survey:
+def survey_due(
+    session: Session, *, limit: int = MAX_HEADS, beside: str = "SELECT", outlook: Outlook | None = None
+) -> Survey:
     """Look at what is waiting, ``limit`` heads at a time, without a lock.
 
-    ``beside`` is a query of one row that is asked in the same trip and transaction. Raises `DatabaseAway`.
+    ``beside`` is a query of one row that is asked in the same trip and transaction. ``outlook`` is read and kept up.
+    Raises `DatabaseAway`.
     """
-    heads, start = [], ""
+    outlook = outlook or Outlook()
     try:
-        while True:
-            with session.connection.pipeline():
-                parameters = {"start": start, "limit": limit}
-                rows = session.connection.execute(statement("survey_due"), parameters, prepare=session.prepares)
-                classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-                answer = session.connection.execute(beside, prepare=session.prepares)
-            found = [Head._make(row) for row in rows]
-            # Without a time: its queue is paused until somebody resumes it.
-            heads += [head for head in found if head.due_in is not None]
-            queues = [head.queue for head in found if head.queue is not None]
-            if len(queues) < limit:
-                [row] = answer.fetchall()
-                return Survey(heads, [served for (served,) in classes], row)
-            # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
-            start = queues[-1]
-            heads = [head for head in heads if head.queue is not None and head.queue != start]
+        survey = _survey_known(session, outlook.pairs, beside) or _survey_all(session, outlook.pairs, beside, limit)
     except psycopg.Error as error:
         raise session.away(error) from error
+    return survey
+
+
+def _survey_known(session: Session, pairs: KnownPairs, beside: str) -> Survey | None:
+    """Look behind the floors of the pairs that are known; None to look at everything."""
+    floors = pairs.current(session)
+    if not floors:
+        return None
+    queues, priorities = zip(*floors, strict=True)
+    parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
+    rows, classes, answer = _ask(session, "survey_known", parameters, beside)
+    pairs.note(((queue, priority), floor) for queue, priority, _, _, _, floor, _ in rows if queue is not None)
+    if any(row[-1] for row in rows):
+        return None
+    return Survey(_scheduled(Head._make(row[:-1]) for row in rows), classes, answer)
+
+
+def _survey_all(session: Session, pairs: KnownPairs, beside: str, limit: int) -> Survey:
+    heads: list[Head] = []
+    start, began = "", time.monotonic()
+    while True:
+        rows, classes, answer = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
+        found = [Head._make(row) for row in rows]
+        pairs.note((pair, head.floor) for pair, head in _pairs(found))
+        heads += _scheduled(found)
+        queues = [head.queue for head in found if head.queue is not None]
+        if len(queues) < limit:
+            pairs.note_cost(time.monotonic() - began)
+            return Survey(heads, classes, answer)
+        # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
+        start = queues[-1]
+        heads = [head for head in heads if head.queue is not None and head.queue != start]
+
+
+def _ask(
+    session: Session, name: str, parameters: dict[str, Any], beside: str
+) -> tuple[list[Row], list[list[str] | None], Row]:
+    """The rows of a survey, the sets of queues that are served, and the row of ``beside``."""
+    with session.connection.pipeline():
+        rows = session.connection.execute(statement(name), parameters, prepare=session.prepares)
+        classes = session.connection.execute(_CLASSES, prepare=session.prepares)
+        answer = session.connection.execute(beside, prepare=session.prepares)
+    [row] = answer.fetchall()
+    return rows.fetchall(), [served for (served,) in classes], row
+
+
+def _scheduled(heads: Iterable[Head]) -> list[Head]:
+    """Those with a time. The others' queues are paused until somebody resumes them, or nothing waits there."""
+    return [head for head in heads if head.due_in is not None]
 
 
 def _longest_waiting(due: list[Head]) -> list[Head]:
@@ -203,7 +243,7 @@ def assign_due_tasks(
     except psycopg.Error as error:
         session.close()
         raise session.away(error) from error
-    slow = time.monotonic() - began > SLOW_PASS
+    slow = time.monotonic() - began > SLOW
     for (_, due), answer in zip(batches, answers, strict=True):
         outlook.learn(due, answer, slow=slow)
     return _report(held, [row for answer in answers for row in answer])

@@ -4,6 +4,11 @@ While some transaction holds an old snapshot, the index of owned tasks keeps an 
 Each pass and start hands the next one a lower bound of what it found: a worker's *floor*. It is a second below what was
 seen, because an assignment bears the moment its transaction began and is seen when it has committed.
 
+The index of waiting tasks keeps such entries too, and a survey walks over them. Once one has been slow, the next ones
+look only behind the floors of the pairs that are known, and whether anything waits in another pair, for a few seconds.
+What may be older than a second and newly in sight (a task handed back, or freed by its concurrency key) is not missed:
+whoever makes it so wakes the schedulers with a hint that makes the next survey look at everything.
+
 While somebody holds locks on thousands of due tasks, a pass tries each of them in turn. A slow pass that could not lock
 the head of a pair makes the next ones begin behind what is locked, and try that head by itself.
 """
@@ -17,8 +22,11 @@ from uuid import UUID
 
 from tasks_app.sessions import Session
 
-#: Seconds: a pass as long as this has walked over something.
-SLOW_PASS: Final = 0.01
+#: Seconds: a pass or survey as long as this has walked over something.
+SLOW: Final = 0.01
+#: How many times its own length a slow survey is spared, and the most seconds of that.
+SPARED: Final = 200
+MOST_SPARED: Final = 5.0
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
 LOOK_AGAIN: Final = 20.0
 
@@ -69,6 +77,39 @@ class Floors:
     def forget(self) -> None:
         """Look at everything next time."""
         self._forget_at = 0.0
+
+
+class KnownPairs:
+    """The pairs surveys have found, each with its floor: nothing that waits there is due before it.
+
+    Good for one unbroken connection. Used by the thread that owns the session; `forget` by any.
+    """
+
+    def __init__(self) -> None:
+        self._floors: dict[Pair, str] = {}
+        self._epoch = 0
+        self._good_until = 0.0
+
+    def current(self, session: Session) -> dict[Pair, str]:
+        """The floors to look behind; empty when everything is to be looked at. Raises `DatabaseAway`."""
+        if session.connection and session.epoch != self._epoch:
+            self._floors, self._epoch, self._good_until = {}, session.epoch, 0.0
+        return self._floors if time.monotonic() < self._good_until else {}
+
+    def note(self, found: Iterable[tuple[Pair, str]]) -> None:
+        """Remember what a survey answered."""
+        self._floors.update(found)
+        if len(self._floors) > MOST_PAIRS:
+            self._floors.clear()
+
+    def note_cost(self, seconds: float) -> None:
+        """How long a survey of everything took: a slow one is not to be made again soon."""
+        spared = min(SPARED * seconds, MOST_SPARED) if seconds >= SLOW else 0.0
+        self._good_until = time.monotonic() + spared
+
+    def forget(self) -> None:
+        """Look at everything next time."""
+        self._good_until = 0.0
 
 
 class LockedHeads:

@@ -218,7 +218,7 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     columns = ", ".join(COLUMNS)
     values = [value for column, value in zip(COLUMNS, row, strict=True) if column != "updated_at"]
     [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
-    transaction.on_commit(wakeups.notify_schedulers)
+    transaction.on_commit(wakeups.notify_new_tasks)
     return task
 
 
@@ -236,7 +236,7 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
                 for task_id, new, text in rows
             ),
         )
-    transaction.on_commit(wakeups.notify_schedulers)
+    transaction.on_commit(wakeups.notify_new_tasks)
 
 
 def _hand_back(*, queue: str, actor: str, reason: str) -> None:

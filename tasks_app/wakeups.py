@@ -18,8 +18,10 @@ from django.conf import settings
 
 from tasks_app.sessions import DatabaseAway, Session
 
-#: Channel of schedulers: there may be something to assign.
+#: Channel of schedulers: there may be something to assign. An empty message says that it may have been due for long,
+#: `NEW` that there is only room for more, or tasks that came in just now.
 SCHEDULERS = "task_scheduler_due"
+NEW = "new"
 #: Channel of workers: a comma-separated list of worker ids that were given tasks, or * for all of them. An id behind a
 #: ! is one whose running tasks are to be looked at: one of them shall stop, or the worker shall drain.
 WORKERS = "task_scheduler_workers"
@@ -39,14 +41,14 @@ class Sender:
 
     def __init__(self) -> None:
         self._asked = threading.Condition()
-        self._schedulers = False
+        self._schedulers: set[str] = set()
         self._workers: set[str] = set()
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def wake_schedulers(self) -> None:
+    def wake_schedulers(self, word: str) -> None:
         with self._asked:
-            self._schedulers = True
+            self._schedulers.add(word)
             self._wake()
 
     def wake_workers(self, words: Iterable[str]) -> None:
@@ -83,8 +85,8 @@ class Sender:
             while not (self._schedulers or self._workers or self._stopped):
                 self._asked.wait()
             schedulers, workers = self._schedulers, sorted(self._workers)
-            self._schedulers, self._workers = False, set()
-        messages = [(SCHEDULERS, "")] if schedulers else []
+            self._schedulers, self._workers = set(), set()
+        messages = [(SCHEDULERS, min(schedulers))] if schedulers else []  # the empty one says more
         return messages + [(WORKERS, ids) for ids in [_worker_message(workers)] if ids]
 
 
@@ -119,15 +121,22 @@ def sender() -> Sender:
         return _sender[1]
 
 
-def notify_schedulers(session: Session | None = None) -> None:
+def notify_schedulers(session: Session | None = None, *, only_new: bool = False) -> None:
     """Tell schedulers that tasks were added or given back, or that room came free.
 
-    With a ``session`` of the caller's it is sent at once, and needs no connection of its own.
+    ``only_new``: nothing that waits has come in sight that was due a second ago. With a ``session`` of the caller's
+    it is sent at once, and needs no connection of its own.
     """
+    word = NEW if only_new else ""
     if session is None:
-        sender().wake_schedulers()
+        sender().wake_schedulers(word)
     else:
-        _send(session, [(SCHEDULERS, "")])
+        _send(session, [(SCHEDULERS, word)])
+
+
+def notify_new_tasks() -> None:
+    """Tell schedulers, from this process's sender, that tasks were created."""
+    notify_schedulers(only_new=True)
 
 
 def notify_workers(session: Session, worker_ids: Iterable[UUID]) -> None:

@@ -1,6 +1,7 @@
 -- What is waiting, by queue and priority, in how many seconds each head is due, and where it lies: one row per (queue, priority) pair
 -- from queue %(start)s on, at most %(limit)s, plus one row with a NULL queue for the earliest suspect. A queue paused
--- until some time is due then, one paused for good never (NULL). No locks: the assignment pass looks again.
+-- until some time is due then, one paused for good never (NULL). Where the next survey may begin (``floor``) is a second
+-- below the head. No locks: the assignment pass looks again.
 --
 -- Index: tasks_due, hopped from pair to pair (a "loose index scan"), because a plain ordered query walks over a million
 -- future tasks of a higher priority to find one that is due. Not the ORM: it has no recursive query.
@@ -41,7 +42,7 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
-       w.run_at::text, w.id
+       w.run_at::text, w.id, (least(w.run_at, now()) - interval '1 second')::text AS floor
   FROM waiting w
   LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
  WHERE w.run_at IS NOT NULL

@@ -35,8 +35,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "wake",
             25,
-            "    transaction.on_commit(wakeups.notify_schedulers)\n    return task\n\n\ndef _insert(",
-            "    wakeups.notify_schedulers()\n    return task\n\n\ndef _insert(",
+            "    transaction.on_commit(wakeups.notify_new_tasks)\n    return task\n\n\ndef _insert(",
+            "    wakeups.notify_new_tasks()\n    return task\n\n\ndef _insert(",
         ),
         (
             "wake-stop",

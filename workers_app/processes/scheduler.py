@@ -57,7 +57,7 @@ class Scheduler(Process):
 
     def __init__(self) -> None:
         pipe = SelfPipe()
-        super().__init__(Listener(wakeups.SCHEDULERS, pipe), pipe)
+        super().__init__(Listener(wakeups.SCHEDULERS, pipe, self._hear), pipe)
         self.id = uuid4()
         # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
@@ -88,9 +88,16 @@ class Scheduler(Process):
         rest = self._assign_due()
         return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
 
+    def _hear(self, message: str) -> bool:
+        """Every message wakes a scheduler; one that tells of more than new tasks and room, to look at everything."""
+        if message != wakeups.NEW:
+            self._outlook.pairs.forget()
+        return True
+
     def _fire(self) -> None:
         """Make one pass over due schedules. Whatever is wrong with it, due tasks must be assigned."""
         self._recent = None  # the survey behind the pass sees its tasks, and when the next schedule is due
+        self._outlook.pairs.forget()
         try:
             report = firing.fire_due(self._session)
         except DatabaseAway:
@@ -127,7 +134,7 @@ class Scheduler(Process):
 
     def _survey(self) -> assignment.Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
-        survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE)
+        survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE, outlook=self._outlook)
         [due_in] = survey.beside
         due_at = float("inf") if due_in is None else time.monotonic() + due_in
         self._fire_at = max(due_at, self._fire_not_before)

@@ -278,7 +278,7 @@ class Worker(Process):
         self._begin(attempts)
         if attempts and len(attempts) < limit and occupied + len(attempts) >= self._slots:
             # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
-            wakeups.notify_schedulers(self._session)
+            wakeups.notify_schedulers(self._session, only_new=True)
 
     def _adopt(self) -> None:
         attempts = self._started_unknown(self._timeline)
@@ -361,12 +361,13 @@ class Worker(Process):
 
     def _recorded(self, endings: Sequence[Ending]) -> None:
         """Free the slots of recorded endings, and tell whoever waits for that."""
-        wake_schedulers, self._was_full = self._was_full, False
-        wake_schedulers |= any(ending.next_status == TaskStatus.PENDING or ending.started.keyed for ending in endings)
+        was_full, self._was_full = self._was_full, False
+        again = [ending for ending in endings if ending.next_status == TaskStatus.PENDING or ending.started.keyed]
         self._held.remove(ending.started for ending in endings)
         self._rate.add(len(endings))
-        if wake_schedulers:
-            wakeups.notify_schedulers(self._recorder.session)
+        if was_full or again:
+            only_new = not any(ending.started.keyed or ending.delay is None for ending in again)
+            wakeups.notify_schedulers(self._recorder.session, only_new=only_new)
         if self._may_have_more or self.stopping or self.options.burst:
             self.pipe.wake()
 

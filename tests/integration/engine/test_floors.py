@@ -13,7 +13,7 @@ import pytest
 
 from tasks_app import assignment
 from tasks_app.assignment import Outlook
-from tasks_app.floors import LOWEST, Floors
+from tasks_app.floors import LOWEST, MOST_SPARED, Floors, KnownPairs
 from tasks_app.sessions import Session
 from tasks_app.sql import statement
 from tasks_app.starting import start_assigned
@@ -125,12 +125,142 @@ def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
     return int(plans[0]["Plan"]["Shared Hit Blocks"])
 
 
+class TestKnownPairs:
+    """After a slow survey, the next ones look only behind what is known, until one has to look at everything."""
+
+    @pytest.fixture
+    def outlook(self, monkeypatch: pytest.MonkeyPatch) -> Outlook:
+        monkeypatch.setattr("tasks_app.floors.SLOW", 0.0)
+        monkeypatch.setattr("tasks_app.floors.SPARED", 1_000_000)
+        return Outlook()
+
+    def heads(self, engine: Engine, outlook: Outlook) -> dict[tuple[str | None, int], UUID]:
+        survey = assignment.survey_due(engine.session, outlook=outlook)
+        return {(head.queue, head.priority): head.task_id for head in survey.heads}
+
+    def test_answer_what_a_survey_of_everything_answers(self, engine: Engine, outlook: Outlook) -> None:
+        engine.worker()
+        for queue, priority in [("a", 0), ("a", 5), ("a", -100), ("b", 100), ("c", 0)]:
+            engine.create(queue=queue, priority=priority)
+        everything = self.heads(engine, outlook)
+        assert outlook.pairs.current(engine.session)
+        assert len(everything) == 5
+        assert self.heads(engine, outlook) == everything
+
+    def test_see_a_newcomer_behind_a_floor_and_forget_who_went(self, engine: Engine, outlook: Outlook) -> None:
+        engine.worker(slots=1)
+        first = engine.create()
+        assert self.heads(engine, outlook) == {("default", 0): first}
+        engine.assign()
+        assert self.heads(engine, outlook) == {}
+        second = engine.create()
+        assert self.heads(engine, outlook) == {("default", 0): second}
+
+    @pytest.mark.parametrize(
+        ("queue", "priority"),
+        [("a", 0), ("m", 6), ("m", 3), ("m", 0), ("n", 0), ("z", 0)],
+        ids=lambda value: str(value),
+    )
+    def test_find_a_pair_that_is_not_among_them(
+        self, engine: Engine, outlook: Outlook, queue: str, priority: int
+    ) -> None:
+        for known in [("m", 5), ("m", 1), ("p", 0)]:
+            engine.create(queue=known[0], priority=known[1])
+        self.heads(engine, outlook)
+        newcomer = engine.create(queue=queue, priority=priority)
+        assert self.heads(engine, outlook)[(queue, priority)] == newcomer
+
+    def test_see_what_was_committed_a_little_late(self, engine: Engine, outlook: Outlook) -> None:
+        """A task bears the moment its transaction began, and is seen when it has committed."""
+        engine.create()
+        self.heads(engine, outlook)
+        late = engine.create()
+        engine.session.execute(
+            "UPDATE tasks SET run_at = (SELECT min(run_at) FROM tasks) - interval '0.5 s' WHERE id = %s", [late]
+        )
+        assert self.heads(engine, outlook) == {("default", 0): late}
+
+    def test_say_when_what_they_know_falls_due(self, engine: Engine, outlook: Outlook) -> None:
+        engine.worker()
+        engine.move(engine.create(), run_at=timedelta(seconds=60))
+        assignment.survey_due(engine.session, outlook=outlook)
+        survey = assignment.survey_due(engine.session, outlook=outlook)
+        assert not survey.has_due
+        assert survey.next_due_in == pytest.approx(60, abs=30)
+        sooner = engine.create()
+        assert self.heads(engine, outlook) == {("default", 0): sooner}
+
+    def test_hold_for_suspects_and_paused_queues_too(self, engine: Engine, outlook: Outlook) -> None:
+        engine.worker()
+        paused, suspect = engine.create(queue="paused"), engine.create()
+        engine.session.execute("UPDATE tasks SET crash_count = 1 WHERE id = %s", [suspect])
+        engine.session.execute("INSERT INTO queues (name, paused_at) VALUES ('paused', now())")
+        before = assignment.survey_due(engine.session, outlook=outlook)
+        assert [head.queue for head in before.heads] == [None]
+        after = assignment.survey_due(engine.session, outlook=outlook)
+        assert [head.queue for head in after.heads] == [None]
+        engine.session.execute("DELETE FROM queues")
+        assert self.heads(engine, outlook)[("paused", 0)] == paused
+
+    def test_look_at_everything_again_when_told_and_in_time(
+        self, engine: Engine, outlook: Outlook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A task may come in sight that was due long ago: handed back, or created in a long transaction."""
+        now = [time.monotonic()]
+        engine.create()
+        self.heads(engine, outlook)
+        old = engine.create()
+        engine.move(old, run_at=timedelta(hours=-1))
+        assert self.heads(engine, outlook) != {("default", 0): old}
+        outlook.pairs.forget()
+        assert self.heads(engine, outlook) == {("default", 0): old}
+        older = engine.create()
+        engine.move(older, run_at=timedelta(hours=-2))
+        assert self.heads(engine, outlook) == {("default", 0): old}
+        monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now[0] + MOST_SPARED + 60)
+        assert self.heads(engine, outlook) == {("default", 0): older}
+
+    def test_are_forgotten_when_the_connection_is_another(self, engine: Engine, outlook: Outlook) -> None:
+        engine.create()
+        self.heads(engine, outlook)
+        assert outlook.pairs.current(engine.session)
+        engine.session.close()
+        assert outlook.pairs.current(engine.session) == {}
+
+    def test_are_used_only_after_a_slow_survey(self, engine: Engine) -> None:
+        pairs = KnownPairs()
+        pairs.current(engine.session)
+        pairs.note([(("default", 0), LOWEST)])
+        pairs.note_cost(0.0)
+        assert pairs.current(engine.session) == {}
+        pairs.note_cost(0.5)
+        assert pairs.current(engine.session) == {("default", 0): LOWEST}
+
+    def test_keep_a_held_snapshot_from_costing_more_with_every_task(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker, holder = engine.worker(slots=100), open_session()
+        with transaction(holder):
+            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            holder.fetch("SELECT 1 FROM tasks")
+            for _ in range(20):
+                engine.create_many(100)
+                engine.assign()
+                for attempt in engine.start(worker):
+                    engine.finish(worker, attempt, SUCCEEDED)
+            [(floor,)] = engine.session.fetch("SELECT clock_timestamp()::text")
+            engine.create()
+            known = {"queues": ["default"], "priorities": [0], "floors": [floor]}
+            everything = blocks_read(engine.session, "survey_due", {"start": "", "limit": 9})
+            assert blocks_read(engine.session, "survey_known", known) < everything / 4
+
+
 class TestLockedHeads:
     """Somebody holds the first of many due tasks; a pass that was slow over them begins behind them next time."""
 
     @pytest.fixture
     def outlook(self, monkeypatch: pytest.MonkeyPatch) -> Outlook:
-        monkeypatch.setattr(assignment, "SLOW_PASS", 0.0)
+        monkeypatch.setattr(assignment, "SLOW", 0.0)
         return Outlook()
 
     def assign(self, engine: Engine, outlook: Outlook) -> int:

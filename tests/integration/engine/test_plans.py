@@ -117,6 +117,16 @@ def hot_statements(session: Session) -> list[Hot]:
     return [
         Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects", 200),
         Hot(
+            "survey_known",
+            {
+                "queues": [q for q, _ in pairs],
+                "priorities": [p for _, p in pairs],
+                "floors": [LOWEST] * len(pairs),
+            },
+            "tasks_due tasks_suspects",
+            200,
+        ),
+        Hot(
             "assign_due_tasks",
             pass_over([q for q, _ in pairs], [p for _, p in pairs], limit=500),
             "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app import assignment, services, wakeups
+from tasks_app import assignment, floors, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import DatabaseAway, Session
@@ -45,7 +45,7 @@ class Hints(list[object]):
 def hints(monkeypatch: pytest.MonkeyPatch) -> Hints:
     asked = Hints()
     monkeypatch.setattr(wakeups, "notify_workers", lambda session, ids: asked.extend(ids))
-    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None: asked.append("schedulers"))
+    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None, **_: asked.append("schedulers"))
     return asked
 
 
@@ -105,6 +105,21 @@ class TestTick:
         engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
         scheduler.tick()
         assert engine.task(urgent).status == "SCHEDULED"
+
+    @pytest.mark.parametrize(("message", "seen"), [("", True), ("*", True), (wakeups.NEW, False)])
+    def test_looks_at_everything_when_told_of_more_than_new_tasks(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, message: str, seen: bool
+    ) -> None:
+        monkeypatch.setattr(floors, "SLOW", 0.0)
+        monkeypatch.setattr(floors, "SPARED", 1_000_000)
+        engine.worker(slots=9)
+        engine.create()
+        scheduler.tick()
+        old = engine.create()
+        engine.move(old, run_at=timedelta(hours=-1))
+        assert scheduler._hear(message)
+        scheduler.tick()
+        assert (engine.task(old).status == "SCHEDULED") is seen
 
     def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
         assert scheduler.tick() == CONFIG.polling_interval

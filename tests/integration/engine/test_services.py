@@ -49,7 +49,7 @@ class WakeUps(list[str]):
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> WakeUps:
     calls = WakeUps()
-    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None: calls.append("schedulers"))
+    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None, **_: calls.append("schedulers"))
     monkeypatch.setattr(wakeups, "notify_stop", lambda worker_id: calls.append(f"stop {worker_id}"))
     return calls
 

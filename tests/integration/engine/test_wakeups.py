@@ -12,7 +12,7 @@ from django.conf import settings
 
 from tasks_app import wakeups
 from tasks_app.sessions import Session
-from tasks_app.wakeups import MOST_IDS, SCHEDULERS, WORKERS, Sender
+from tasks_app.wakeups import MOST_IDS, NEW, SCHEDULERS, WORKERS, Sender
 from tests.support.waiting import eventually
 from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
@@ -61,19 +61,27 @@ def words(heard: list[tuple[str, str]]) -> set[str]:
 
 class TestSender:
     def test_wakes_schedulers_and_workers(self, sender: Sender, ear: Ear) -> None:
-        sender.wake_schedulers()
+        sender.wake_schedulers(NEW)
         sender.wake_workers(["a", "b"])
         heard = ear.hears(lambda heard: len(heard) >= 2)
-        assert (SCHEDULERS, "") in heard
+        assert (SCHEDULERS, NEW) in heard
         assert words(heard) == {"a", "b"}
 
     def test_sends_what_is_asked_for_meanwhile_together(self, sender: Sender, ear: Ear) -> None:
         asked = {f"w{n}" for n in range(MOST_IDS)}
         for word in sorted(asked):
             sender.wake_workers([word])
-            sender.wake_schedulers()
+            sender.wake_schedulers(NEW)
         heard = ear.hears(lambda heard: words(heard) == asked)
         assert len(heard) < len(asked)
+
+    def test_says_the_most_of_what_schedulers_were_to_be_told(self, sender: Sender, ear: Ear) -> None:
+        """That something old came in sight must not be lost among new tasks that are told of in the same message."""
+        with sender._asked:
+            sender.wake_schedulers(NEW)
+            sender.wake_schedulers("")
+            sender.wake_schedulers(NEW)
+        assert ear.hears(bool) == [(SCHEDULERS, "")]
 
     def test_calls_everybody_when_the_names_do_not_fit(self, sender: Sender, ear: Ear) -> None:
         """A NOTIFY takes less than 8,000 bytes."""
@@ -112,7 +120,7 @@ class TestSender:
 
     def test_costs_nothing_when_wake_ups_are_off(self, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wakeups, "enabled", lambda: False)
-        sender.wake_schedulers()
+        sender.wake_schedulers(NEW)
         assert sender._thread is None
 
     def test_belongs_to_its_process(self, committed_db: None) -> None:

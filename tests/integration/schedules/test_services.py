@@ -60,7 +60,7 @@ def actions(schedule: Schedule) -> list[str]:
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
-    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None: calls.append("schedulers"))
+    monkeypatch.setattr(wakeups, "notify_schedulers", lambda session=None, **_: calls.append("schedulers"))
     monkeypatch.setattr(wakeups, "notify_stop", lambda worker_id: calls.append(f"stop {worker_id}"))
     return calls
 
