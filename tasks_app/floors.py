@@ -1,13 +1,13 @@
 """Where passes and starts begin to look, so that they do not walk over the same useless rows many times a second.
 
 While some transaction holds an old snapshot, the index of owned tasks keeps an entry of each task that has ended since.
-Each pass and start hands the next one a lower bound of what it found: a worker's *floor*. It is a second below what was
-seen, because an assignment bears the moment its transaction began and is seen when it has committed.
+Each pass, start, beat and round hands the next one a lower bound of what it found: a worker's *floor*. It is a second
+below what was seen, because an assignment bears the moment its transaction began and is seen when it has committed.
 
 The index of waiting tasks keeps such entries too, and a survey walks over them. Once one has been slow, the next ones
-look only behind the floors of the pairs that are known, and whether anything waits in another pair, for a few seconds.
-What may be older than a second and newly in sight (a task handed back, or freed by its concurrency key) is not missed:
-whoever makes it so wakes the schedulers with a hint that makes the next survey look at everything.
+look only behind the floors of the pairs that are known, and whether anything waits in another pair, for up to a minute.
+What comes in sight and is older than a second (a task handed back, freed by its concurrency key, or created in a long
+transaction) is not missed: whoever makes it so wakes the schedulers with a hint to look at everything.
 
 While somebody holds locks on thousands of due tasks, a pass tries each of them in turn. A slow pass that could not lock
 the head of a pair makes the next ones begin behind what is locked, and try that head by itself.
@@ -25,8 +25,8 @@ from tasks_app.sessions import Session
 #: Seconds: a pass or survey as long as this has walked over something.
 SLOW: Final = 0.01
 #: How many times its own length a slow survey is spared, and the most seconds of that.
-SPARED: Final = 200
-MOST_SPARED: Final = 5.0
+SPARED: Final = 1000
+MOST_SPARED: Final = 60.0
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
 LOOK_AGAIN: Final = 20.0
 
@@ -40,6 +40,8 @@ Pair = tuple[str, int]
 LOWEST: Final = "-infinity"
 #: Seconds after which floors are forgotten: when the database's clock was set back, nothing stays unseen for longer.
 FORGET_AFTER: Final = 10.0
+#: The same for passes: while theirs are too high, they count too little, and assign more than there is room for.
+PASSES_FORGET_AFTER: Final = 60.0
 #: Seconds for which a floor is high enough.
 ASK_EVERY: Final = 0.1
 
@@ -50,9 +52,10 @@ class Floors:
     Used by the thread that owns the session; `forget` by any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forget_after: float = FORGET_AFTER) -> None:
         self._floors: dict[UUID, str] = {}
         self._epoch = 0
+        self._forget_after = forget_after
         self._forget_at = 0.0
         self._ask_at = 0.0
 
@@ -66,7 +69,7 @@ class Floors:
         now = time.monotonic()
         if now >= self._forget_at or (session.connection and session.epoch != self._epoch):
             self._floors = {}
-            self._epoch, self._forget_at = session.epoch, now + FORGET_AFTER
+            self._epoch, self._forget_at = session.epoch, now + self._forget_after
         return self._floors
 
     def note(self, found: Iterable[tuple[UUID, str]]) -> None:

@@ -7,10 +7,11 @@ guarded changes of existing ones in ``transitions``; who may ask is decided by t
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -63,6 +64,10 @@ _EXPRESSIONS = {
     "retry": "%s::jsonb",
     "payload": "%s::jsonb",
 }
+#: How many seconds ago this transaction began.
+_AGE: Final = "extract(epoch FROM clock_timestamp() - now())::float8"
+#: Up to how many seconds after its due time a task comes in sight as a new one (schedulers look a second back).
+_JUST_NOW: Final = 0.5
 
 
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
@@ -217,8 +222,8 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
     columns = ", ".join(COLUMNS)
     values = [value for column, value in zip(COLUMNS, row, strict=True) if column != "updated_at"]
-    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
-    transaction.on_commit(wakeups.notify_new_tasks)
+    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *, {_AGE} AS age", values)
+    _wake_after_commit(vars(task).pop("age"))
     return task
 
 
@@ -226,8 +231,8 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
     """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
     key, correlation = idempotency.key if idempotency else None, audit.correlation_id()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
+        cursor.execute(f"SELECT now(), {_AGE}")
+        now, age = cursor.fetchone()
         copy_tasks(
             cursor,
             COLUMNS,
@@ -236,7 +241,13 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
                 for task_id, new, text in rows
             ),
         )
-    transaction.on_commit(wakeups.notify_new_tasks)
+    _wake_after_commit(age)
+
+
+def _wake_after_commit(age: float) -> None:
+    """Tell schedulers of new tasks; they bear the moment when the transaction began, ``age`` seconds ago."""
+    began = time.monotonic() - age
+    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW))
 
 
 def _hand_back(*, queue: str, actor: str, reason: str) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Final, Self
 
 import psycopg
 from django.conf import settings
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from tasks_app.sql import statement
 
@@ -22,7 +24,7 @@ Row = tuple[Any, ...]
 
 #: Generic plans that cannot flip to hash, sequential, bitmap or parallel scans while statistics are stale: those read
 #: all of a set before they answer its first row, and most hot statements stop early.
-_PLANNING = {
+PLANNING: Final = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     "enable_hashjoin": "off",
@@ -119,14 +121,41 @@ class Session:
         if self._direct and settings.DATABASE.behind_pooler and direct is not None:
             parameters |= conninfo_to_dict(direct)
         parameters["application_name"] = f"task_scheduler {self._role}"
+        server_settings = PLANNING | self._server_settings
         if not self._behind_pooler:
-            options = "".join(f" -c {name}={value}" for name, value in (_PLANNING | self._server_settings).items())
+            options = "".join(f" -c {name}={value}" for name, value in server_settings.items())
             parameters["options"] = (parameters.get("options") or "") + options
         connection: psycopg.Connection = wrapper.get_new_connection(parameters)
         connection.autocommit = True
-        connection.cursor_factory = psycopg.Cursor
+        connection.cursor_factory = _pooled_cursor(server_settings) if self._behind_pooler else psycopg.Cursor
         connection.prepare_threshold = None if self._behind_pooler else 5
         return connection
+
+
+def _pooled_cursor(server_settings: Mapping[str, str]) -> type[psycopg.Cursor]:
+    """A cursor that sends settings along with each statement: a pooler gives every transaction another session.
+
+    They hold for the transaction, which without BEGIN is all that is sent until the pipeline's end: one trip for both.
+    Inside a transaction they take a trip of their own, because a server does not watch over the idle time in a
+    transaction behind the flush with which psycopg ends a pipeline.
+    """
+    names, values = list(server_settings), list(server_settings.values())
+
+    class PooledCursor(psycopg.Cursor[Row]):
+        def execute(self, *args: Any, **options: Any) -> Self:
+            state = self.connection.info
+            alone = state.pipeline_status == PipelineStatus.OFF and state.transaction_status == TransactionStatus.IDLE
+            with self.connection.pipeline() if alone else nullcontext():
+                self._send_settings()
+                return super().execute(*args, **options)
+
+        def _send_settings(self) -> None:
+            psycopg.Cursor(self.connection).execute(
+                "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
+                [names, values],
+            )
+
+    return PooledCursor
 
 
 def backoff(failures: int) -> float:

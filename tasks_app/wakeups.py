@@ -134,11 +134,6 @@ def notify_schedulers(session: Session | None = None, *, only_new: bool = False)
         _send(session, [(SCHEDULERS, word)])
 
 
-def notify_new_tasks() -> None:
-    """Tell schedulers, from this process's sender, that tasks were created."""
-    notify_schedulers(only_new=True)
-
-
 def notify_workers(session: Session, worker_ids: Iterable[UUID]) -> None:
     """Tell workers that tasks were assigned to them."""
     _send(session, [(WORKERS, _worker_message(sorted(map(str, worker_ids))))])

@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from schedules_app.selectors import OVERDUE
 from tasks_app import invariants, wakeups
-from tasks_app.sessions import DatabaseAway, Row, Session
+from tasks_app.sessions import PLANNING, DatabaseAway, Row, Session
 
 #: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
 CLOCK_SKEW: Final = 2.0
@@ -116,6 +116,16 @@ def _pooler(session: Session) -> Finding:
     detail = "sessions are kept" if kept else "a transaction pooler"
     advice = "set DIRECT_DATABASE_URL to an address past the pooler, or to off"
     return Finding("pooler", kept or pooled, detail + (" (DIRECT_DATABASE_URL is set)" if pooled else ""), advice)
+
+
+def _session_settings(session: Session) -> Finding:
+    """What every session asks for must arrive: a pooler may drop it (``ignore_startup_parameters``)."""
+    found = {name: session.fetch("SELECT current_setting(%s)", [name])[0][0] for name in PLANNING}
+    wrong = ", ".join(
+        f"{name} is {found[name]}, not {value}" for name, value in PLANNING.items() if found[name] != value
+    )
+    advice = "let the pooler pass `options` on, or set DIRECT_DATABASE_URL"
+    return Finding("session settings", not wrong, wrong or f"{len(PLANNING)} arrive", advice)
 
 
 def _wakeups(_: Session) -> Finding:
@@ -232,6 +242,7 @@ _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
     _migrations,
     _clock,
     _pooler,
+    _session_settings,
     _wakeups,
     _schedulers,
     _schedules,

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from tasks_app import audit, wakeups
+from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.states import LIVE_WORKER_STATES, WorkerState
 from workers_app.models import Worker
@@ -56,20 +57,27 @@ def register_worker(session: Session, registration: Registration) -> str:
     return str(timeline)
 
 
-def beat(session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int) -> BeatAnswer | None:
+def beat(
+    session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int, floors: Floors | None = None
+) -> BeatAnswer | None:
     """Raise the beat counter and learn what changed; None when this incarnation is not alive any more.
 
-    ``held`` maps the ids of the tasks being executed to their attempts. Raises `DatabaseAway`.
+    ``held`` maps the ids of the tasks being executed to their attempts. ``floors`` are read and kept up. Raises
+    `DatabaseAway`.
     """
+    floors = floors or Floors()
     parameters = {
         "worker_id": worker_id,
         "running": len(held),
         "prefetch": prefetch,
         "ids": list(held),
         "attempts": list(held.values()),
+        "floor": floors.current(session).get(worker_id, LOWEST),
     }
-    rows = session.rows("beat", parameters, package=_SQL)
-    return BeatAnswer(WorkerState(rows[0][0]), *rows[0][1:]) if rows else None
+    for state, *answer, floor in session.rows("beat", parameters, package=_SQL):
+        floors.note([(worker_id, floor)])
+        return BeatAnswer(WorkerState(state), *answer)
+    return None
 
 
 def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) -> tuple[str, list[UUID]]:

@@ -35,13 +35,13 @@ EDGES: Final[list[Mutant]] = [
         (
             "wake",
             25,
-            "    transaction.on_commit(wakeups.notify_new_tasks)\n    return task\n\n\ndef _insert(",
-            "    wakeups.notify_new_tasks()\n    return task\n\n\ndef _insert(",
+            "transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW))",
+            "wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW)",
         ),
         (
             "wake-stop",
             16,
-            "    transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
+            "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
             "    wakeups.notify_stop(worker_id)",
         ),
         (

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from tasks_app.floors import Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app.heartbeats import BeatAnswer, beat
 from workers_app.processes import lease
@@ -50,6 +51,7 @@ class Heartbeat(threading.Thread):
         self._wake = threading.Event()
         self._closed = False
         self._failures = 0
+        self._floors = Floors()
 
     def hurry(self) -> None:
         self._wake.set()
@@ -72,7 +74,8 @@ class Heartbeat(threading.Thread):
         sent = lease.now()
         held = self._worker.held_attempts()
         try:
-            answer = beat(self._session, self._worker_id, held=held, prefetch=self._worker.measured_prefetch())
+            prefetch = self._worker.measured_prefetch()
+            answer = beat(self._session, self._worker_id, held=held, prefetch=prefetch, floors=self._floors)
         except DatabaseAway:
             self._failures += 1
             return min(backoff(self._failures), self._interval.total_seconds())

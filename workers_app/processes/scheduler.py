@@ -25,7 +25,8 @@ from django.conf import settings
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import assignment, retention, signals, wakeups
-from tasks_app.sessions import DatabaseAway, Row, Session, backoff
+from tasks_app.floors import Floors
+from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import recovery
 from workers_app.processes import lease
 from workers_app.processes.base import Process
@@ -188,6 +189,7 @@ class Housekeeper(threading.Thread):
         super().__init__(name="housekeeper", daemon=True)
         self._read_stats = read_stats
         self._session = Session("housekeeper", direct=True)
+        self._floors = Floors()
         config = settings.SCHEDULER
         self._watches_locks = config.fast_death_enabled
         self._detector = recovery.FailureDetector(
@@ -228,10 +230,13 @@ class Housekeeper(threading.Thread):
 
     def round(self) -> None:
         """Look once, and do what there is to do. Raises `DatabaseAway`."""
+        floors = self._floors.current(self._session)
         parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
+        parameters |= {"workers": list(floors), "floors": list(floors.values())}
         [row] = self._session.rows("look_round", parameters, package="workers_app.sql")
-        marked = self._mark_silent_workers(row)
-        _, _, has_lost_tasks, has_expired_tasks, has_stale_assignments = row
+        workers, beats, lowest, has_lost_tasks, has_expired_tasks, has_stale_assignments = row
+        self._floors.note(zip(workers, lowest, strict=True))
+        marked = self._mark_silent_workers(dict(zip(workers, beats, strict=True)))
         changed = 0
         if has_lost_tasks or marked:
             changed += self._recover()
@@ -261,8 +266,7 @@ class Housekeeper(threading.Thread):
         self._failures = 0
         return interval
 
-    def _mark_silent_workers(self, row: Row) -> list[UUID]:
-        beats = dict(zip(row[0], row[1], strict=True))
+    def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:
         locks = recovery.held_locks(self._session, beats) if self._watches_locks else []
         silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now(), holders=locks)
         marked = recovery.mark_silent_workers(self._session, silent)

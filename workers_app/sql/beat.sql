@@ -1,6 +1,7 @@
 -- One beat of one worker: raise its counter, and learn in the same trip all it must know. Returns no row when the worker
 -- is DEAD, STOPPED or pruned. The update is HOT: no index holds a column it changes.
---   timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
+--   %(floor)s: where to begin to look at what it owns, as the last beat answered it; the index keeps entries of what has
+--   ended for as long as some snapshot may need them · timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
 --   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:
 --   that is its own doing).
 -- Indexes: primary keys, tasks_owned. Not the ORM: one trip, twice a second, on every worker.
@@ -11,9 +12,10 @@ WITH beaten AS (
   RETURNING state
 ),
 owned AS MATERIALIZED (
-  SELECT count(*) FILTER (WHERE status = 'SCHEDULED') AS assigned, count(*) FILTER (WHERE status = 'RUNNING') AS running
+  SELECT count(*) FILTER (WHERE status = 'SCHEDULED') AS assigned, count(*) FILTER (WHERE status = 'RUNNING') AS running,
+         min(assigned_at) AS oldest
     FROM tasks
-   WHERE worker_id = %(worker_id)s AND finished_at IS NULL
+   WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND assigned_at >= %(floor)s::text::timestamptz
 ),
 told AS MATERIALIZED (
   SELECT h.id,
@@ -24,5 +26,6 @@ told AS MATERIALIZED (
 )
 SELECT b.state, database_timeline(), o.assigned, o.running,
        ARRAY(SELECT id FROM told WHERE cancelled AND NOT lost) AS cancels,
-       ARRAY(SELECT id FROM told WHERE lost) AS drops
+       ARRAY(SELECT id FROM told WHERE lost) AS drops,
+       (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM beaten b CROSS JOIN owned o

@@ -66,6 +66,18 @@ class TestTableHealth:
         eventually(lambda: look(engine.session, "dead rows").ok)
 
 
+class TestSessionSettings:
+    def test_are_green_where_they_arrive(self, session: Session) -> None:
+        assert look(session, "session settings").ok
+
+    def test_are_read_back(self, session: Session) -> None:
+        """A pooler that drops the start-up options looks like this."""
+        session.execute("SET enable_seqscan = on")
+        finding = look(session, "session settings")
+        assert (finding.ok, finding.detail) == (False, "enable_seqscan is on, not off")
+        assert "DIRECT_DATABASE_URL" in finding.advice
+
+
 class TestOldSnapshot:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:

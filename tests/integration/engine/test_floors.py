@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,8 +20,21 @@ from tasks_app.sql import statement
 from tasks_app.starting import start_assigned
 from tests.support.engine import SUCCEEDED, Engine, pass_over
 from tests.support.races import transaction
+from workers_app import heartbeats
 
 OpenSession = Callable[[], Session]
+INSERT_WORKER = """
+INSERT INTO worker_heartbeats (worker_id, host, pid, name, slots, version, state)
+VALUES (%s, 'h', 1, 'n', 1, 'v', %s)"""
+ROUND = {
+    "scheduler_id": UUID(int=1),
+    "host": "h",
+    "pid": 1,
+    "version": "v",
+    "stale_after": 2.0,
+    "workers": [],
+    "floors": [],
+}
 
 
 @pytest.fixture
@@ -115,14 +129,94 @@ class TestFloors:
                 assert blocks_read(engine.session, name, bounded) < blocks_read(engine.session, name, everything) / 4
 
 
-def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
+def blocks_read(session: Session, name: str, parameters: dict[str, Any], package: str = "tasks_app.sql") -> int:
     """Blocks a statement looks at, taken back."""
     connection = session.connection
-    text = psycopg.ClientCursor(connection).mogrify(statement(name).replace(")b", ")s"), parameters)
+    text = psycopg.ClientCursor(connection).mogrify(statement(name, package).replace(")b", ")s"), parameters)
     with connection.transaction(force_rollback=True):
         connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
         [plans] = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}".encode()).fetchone() or [None]
     return int(plans[0]["Plan"]["Shared Hit Blocks"])
+
+
+class TestBeatsAndRounds:
+    def beat(self, engine: Engine, worker: UUID, floors: Floors) -> heartbeats.BeatAnswer:
+        answer = heartbeats.beat(engine.session, worker, held={}, prefetch=0, floors=floors)
+        assert answer
+        return answer
+
+    def test_count_what_is_owned_from_the_oldest_on(self, engine: Engine, floors: Floors) -> None:
+        worker = engine.worker(slots=9)
+        engine.create_many(2)
+        engine.assign()
+        engine.move(engine.start(worker, limit=1)[0].task_id, assigned_at=timedelta(hours=-1))
+        for _ in range(2):
+            answer = self.beat(engine, worker, floors)
+            assert (answer.assigned, answer.running) == (1, 1)
+
+    def test_of_a_worker_that_holds_nothing_begin_a_second_ago(self, engine: Engine, floors: Floors) -> None:
+        worker = engine.worker()
+        self.beat(engine, worker, floors)
+        [(age,)] = engine.session.fetch("SELECT now() - %s::timestamptz", [floors.current(engine.session)[worker]])
+        assert timedelta(seconds=1) <= age < timedelta(seconds=30)
+
+    @pytest.mark.parametrize("live", [[], [1], [3], [1, 3], [1, 2, 3, 9]])
+    def test_see_what_a_worker_left_wherever_it_stands(self, engine: Engine, live: list[int]) -> None:
+        """Between two live ones, before the first, behind the last, or where none is."""
+        for number in live:
+            engine.session.execute(INSERT_WORKER, [UUID(int=number << 100), "ACTIVE"])
+        assert not look_round(engine.session).has_lost
+        gone, task_id = UUID(int=(2 if 2 not in live else 4) << 100), engine.create()
+        engine.session.execute(INSERT_WORKER, [gone, "DEAD"])
+        engine.session.execute(
+            "UPDATE tasks SET status = 'SCHEDULED', worker_id = %s, assigned_at = now() WHERE id = %s", [gone, task_id]
+        )
+        assert look_round(engine.session).has_lost
+
+    def test_see_an_assignment_nobody_starts_behind_the_floor_of_the_last_round(self, engine: Engine) -> None:
+        worker, task_id = engine.worker(), engine.create()
+        engine.assign()
+        engine.move(task_id, assigned_at=timedelta(minutes=-1))
+        first = look_round(engine.session)
+        assert first.has_stale
+        assert look_round(engine.session, {worker: first.floors[worker]}).has_stale
+        assert not look_round(engine.session, {worker: "infinity"}).has_stale
+
+    def test_keep_a_held_snapshot_from_costing_more_with_every_task(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        worker, holder = engine.worker(slots=100), open_session()
+        with transaction(holder):
+            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            holder.fetch("SELECT 1 FROM tasks")
+            for _ in range(20):
+                engine.create_many(100)
+                engine.assign()
+                for attempt in engine.start(worker):
+                    engine.finish(worker, attempt, SUCCEEDED)
+            floor = look_round(engine.session).floors[worker]
+            beat = {"worker_id": worker, "running": 0, "prefetch": 0, "ids": [], "attempts": []}
+            for name, everything, bounded in (
+                ("beat", beat | {"floor": LOWEST}, beat | {"floor": "now"}),
+                ("look_round", ROUND, ROUND | {"workers": [worker], "floors": ["now"]}),
+            ):
+                some = blocks_read(engine.session, name, bounded, package="workers_app.sql")
+                assert some < blocks_read(engine.session, name, everything, package="workers_app.sql") / 4
+            assert floor < engine.session.fetch("SELECT now()::text")[0][0]
+
+
+@dataclass
+class Round:
+    floors: dict[UUID, str]
+    has_lost: bool
+    has_stale: bool
+
+
+def look_round(session: Session, floors: dict[UUID, str] | None = None) -> Round:
+    floors = floors or {}
+    parameters = ROUND | {"workers": list(floors), "floors": list(floors.values())}
+    [(workers, _, found, has_lost, _, has_stale)] = session.rows("look_round", parameters, package="workers_app.sql")
+    return Round(dict(zip(workers, found, strict=True)), has_lost, has_stale)
 
 
 class TestKnownPairs:
@@ -173,7 +267,8 @@ class TestKnownPairs:
     def test_see_what_was_committed_a_little_late(self, engine: Engine, outlook: Outlook) -> None:
         """A task bears the moment its transaction began, and is seen when it has committed."""
         engine.create()
-        self.heads(engine, outlook)
+        for _ in range(2):
+            self.heads(engine, outlook)
         late = engine.create()
         engine.session.execute(
             "UPDATE tasks SET run_at = (SELECT min(run_at) FROM tasks) - interval '0.5 s' WHERE id = %s", [late]
@@ -231,7 +326,7 @@ class TestKnownPairs:
         pairs = KnownPairs()
         pairs.current(engine.session)
         pairs.note([(("default", 0), LOWEST)])
-        pairs.note_cost(0.0)
+        pairs.note_cost(0.001)
         assert pairs.current(engine.session) == {}
         pairs.note_cost(0.5)
         assert pairs.current(engine.session) == {("default", 0): LOWEST}

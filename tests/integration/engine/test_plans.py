@@ -112,7 +112,15 @@ def hot_statements(session: Session) -> list[Hot]:
         "error_messages": ["x"] * count, "results": ['{"a": 1}'] * count, "worker_id": worker,
     }  # fmt: skip
     hand_back = {"worker_id": None, "queue": None, "older_than": None, "limit": 1000, "actor": "x", "reason": "x"}
-    me = {"scheduler_id": uuid4(), "host": "h", "pid": 1, "version": "v", "stale_after": 2.0}
+    me = {
+        "scheduler_id": uuid4(),
+        "host": "h",
+        "pid": 1,
+        "version": "v",
+        "stale_after": 2.0,
+        "workers": [],
+        "floors": [],
+    }
     owned = WORKERS * OWNED
     return [
         Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects", 200),
@@ -178,7 +186,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "beat",
-            {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts},
+            {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts, "floor": LOWEST},
             "tasks_owned tasks_pkey",
             4 * OWNED,
             WORKERS_SQL,

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
+from django.conf import settings
 
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import PLANNING, DatabaseAway, Session, backoff
 from tests.support.races import rival_on, transaction
 
 OpenSession = Callable[[], Session]
+
+
+@pytest.fixture
+def pooled(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """As behind a pooler that keeps nothing of a session."""
+    monkeypatch.setattr(settings, "DATABASE", replace(settings.DATABASE, behind_pooler=True, direct_conninfo=None))
+    made = Session("test", idle_in_transaction_session_timeout="20")
+    yield made
+    made.close()
 
 
 class TestSession:
@@ -91,6 +102,29 @@ class TestSession:
     def test_keeps_plans_steady_and_says_who_it_is(self, session: Session, name: str, value: str) -> None:
         assert session.fetch(f"SHOW {name}") == [(value,)]
 
+    def test_sends_its_settings_with_every_transaction_behind_a_pooler(self, pooled: Session) -> None:
+        """There, what a session sets belongs to whoever is given its connection next."""
+        shown = [pooled.fetch(f"SHOW {name}") for name in PLANNING]
+        assert shown == [[(value,)] for value in PLANNING.values()]
+        with transaction(pooled):
+            assert pooled.fetch("SHOW idle_in_transaction_session_timeout") == [("20ms",)]
+        with pooled.connection.pipeline():
+            cursors = [pooled.connection.execute("SHOW enable_seqscan") for _ in range(2)]
+        assert [cursor.fetchall() for cursor in cursors] == [[("off",)], [("off",)]]
+        plain = psycopg.Cursor(pooled.connection).execute("SHOW enable_seqscan")
+        assert plain.fetchall() == [("on",)]
+
+    def test_passes_on_an_error_behind_a_pooler(self, pooled: Session) -> None:
+        with pytest.raises(psycopg.DataError):
+            pooled.fetch("SELECT 1/0")
+        assert pooled.fetch("SELECT 1") == [(1,)]
+        assert pooled.epoch == 1
+
+    def test_of_a_frozen_scheduler_behind_a_pooler_loses_its_transaction(
+        self, pooled: Session, session: Session
+    ) -> None:
+        self.check_frozen(pooled, session)
+
     def test_takes_settings_of_its_role(self, committed_db: None) -> None:
         session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         try:
@@ -101,15 +135,18 @@ class TestSession:
     def test_of_a_frozen_scheduler_loses_its_transaction(self, session: Session) -> None:
         frozen = Session("scheduler", idle_in_transaction_session_timeout="20")
         try:
-            frozen.execute("BEGIN")
-            frozen.rows("take_pass")
-            with ThreadPoolExecutor(1) as pool:  # the lock comes free without anybody doing anything
-                free = "SELECT 1 FROM scheduler_pass WHERE name = 'assign' FOR UPDATE"
-                assert pool.submit(session.fetch, free).result(10) == [(1,)]
-            with pytest.raises(DatabaseAway):
-                frozen.execute("COMMIT")
+            self.check_frozen(frozen, session)
         finally:
             frozen.close()
+
+    def check_frozen(self, frozen: Session, session: Session) -> None:
+        frozen.execute("BEGIN")
+        frozen.rows("take_pass")
+        with ThreadPoolExecutor(1) as pool:  # the lock comes free without anybody doing anything
+            free = "SELECT 1 FROM scheduler_pass WHERE name = 'assign' FOR UPDATE"
+            assert pool.submit(session.fetch, free).result(10) == [(1,)]
+        with pytest.raises(DatabaseAway):
+            frozen.execute("COMMIT")
 
 
 class TestBackoff:
