@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from tasks_app.floors import PASSES_FORGET_AFTER, SLOW, Floors, KnownPairs, LockedHeads, Pair
+from tasks_app.floors import SCHEDULERS_FORGET_AFTER, SLOW, Floors, KnownPairs, LockedHeads, Pair
 from tasks_app.sessions import Row, Session
 from tasks_app.sql import statement
 
@@ -87,7 +87,7 @@ class PassReport:
 class Outlook:
     """Where a scheduler's next survey and pass begin to look: what its last ones taught it (``floors``)."""
 
-    floors: Floors = field(default_factory=lambda: Floors(PASSES_FORGET_AFTER))
+    floors: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
 

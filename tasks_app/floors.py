@@ -40,8 +40,9 @@ Pair = tuple[str, int]
 LOWEST: Final = "-infinity"
 #: Seconds after which floors are forgotten: when the database's clock was set back, nothing stays unseen for longer.
 FORGET_AFTER: Final = 10.0
-#: The same for passes: while theirs are too high, they count too little, and assign more than there is room for.
-PASSES_FORGET_AFTER: Final = 60.0
+#: The same for schedulers. A pass that counts too little assigns more than there is room for, and nothing else, and all
+#: passes of an installation wait while one looks at everything.
+SCHEDULERS_FORGET_AFTER: Final = 600.0
 #: Seconds for which a floor is high enough.
 ASK_EVERY: Final = 0.1
 

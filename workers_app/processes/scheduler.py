@@ -25,7 +25,7 @@ from django.conf import settings
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import assignment, retention, signals, wakeups
-from tasks_app.floors import Floors
+from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import recovery
 from workers_app.processes import lease
@@ -189,7 +189,7 @@ class Housekeeper(threading.Thread):
         super().__init__(name="housekeeper", daemon=True)
         self._read_stats = read_stats
         self._session = Session("housekeeper", direct=True)
-        self._floors = Floors()
+        self._floors = Floors(SCHEDULERS_FORGET_AFTER)
         config = settings.SCHEDULER
         self._watches_locks = config.fast_death_enabled
         self._detector = recovery.FailureDetector(

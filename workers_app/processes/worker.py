@@ -98,6 +98,7 @@ class Worker(Process):
         self._was_full = False
         self._recorded_before = 0
         self._missing = 0
+        self._begun = self._begun_before = 0
         self._timeline = self._seen_timeline = ""
         self._stepping_since: float | None = None
         self._started_at = time.monotonic()
@@ -192,9 +193,11 @@ class Worker(Process):
             self.draining = True
             self.pipe.wake()
         elif (answer.assigned and not self._may_have_more) or self._missing > 1 or answer.timeline != self._timeline:
-            self._floors.forget()
+            if self._begun == self._begun_before:  # it starts nothing of what it was assigned: below its floor, perhaps
+                self._floors.forget()
             self._may_have_more = True
             self.pipe.wake()
+        self._begun_before = self._begun
 
     def _tell_stats(self, answer: BeatAnswer) -> None:
         if (now := time.monotonic()) >= self._stats_at:
@@ -318,6 +321,7 @@ class Worker(Process):
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
         batch = [Held(attempt, execution_of(attempt)) for attempt in attempts]
         self._held.add(batch)
+        self._begun += len(batch)
         if not self.lease.running:
             for held in batch:
                 held.execution.stop(StopReason.RELEASE, immediate=True)
