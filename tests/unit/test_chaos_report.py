@@ -41,13 +41,15 @@ def test_a_limit_is_held_against_all_values() -> None:
 
 
 def test_the_report_says_what_was_seen_and_what_was_broken() -> None:
-    text = report({"f": FAULT}, [record(0.1), record(2.0, violations=("lost: a", "lost: b"))])
-    assert "200 tasks accepted" in text
+    broken = record(2.0, violations=("lost: a", "lost: b"))
+    text = report({"f": FAULT}, [record(0.1), broken, record(0.1, times=3), record(0.2)])
+    assert "400 tasks accepted" in text
     row = next(line for line in text.splitlines() if line.startswith("| a fault"))
-    assert "2 of 10" in row
+    assert "6 of 10" in row
     assert "back 0.10 / 2 / 2" in row
     assert "back p99 2.00 s > 1 s<br>2 x lost" in row
-    assert text.endswith("- a fault: lost: a\n- a fault: lost: b")
+    since = "(abc; 4 times without since)"
+    assert text.endswith(f"- a fault: lost: a {since}\n- a fault: lost: b {since}")
 
 
 def test_every_fault_has_its_counts() -> None:

@@ -53,7 +53,7 @@ def report(faults: Mapping[str, Fault], records: Sequence[Record]) -> str:
         figures = [f"{key} {_spread(values)}" for key, values in found.times.items()]
         cells = [fault.title, f"{times} of {fault.full}", fault.target, _lines(figures), _lines(counts)]
         lines.append(table_row([*cells, _lines(broken) or "none"]))
-        below += [f"- {fault.title}: {text}" for text in dict.fromkeys(found.violations)]
+        below += [f"- {fault.title}: {text}" for text in _told([record for record in records if record.fault == name])]
     commits = ", ".join(dict.fromkeys(record.machine["commit"] for record in records))
     counts_of = everything.counts
     head = (
@@ -62,6 +62,16 @@ def report(faults: Mapping[str, Fault], records: Sequence[Record]) -> str:
         f"{records[0].at[:10]} to {records[-1].at[:10]}."
     )
     return "\n".join([head, "", *lines, *(["", "Violations:", "", *below] if below else [])])
+
+
+def _told(records: Sequence[Record]) -> list[str]:
+    """Each violation of a fault, the commit it was seen on, and how often the fault came without it since."""
+    last = {text: place for place, record in enumerate(records) for text in record.violations}
+    since = {text: sum(record.times for record in records[place + 1 :]) for text, place in last.items()}
+    return [
+        f"{text} ({records[place].machine['commit']}; {since[text]} times without since)"
+        for text, place in last.items()
+    ]
 
 
 def _spread(values: Sequence[float]) -> str:
