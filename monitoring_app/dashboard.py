@@ -19,6 +19,8 @@ from django.utils import timezone
 
 from monitoring_app import selectors
 from monitoring_app.selectors import Survey, WorkerLoad
+from schedules_app.models import Schedule
+from schedules_app.selectors import OVERDUE
 from tasks_app.admin import display
 from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
 from tasks_app.models import OWNED_ROW, UNSUCCESSFUL_ROW, Queue, Task
@@ -38,6 +40,8 @@ MOST_LOOKED_AT: Final = 200
 _MOST_QUEUES: Final = 12
 _MOST_WORKERS: Final = 12
 _MOST_FAILURES: Final = 8
+_MOST_SCHEDULES: Final = 6
+_MOST_OVERDUE: Final = 1000
 _SAMPLE: Final = 1000
 
 # Index: executions_finished (BRIN).
@@ -75,7 +79,12 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     return context | {"title": "Overview", "may": may, "overview": overview() if any(may.values()) else None}
 
 
-_SHOWN: Final = (("tasks_app", "task"), ("tasks_app", "queue"), ("workers_app", "worker"))
+_SHOWN: Final = (
+    ("tasks_app", "task"),
+    ("tasks_app", "queue"),
+    ("workers_app", "worker"),
+    ("schedules_app", "schedule"),
+)
 
 
 def overview() -> dict[str, Any]:
@@ -94,6 +103,7 @@ def _read_overview() -> dict[str, Any]:
         loads = selectors.workers()
         minutes = ended_by_minute(now)
         queues = read_queues()
+        schedules = read_schedules(now)
     except selectors.TooSlow:
         return {"now": now, "too_slow": True}
     processes = processes_of(survey, loads, now)
@@ -104,7 +114,8 @@ def _read_overview() -> dict[str, Any]:
         "delays": read_delays(),
         "queues": queues,
         "failures": read_failures(now),
-        "warnings": warnings_of(processes, queues),
+        "schedules": schedules,
+        "warnings": warnings_of(processes, queues, schedules),
         **processes,
     }
 
@@ -207,6 +218,22 @@ def _queue_row(name: str, counted: tuple[int, int], age: float | None, row: Queu
     }
 
 
+def read_schedules(now: datetime) -> dict[str, Any]:
+    """The schedules that fire next, and how many are past their time. Index: schedules_due."""
+    enabled = Schedule.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at")
+    with selectors.bounded(selectors.SURVEY_TIMEOUT):
+        next_ones = list(enabled.only("name", "next_fire_at")[:_MOST_SCHEDULES])
+        overdue = enabled.filter(next_fire_at__lt=now - OVERDUE)[: _MOST_OVERDUE + 1].count()
+    rows = [
+        {"name": schedule.name, "url": display.page_url(schedule), "fires": display.instant(schedule.next_fire_at, now)}
+        for schedule in next_ones
+    ]
+    return {
+        "next": rows,
+        "overdue": f"more than {_MOST_OVERDUE:,}" if overdue > _MOST_OVERDUE else overdue,
+    }
+
+
 def processes_of(survey: Survey, loads: list[WorkerLoad], now: datetime) -> dict[str, Any]:
     """Live and recently lost workers, and the schedulers that are alive."""
     live = [load for load in loads if load.worker.state in LIVE_WORKER_STATES]
@@ -256,7 +283,9 @@ def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str
     }
 
 
-def warnings_of(processes: dict[str, Any], queues: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def warnings_of(
+    processes: dict[str, Any], queues: list[dict[str, Any]], schedules: dict[str, Any]
+) -> list[tuple[str, str]]:
     """What somebody should look at: tone and sentence."""
     found = []
     if not processes["schedulers"]:
@@ -269,6 +298,8 @@ def warnings_of(processes: dict[str, Any], queues: list[dict[str, Any]]) -> list
         )
     if processes["lost_workers"]:
         found.append(("ts-orange", f"Workers lost within the last hour: {processes['lost_workers']}."))
+    if overdue := schedules["overdue"]:
+        found.append(("ts-red", f"Schedules past their time by more than {display.span(OVERDUE)}: {overdue}."))
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
         found.append(("ts-orange", f"Paused: {', '.join(paused)}."))
     return found

@@ -16,10 +16,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from monitoring_app import dashboard
 from tasks_app import keys, services
 from tasks_app.models import AuditEvent, Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
+from tests.support.schedules import make_schedule
 from workers_app.models import Scheduler, Worker
 
 pytestmark = pytest.mark.django_db
@@ -316,6 +318,21 @@ class TestOverview:
         html = staff.get("/admin/").content.decode()
         assert "No scheduler is alive" in html
         assert "No worker is alive" in html
+
+    def test_names_the_schedules_that_fire_next(self, staff: Client) -> None:
+        for minutes in (9, 5, 7):
+            make_schedule(due=0, late=timedelta(minutes=-minutes), every=timedelta(hours=1), name=f"in-{minutes}")
+        overview = staff.get("/admin/").context["overview"]
+        assert [schedule["name"] for schedule in overview["schedules"]["next"]] == ["in-5", "in-7", "in-9"]
+        assert overview["schedules"]["overdue"] == 0
+
+    def test_warns_of_schedules_past_their_time(self, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dashboard, "_MOST_OVERDUE", 2)
+        for overdue, said in ((2, "2."), (1, "more than 2.")):
+            for _ in range(overdue):
+                make_schedule(late=timedelta(minutes=5))
+            cache.delete("dashboard:overview")
+            assert f"Schedules past their time by more than 30 s: {said}" in staff.get("/admin/").content.decode()
 
     def test_counts_a_settled_minute_once(self, staff: Client) -> None:
         task = make_task(status=TaskStatus.SUCCESS)
