@@ -139,7 +139,7 @@ class Config:
         "WORKER_FAST_DEATH_ENABLED",
         parse_bool,
         "false",
-        "true: three missed beats and a closed wake-up connection count as death; only without a network in between",
+        "true: two missed beats and a closed wake-up connection count as death; only without a network in between",
     )
     default_max_retries: int = _knob(
         "RETRY_DEFAULT_MAX_RETRIES", whole_number(0, 1000), "3", "maxRetries of a task that names none"

@@ -7,7 +7,7 @@ marked the death: `recover_lost_tasks` looks for tasks whose worker has no live 
 
 There is a shortcut for a worker killed together with its guardian, off by default (WORKER_FAST_DEATH_ENABLED): a live
 worker holds an advisory lock on its wake-up connection, which its kernel closes when it dies. A lock that was seen held
-and is free, and three missed beats, count as death. A network that resets both connections of a live worker and then
+and is free, and two missed beats, count as death. A network that resets both connections of a live worker and then
 drops all packets looks the same: hence it is for installations where none stands between worker and database.
 """
 

@@ -323,6 +323,7 @@ STATEMENTS: Final[list[Mutant]] = [
         "workers_app/processes/scheduler.py",
         f"{_ENGINE}/test_scheduler.py",
         ("old", 4, "if message != wakeups.NEW:", "if False:"),
+        ("no-hints", 4, "if not wakeups.enabled():", "if False:"),
     ),
     *mutants_of(
         "floors-pass",

@@ -135,6 +135,8 @@ class Scheduler(Process):
 
     def _survey(self) -> assignment.Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
+        if not wakeups.enabled():  # nobody tells of what comes in sight late
+            self._outlook.pairs.forget()
         survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE, outlook=self._outlook)
         [due_in] = survey.beside
         due_at = float("inf") if due_in is None else time.monotonic() + due_in
@@ -193,7 +195,7 @@ class Housekeeper(threading.Thread):
         config = settings.SCHEDULER
         self._watches_locks = config.fast_death_enabled
         self._detector = recovery.FailureDetector(
-            config.heartbeat_timeout, shortcut=config.heartbeat_interval * 3 if self._watches_locks else None
+            config.heartbeat_timeout, shortcut=config.heartbeat_interval * 2 if self._watches_locks else None
         )
         self._closed = threading.Event()
         self._failures = 0

@@ -121,6 +121,20 @@ class TestTick:
         scheduler.tick()
         assert (engine.task(old).status == "SCHEDULED") is seen
 
+    def test_looks_at_everything_each_time_without_wake_ups(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(floors, "SLOW", 0.0)
+        monkeypatch.setattr(floors, "SPARED", 1_000_000)
+        monkeypatch.setattr(wakeups, "enabled", lambda: False)
+        engine.worker(slots=9)
+        engine.create()
+        scheduler.tick()
+        old = engine.create()
+        engine.move(old, run_at=timedelta(hours=-1))
+        scheduler.tick()
+        assert engine.task(old).status == "SCHEDULED"
+
     def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
         assert scheduler.tick() == CONFIG.polling_interval
 
@@ -393,7 +407,10 @@ class TestHousekeeper:
         pid = listeners[0]._session.connection.info.backend_pid  # type: ignore[union-attr]
         listeners[0].close()
         eventually(lambda: not engine.session.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
-        clock.now += CONFIG.heartbeat_interval.total_seconds() * 3
+        clock.now += CONFIG.heartbeat_interval.total_seconds() * 2 - 0.01
+        housekeeper.round()
+        assert engine.worker_state(killed) == "ACTIVE"
+        clock.now += 0.01
         housekeeper.round()
         assert [engine.worker_state(worker) for worker in (killed, holding)] == ["DEAD", "ACTIVE"]
         listeners[1].close()

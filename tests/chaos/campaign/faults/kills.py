@@ -8,10 +8,11 @@ import time
 
 from tests.chaos.campaign.campaign import Campaign, Fault, Limit
 from tests.chaos.campaign.findings import Findings
-from tests.chaos.campaign.installation import LEASE, TICK, Incarnation
+from tests.chaos.campaign.installation import BEAT, LEASE, TICK, Incarnation
 
 WORKERS = 4  # in turn, so that each has lived a while: a guardian delays the restart of a worker that died young
 NOTICED = 2 * LEASE + 2 * TICK
+NOTICED_SOON = 2 * BEAT + 2 * TICK
 
 
 def kill_worker(campaign: Campaign, found: Findings) -> None:
@@ -29,6 +30,13 @@ def kill_guardian(campaign: Campaign, found: Findings) -> None:
 
 def kill_both(campaign: Campaign, found: Findings) -> None:
     _kill_guardian(campaign, found, worker_too=True)
+
+
+def kill_both_watched(campaign: Campaign, found: Findings) -> None:
+    """Where the lock of a worker counts, once all schedulers have watched it for a lease."""
+    watched = "SELECT min(now() - started_at) > %s * interval '1 s' FROM scheduler_heartbeats WHERE stopped_at IS NULL"
+    campaign.until(lambda: campaign.installation.ask_one(watched, LEASE + 2 * TICK), timeout=30)
+    kill_both(campaign, found)
 
 
 def _kill_guardian(campaign: Campaign, found: Findings, *, worker_too: bool) -> None:
@@ -83,5 +91,16 @@ FAULTS = [
         short=6,
         limits={"running again": Limit(0.99, NOTICED), "moved on": Limit(0.99, NOTICED)},
         workers=WORKERS,
+    ),
+    Fault(
+        name="kill-both-watched",
+        title="kill -9 of guardian and worker, `WORKER_FAST_DEATH_ENABLED`",
+        target="running again p99 ≤ 2 beats + 2 ticks",
+        inject=kill_both_watched,
+        full=65,
+        short=6,
+        limits={"running again": Limit(0.99, NOTICED_SOON), "moved on": Limit(0.99, NOTICED_SOON)},
+        workers=WORKERS,
+        environment={"WORKER_FAST_DEATH_ENABLED": "true"},
     ),
 ]
