@@ -17,6 +17,7 @@ from tests.bench.bench import Bench, wait_for
 from tests.bench.drain import drain, ended
 from tests.bench.results import Options, Record, Run, Workload
 from tests.bench.schedule_load import decided_until, fill_schedules, read_slots
+from tests.bench.workloads.w3_pickup import by_service, pick_up
 from tests.support.figures import percentile
 from tests.support.processes import PeakMemory, cpu_of_family
 
@@ -47,6 +48,7 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
         "few": lambda: _few_due(bench, options),
         "week": lambda: _after_a_week(bench, options),
         "drain": lambda: _drain_beside(bench, options),
+        "pickup": lambda: _pick_up_beside(bench, options),
     }
     for name, part in parts.items():
         if options.part in ("", name):
@@ -168,6 +170,19 @@ def _drain_beside(bench: Bench, options: Options) -> Iterator[Run]:
             yield Run(f"drain beside {many:,}" if many else "drain alone", {"tasks_s": done.rate})
 
 
+def _pick_up_beside(bench: Bench, options: Options) -> Iterator[Run]:
+    """W3, alternating in the same way."""
+    sizes = [0, options.count(10_000, 200)]
+    for number in range(options.repeat):
+        for many in sizes if number % 2 == 0 else reversed(sizes):
+            bench.fresh()
+            if many:
+                fill_schedules(bench, many, NewSchedule(name="tomorrow", interval_seconds=86_400, task=TASK))
+                bench.settle()
+            _, values = pick_up(bench, options.count(200, 50), by_service)
+            yield Run(f"pick-up beside {many:,}" if many else "pick-up alone", values)
+
+
 def _next_minute(bench: Bench, *, ahead: int) -> datetime:
     """The first whole minute at least so many seconds away."""
     soon = datetime.now(UTC) + timedelta(seconds=ahead)
@@ -175,15 +190,18 @@ def _next_minute(bench: Bench, *, ahead: int) -> datetime:
 
 
 def summarize(by_name: Mapping[str, list[Record]]) -> list[str]:
-    """What the drain loses beside schedules that are not due."""
-    rates: dict[str, list[float]] = {}
-    for record in by_name["schedules"]:
-        if rate := record.run.values.get("tasks_s"):
-            rates.setdefault(record.run.case.partition("beside")[1], []).append(rate)
-    if len(rates) < 2:
-        return []
-    share = statistics.median(rates["beside"]) / statistics.median(rates[""])
-    return [f"Beside enabled schedules that are not due, the drain reaches {share:.1%} of its rate without."]
+    """What drain and pick-up lose beside schedules that are not due."""
+    runs = [record.run for record in by_name["schedules"]]
+    sentences = []
+    for figure, sentence in (
+        ("tasks_s", "Beside enabled schedules that are not due, the drain reaches {:.1%} of its rate without."),
+        ("call_p50", "Beside them, the median pick-up takes {:.1%} of its time without."),
+    ):
+        alone = [run.values[figure] for run in runs if figure in run.values and "alone" in run.case]
+        beside = [run.values[figure] for run in runs if figure in run.values and "beside" in run.case]
+        if alone and beside:
+            sentences.append(sentence.format(statistics.median(beside) / statistics.median(alone)))
+    return sentences
 
 
 WORKLOAD = Workload(
@@ -207,6 +225,8 @@ WORKLOAD = Workload(
         "server_ms": "CPU ms/s server",
         "firing_ms": "statements ms/s",
         "tasks_s": "tasks/s",
+        "call_p50": "call to start p50 ms",
+        "call_p99": "p99 ms",
         "rss_mb": "peak RSS MB of a scheduler",
     },
     run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 
 from tasks_app.new_tasks import NewTask
@@ -18,25 +18,32 @@ from tests.support.figures import spread_ms
 EVERY = 0.02
 WARM_UP = 10
 Creation = tuple[str, float, float]  # task id, call, return
+Creating = Callable[[Bench], AbstractContextManager[Callable[[], str]]]
 
 
 def run(bench: Bench, options: Options) -> Iterator[Run]:
     """200 tasks, one each 20 ms: by the Python service, then by ``POST /tasks``. The body says when it began."""
     count = options.count(200, 100)
-    for case, creating in (("Python", _by_service), ("POST /tasks", _by_http)):
+    for case, creating in (("Python", by_service), ("POST /tasks", _by_http)):
         bench.fresh()
-        with bench.workers(Setting(1, ())) as guardians, bench.scheduler() as scheduler, creating(bench) as make:
-            time.sleep(3)  # until it is idle
-            made = _each(count, make)
-            wait_for(partial(_all_begun, bench, made), 30, [*guardians, scheduler])
-        begun = read_marks(bench.marks)
-        calls = spread_ms((begun[task_id] - call for task_id, call, _ in made), "call_")
-        returns = spread_ms((begun[task_id] - back for task_id, _, back in made), "return_")
-        yield Run(case, calls | returns, {"count": count, "creating_ms": spread_ms(b - a for _, a, b in made)})
+        made, values = pick_up(bench, count, creating)
+        yield Run(case, values, {"count": count, "creating_ms": spread_ms(b - a for _, a, b in made)})
+
+
+def pick_up(bench: Bench, count: int, creating: Creating) -> tuple[list[Creation], dict[str, float]]:
+    """So many tasks on one worker; their creations, and from call and from return how long until they began."""
+    with bench.workers(Setting(1, ())) as guardians, bench.scheduler() as scheduler, creating(bench) as make:
+        time.sleep(3)  # until it is idle
+        made = _each(count, make)
+        wait_for(partial(_all_begun, bench, made), 30, [*guardians, scheduler])
+    begun = read_marks(bench.marks)
+    calls = spread_ms((begun[task_id] - call for task_id, call, _ in made), "call_")
+    returns = spread_ms((begun[task_id] - back for task_id, _, back in made), "return_")
+    return made, calls | returns
 
 
 @contextmanager
-def _by_service(bench: Bench) -> Iterator[Callable[[], str]]:
+def by_service(bench: Bench) -> Iterator[Callable[[], str]]:
     yield lambda: str(create_task(NewTask(type="BENCH_MARK"), created_by="bench").task.pk)
 
 
