@@ -56,7 +56,7 @@ waiting AS (
     WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
-       CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
+       CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
        w.run_at::text, w.id, (least(w.run_at, now()) - interval '1 second')::text AS floor, e.waits
   FROM waiting w

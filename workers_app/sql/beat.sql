@@ -1,7 +1,8 @@
 -- One beat of one worker: raise its counter, and learn in the same trip all it must know. Returns no row when the worker
 -- is DEAD, STOPPED or pruned. The update is HOT: no index holds a column it changes.
---   %(floor)s: where to begin to look at what it owns, as the last beat answered it; the index keeps entries of what has
---   ended for as long as some snapshot may need them · timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
+-- %(floor)s is where to begin to look at what it owns, as the last beat answered it: the index keeps entries of what has
+-- ended for as long as some snapshot may need them.
+--   timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
 --   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:
 --   that is its own doing).
 -- Indexes: primary keys, tasks_owned. Not the ORM: one trip, twice a second, on every worker.
