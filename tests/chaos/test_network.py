@@ -86,7 +86,7 @@ def create(*new: NewTask) -> list[Any]:
 
 
 some = pytest.mark.parametrize(
-    "count", [10, pytest.param(200, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])]
+    "count", [10, pytest.param(200, marks=[pytest.mark.chaos_full, pytest.mark.timeout(600)])]
 )
 
 
@@ -182,7 +182,7 @@ FAULTS: dict[str, Callable[[Proxy], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=[pytest.mark.chaos_long, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=[pytest.mark.chaos_full, pytest.mark.timeout(600)])])
 @pytest.mark.timeout(300)
 class TestUnderLoad:
     """The fault outlasts a lease."""
