@@ -81,7 +81,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
     parser.add_argument("--minutes", type=int, metavar="N", help="length of the soak (10), of schedules (3)")
-    parser.add_argument("--part", default="", metavar="P", help="of schedules: minute, kills, few, week, drain or pickup")
+    parser.add_argument(
+        "--part", default="", metavar="P", help="of schedules: minute, kills, few, week, drain or pickup"
+    )
     parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md and the plots")
     parser.add_argument("--report", action="store_true", help="measure nothing, write them from the raw figures")
     parser.add_argument("--out", type=Path, help="where raw figures go (.data/bench/results.jsonl)")

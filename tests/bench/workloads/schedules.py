@@ -157,30 +157,31 @@ SELECT count(*), sum(CASE WHEN last_slot IS NULL THEN 1 ELSE 1 + extract(epoch F
 
 
 def _drain_beside(bench: Bench, options: Options) -> Iterator[Run]:
-    """W1, alternating: without schedules, and with many enabled ones in the table; the first is another each time."""
-    sizes = [0, options.count(10_000, 200)]
-    for number in range(options.repeat):
-        for many in sizes if number % 2 == 0 else reversed(sizes):
-            bench.fresh()
-            if many:
-                fill_schedules(bench, many, NewSchedule(name="tomorrow", interval_seconds=86_400, task=TASK))
-            fill.create(options.drain_tasks)
-            bench.settle()
-            done = drain(bench, options.setting, options.drain_tasks)
-            yield Run(f"drain beside {many:,}" if many else "drain alone", {"tasks_s": done.rate})
+    """W1, without and beside many enabled schedules that are not due."""
+    for beside in _alternating(bench, options):
+        fill.create(options.drain_tasks)
+        bench.settle()
+        done = drain(bench, options.setting, options.drain_tasks)
+        yield Run(f"drain {beside}", {"tasks_s": done.rate})
 
 
 def _pick_up_beside(bench: Bench, options: Options) -> Iterator[Run]:
-    """W3, alternating in the same way."""
+    """W3 in the same way."""
+    for beside in _alternating(bench, options):
+        bench.settle()
+        _, values = pick_up(bench, options.count(200, 50), by_service)
+        yield Run(f"pick-up {beside}", values)
+
+
+def _alternating(bench: Bench, options: Options) -> Iterator[str]:
+    """A fresh database without schedules, and one with many; the first is another each time."""
     sizes = [0, options.count(10_000, 200)]
     for number in range(options.repeat):
         for many in sizes if number % 2 == 0 else reversed(sizes):
             bench.fresh()
             if many:
                 fill_schedules(bench, many, NewSchedule(name="tomorrow", interval_seconds=86_400, task=TASK))
-                bench.settle()
-            _, values = pick_up(bench, options.count(200, 50), by_service)
-            yield Run(f"pick-up beside {many:,}" if many else "pick-up alone", values)
+            yield f"beside {many:,}" if many else "alone"
 
 
 def _next_minute(bench: Bench, *, ahead: int) -> datetime:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -108,15 +109,7 @@ class TestFloors:
         self, engine: Engine, open_session: OpenSession
     ) -> None:
         """What has ended is still in the index for the snapshot's sake: without a floor, all of it is looked at."""
-        worker, holder = engine.worker(slots=100), open_session()
-        with transaction(holder):
-            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            holder.fetch("SELECT 1 FROM tasks")
-            for _ in range(20):
-                engine.create_many(100)
-                engine.assign()
-                for attempt in engine.start(worker):
-                    engine.finish(worker, attempt, SUCCEEDED)
+        with tasks_kept_in_sight(engine, open_session()) as worker:
             [(floor,)] = engine.session.fetch("SELECT clock_timestamp()::text")
             engine.create()
             engine.assign()
@@ -127,6 +120,21 @@ class TestFloors:
                 ("assign_due_tasks", places, places | {"workers": [worker], "floors": [floor], "from": [floor]}),
             ):
                 assert blocks_read(engine.session, name, bounded) < blocks_read(engine.session, name, everything) / 4
+
+
+@contextmanager
+def tasks_kept_in_sight(engine: Engine, holder: Session) -> Iterator[UUID]:
+    """A worker that has ended 2,000 tasks, all of them still in the indexes for the sake of a session's snapshot."""
+    worker = engine.worker(slots=100)
+    with transaction(holder):
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.fetch("SELECT 1 FROM tasks")
+        for _ in range(20):
+            engine.create_many(100)
+            engine.assign()
+            for attempt in engine.start(worker):
+                engine.finish(worker, attempt, SUCCEEDED)
+        yield worker
 
 
 def blocks_read(session: Session, name: str, parameters: dict[str, Any], package: str = "tasks_app.sql") -> int:
@@ -185,15 +193,7 @@ class TestBeatsAndRounds:
     def test_keep_a_held_snapshot_from_costing_more_with_every_task(
         self, engine: Engine, open_session: OpenSession
     ) -> None:
-        worker, holder = engine.worker(slots=100), open_session()
-        with transaction(holder):
-            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            holder.fetch("SELECT 1 FROM tasks")
-            for _ in range(20):
-                engine.create_many(100)
-                engine.assign()
-                for attempt in engine.start(worker):
-                    engine.finish(worker, attempt, SUCCEEDED)
+        with tasks_kept_in_sight(engine, open_session()) as worker:
             floor = look_round(engine.session).floors[worker]
             beat = {"worker_id": worker, "running": 0, "prefetch": 0, "ids": [], "attempts": []}
             for name, everything, bounded in (
@@ -334,15 +334,7 @@ class TestKnownPairs:
     def test_keep_a_held_snapshot_from_costing_more_with_every_task(
         self, engine: Engine, open_session: OpenSession
     ) -> None:
-        worker, holder = engine.worker(slots=100), open_session()
-        with transaction(holder):
-            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            holder.fetch("SELECT 1 FROM tasks")
-            for _ in range(20):
-                engine.create_many(100)
-                engine.assign()
-                for attempt in engine.start(worker):
-                    engine.finish(worker, attempt, SUCCEEDED)
+        with tasks_kept_in_sight(engine, open_session()):
             [(floor,)] = engine.session.fetch("SELECT clock_timestamp()::text")
             engine.create()
             known = {"queues": ["default"], "priorities": [0], "floors": [floor]}
