@@ -43,7 +43,7 @@ bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes (FULL=1: hours; ARGS=--help)
-	@$(BIN)/python -m pytest tests/chaos tests/integration/test_recovery.py -m "$(if $(FULL),,not chaos_full)"
+	@$(BIN)/python -m pytest tests/chaos tests/integration/test_recovery.py -m "$(if $(FULL),,chaos_long)"
 	@$(BIN)/python -m tests.chaos.campaign $(if $(FULL),--full) $(ARGS)
 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
