@@ -262,12 +262,6 @@ STATEMENTS: Final[list[Mutant]] = [
             "IS NULL OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8))\n",
             "IS NULL OR true)\n",
         ),
-        (
-            "age",
-            4,
-            "t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)\n             AND EXISTS",
-            "EXISTS",
-        ),
         ("elsewhere", 4, "f.worker_id <> t.worker_id AND ", ""),
         ("queues", 4, " AND (f.queues IS NULL OR t.queue = ANY(f.queues))", ""),
         ("free", 4, "w.state = 'ACTIVE' AND %(older_than)s", "%(older_than)s"),

@@ -387,6 +387,15 @@ class TestSuspects:
         assert engine.assign().assigned == 1
         assert Counter(engine.statuses(waiting)) == {"SUCCESS": 1, "SCHEDULED": 2, "PENDING": 1}
 
+    def test_are_not_taken_for_ordinary_ones_of_their_queue(self, engine: Engine) -> None:
+        ordinary, waiting = engine.create(), suspects(engine, {"priority": 1}, {"priority": 1}, {"priority": 1})
+        for task_id in waiting:
+            engine.session.execute("UPDATE tasks SET priority = 0, run_at = now() WHERE id = %s", [task_id])
+        engine.worker(slots=10)
+        engine.assign()
+        assert engine.task(ordinary).status == "SCHEDULED"
+        assert Counter(engine.statuses(waiting)) == {"SCHEDULED": 1, "PENDING": 2}
+
     def test_are_spread_over_workers_however_unevenly_these_are_loaded(self, engine: Engine) -> None:
         waiting = suspects(engine, {}, {})
         for task_id in waiting:

@@ -54,6 +54,14 @@ class TestFinishAttempts:
         assert engine.task(old.task_id).status == "RUNNING"
         assert engine.finish(worker, new, SUCCEEDED) == "SUCCESS"
 
+    def test_takes_no_end_of_another_attempt(self, engine: Engine) -> None:
+        worker = engine.worker()
+        attempt = engine.running(worker)
+        for number in (attempt.attempt - 1, attempt.attempt + 1):
+            assert engine.finish(worker, attempt._replace(attempt=number), SUCCEEDED) is None
+        assert engine.task(attempt.task_id).status == "RUNNING"
+        assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
+
     @pytest.mark.parametrize(
         ("outcome", "asked", "task_status", "execution_status"),
         [
