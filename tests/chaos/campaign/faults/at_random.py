@@ -37,7 +37,10 @@ def at_random(campaign: Campaign, found: Findings) -> None:
         campaign.installation.start_missing()
     blows.wait()
     campaign.installation.heal()
-    campaign.struck |= blows.struck_by_poison()
+    try:
+        blows.await_poison()
+    finally:
+        campaign.struck |= blows.struck_by_poison()
 
 
 class Blows:
@@ -71,10 +74,13 @@ class Blows:
         for timer in self._timers:
             timer.join()
 
-    def struck_by_poison(self) -> set[UUID]:
-        """The workers that poison took down, once all of it has ended."""
+    def await_poison(self) -> None:
+        """Wait until all of it has ended; after many blows there are hundreds of suspects, which go one to a worker."""
         unfinished = "SELECT count(*) FROM tasks WHERE id = ANY(%s) AND finished_at IS NULL"
-        self._campaign.until(lambda: self._installation.ask_one(unfinished, self._poison) == 0, timeout=60)
+        self._campaign.until(lambda: self._installation.ask_one(unfinished, self._poison) == 0, timeout=240)
+
+    def struck_by_poison(self) -> set[UUID]:
+        """The workers that poison has taken down."""
         query = "SELECT worker_id FROM task_executions WHERE task_id = ANY(%s) AND status = 'LOST'"
         return {row[0] for row in self._installation.ask(query, self._poison)}
 
