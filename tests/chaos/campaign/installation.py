@@ -101,11 +101,15 @@ class Installation:
     def heal(self) -> None:
         """Start again what has ended, as a service manager would, and wait until all work."""
         self.thaw()
-        self.start_missing()
         for worker in self.workers:
-            eventually(lambda worker=worker: self.incarnation(worker), timeout=60, interval=0.05)  # type: ignore[misc]
+            eventually(lambda worker=worker: self._works(worker), timeout=60, interval=0.05)  # type: ignore[misc]
         for scheduler in self.schedulers:
             eventually(lambda node=scheduler: self._beats(node), timeout=60, interval=0.05)  # type: ignore[misc]
+
+    def _works(self, worker: Node) -> Incarnation | None:
+        """Its incarnation; one that was told to stop may end only now."""
+        self.start_missing()
+        return self.incarnation(worker)
 
     def start_missing(self) -> None:
         """Start again what has ended, and do not wait."""

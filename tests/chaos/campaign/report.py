@@ -10,6 +10,8 @@ from tests.support.documents import table_row
 from tests.support.figures import number, percentile
 
 HEADINGS = ["fault", "times", "target", "p50 / p99 / max, in seconds unless said otherwise", "counts", "violations"]
+#: Violations of one fault that are told in words.
+MOST_TOLD = 6
 #: Counts that are the same question for every fault stand in the sentence above the table.
 EVERYWHERE = ("accepted", "runs", "lost", "overlaps")
 
@@ -68,10 +70,12 @@ def _told(records: Sequence[Record]) -> list[str]:
     """Each violation of a fault, the commit it was seen on, and how often the fault came without it since."""
     last = {text: place for place, record in enumerate(records) for text in record.violations}
     since = {text: sum(record.times for record in records[place + 1 :]) for text, place in last.items()}
-    return [
+    told = [
         f"{text} ({records[place].machine['commit']}; {since[text]} times without since)"
         for text, place in last.items()
     ]
+    more = len(told) - MOST_TOLD
+    return told if more <= 0 else [*told[:MOST_TOLD], f"and {more} more"]
 
 
 def _spread(values: Sequence[float]) -> str:
