@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from tests.bench.bench import Bench, Setting
+from tests.bench.bench import Bench, Setting, wait_for
 from tests.support.processes import PeakMemory, Program, cpu_of, cpu_of_family
 
 # Each ended attempt takes one number, and reading it costs nothing however many rows there are.
@@ -56,8 +56,8 @@ def drain(bench: Bench, setting: Setting, tasks: int, *, exact: bool = True, lim
         _wait_for_ended(bench, before + 1, [*guardians, scheduler], limit)
         costs = _cpu(bench, guardians, scheduler)
         _wait_for_ended(bench, before + tasks, [*guardians, scheduler], limit, memory)
-        while exact and bench.one(bench.watch, _UNFINISHED):
-            time.sleep(0.002)
+        if exact:
+            wait_for(lambda: not bench.one(bench.watch, _UNFINISHED), limit, [*guardians, scheduler], interval=0.002)
         done = time.time()
         memory.look()
         used = {name: value - costs.get(name, 0.0) for name, value in _cpu(bench, guardians, scheduler).items()}

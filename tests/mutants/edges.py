@@ -55,7 +55,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "table",
         "tasks_app/migrations/0001_initial.py",
-        f"{_ENGINE}/test_assignment.py::TestConcurrencyKeys {_SERVICES}::TestIdempotency",
+        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys {_SERVICES}::TestIdempotency",
         (
             "key-held",
             19,
@@ -67,7 +67,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "trigger",
         "tasks_app/migrations/0002_storage.py",
-        f"{_ENGINE}/test_assignment.py::TestConcurrencyKeys",
+        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys",
         ("release", 24, "     SET key_blocked = false\n", "     SET key_blocked = key_blocked\n"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
         ("move", 24, " OR NEW.queue <> OLD.queue", ""),

@@ -20,6 +20,8 @@ _ENGINE: Final = "integration/engine"
 _RECORDER: Final = f"{_ENGINE}/test_recorder.py"
 _STARTING: Final = f"{_ENGINE}/test_starting.py"
 _ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
+_CONCURRENCY_KEYS: Final = f"{_ENGINE}/test_concurrency_keys.py"
+_CONCURRENCY_KEYS: Final = f"{_ENGINE}/test_concurrency_keys.py"
 _RECOVERY: Final = f"{_ENGINE}/test_recovery.py"
 _BEATS: Final = f"{_ENGINE}/test_heartbeats.py"
 
@@ -91,7 +93,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "assign",
         f"{_SQL}/assign_due_tasks.sql",
-        _ASSIGNMENT,
+        f"{_ASSIGNMENT} {_CONCURRENCY_KEYS}",
         ("pass", 8, "     AND current_setting('scheduler.pass', true) = 'held'\n", ""),
         ("active", 10, "WHERE state = 'ACTIVE' AND queues", "WHERE queues"),
         ("key-share", 5, "   FOR KEY SHARE\n", ""),
@@ -271,7 +273,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "keys",
         f"{_SQL}/release_idle_keys.sql",
-        f"{_ASSIGNMENT}::TestReleaseIdleKeys",
+        f"{_CONCURRENCY_KEYS}::TestReleaseIdleKeys",
         ("held", 19, "h.worker_id IS NOT NULL AND h.finished_at IS NULL)", "false)"),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -56,6 +56,10 @@ def pass_over(queues: Sequence[str], priorities: Sequence[int] = (), *, limit: i
         "queues": list(queues), "priorities": list(priorities) or [0] * count,
         "from": ["-infinity"] * count, "ids": [UUID(int=0)] * count, "locked": [],
     }  # fmt: skip
+
+
+def in_seconds(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 class Engine:
