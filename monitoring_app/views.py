@@ -15,11 +15,11 @@ from monitoring_app import health, metrics, selectors
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
 from monitoring_app.selectors import TooSlow, WorkerLoad
+from tasks_app.access import Scope
 from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.parsers import empty_body
 from tasks_app.api.problems import Problem
 from tasks_app.api.times import show_instant
-from tasks_app.keys import Scope
 from tasks_app.sessions import DatabaseAway
 from workers_app.recovery import recover_system
 

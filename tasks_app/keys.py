@@ -10,14 +10,13 @@ import re
 import secrets
 from collections.abc import Iterable
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from tasks_app import audit
+from tasks_app import access, audit
 from tasks_app.models import ApiKey
 
 PREFIX: Final = "ts_"
@@ -29,13 +28,6 @@ _FIND_KEY: Final = (
     "SELECT * FROM api_keys"
     " WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())"
 )
-
-
-class Scope(StrEnum):
-    TASKS_READ = "tasks:read"
-    TASKS_WRITE = "tasks:write"
-    TASKS_SHELL = "tasks:shell"
-    ADMIN = "admin"
 
 
 class KeyRefused(ValueError):
@@ -52,10 +44,10 @@ def create_key(
     wanted = sorted(set(scopes))
     if not NAME.fullmatch(name):
         raise KeyRefused("name: must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
-    if unknown := [scope for scope in wanted if scope not in list(Scope)]:
-        raise KeyRefused(f"scopes: {', '.join(unknown)} unknown; there are {', '.join(Scope)}")
+    if unknown := [scope for scope in wanted if scope not in access.scopes()]:
+        raise KeyRefused(f"scopes: {', '.join(unknown)} unknown; there are {', '.join(access.scopes())}")
     if not wanted:
-        raise KeyRefused(f"scopes: name at least one of {', '.join(Scope)}")
+        raise KeyRefused(f"scopes: name at least one of {', '.join(access.scopes())}")
     secret = PREFIX + secrets.token_urlsafe(32)
     try:
         with transaction.atomic():

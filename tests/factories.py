@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from tasks_app.access import Scope
 from tasks_app.ids import created_at, new_task_id
-from tasks_app.keys import Scope, create_key
+from tasks_app.keys import create_key
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from scheduler_project.openapi.parts import BODY_PROBLEMS, Json, answer, body, integer, obj, operation, query, schema
-from tasks_app.keys import Scope
+from tasks_app.access import Scope
 from tasks_app.states import WorkerState
 
 _ADMIN: Final = (Scope.ADMIN,)

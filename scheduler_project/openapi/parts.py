@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tasks_app.access import Scope
 from tasks_app.api.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
-from tasks_app.keys import Scope
 
 Json = dict[str, Any]
 

@@ -24,7 +24,7 @@ from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDUL
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
-from tasks_app.keys import Scope
+from tasks_app.access import Scope
 
 _READ: Final = (Scope.TASKS_READ,)
 _WRITE: Final = (Scope.TASKS_WRITE,)

@@ -18,8 +18,8 @@ from scheduler_project.openapi.parts import (
     ref,
     schema,
 )
+from tasks_app.access import Scope
 from tasks_app.api.filters import TASKS
-from tasks_app.keys import Scope
 from tasks_app.states import TaskStatus
 
 _READ: Final = (Scope.TASKS_READ,)

@@ -11,12 +11,12 @@ from schedules_app import calendar_services
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import BlackoutCalendar
+from tasks_app.access import Scope
 from tasks_app.api import conditions, pagination
 from tasks_app.api.base import caller_of
 from tasks_app.api.pagination import Shelf
 from tasks_app.api.parsers import json_body
 from tasks_app.api.problems import Problem
-from tasks_app.keys import Scope
 from tasks_app.new_tasks import QUEUE_NAME
 
 READ = (Scope.TASKS_READ,)

@@ -19,6 +19,7 @@ from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule
 from schedules_app.services import ScheduleNotFound
+from tasks_app.access import Scope
 from tasks_app.api import conditions, pagination
 from tasks_app.api.authentication import Caller
 from tasks_app.api.base import caller_of, uuid_or_404
@@ -28,7 +29,6 @@ from tasks_app.api.pagination import Shelf
 from tasks_app.api.parsers import empty_body, json_body, optional_json_body
 from tasks_app.api.permissions import require_type_scope
 from tasks_app.api.problems import Problem
-from tasks_app.keys import Scope
 from tasks_app.services import Idempotency
 from tasks_app.transitions import Versions
 

@@ -14,9 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tasks_app import keys
+from tasks_app.access import Scope
 from tasks_app.admin import display
 from tasks_app.admin.base import StaffAdmin, actor_of
-from tasks_app.keys import Scope
 from tasks_app.models import ApiKey
 
 _SCOPES = {

@@ -14,7 +14,8 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from tasks_app.keys import Scope, find_key
+from tasks_app.access import Scope
+from tasks_app.keys import find_key
 
 CHALLENGE: Final = 'Bearer realm="task-scheduler"'
 #: What RFC 6750 §2.1 calls b64token; anything else is refused before the database is asked.

@@ -9,9 +9,9 @@ from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from tasks_app.access import Scope
 from tasks_app.api.authentication import Caller
 from tasks_app.executors.registry import executor_for
-from tasks_app.keys import Scope
 
 #: Scopes by HTTP method; an empty tuple is any valid key. HEAD needs what GET needs.
 Scopes = Mapping[str, tuple[Scope, ...]]

@@ -8,12 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tasks_app import services
+from tasks_app.access import Scope
 from tasks_app.api import inputs
 from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.outputs import queue_json
 from tasks_app.api.parsers import empty_body, optional_json_body
 from tasks_app.api.problems import Problem
-from tasks_app.keys import Scope
 from tasks_app.models import Queue
 from tasks_app.new_tasks import QUEUE_NAME
 

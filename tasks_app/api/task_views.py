@@ -8,13 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tasks_app import selectors, services
+from tasks_app.access import Scope
 from tasks_app.api import bulk, conditions, inputs, outputs, pagination
 from tasks_app.api.base import ApiView, caller_of, content, uuid_or_404
 from tasks_app.api.filters import TASKS, hint
 from tasks_app.api.parsers import empty_body, json_body
 from tasks_app.api.permissions import require_type_scope
 from tasks_app.executors.base import JsonObject
-from tasks_app.keys import Scope
 from tasks_app.models import Task
 from tasks_app.transitions import TaskNotFound, Versions
 

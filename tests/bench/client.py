@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from tasks_app.keys import Scope, create_key
+from tasks_app.access import Scope
+from tasks_app.keys import create_key
 from tests.bench.bench import Bench, wait_for
 
 

@@ -11,9 +11,10 @@ from django.contrib.auth.models import Permission, User
 from django.db.models.functions import Now
 from django.test import Client
 
+from tasks_app.access import Scope
 from tasks_app.api.authentication import Caller
 from tasks_app.api.permissions import HasScope
-from tasks_app.keys import Scope, create_key, revoke_key
+from tasks_app.keys import create_key, revoke_key
 from tasks_app.models import ApiKey
 from tests.factories import make_key, make_task, unknown_id
 from tests.support.api import Api, problem_of

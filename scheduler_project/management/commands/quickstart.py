@@ -22,7 +22,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.management.commands.runall import children, embedded_database
-from tasks_app import keys, selectors, services
+from tasks_app import access, keys, selectors, services
 from tasks_app.api.outputs import task_json
 from tasks_app.models import ApiKey, Task
 from tasks_app.new_tasks import NewTask
@@ -64,7 +64,7 @@ class Command(BaseCommand):
             return None
         password = secrets.token_urlsafe(12)
         users.objects.create_superuser("admin", password=password)
-        _, secret = keys.create_key("quickstart", list(keys.Scope), actor="quickstart")
+        _, secret = keys.create_key("quickstart", list(access.Scope), actor="quickstart")
         return password, secret
 
     def _wait_for_web(self, supervisor: Supervisor, base: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.utils import DatabaseError
 
-from tasks_app.keys import KeyRefused, Scope, create_key
+from tasks_app.access import Scope
+from tasks_app.keys import KeyRefused, create_key
 
 MAX_DAYS = 36_500
 

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 
 from tasks_app import keys
-from tasks_app.keys import KeyRefused, Scope, create_key, find_key, revoke_key
+from tasks_app.access import Scope
+from tasks_app.keys import KeyRefused, create_key, find_key, revoke_key
 from tasks_app.models import ApiKey, AuditEvent
 
 pytestmark = pytest.mark.usefixtures("committed_db")

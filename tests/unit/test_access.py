@@ -1,0 +1,127 @@
+"""The table of who may do what, asked about keys, people and roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tasks_app import access
+from tasks_app.access import Action, KeyCaller, Person, Refused, Role, Scope
+
+
+@dataclass
+class Account:
+    permissions: frozenset[str] = frozenset()
+    is_superuser: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def get_username(self) -> str:
+        return "maria"
+
+    def has_perm(self, permission: str) -> bool:
+        self.asked.append(permission)
+        return self.is_superuser or permission in self.permissions
+
+
+def key(*scopes: str) -> KeyCaller:
+    return KeyCaller("ci", frozenset(scopes))
+
+
+def person(*permissions: str) -> Person:
+    return Person(Account(frozenset(permissions)))
+
+
+ROOT = Person(Account(is_superuser=True))
+
+
+class TestKeyCaller:
+    @pytest.mark.parametrize("action", Action)
+    def test_needs_every_scope_of_the_row_and_no_other(self, action: Action) -> None:
+        others = set(Scope) - set(action.scopes or ())
+        assert key(*(action.scopes or ())).may(action) is (action.scopes is not None)
+        assert key(*others).may(action) is (action.scopes is not None and not action.scopes)
+
+    def test_needs_the_scope_of_the_type_as_well_to_have_it_run(self) -> None:
+        for action in Action:
+            if not action.runs:
+                continue
+            assert action.scopes is not None
+            assert not key(*action.scopes).may(action, "SHELL")
+            assert key(*action.scopes, "tasks:shell").may(action, "SHELL")
+            assert key(*action.scopes).may(action, "DUMMY")
+
+    @pytest.mark.parametrize("action", [Action.TASK_CANCEL, Action.SCHEDULE_PAUSE, Action.SCHEDULE_DELETE])
+    def test_needs_no_scope_of_the_type_to_stop_it(self, action: Action) -> None:
+        assert key("tasks:write", "schedules:write").may(action, "SHELL")
+
+    def test_of_a_type_nobody_here_knows_needs_the_strongest(self) -> None:
+        assert not key("tasks:write").may(Action.TASK_RETRY, "GONE")
+        assert key("tasks:write", "tasks:shell").may(Action.TASK_RETRY, "GONE")
+
+    def test_reads_no_more_with_tasks_shell_and_admin(self) -> None:
+        may = {action for action in Action if key("tasks:shell").may(action)}
+        assert may == {Action.WORKER_READ, Action.SCHEDULER_READ, Action.HEALTH_READ, Action.SCHEMA_READ}
+
+    def test_says_what_is_missing(self) -> None:
+        with pytest.raises(Refused, match=r"^This needs the scope tasks:write\.$"):
+            key().require(Action.TASK_EDIT)
+        with pytest.raises(Refused, match=r"^SHELL tasks need the scope tasks:shell\.$"):
+            key("tasks:write").require(Action.TASK_EDIT, "SHELL")
+        with pytest.raises(Refused, match=r"^No API key may do this\.$"):
+            key(*Scope).require(Action.KEY_CREATE)
+
+
+class TestPerson:
+    @pytest.mark.parametrize("action", Action)
+    def test_needs_every_permission_of_the_row_and_no_other(self, action: Action) -> None:
+        others = access.permissions_of(Role.ADMINISTRATOR) - action.permissions
+        assert person(*action.permissions).may(action)
+        assert person(*others).may(action) is (not action.permissions)
+        assert ROOT.may(action)
+
+    @pytest.mark.parametrize("action", [action for action in Action if action.runs])
+    def test_runs_commands_only_as_superuser(self, action: Action) -> None:
+        assert person(*action.permissions).refusal(action, "SHELL") == "Running SHELL tasks needs a superuser"
+        assert person(*action.permissions).may(action, "HTTP")
+        assert ROOT.may(action, "SHELL")
+
+    def test_says_what_is_missing(self) -> None:
+        with pytest.raises(Refused, match=r"^This needs the permission tasks_app\.change_task\.$"):
+            person("tasks_app.view_task").require(Action.TASK_RETRY)
+
+    def test_has_a_name_that_no_key_may_have(self) -> None:
+        assert person().name == "user:maria"
+
+
+class TestRoles:
+    @pytest.mark.parametrize("role", Role)
+    def test_may_do_what_the_table_says_and_nothing_else(self, role: Role) -> None:
+        """Permissions are of models, not of actions: one given for an action must not bring a later role's along."""
+        lesser = list(Role)[: list(Role).index(role) + 1]
+        mine = person(*access.permissions_of(role))
+        assert {action for action in Action if mine.may(action)} == {a for a in Action if a.role in lesser}
+
+    def test_are_what_their_names_say(self) -> None:
+        viewer, operator, administrator = (access.permissions_of(role) for role in Role)
+        assert all(permission.partition(".")[2].startswith("view_") for permission in viewer)
+        assert not {permission for permission in operator if "apikey" in permission or "audit" in permission}
+        assert viewer < operator < administrator
+        assert not {permission for permission in administrator if permission.startswith("auth.")}
+
+
+class TestGrantable:
+    def test_is_what_the_person_may_do_themselves(self) -> None:
+        assert access.grantable(ROOT) == list(Scope)
+        assert access.grantable(person()) == []
+        assert access.grantable(person(*access.permissions_of(Role.VIEWER))) == ["tasks:read", "schedules:read"]
+        mine = access.grantable(person(*access.permissions_of(Role.ADMINISTRATOR)))
+        assert mine == [scope for scope in Scope if scope != Scope.TASKS_SHELL]
+
+    @pytest.mark.parametrize("scope", [scope for scope in Scope if scope != Scope.TASKS_SHELL])
+    def test_misses_a_scope_when_one_permission_for_it_is_missing(self, scope: Scope) -> None:
+        everything = access.permissions_of(Role.ADMINISTRATOR)
+        needed = {p for action in Action if scope in (action.scopes or ()) for p in action.permissions}
+        assert scope in access.grantable(person(*everything))
+        for permission in needed:
+            assert scope not in access.grantable(person(*everything - {permission}))
