@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Variables that choose or change any program that is run, whatever it is.
+_PROGRAM_CHOOSER = re.compile(r"PATH|LD_.*|DYLD_.*|GCONV_PATH")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -76,6 +81,23 @@ def days(text: str) -> timedelta | None:
 
 def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def programs(text: str) -> tuple[str, ...]:
+    """Absolute paths, and names to be found along the worker's PATH."""
+    for word in words(text):
+        if "/" in word and not word.startswith("/"):
+            raise ValueError(f"must be absolute paths or plain names: {word!r} depends on a task's workingDirectory")
+    return words(text)
+
+
+def variables(text: str) -> tuple[str, ...]:
+    for word in words(text):
+        if not _VARIABLE.fullmatch(word):
+            raise ValueError(f"must be names of variables, as in REGION,DRY_RUN: {word!r} is none")
+        if _PROGRAM_CHOOSER.fullmatch(word):
+            raise ValueError(f"must be names that choose no program: {word} makes a listed command run another one")
+    return words(text)
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -176,7 +198,13 @@ class Config:
         "SHELL_TASKS_ENABLED", parse_bool, "true", "whether this worker runs SHELL tasks at all", prod="false"
     )
     shell_allowed_commands: tuple[str, ...] = _knob(
-        "SHELL_ALLOWED_COMMANDS", words, "", "when set, only argv tasks whose first element is listed run"
+        "SHELL_ALLOWED_COMMANDS", programs, "", "when set, only argv tasks whose first element is listed run"
+    )
+    shell_allowed_environment: tuple[str, ...] = _knob(
+        "SHELL_ALLOWED_ENVIRONMENT",
+        variables,
+        "",
+        "with SHELL_ALLOWED_COMMANDS: the names environment may have; any other could turn a listed program",
     )
     http_allowed_private_networks: tuple[Network, ...] = _knob(
         "HTTP_ALLOWED_PRIVATE_NETWORKS",
@@ -222,6 +250,10 @@ def _combinations(config: Config) -> dict[str, str]:
         problems["WORKER_HEARTBEAT_INTERVAL_MS"] = (
             "must not be above three quarters of WORKER_HEARTBEAT_TIMEOUT_MS less its margin "
             f"({usable * 3 / 4 / timedelta(milliseconds=1):g} ms): a beat needs time to arrive"
+        )
+    if config.shell_allowed_environment and not config.shell_allowed_commands:
+        problems["SHELL_ALLOWED_ENVIRONMENT"] = (
+            "must be set together with SHELL_ALLOWED_COMMANDS: without that a command sets what it likes"
         )
     if config.retry_base_delay > config.retry_max_delay:
         problems["RETRY_BASE_DELAY_MS"] = "must not be above RETRY_MAX_DELAY_MS"

@@ -1,32 +1,33 @@
 """SHELL: runs a program on the worker, and nothing of it outlives the attempt.
 
-Here: whether it may run, what it gets to see, and what its ending means. What a payload may say is in `shell_payload`,
-the processes are in `shell_process` (the worker's side) and `shepherd` (the other side), its output is in `capture`.
+Here: one attempt from payload to outcome. What a payload may say is in `shell_payload`, whether it may run here and
+what the program gets to see in `shell_policy`; the processes are in `shell_process` (the worker's side) and `shepherd`
+(the other side), its output in `capture`, and why a program could not start in `shell_failures`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import tempfile
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
 from tasks_app.conf import Config
-from tasks_app.executors import shell_process
+from tasks_app.executors import shell_failures, shell_process
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
 from tasks_app.executors.shell_launcher import LauncherProcess
 from tasks_app.executors.shell_payload import argv_of, problems_of
+from tasks_app.executors.shell_policy import environment_of, refusal
 from tasks_app.executors.shell_process import Command, Ending
 from tasks_app.states import ErrorCode
 
-_INHERITED = re.compile(rb"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR")
-#: Variables that make a listed program load or run another one.
-_LOADER = re.compile(r"PATH|LD_.*|DYLD_.*")
-_NOT_FOUND, _NOT_RUNNABLE = 127, 126
+_OF_A_SHELL: Final[dict[int | None, str]] = {
+    shell_failures.NOT_FOUND: ": its shell did not find a program, or the interpreter of a script (see stderr)",
+    shell_failures.NOT_RUNNABLE: ": its shell found what to run, but it cannot be executed (see stderr)",
+}
 
 
 class ShellExecutor:
@@ -47,14 +48,14 @@ class ShellExecutor:
 
     def execute(self, execution: Execution) -> Outcome:
         config = self._config or settings.SCHEDULER
-        if refusal := _refusal(execution.payload, config):
-            return Outcome.failure(ErrorCode.TASK_FAILED, refusal, retryable=False)
+        if why := refusal(execution.payload, config):
+            return Outcome.failure(ErrorCode.TASK_FAILED, why, retryable=False)
         if execution.stop_reason:
             return Outcome.stopped(execution.stop_reason, timeout=execution.timeout)
         command = Command(
             argv=argv_of(execution.payload),
             cwd=execution.payload.get("workingDirectory") or tempfile.gettempdir(),
-            env=_environment(execution),
+            env=environment_of(execution, os.environb, config),
             grace=self._grace.total_seconds(),
             silence=_longest_silence(config).total_seconds(),
         )
@@ -67,42 +68,6 @@ class ShellExecutor:
     def close(self) -> None:
         """End the launcher; also happens when the worker exits, however it does."""
         self.launcher.close()
-
-
-# -- what the program gets to see
-
-
-def _environment(execution: Execution) -> dict[str, str]:
-    """A few harmless variables of the worker, those of the payload, and which attempt this is. Nothing else."""
-    # As bytes: the worker's locale may not be UTF-8, which is what the shepherd encodes with.
-    inherited = {name: value for name, value in os.environb.items() if _INHERITED.fullmatch(name)}
-    scheduled_for = execution.scheduled_for_text
-    return {
-        **{_text(name): _text(value) for name, value in inherited.items()},
-        **execution.payload.get("environment", {}),
-        "TASK_ID": str(execution.task_id),
-        "TASK_ATTEMPT": str(execution.attempt),
-        "TASK_CORRELATION_ID": execution.correlation_id,
-        **({} if scheduled_for is None else {"SCHEDULED_FOR": scheduled_for}),
-    }
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def _refusal(payload: JsonObject, config: Config) -> str | None:
-    """Why this worker must not run this payload, if it must not; trying again would not help."""
-    allowed = config.shell_allowed_commands
-    if not config.shell_tasks_enabled:
-        return "SHELL tasks are switched off here: SHELL_TASKS_ENABLED is false"
-    if not allowed:
-        return None
-    if "argv" not in payload or payload["argv"][0] not in allowed:
-        return "SHELL_ALLOWED_COMMANDS is set, and only lets argv tasks run whose first element it lists"
-    if refused := sorted(name for name in payload.get("environment", {}) if _LOADER.fullmatch(name)):
-        return f"SHELL_ALLOWED_COMMANDS is set: {', '.join(refused)} could make a listed command run another one"
-    return None
 
 
 def _longest_silence(config: Config) -> timedelta:
@@ -126,8 +91,9 @@ def _outcome(execution: Execution, ending: Ending, command: Command) -> Outcome:
         return _not_run(ending, command, *ending.failure)
     if lost := _lost(ending):
         return Outcome.failure(ErrorCode.INTERNAL, lost, result=_result(ending))
-    how = f"exited with code {ending.exit_code}" if ending.signal is None else f"was ended by {ending.signal}"
-    return Outcome.failure(ErrorCode.EXIT_CODE, how, result=_result(ending))
+    return Outcome.failure(
+        ErrorCode.EXIT_CODE, _how(ending, shell="command" in execution.payload), result=_result(ending)
+    )
 
 
 def _result(ending: Ending) -> dict[str, Any]:
@@ -145,16 +111,24 @@ def _result(ending: Ending) -> dict[str, Any]:
 
 def _not_run(ending: Ending, command: Command, step: str, number: int) -> Outcome:
     """The program never ran. Retryable: another worker, or a later minute, may have the program or the directory."""
-    why = os.strerror(number)
     match step:
         case "exec":
             # As a shell would have it, so that `argv` and `command` fail alike.
-            ending.exit_code = _NOT_FOUND if number == errno.ENOENT else _NOT_RUNNABLE
-            message = f"cannot run {command.argv[0]!r}: {why}"
+            missing = number == errno.ENOENT
+            ending.exit_code = shell_failures.NOT_FOUND if missing else shell_failures.NOT_RUNNABLE
+            message = shell_failures.cannot_run(command.argv[0], number, cwd=command.cwd, env=command.env)
             return Outcome.failure(ErrorCode.EXIT_CODE, message, result=_result(ending))
         case "chdir":
-            return Outcome.failure(ErrorCode.TASK_FAILED, f"cannot enter workingDirectory {command.cwd!r}: {why}")
-    return Outcome.failure(ErrorCode.INTERNAL, f"the worker cannot start a process: {why}")
+            return Outcome.failure(ErrorCode.TASK_FAILED, shell_failures.cannot_enter(command.cwd, number))
+    return Outcome.failure(ErrorCode.INTERNAL, f"the worker cannot start a process: {os.strerror(number)}")
+
+
+def _how(ending: Ending, *, shell: bool) -> str:
+    """How the program ended by itself, and what a shell means by its code, POSIX "Exit Status for Commands"."""
+    if ending.signal is not None:
+        return f"was ended by {ending.signal}"
+    meanings = _OF_A_SHELL if shell else {}
+    return f"exited with code {ending.exit_code}{meanings.get(ending.exit_code, '')}"
 
 
 def _lost(ending: Ending) -> str | None:

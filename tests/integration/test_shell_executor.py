@@ -144,7 +144,7 @@ class TestEnding:
         path = {"PATH": "/usr/bin:/bin"}  # ours may have directories that we must not look into
         outcome = executor.execute(execution({"argv": ["no-such-program", "x"], "environment": path}))
         assert (outcome.error_code, outcome.retryable) == (ErrorCode.EXIT_CODE, True)
-        assert outcome.error_message == "cannot run 'no-such-program': No such file or directory"
+        assert outcome.error_message == "cannot run 'no-such-program': no such program in PATH (/usr/bin:/bin)"
         assert outcome.result
         assert outcome.result["exitCode"] == 127
 
@@ -157,7 +157,60 @@ class TestEnding:
     def test_a_working_directory_that_is_not_there_fails(self, run: Callable[..., Outcome]) -> None:
         outcome = run("true", workingDirectory="/no/such")
         assert (outcome.error_code, outcome.retryable) == (ErrorCode.TASK_FAILED, True)
-        assert outcome.error_message == "cannot enter workingDirectory '/no/such': No such file or directory"
+        assert outcome.error_message == ("cannot enter workingDirectory '/no/such': it does not exist on this worker")
+
+    def test_a_script_for_a_missing_interpreter_says_so(
+        self, executor: ShellExecutor, run: Callable[..., Outcome], tmp_path: Path
+    ) -> None:
+        script = tmp_path / "job"
+        script.write_bytes(b"#!/bin/sh\r\necho hi\r\n")
+        script.chmod(0o755)
+        outcome = executor.execute(execution({"argv": ["./job"], "workingDirectory": str(tmp_path)}))
+        assert "its interpreter '/bin/sh\\r' is missing; the line ends as Windows" in (outcome.error_message or "")
+        assert outcome.result
+        assert outcome.result["exitCode"] == 127
+        assert "or the interpreter of a script" in (run(str(script)).error_message or "")
+
+    @pytest.mark.parametrize(
+        ("program", "lines", "environment"),
+        [
+            ("/bin/bash", "#!/bin/bash\ntrue\n", {"BASH_ENV": "{trap}"}),
+            ("/usr/bin/perl", "#!/usr/bin/perl\n", {"PERL5OPT": "-I{folder} -MTrap"}),
+            (sys.executable, f"#!{sys.executable}\n", {"PYTHONPATH": "{folder}", "PYTHONSTARTUP": "{trap}"}),
+            ("/bin/sh", "#!/bin/sh\ntool\n", {"PATH": "{folder}"}),
+        ],
+    )
+    def test_no_variable_turns_a_listed_program(
+        self, make: Callable[..., ShellExecutor], tmp_path: Path, program: str, lines: str, environment: dict[str, str]
+    ) -> None:
+        """The same task without a list springs the trap, where the program is there: the trap works."""
+        sprung, trap = tmp_path / "sprung", tmp_path / "tool"
+        trap.write_text(f"#!/bin/sh\n: > {sprung}\n")
+        trap.chmod(0o755)
+        (tmp_path / "Trap.pm").write_text(f"open F, '>', '{sprung}'; 1;")
+        (tmp_path / "sitecustomize.py").write_text(f"open({str(sprung)!r}, 'w').close()")
+        job = tmp_path / "job"
+        job.write_text(lines)
+        job.chmod(0o755)
+        values = {name: value.format(trap=trap, folder=tmp_path) for name, value in environment.items()}
+        payload = {"argv": [str(job)], "environment": values}
+        make().execute(execution(payload))
+        assert sprung.exists() == Path(program).exists()
+        sprung.unlink(missing_ok=True)
+        outcome = make(SHELL_ALLOWED_COMMANDS=str(job)).execute(execution(payload))
+        assert (outcome.error_code, outcome.retryable) == (ErrorCode.TASK_FAILED, False)
+        assert not sprung.exists()
+
+    def test_a_listed_name_is_not_found_in_the_working_directory(
+        self, make: Callable[..., ShellExecutor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "date").write_text("#!/bin/sh\necho forged\n")
+        (tmp_path / "date").chmod(0o755)
+        monkeypatch.setenv("PATH", ".:/usr/bin:/bin")
+        payload = {"argv": ["date"], "workingDirectory": str(tmp_path)}
+        free = make().execute(execution(payload)).result or {}
+        listed = make(SHELL_ALLOWED_COMMANDS="date").execute(execution(payload)).result or {}
+        assert (free["stdout"] == "forged\n", listed["stdout"] == "forged\n") == (True, False)
 
     def test_a_child_that_holds_the_pipes_delays_nothing(self, run: Callable[..., Outcome], mark: str) -> None:
         began = time.monotonic()

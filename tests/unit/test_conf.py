@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "LOG_FORMAT": LogFormat.CONSOLE,
     "SHELL_TASKS_ENABLED": True,
     "SHELL_ALLOWED_COMMANDS": (),
+    "SHELL_ALLOWED_ENVIRONMENT": (),
     "HTTP_ALLOWED_PRIVATE_NETWORKS": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "TASK_EXECUTORS": (),
 }
@@ -59,7 +60,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "LOG_LEVEL": {"debug": "DEBUG", "WARNING": "WARNING"},
     "LOG_FORMAT": {"json": LogFormat.JSON, "Console": LogFormat.CONSOLE},
     "SHELL_TASKS_ENABLED": {"false": False},
-    "SHELL_ALLOWED_COMMANDS": {"/bin/echo, /bin/date ,": ("/bin/echo", "/bin/date")},
+    "SHELL_ALLOWED_COMMANDS": {"/bin/echo, /bin/date ,": ("/bin/echo", "/bin/date"), "date": ("date",)},
+    "SHELL_ALLOWED_ENVIRONMENT": {"REGION, dry_run,": ("REGION", "dry_run"), "PATHS,X_LD_A": ("PATHS", "X_LD_A")},
     "HTTP_ALLOWED_PRIVATE_NETWORKS": {"10.0.0.0/8,fd00::/8": (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))},
     "TASK_EXECUTORS": {"a.B,c.D": ("a.B", "c.D")},
 }
@@ -84,10 +86,14 @@ BAD: dict[str, tuple[str, ...]] = {
     "LOG_LEVEL": ("LOUD", "10"),
     "LOG_FORMAT": ("xml",),
     "SHELL_TASKS_ENABLED": ("sometimes",),
-    "SHELL_ALLOWED_COMMANDS": (),
+    "SHELL_ALLOWED_COMMANDS": ("./job", "bin/job", "../job"),
+    "SHELL_ALLOWED_ENVIRONMENT": ("A=B", "1A", "A B", "PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"),
     "HTTP_ALLOWED_PRIVATE_NETWORKS": ("10.0.0.1/8", "localhost", "10.0.0.0/33", "fd00::/8;::1"),
     "TASK_EXECUTORS": (),
 }
+
+#: What a variable cannot be set without.
+BESIDE = {"SHELL_ALLOWED_ENVIRONMENT": {"SHELL_ALLOWED_COMMANDS": "date"}}
 
 
 def value(config: Config, env: str) -> Any:
@@ -117,11 +123,11 @@ class TestLoad:
         ("env", "text", "parsed"), [(e, t, p) for e, texts in GOOD.items() for t, p in texts.items()]
     )
     def test_takes(self, env: str, text: str, parsed: Any) -> None:
-        assert value(load({env: text}), env) == parsed
+        assert value(load({env: text, **BESIDE.get(env, {})}), env) == parsed
 
     @pytest.mark.parametrize(("env", "text"), [(env, text) for env, texts in BAD.items() for text in texts])
     def test_refuses_and_names_the_variable_and_the_value(self, env: str, text: str) -> None:
-        found = problems(**{env: text})
+        found = problems(**{env: text, **BESIDE.get(env, {})})
         assert list(found) == [env]
         assert text.split("/")[0].split(";")[0] in found[env]
         assert found[env].startswith("must be ")
