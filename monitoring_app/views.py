@@ -15,7 +15,7 @@ from monitoring_app import health, metrics, selectors
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
 from monitoring_app.selectors import TooSlow, WorkerLoad
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.parsers import empty_body
 from tasks_app.api.problems import Problem
@@ -30,7 +30,7 @@ _HOURS = re.compile(r"[0-9]{1,4}", re.ASCII)
 class MonitoringView(ApiView):
     """What all of them share: only reads, and answers no cache may keep."""
 
-    scopes = {"GET": ()}
+    actions = {"GET": Action.HEALTH_READ}
     http_method_names = ["get", "head"]
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -90,6 +90,8 @@ class Health(MonitoringView):
 
 
 class Workers(MonitoringView):
+    actions = {"GET": Action.WORKER_READ}
+
     def get(self, request: Request) -> Response:
         return content([_worker(load) for load in selectors.workers()])
 
@@ -105,7 +107,7 @@ class Metrics(MonitoringView):
 
 
 class Recovery(MonitoringView):
-    scopes = {"POST": (Scope.ADMIN,)}
+    actions = {"POST": Action.RECOVERY_RUN}
     http_method_names = ["post"]
 
     def post(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
 from scheduler_project.openapi import document
+from tasks_app.access import Action
 from tasks_app.api.base import ApiView
 from tasks_app.api.renderers import dumps
 
@@ -24,7 +25,7 @@ _POLICY: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 
 
 
 class Schema(ApiView):
-    scopes = {"GET": ()}
+    actions = {"GET": Action.SCHEMA_READ}
 
     def get(self, request: Request) -> HttpResponse:
         if _YAML.search(request.META.get("HTTP_ACCEPT", "")):
@@ -38,7 +39,7 @@ class Schema(ApiView):
 class Docs(ApiView):
     """Swagger UI. The page asks for the schema with the session, or with the key given to "Authorize"."""
 
-    scopes = {"GET": ()}
+    actions = {"GET": Action.SCHEMA_READ}
 
     def get(self, request: Request) -> HttpResponse:
         response = render(request._request, "scheduler_project/docs.html")

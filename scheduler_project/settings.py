@@ -180,7 +180,7 @@ REST_FRAMEWORK = {
         "tasks_app.api.authentication.AdminSessionAuthentication",
     ],
     # Default deny: a view that declares no scopes answers nobody.
-    "DEFAULT_PERMISSION_CLASSES": ["tasks_app.api.permissions.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["tasks_app.api.permissions.TableDecides"],
     "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["tasks_app.api.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "tasks_app.api.errors.problem_response",

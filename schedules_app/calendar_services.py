@@ -94,6 +94,12 @@ def delete_calendar(name: str, *, actor: str, versions: Versions = None) -> None
         audit.record(actor, "calendar.deleted", f"calendar:{name}")
 
 
+def types_held_by(name: str) -> list[str]:
+    """The types of the tasks of schedules that name a calendar."""
+    users = Schedule.objects.filter(calendars__contains=[name]).order_by()
+    return [str(task_type) for task_type in users.values_list("task__type", flat=True).distinct()]
+
+
 def definition_of_calendar(calendar: BlackoutCalendar) -> NewCalendar:
     """What one would ask for to create this calendar again."""
     return NewCalendar(

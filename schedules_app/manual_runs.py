@@ -20,7 +20,7 @@ from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.recurrence import Recurrence
 from schedules_app.selectors import database_now
-from schedules_app.services import lock, record
+from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template
 from tasks_app import audit, wakeups
 from tasks_app.executors.base import JsonObject
@@ -55,13 +55,15 @@ class Backfilled:
     replayed: bool = False
 
 
-def trigger_schedule(schedule_id: UUID, *, actor: str, idempotency: Idempotency | None = None) -> Created:
+def trigger_schedule(
+    schedule_id: UUID, *, actor: str, idempotency: Idempotency | None = None, guard: Guard | None = None
+) -> Created:
     """Make a task of a schedule now, also when it is paused, disabled or has one open.
 
     Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`.
     """
     with transaction.atomic():
-        schedule, task_id = lock(schedule_id), new_task_id()
+        schedule, task_id = lock(schedule_id, guard=guard), new_task_id()
         if idempotency and (replay := take_idempotency_key(actor, idempotency, [task_id])):
             if task := Task.objects.filter(pk=replay.task_ids[0]).first():
                 return Created(task, replayed=True)
@@ -81,6 +83,7 @@ def backfill_schedule(
     limit: int = MAX_BACKFILL,
     priority: int | None = None,
     idempotency: Idempotency | None = None,
+    guard: Guard | None = None,
 ) -> Backfilled:
     """Make tasks for the slots from ``since`` to ``until`` that did not run, oldest first, at most ``limit``.
 
@@ -90,7 +93,7 @@ def backfill_schedule(
     """
     _check_window(since, until, limit)
     with transaction.atomic():
-        schedule, now = lock(schedule_id), database_now()
+        schedule, now = lock(schedule_id, guard=guard), database_now()
         since, until = max(since, _oldest_known(now)), min(until, schedule.last_slot, now)
         recurrence = StoredSchedule.of(schedule, now).recurrence()
         told = {fire.slot: fire for fire in _not_run(schedule_id, since, until)[: limit + 1]}

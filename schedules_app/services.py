@@ -37,6 +37,8 @@ _TIMING: Final = frozenset(
     {"cron", "interval_seconds", "rrule", "timezone", "start_at", "end_at", "jitter_seconds", "dst_gap", "dst_fold"}
     | {"enabled"}
 )
+#: Looks at a schedule that is about to run something, under its lock where it has one; raises to leave it alone.
+Guard = Callable[[Schedule], None]
 _FIELDS: Final = frozenset(field.name for field in fields(NewSchedule)) - {"task", "calendars"}
 
 
@@ -89,11 +91,13 @@ def edit_schedule(
         raise _name_taken(error) from error
 
 
-def clone_schedule(schedule_id: UUID, *, name: str, actor: str) -> Schedule:
+def clone_schedule(schedule_id: UUID, *, name: str, actor: str, guard: Guard | None = None) -> Schedule:
     """Create a schedule with the definition of another, disabled. Raises `ScheduleNotFound`, `NameTaken`."""
     source = Schedule.objects.filter(pk=schedule_id).first()
     if source is None:
         raise ScheduleNotFound(f"there is no schedule {schedule_id}")
+    if guard is not None:
+        guard(source)
     return create_schedule(replace(definition_of(source), name=name, enabled=False), created_by=actor).schedule
 
 
@@ -123,13 +127,15 @@ def pause_schedule(schedule_id: UUID, *, actor: str, reason: str = "", versions:
     return Schedule.objects.get(pk=schedule_id)
 
 
-def resume_schedule(schedule_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Schedule:
+def resume_schedule(
+    schedule_id: UUID, *, actor: str, reason: str = "", versions: Versions = None, guard: Guard | None = None
+) -> Schedule:
     """End a pause: slots from now on run; those that went by meanwhile do not. One that is not paused stays as it is.
 
     Raises `ScheduleNotFound`, `Stale`.
     """
     with transaction.atomic():
-        schedule = lock(schedule_id, versions)
+        schedule = lock(schedule_id, versions, guard)
         if schedule.paused:
             now = database_now()
             settle(schedule, now)
@@ -144,11 +150,13 @@ def definition_of(schedule: Schedule) -> NewSchedule:
     return NewSchedule(**values, task=template_of(schedule.task), calendars=tuple(schedule.calendars))
 
 
-def lock(schedule_id: UUID, versions: Versions = None) -> Schedule:
+def lock(schedule_id: UUID, versions: Versions = None, guard: Guard | None = None) -> Schedule:
     """The schedule, locked against passes and other people. Raises `ScheduleNotFound`, `Stale`."""
     schedule = Schedule.objects.select_for_update(no_key=True).filter(pk=schedule_id).first()
     if schedule is None:
         raise ScheduleNotFound(f"there is no schedule {schedule_id}")
+    if guard is not None:
+        guard(schedule)
     if versions is not None and schedule.version not in versions:
         raise Stale(schedule.version, "schedule")
     return schedule

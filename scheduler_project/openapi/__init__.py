@@ -22,7 +22,9 @@ _DESCRIPTION = """\
 Create tasks, follow them, change and cancel them; have them made by schedules.
 
 * **Keys**: send `Authorization: Bearer ts_…`. Each operation names the scope it needs; without a valid key the answer \
-is 401, without the scope 403, before anything else is looked at.
+is 401, without the scope 403, before anything else is looked at. With a session of the admin, Django permissions count.
+* **Answers** to changes leave out what the caller may not read: the payload, result and error of a task without \
+`tasks:read`, the payload of a schedule's template without `schedules:read`.
 * **Errors** are `application/problem+json` (RFC 9457). `errors` names each field that is wrong.
 * **Correlation**: `X-Correlation-ID` is accepted (1 to 128 of `A-Z a-z 0-9 . _ -`, else replaced), echoed on every \
 answer, stored on the tasks a request creates, and written in every log line about them.

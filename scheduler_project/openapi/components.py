@@ -142,7 +142,11 @@ SCHEMAS: Final[Json] = {
     ),
     "RetryOptions": obj(_RETRY_FIELDS, required=[], description="Any subset; the rest comes from the settings."),
     "RetryPolicy": obj(_RETRY_FIELDS, description="The policy in force."),
-    "Task": obj(_TASK_FIELDS | {"payload": _PAYLOAD, "result": _RESULT}),
+    "Task": obj(
+        _TASK_FIELDS | {"payload": _PAYLOAD, "result": _RESULT},
+        required=[name for name in _TASK_FIELDS if name != "error"],
+        description="Without `payload`, `result` and `error` for a caller that may not read tasks (`tasks:read`).",
+    ),
     "TaskItem": obj(_TASK_FIELDS, description="A task in a list: without payload and result."),
     "TaskPage": obj(
         {

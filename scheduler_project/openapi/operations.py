@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from scheduler_project.openapi.parts import BODY_PROBLEMS, Json, answer, body, integer, obj, operation, query, schema
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.states import WorkerState
 
-_ADMIN: Final = (Scope.ADMIN,)
 _CHECKS: Final[Json] = {"type": "object", "description": "By name: status and figures."}
 _WORKER_ID: Final[Json] = {
     "name": "worker_id",
@@ -62,7 +61,7 @@ PATHS: Final[Json] = {
                     obj({"workerId": {"type": "string", "format": "uuid"}, "state": {"const": WorkerState.DRAINING}}),
                 )
             },
-            scopes=_ADMIN,
+            action=Action.WORKER_DRAIN,
             problems=(*BODY_PROBLEMS, 404),
             description="It takes nothing new, finishes or gives back what it has, and exits. Safe to repeat.",
             requestBody=body(schema("Empty"), required=False),
@@ -96,6 +95,7 @@ PATHS: Final[Json] = {
             "listWorkers",
             "Live and recently lost workers",
             {200: answer("Each with its load and last heartbeat.", obj({"content": {"type": "array", "items": _ANY}}))},
+            action=Action.WORKER_READ,
         )
     },
     "/health/metrics": {
@@ -113,7 +113,7 @@ PATHS: Final[Json] = {
             "recover",
             "Run system recovery",
             {200: answer("What it found and repaired, invariant checks included.", _ANY)},
-            scopes=_ADMIN,
+            action=Action.RECOVERY_RUN,
             problems=BODY_PROBLEMS,
             description="Safe to repeat, and safe while everything is running.",
             requestBody=body(schema("Empty"), required=False),
@@ -139,6 +139,7 @@ PATHS: Final[Json] = {
                 | {"content": {"application/json": {"schema": _ANY}, "application/yaml": {"schema": _ANY}}}
             },
             description="JSON, or YAML when `Accept` names it.",
+            action=Action.SCHEMA_READ,
         )
     },
     "/docs": {
@@ -150,6 +151,7 @@ PATHS: Final[Json] = {
                 200: answer("A page that needs no other site.", {"type": "string"}, media_type="text/html"),
                 302: answer("A browser without a session is sent to the login page.", None, headers=("Location",)),
             },
+            action=Action.SCHEMA_READ,
         )
     },
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
 
 Json = dict[str, Any]
@@ -20,7 +20,7 @@ NAME: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"}
 PROBLEM_TITLES = {
     400: "A field, a parameter or the body is wrong; `errors` names it.",
     401: "No API key, or one that is unknown, revoked or expired.",
-    403: "The key lacks the scope this needs.",
+    403: "The key lacks the scope this needs, or the person the permission.",
     404: "There is nothing of this id.",
     409: "The state of things does not allow this, or the Idempotency-Key was used for another request.",
     411: "The body has no length, and this server does not read such bodies.",
@@ -109,22 +109,32 @@ def operation(
     summary: str,
     answers: dict[int, Json],
     *,
-    scopes: Sequence[Scope] = (),
+    action: Action = Action.HEALTH_READ,
     problems: Sequence[int] = (),
     description: str = "",
     **more: Any,
 ) -> Json:
     """One operation. 401, 403, 500 and 503 are added to the problems it names, 400 because of unknown parameters."""
-    statuses = sorted({400, 401, *((403,) if scopes else ()), *problems, 500, 503})
+    statuses = sorted({400, 401, *((403,) if action.scopes or action.permissions else ()), *problems, 500, 503})
     responses = {str(status): response for status, response in answers.items()}
-    needs = f"Scope: {', '.join(f'`{scope}`' for scope in scopes)}." if scopes else "Any valid key."
     for status in statuses:
         responses.setdefault(str(status), ref("responses", f"Problem{status}"))
     return {
         "tags": [tag],
         "operationId": operation_id,
         "summary": summary,
-        "description": f"{description}\n\n{needs}".strip(),
+        "description": f"{description}\n\n{_needs(action)}".strip(),
         **more,
         "responses": responses,
     }
+
+
+def _needs(action: Action) -> str:
+    """What the table says, for keys and for people."""
+    key = f"Scope: {_names(action.scopes)}" if action.scopes else "Any valid key"
+    typed = "; SHELL tasks need `tasks:shell` as well" if action.runs else ""
+    return f"{key}{typed}. With a session: {_names(action.permissions) or 'any member of staff'}."
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))

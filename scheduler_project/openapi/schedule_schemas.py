@@ -130,7 +130,10 @@ SCHEMAS: Final[Json] = {
         description="What is absent stays, also inside `misfire`, `dst` and `task`; `payload` and `retry` are replaced "
         "whole. Another kind of times replaces the one there was.",
     ),
-    "Schedule": obj(_CHOICES | _READ_ONLY | {"task": schema("TaskTemplate")}),
+    "Schedule": obj(
+        _CHOICES | _READ_ONLY | {"task": schema("TaskTemplate")},
+        description="Without the `payload` of `task` for a caller that may not read schedules (`schedules:read`).",
+    ),
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
     **_pages("ScheduleItem"),
     "Reason": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[]),

@@ -24,16 +24,13 @@ from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDUL
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
-from tasks_app.access import Scope
+from tasks_app.access import Action
 
-_READ: Final = (Scope.TASKS_READ,)
-_WRITE: Final = (Scope.TASKS_WRITE,)
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": True, "schema": ID}
 _CALENDAR_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
-_SHELL: Final = "A schedule of SHELL tasks needs `tasks:shell` as well."
 _BOOLEAN: Final[Json] = {"type": "boolean"}
 
 
@@ -56,7 +53,7 @@ _LIST: Final[Json] = {
         "listSchedules",
         "List schedules",
         _pages("ScheduleItem", examples.SCHEDULE_PAGE),
-        scopes=_READ,
+        action=Action.SCHEDULE_READ,
         parameters=[
             query("name", "The schedule of this name.", NAME),
             query("enabled", "Those that are, or are not.", _BOOLEAN),
@@ -73,9 +70,9 @@ _LIST: Final[Json] = {
             200: _schedule("The schedule an earlier request with this Idempotency-Key created.", "Idempotent-Replayed"),
             201: _schedule("Created. Its first time lies after now.", "Location"),
         },
-        scopes=_WRITE,
+        action=Action.SCHEDULE_CREATE,
         problems=(*BODY_PROBLEMS, 409),
-        description=f"The task is checked like a task. {_SHELL}",
+        description="The task is checked like a task.",
         parameters=[_IDEMPOTENCY],
         requestBody=body(schema("NewSchedule"), examples=examples.NEW_SCHEDULES),
     ),
@@ -83,17 +80,22 @@ _LIST: Final[Json] = {
 _DETAIL: Final[Json] = {
     "parameters": [_SCHEDULE_ID],
     "get": operation(
-        "schedules", "getSchedule", "Read a schedule", {200: _schedule("It.")}, scopes=_READ, problems=(404,)
+        "schedules",
+        "getSchedule",
+        "Read a schedule",
+        {200: _schedule("It.")},
+        action=Action.SCHEDULE_READ,
+        problems=(404,),
     ),
     "patch": operation(
         "schedules",
         "editSchedule",
         "Change a schedule",
         {200: _schedule("The schedule as it is now.")},
-        scopes=_WRITE,
+        action=Action.SCHEDULE_EDIT,
         problems=(*BODY_PROBLEMS, 404, 409, 412),
         description="Takes effect at once and runs nothing by itself; slots that were due are decided before, as they "
-        f"were meant. A new task is made from the next slot on. {_SHELL}",
+        "were meant. A new task is made from the next slot on.",
         parameters=[_IF_MATCH],
         requestBody=body(
             schema("ScheduleChanges"),
@@ -105,7 +107,7 @@ _DETAIL: Final[Json] = {
         "deleteSchedule",
         "Delete a schedule",
         {204: answer("Deleted. Its tasks go on, and its fires can still be read.", None)},
-        scopes=_WRITE,
+        action=Action.SCHEDULE_DELETE,
         problems=(404, 412),
         parameters=[_IF_MATCH],
     ),
@@ -113,6 +115,7 @@ _DETAIL: Final[Json] = {
 
 
 def _post(
+    action: Action,
     operation_id: str,
     summary: str,
     answers: dict[int, Json],
@@ -129,7 +132,7 @@ def _post(
             operation_id,
             summary,
             answers,
-            scopes=_WRITE,
+            action=action,
             problems=(*BODY_PROBLEMS, 404, *problems),
             description=text,
             parameters=list(parameters),
@@ -146,7 +149,7 @@ def _get(operation_id: str, summary: str, answers: dict[int, Json], *parameters:
             operation_id,
             summary,
             answers,
-            scopes=_READ,
+            action=Action.SCHEDULE_READ,
             problems=(404, 409),
             description=text,
             parameters=list(parameters),
@@ -165,7 +168,7 @@ PATHS: Final[Json] = {
             "simulateSchedule",
             "What would become of the slots of a schedule",
             {200: answer("Every slot of the window, in order.", schema("Simulation"), example=examples.SIMULATION)},
-            scopes=_READ,
+            action=Action.SCHEDULE_READ,
             problems=BODY_PROBLEMS,
             description="In a window in which no scheduler runs during the outages, and every task ends at once. "
             f"Nothing is stored. At most {MOST_SLOTS:,} slots.",
@@ -174,6 +177,7 @@ PATHS: Final[Json] = {
     },
     "/schedules/{schedule_id}": _DETAIL,
     "/schedules/{schedule_id}/pause": _post(
+        Action.SCHEDULE_PAUSE,
         "pauseSchedule",
         "Pause a schedule",
         {200: _schedule("The schedule as it is now.")},
@@ -183,15 +187,17 @@ PATHS: Final[Json] = {
         text="Its slots go by as SKIPPED_PAUSED. One that is paused stays as it is.",
     ),
     "/schedules/{schedule_id}/resume": _post(
+        Action.SCHEDULE_RESUME,
         "resumeSchedule",
         "Resume a schedule",
         {200: _schedule("The schedule as it is now.")},
         wants=_OPTIONAL_REASON,
         problems=(412,),
         parameters=(_IF_MATCH,),
-        text=f"Slots from now on run; those that went by do not. One that is not paused stays as it is. {_SHELL}",
+        text="Slots from now on run; those that went by do not. One that is not paused stays as it is.",
     ),
     "/schedules/{schedule_id}/trigger": _post(
+        Action.SCHEDULE_TRIGGER,
         "triggerSchedule",
         "Make a task of a schedule now",
         {
@@ -205,9 +211,10 @@ PATHS: Final[Json] = {
         wants=body(schema("Empty"), required=False),
         problems=(409,),
         parameters=(_IDEMPOTENCY, _CORRELATION),
-        text=f"Also when it is paused, disabled, or has a task that has not ended. {_SHELL}",
+        text="Also when it is paused, disabled, or has a task that has not ended.",
     ),
     "/schedules/{schedule_id}/backfill": _post(
+        Action.SCHEDULE_BACKFILL,
         "backfillSchedule",
         "Run the slots of a window that did not run",
         {
@@ -222,15 +229,15 @@ PATHS: Final[Json] = {
         problems=(409,),
         parameters=(_IDEMPOTENCY, _CORRELATION),
         text="A slot that ran is never run again, so that asking twice is safe. Unless the schedule lets its tasks "
-        f"overlap they run one at a time. {_SHELL}",
+        "overlap they run one at a time.",
     ),
     "/schedules/{schedule_id}/clone": _post(
+        Action.SCHEDULE_CLONE,
         "cloneSchedule",
         "Create a schedule like this one, disabled",
         {201: _schedule("The new schedule.", "Location")},
         wants=body(schema("Clone"), examples={"copy": {"value": {"name": "nightly-report-2"}}}),
         problems=(409,),
-        text=_SHELL,
     ),
     "/schedules/{schedule_id}/fires": _get(
         "listFires",
@@ -265,7 +272,7 @@ PATHS: Final[Json] = {
             "listCalendars",
             "List calendars",
             _pages("Calendar", examples.CALENDAR_PAGE),
-            scopes=_READ,
+            action=Action.CALENDAR_READ,
             parameters=paging(CALENDARS),
         ),
         "post": operation(
@@ -273,7 +280,7 @@ PATHS: Final[Json] = {
             "createCalendar",
             "Create a calendar",
             {201: _calendar("Created.", "Location")},
-            scopes=_WRITE,
+            action=Action.CALENDAR_CREATE,
             problems=(*BODY_PROBLEMS, 409),
             requestBody=body(schema("NewCalendar"), examples=examples.NEW_CALENDARS),
         ),
@@ -285,7 +292,7 @@ PATHS: Final[Json] = {
             "getCalendar",
             "Read a calendar",
             {200: _calendar("The calendar."), 304: answer("It has not changed.", None, headers=("ETag",))},
-            scopes=_READ,
+            action=Action.CALENDAR_READ,
             problems=(404,),
             parameters=[ref("parameters", "IfNoneMatch")],
         ),
@@ -294,9 +301,10 @@ PATHS: Final[Json] = {
             "editCalendar",
             "Change a calendar",
             {200: _calendar("The calendar as it is now.")},
-            scopes=_WRITE,
+            action=Action.CALENDAR_EDIT,
             problems=(*BODY_PROBLEMS, 404, 412),
-            description="Takes effect at once. `ranges` are replaced whole.",
+            description="Takes effect at once. `ranges` are replaced whole. It says when the schedules that name it "
+            "run, and so needs what their tasks need.",
             parameters=[_IF_MATCH],
             requestBody=body(schema("CalendarChanges"), examples={"later": {"value": {"onBlackout": "run_at_end"}}}),
         ),
@@ -305,7 +313,7 @@ PATHS: Final[Json] = {
             "deleteCalendar",
             "Delete a calendar that no schedule names",
             {204: answer("Deleted.", None)},
-            scopes=_WRITE,
+            action=Action.CALENDAR_DELETE,
             problems=(404, 409, 412),
             parameters=[_IF_MATCH],
         ),

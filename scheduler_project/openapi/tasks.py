@@ -18,13 +18,10 @@ from scheduler_project.openapi.parts import (
     ref,
     schema,
 )
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api.filters import TASKS
 from tasks_app.states import TaskStatus
 
-_READ: Final = (Scope.TASKS_READ,)
-_WRITE: Final = (Scope.TASKS_WRITE,)
-_ADMIN: Final = (Scope.ADMIN,)
 _TASK_ID: Final = ref("parameters", "TaskId")
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
@@ -35,7 +32,6 @@ _QUEUE_NAME: Final[Json] = {
     "required": True,
     "schema": NAME,
 }
-_SHELL: Final = "SHELL tasks need `tasks:shell` as well."
 
 
 def _task(description: str, *headers: str) -> Json:
@@ -73,7 +69,7 @@ _LIST: Final[Json] = {
                 example=examples.PAGE,
             )
         },
-        scopes=_READ,
+        action=Action.TASK_READ,
         description="Totals beyond 10,000 may be estimates. Keyset pages cost the same however far one goes.",
         parameters=[*_FILTERS, *paging(TASKS)],
     ),
@@ -85,9 +81,8 @@ _LIST: Final[Json] = {
             200: _task("The task an earlier request with this Idempotency-Key created.", "Idempotent-Replayed"),
             201: _task("Created. It survives any crash from here on.", "Location"),
         },
-        scopes=_WRITE,
+        action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
-        description=_SHELL,
         parameters=[_IDEMPOTENCY, _CORRELATION],
         requestBody=body(schema("NewTask"), examples=examples.NEW_TASKS),
     ),
@@ -106,9 +101,9 @@ _BULK: Final[Json] = {
             201: answer("At least one was created.", schema("BulkAnswer"), example=examples.BULK_ANSWER),
             400: answer("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
         },
-        scopes=_WRITE,
+        action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
-        description=f"Each task is checked on its own. {_SHELL}",
+        description="Each task is checked on its own.",
         parameters=[
             query("atomic", "All or none.", {"type": "string", "enum": ["true", "false"], "default": "false"}),
             _IDEMPOTENCY,
@@ -124,7 +119,7 @@ _DETAIL: Final[Json] = {
         "getTask",
         "Read a task",
         {200: _task("The task."), 304: answer("It has not changed.", None, headers=("ETag",))},
-        scopes=_READ,
+        action=Action.TASK_READ,
         problems=(404,),
         parameters=[ref("parameters", "IfNoneMatch")],
     ),
@@ -133,10 +128,9 @@ _DETAIL: Final[Json] = {
         "editTask",
         "Change a task that has not started",
         {200: _task("The task as it is now.")},
-        scopes=_WRITE,
+        action=Action.TASK_EDIT,
         problems=(*BODY_PROBLEMS, 404, 409, 412),
-        description="A task that is assigned goes back to PENDING. Changing the payload of a SHELL task needs "
-        "`tasks:shell` as well.",
+        description="A task that is assigned goes back to PENDING.",
         parameters=[_IF_MATCH],
         requestBody=body(schema("TaskChanges"), examples={"later": {"value": {"priority": 5, "expiresAt": None}}}),
     ),
@@ -148,14 +142,21 @@ _DETAIL: Final[Json] = {
             200: _task("It was not running and is CANCELLED."),
             202: _task("It is running: the worker stops it within a second; cancelRequestedAt is set."),
         },
-        scopes=_WRITE,
+        action=Action.TASK_CANCEL,
         problems=(404, 409, 412),
         parameters=[_IF_MATCH],
     ),
 }
 
 
-def _task_post(operation_id: str, summary: str, answers: dict[int, Json], problems: tuple[int, ...], text: str) -> Json:
+def _task_post(
+    action: Action,
+    operation_id: str,
+    summary: str,
+    answers: dict[int, Json],
+    problems: tuple[int, ...],
+    text: str,
+) -> Json:
     parameters = [_IF_MATCH] if 412 in problems else [_CORRELATION]
     return {
         "parameters": [_TASK_ID],
@@ -164,9 +165,9 @@ def _task_post(operation_id: str, summary: str, answers: dict[int, Json], proble
             operation_id,
             summary,
             answers,
-            scopes=_WRITE,
+            action=action,
             problems=(*BODY_PROBLEMS, 404, *problems),
-            description=f"{text} {_SHELL}",
+            description=text,
             parameters=parameters,
             requestBody=body(schema("Empty"), required=False),
         ),
@@ -181,13 +182,15 @@ def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json
             operation_id,
             summary,
             {200: answer(f"{summary}.", schema(name), example=example)},
-            scopes=_READ,
+            action=Action.TASK_READ,
             problems=(404,),
         ),
     }
 
 
-def _queue_post(operation_id: str, summary: str, name: str, problems: tuple[int, ...], text: str) -> Json:
+def _queue_post(
+    action: Action, operation_id: str, summary: str, name: str, problems: tuple[int, ...], text: str
+) -> Json:
     return {
         "parameters": [_QUEUE_NAME],
         "post": operation(
@@ -195,7 +198,7 @@ def _queue_post(operation_id: str, summary: str, name: str, problems: tuple[int,
             operation_id,
             summary,
             {200: answer("The queue as it is now.", schema("Queue"))},
-            scopes=_ADMIN,
+            action=action,
             problems=(*BODY_PROBLEMS, *problems),
             description=text,
             requestBody=body(schema(name), required=False),
@@ -208,6 +211,7 @@ PATHS: Final[Json] = {
     "/tasks/bulk": _BULK,
     "/tasks/{task_id}": _DETAIL,
     "/tasks/{task_id}/retry": _task_post(
+        Action.TASK_RETRY,
         "retryTask",
         "Run an ended task again",
         {200: _task("PENDING again, due now; attempt goes on, retryCount and crashCount are 0.")},
@@ -215,6 +219,7 @@ PATHS: Final[Json] = {
         "The same id; a past expiresAt is cleared.",
     ),
     "/tasks/{task_id}/clone": _task_post(
+        Action.TASK_CLONE,
         "cloneTask",
         "Create a task like this one",
         {201: _task("The new task, due now.", "Location")},
@@ -232,10 +237,11 @@ PATHS: Final[Json] = {
             "listQueues",
             "Queues somebody has paused or configured",
             {200: answer("The queues, by name.", schema("QueueList"))},
-            scopes=_ADMIN,
+            action=Action.QUEUE_READ,
         )
     },
     "/queues/{name}/pause": _queue_post(
+        Action.QUEUE_PAUSE,
         "pauseQueue",
         "Pause a queue",
         "Pause",
@@ -243,6 +249,11 @@ PATHS: Final[Json] = {
         "Nothing more is assigned; what is assigned but not started goes back; what runs goes on.",
     ),
     "/queues/{name}/resume": _queue_post(
-        "resumeQueue", "Resume a queue", "Empty", (404,), "Resuming a queue that is not paused changes nothing."
+        Action.QUEUE_RESUME,
+        "resumeQueue",
+        "Resume a queue",
+        "Empty",
+        (404,),
+        "Resuming a queue that is not paused changes nothing.",
     ),
 }

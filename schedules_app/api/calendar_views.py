@@ -7,11 +7,11 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from schedules_app import calendar_services
+from schedules_app import calendar_services, guards
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import BlackoutCalendar
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api import conditions, pagination
 from tasks_app.api.base import caller_of
 from tasks_app.api.pagination import Shelf
@@ -19,12 +19,9 @@ from tasks_app.api.parsers import json_body
 from tasks_app.api.problems import Problem
 from tasks_app.new_tasks import QUEUE_NAME
 
-READ = (Scope.TASKS_READ,)
-WRITE = (Scope.TASKS_WRITE,)
-
 
 class CalendarList(ScheduleApiView):
-    scopes = {"GET": READ, "POST": WRITE}
+    actions = {"GET": Action.CALENDAR_READ, "POST": Action.CALENDAR_CREATE}
     parameters = {"GET": filters.CALENDARS.parameters}
 
     def get(self, request: Request) -> Response:
@@ -38,7 +35,11 @@ class CalendarList(ScheduleApiView):
 
 
 class CalendarDetail(ScheduleApiView):
-    scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+    actions = {
+        "GET": Action.CALENDAR_READ,
+        "PATCH": Action.CALENDAR_EDIT,
+        "DELETE": Action.CALENDAR_DELETE,
+    }
 
     def get(self, request: Request, name: str) -> Response:
         calendar = _calendar(name)
@@ -48,9 +49,9 @@ class CalendarDetail(ScheduleApiView):
 
     def patch(self, request: Request, name: str) -> Response:
         calendar, versions = _calendar(name), conditions.if_match(request.META.get("HTTP_IF_MATCH"))
-        changes = inputs.read_calendar_changes(json_body(request, limit=settings.MAX_BODY))
-        actor = caller_of(request).name
-        return _shown(calendar_services.edit_calendar(calendar.pk, changes, actor=actor, versions=versions))
+        changes, caller = inputs.read_calendar_changes(json_body(request, limit=settings.MAX_BODY)), caller_of(request)
+        allowed = guards.calendar_change(caller, changes)
+        return _shown(calendar_services.edit_calendar(calendar.pk, allowed, actor=caller.name, versions=versions))
 
     def delete(self, request: Request, name: str) -> Response:
         calendar, versions = _calendar(name), conditions.if_match(request.META.get("HTTP_IF_MATCH"))

@@ -10,13 +10,15 @@ from schedules_app.recurrence import InvalidRecurrence
 from schedules_app.selectors import PreviewFire
 from schedules_app.simulation import SimulatedSlot
 from schedules_app.stored import recurrence_of
+from tasks_app.access import Action, Caller
 from tasks_app.api.times import show_instant
 from tasks_app.executors.base import JsonObject
 
 
-def schedule_json(schedule: Schedule) -> JsonObject:
-    """A schedule with its template."""
-    return _schedule_fields(schedule) | {"task": schedule.task}
+def schedule_for(caller: Caller, schedule: Schedule) -> JsonObject:
+    """A schedule with its template, as somebody may see it who has changed it: the payload is for who may read it."""
+    hidden = () if caller.may(Action.SCHEDULE_READ) else ("payload",)
+    return _schedule_fields(schedule) | {"task": {name: v for name, v in schedule.task.items() if name not in hidden}}
 
 
 def schedule_items(schedules: Sequence[Schedule]) -> list[JsonObject]:

@@ -5,40 +5,34 @@ There is no 304: the version of a schedule, its ETag, counts what people change,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from schedules_app import manual_runs, selectors, services
+from schedules_app import guards, manual_runs, selectors, services
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import Schedule
-from schedules_app.new_schedules import InvalidSchedule, NewSchedule
+from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
-from tasks_app.access import Scope
+from tasks_app.access import Action, Caller
 from tasks_app.api import conditions, pagination
-from tasks_app.api.authentication import Caller
 from tasks_app.api.base import caller_of, uuid_or_404
 from tasks_app.api.inputs import read_idempotency, read_reason
-from tasks_app.api.outputs import current_task_json, reason_json
+from tasks_app.api.outputs import reason_json, task_for
 from tasks_app.api.pagination import Shelf
 from tasks_app.api.parsers import empty_body, json_body, optional_json_body
-from tasks_app.api.permissions import require_type_scope
 from tasks_app.api.problems import Problem
 from tasks_app.services import Idempotency
 from tasks_app.transitions import Versions
 
-READ = (Scope.TASKS_READ,)
-WRITE = (Scope.TASKS_WRITE,)
 _REPLAYED = {"Idempotent-Replayed": "true"}
 
 
 class ScheduleList(ScheduleApiView):
-    scopes = {"GET": READ, "POST": WRITE}
+    actions = {"GET": Action.SCHEDULE_READ, "POST": Action.SCHEDULE_CREATE}
     parameters = {"GET": filters.SCHEDULES.parameters}
 
     def get(self, request: Request) -> Response:
@@ -50,25 +44,29 @@ class ScheduleList(ScheduleApiView):
         body = json_body(request, limit=settings.MAX_BODY)
         idempotency = _idempotency(request, "POST /schedules", body)
         new = inputs.read_schedule(body, now=timezone.now())
-        require_type_scope(caller, new.task.type)
+        self.require_type(request, new.task.type)
         created = services.create_schedule(new, created_by=caller.name, idempotency=idempotency)
         if created.replayed:
-            return _shown(created.schedule, headers=_REPLAYED)
-        return _created(created.schedule)
+            return _shown(created.schedule, caller, headers=_REPLAYED)
+        return _created(created.schedule, caller)
 
 
 class ScheduleDetail(ScheduleApiView):
-    scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+    actions = {
+        "GET": Action.SCHEDULE_READ,
+        "PATCH": Action.SCHEDULE_EDIT,
+        "DELETE": Action.SCHEDULE_DELETE,
+    }
 
     def get(self, request: Request, schedule_id: str) -> Response:
-        return _shown(_schedule(schedule_id))
+        return _shown(_schedule(schedule_id), caller_of(request))
 
     def patch(self, request: Request, schedule_id: str) -> Response:
         schedule, caller, versions = _schedule(schedule_id), caller_of(request), _versions(request)
         body = json_body(request, limit=settings.MAX_BODY)
         changes = inputs.read_changes(body, services.definition_of(schedule), now=timezone.now())
-        allowed = _allowed(changes, caller)
-        return _shown(services.edit_schedule(schedule.pk, allowed, actor=caller.name, versions=versions))
+        allowed = guards.schedule_change(caller, changes)
+        return _shown(services.edit_schedule(schedule.pk, allowed, actor=caller.name, versions=versions), caller)
 
     def delete(self, request: Request, schedule_id: str) -> Response:
         pk, versions = uuid_or_404(schedule_id, "schedule"), _versions(request)
@@ -77,65 +75,71 @@ class ScheduleDetail(ScheduleApiView):
 
 
 class SchedulePause(ScheduleApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.SCHEDULE_PAUSE}
 
     def post(self, request: Request, schedule_id: str) -> Response:
         pk, caller, versions = uuid_or_404(schedule_id, "schedule"), caller_of(request), _versions(request)
         reason = read_reason(optional_json_body(request, limit=settings.MAX_BODY))
-        return _shown(services.pause_schedule(pk, actor=caller.name, reason=reason, versions=versions))
+        paused = services.pause_schedule(pk, actor=caller.name, reason=reason, versions=versions)
+        return _shown(paused, caller)
 
 
 class ScheduleResume(ScheduleApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.SCHEDULE_RESUME}
 
     def post(self, request: Request, schedule_id: str) -> Response:
-        schedule, caller, versions = _runnable(request, schedule_id), caller_of(request), _versions(request)
+        pk, caller, versions = uuid_or_404(schedule_id, "schedule"), caller_of(request), _versions(request)
         reason = read_reason(optional_json_body(request, limit=settings.MAX_BODY))
-        return _shown(services.resume_schedule(schedule.pk, actor=caller.name, reason=reason, versions=versions))
+        guard = guards.may_run(caller, Action.SCHEDULE_RESUME)
+        resumed = services.resume_schedule(pk, actor=caller.name, reason=reason, versions=versions, guard=guard)
+        return _shown(resumed, caller)
 
 
 class ScheduleTrigger(ScheduleApiView):
     """Answers the task."""
 
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.SCHEDULE_TRIGGER}
 
     def post(self, request: Request, schedule_id: str) -> Response:
-        schedule = _runnable(request, schedule_id)
+        pk, caller = uuid_or_404(schedule_id, "schedule"), caller_of(request)
         empty_body(request)
-        idempotency = _idempotency(request, f"POST /schedules/{schedule.pk}/trigger", {})
-        made = manual_runs.trigger_schedule(schedule.pk, actor=caller_of(request).name, idempotency=idempotency)
+        idempotency = _idempotency(request, f"POST /schedules/{pk}/trigger", {})
+        guard = guards.may_run(caller, Action.SCHEDULE_TRIGGER)
+        made = manual_runs.trigger_schedule(pk, actor=caller.name, idempotency=idempotency, guard=guard)
         headers = {"ETag": conditions.etag(made.task.version)}
         headers |= _REPLAYED if made.replayed else {"Location": reverse("task", args=[made.task.pk])}
-        return Response(current_task_json(made.task), status=200 if made.replayed else 201, headers=headers)
+        return Response(task_for(caller, made.task), status=200 if made.replayed else 201, headers=headers)
 
 
 class ScheduleBackfill(ScheduleApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.SCHEDULE_BACKFILL}
 
     def post(self, request: Request, schedule_id: str) -> Response:
-        schedule = _runnable(request, schedule_id)
+        pk, caller = uuid_or_404(schedule_id, "schedule"), caller_of(request)
         body = json_body(request, limit=settings.MAX_BODY)
-        idempotency = _idempotency(request, f"POST /schedules/{schedule.pk}/backfill", body)
+        idempotency = _idempotency(request, f"POST /schedules/{pk}/backfill", body)
         wanted = inputs.read_backfill(body) | {"idempotency": idempotency}
-        done = manual_runs.backfill_schedule(schedule.pk, actor=caller_of(request).name, **wanted)
+        guard = guards.may_run(caller, Action.SCHEDULE_BACKFILL)
+        done = manual_runs.backfill_schedule(pk, actor=caller.name, guard=guard, **wanted)
         if done.replayed:
             return Response(outputs.backfill_json(done), headers=_REPLAYED)
         return Response(outputs.backfill_json(done), status=201 if done.tasks else 200)
 
 
 class ScheduleClone(ScheduleApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.SCHEDULE_CLONE}
 
     def post(self, request: Request, schedule_id: str) -> Response:
-        schedule = _runnable(request, schedule_id)
+        pk, caller = uuid_or_404(schedule_id, "schedule"), caller_of(request)
         name = inputs.read_clone(json_body(request, limit=settings.MAX_BODY))
-        return _created(services.clone_schedule(schedule.pk, name=name, actor=caller_of(request).name))
+        guard = guards.may_run(caller, Action.SCHEDULE_CLONE)
+        return _created(services.clone_schedule(pk, name=name, actor=caller.name, guard=guard), caller)
 
 
 class ScheduleFires(ScheduleApiView):
     """The ledger, also of a schedule that was deleted."""
 
-    scopes = {"GET": READ}
+    actions = {"GET": Action.SCHEDULE_READ}
     parameters = {"GET": filters.FIRES.parameters}
 
     def get(self, request: Request, schedule_id: str) -> Response:
@@ -148,7 +152,7 @@ class ScheduleFires(ScheduleApiView):
 
 
 class SchedulePreview(ScheduleApiView):
-    scopes = {"GET": READ}
+    actions = {"GET": Action.SCHEDULE_READ}
     parameters = {"GET": frozenset({"count"})}
 
     def get(self, request: Request, schedule_id: str) -> Response:
@@ -157,7 +161,7 @@ class SchedulePreview(ScheduleApiView):
 
 
 class ScheduleWhy(ScheduleApiView):
-    scopes = {"GET": READ}
+    actions = {"GET": Action.SCHEDULE_READ}
 
     def get(self, request: Request, schedule_id: str) -> Response:
         return Response({"reasons": [reason_json(reason) for reason in selectors.why(_schedule(schedule_id))]})
@@ -166,7 +170,7 @@ class ScheduleWhy(ScheduleApiView):
 class ScheduleSimulation(ScheduleApiView):
     """Stores nothing, so that it needs the scope of a reader alone."""
 
-    scopes = {"POST": READ}
+    actions = {"POST": Action.SCHEDULE_READ}
 
     def post(self, request: Request) -> Response:
         new, window = inputs.read_simulation(json_body(request, limit=settings.MAX_BODY), now=timezone.now())
@@ -184,25 +188,6 @@ def _schedule(schedule_id: str) -> Schedule:
     return schedule
 
 
-def _runnable(request: Request, schedule_id: str) -> Schedule:
-    """The schedule, if the caller may have its tasks run."""
-    schedule = _schedule(schedule_id)
-    require_type_scope(caller_of(request), schedule.task["type"])
-    return schedule
-
-
-def _allowed(changes: Callable[[NewSchedule], NewSchedule], caller: Caller) -> Callable[[NewSchedule], NewSchedule]:
-    """The changes, for who may have run what the schedule runs, before and after; looked at under its lock."""
-
-    def change(before: NewSchedule) -> NewSchedule:
-        after = changes(before)
-        require_type_scope(caller, before.task.type)
-        require_type_scope(caller, after.task.type)
-        return after
-
-    return change
-
-
 def _idempotency(request: Request, operation: str, body: object) -> Idempotency | None:
     return read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), operation, body)
 
@@ -211,10 +196,10 @@ def _versions(request: Request) -> Versions:
     return conditions.if_match(request.META.get("HTTP_IF_MATCH"))
 
 
-def _shown(schedule: Schedule, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _shown(schedule: Schedule, caller: Caller, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     tag = {"ETag": conditions.etag(schedule.version)}
-    return Response(outputs.schedule_json(schedule), status=status, headers=tag | (headers or {}))
+    return Response(outputs.schedule_for(caller, schedule), status=status, headers=tag | (headers or {}))
 
 
-def _created(schedule: Schedule) -> Response:
-    return _shown(schedule, status=201, headers={"Location": reverse("schedule", args=[schedule.pk])})
+def _created(schedule: Schedule, caller: Caller) -> Response:
+    return _shown(schedule, caller, status=201, headers={"Location": reverse("schedule", args=[schedule.pk])})

@@ -1,4 +1,4 @@
-"""What every view of the API shares: scopes per method, known query parameters only, JSON whatever ``Accept`` says."""
+"""What every view of the API shares: actions by method, known query parameters only, JSON whatever ``Accept`` says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks_app.api.authentication import Caller
-from tasks_app.api.permissions import Scopes
+from tasks_app.access import Action, Caller
 from tasks_app.api.problems import Problem
 from tasks_app.api.renderers import AlwaysFirst
 
@@ -21,9 +20,9 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII
 
 
 class ApiView(APIView):
-    """Subclasses name ``scopes`` (see `permissions`) and, by method, the query ``parameters`` they read."""
+    """Subclasses name, by method, the ``actions`` of the table and the query ``parameters`` they read."""
 
-    scopes: ClassVar[Scopes] = {}
+    actions: ClassVar[Mapping[str, Action]] = {}
     parameters: ClassVar[Mapping[str, frozenset[str]]] = {}
     http_method_names = ["get", "head", "post", "patch", "delete"]
     content_negotiation_class = AlwaysFirst
@@ -33,6 +32,10 @@ class ApiView(APIView):
         method = "GET" if request.method == "HEAD" else str(request.method)
         if unknown := request.GET.keys() - self.parameters.get(method, frozenset()):
             raise Problem.invalid({name[:100]: "unknown parameter" for name in sorted(unknown)[:20]})
+
+    def require_type(self, request: Request, task_type: str) -> None:
+        """Raise `Refused` unless the caller may do what this method does to tasks of a type."""
+        caller_of(request).require(self.actions[str(request.method)], task_type)
 
 
 def caller_of(request: Request) -> Caller:

@@ -9,9 +9,8 @@ from django.db import transaction
 from django.http import QueryDict
 
 from tasks_app import services
+from tasks_app.access import Action, Caller
 from tasks_app.api import inputs
-from tasks_app.api.authentication import Caller
-from tasks_app.api.permissions import missing_type_scope
 from tasks_app.api.problems import Problem, field_errors
 from tasks_app.executors.base import JsonObject
 from tasks_app.ids import new_task_ids
@@ -84,8 +83,8 @@ def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
         task = inputs.read_task(item)
     except InvalidTask as error:
         return error.problems
-    if scope := missing_type_scope(caller, task.new.type):
-        return {"type": f"{task.new.type} tasks need the scope {scope}"}
+    if text := caller.refusal(Action.TASK_CREATE, task.new.type):
+        return {"type": text}
     return task
 
 

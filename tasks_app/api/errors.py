@@ -20,6 +20,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from tasks_app import audit
+from tasks_app.access import Refused
 from tasks_app.api.problems import MEDIA_TYPE, Problem
 from tasks_app.api.renderers import dumps
 from tasks_app.models import Queue
@@ -71,6 +72,7 @@ Answers = tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[A
 
 _PROBLEMS: Final[Answers] = (
     (Problem, lambda error: error),
+    (Refused, lambda error: Problem(403, "forbidden", str(error))),
     (InvalidTask, _invalid_task),
     (TaskNotFound, lambda error: Problem.not_found(sentence(error))),
     (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),

@@ -9,6 +9,7 @@ from functools import cache
 from django.conf import settings
 
 from tasks_app import selectors
+from tasks_app.access import Action, Caller
 from tasks_app.api.times import show_instant
 from tasks_app.executors.base import JsonObject
 from tasks_app.models import Queue, Task, TaskExecution
@@ -19,20 +20,23 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def task_json(task: Task, latest: TaskExecution | None) -> JsonObject:
     """A task with payload and result; ``latest`` is its latest ended attempt."""
-    item = _task_fields(task, latest)
-    item["payload"] = task.payload
-    item["result"] = latest.result if latest else None
-    return item
+    return _task_item(task, latest) | {"payload": task.payload, "result": latest.result if latest else None}
 
 
 def task_items(tasks: Sequence[Task]) -> list[JsonObject]:
     """Tasks in a list: without payload and result, which may be large."""
     latest = selectors.latest_executions(task.pk for task in tasks if task.attempt)
-    return [_task_fields(task, latest.get(task.pk)) for task in tasks]
+    return [_task_item(task, latest.get(task.pk)) for task in tasks]
 
 
-def current_task_json(task: Task) -> JsonObject:
-    """A task with payload and result, its latest attempt looked up when there can be one."""
+def task_for(caller: Caller, task: Task) -> JsonObject:
+    """A task as somebody may see it who has changed it, its latest attempt looked up when there can be one.
+
+    Whoever may not read tasks sees what became of the request, and nothing that may hold a secret: neither payload, nor
+    result, nor error.
+    """
+    if not caller.may(Action.TASK_READ):
+        return _task_fields(task)
     return task_json(task, selectors.latest_execution(task) if task.attempt else None)
 
 
@@ -77,7 +81,11 @@ def queue_json(queue: Queue) -> JsonObject:
     }
 
 
-def _task_fields(task: Task, latest: TaskExecution | None) -> JsonObject:
+def _task_item(task: Task, latest: TaskExecution | None) -> JsonObject:
+    return _task_fields(task) | {"error": selectors.error_of(task, latest)}
+
+
+def _task_fields(task: Task) -> JsonObject:
     return {
         "id": str(task.id),
         "type": task.type,
@@ -108,7 +116,6 @@ def _task_fields(task: Task, latest: TaskExecution | None) -> JsonObject:
         "assignedAt": show_instant(task.assigned_at),
         "startedAt": show_instant(task.started_at),
         "finishedAt": show_instant(task.finished_at),
-        "error": selectors.error_of(task, latest),
     }
 
 

@@ -1,4 +1,4 @@
-"""The resource ``/queues``: see what is paused, pause, resume. Scope admin, and every change is audited."""
+"""The resource ``/queues``: see what is paused, pause, resume. Every change is audited."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tasks_app import services
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api import inputs
 from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.outputs import queue_json
@@ -17,18 +17,16 @@ from tasks_app.api.problems import Problem
 from tasks_app.models import Queue
 from tasks_app.new_tasks import QUEUE_NAME
 
-ADMIN = (Scope.ADMIN,)
-
 
 class QueueList(ApiView):
-    scopes = {"GET": ADMIN}
+    actions = {"GET": Action.QUEUE_READ}
 
     def get(self, request: Request) -> Response:
         return content([queue_json(queue) for queue in Queue.objects.all()])
 
 
 class QueuePause(ApiView):
-    scopes = {"POST": ADMIN}
+    actions = {"POST": Action.QUEUE_PAUSE}
 
     def post(self, request: Request, name: str) -> Response:
         _check_name(name)
@@ -39,7 +37,7 @@ class QueuePause(ApiView):
 
 
 class QueueResume(ApiView):
-    scopes = {"POST": ADMIN}
+    actions = {"POST": Action.QUEUE_RESUME}
 
     def post(self, request: Request, name: str) -> Response:
         _check_name(name)

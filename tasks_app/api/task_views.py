@@ -8,22 +8,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tasks_app import selectors, services
-from tasks_app.access import Scope
+from tasks_app.access import Action, Caller
 from tasks_app.api import bulk, conditions, inputs, outputs, pagination
 from tasks_app.api.base import ApiView, caller_of, content, uuid_or_404
 from tasks_app.api.filters import TASKS, hint
 from tasks_app.api.parsers import empty_body, json_body
-from tasks_app.api.permissions import require_type_scope
 from tasks_app.executors.base import JsonObject
 from tasks_app.models import Task
 from tasks_app.transitions import TaskNotFound, Versions
 
-READ = (Scope.TASKS_READ,)
-WRITE = (Scope.TASKS_WRITE,)
-
 
 class TaskList(ApiView):
-    scopes = {"GET": READ, "POST": WRITE}
+    actions = {"GET": Action.TASK_READ, "POST": Action.TASK_CREATE}
     parameters = {"GET": TASKS.parameters}
 
     def get(self, request: Request) -> Response:
@@ -36,15 +32,15 @@ class TaskList(ApiView):
         body = json_body(request, limit=settings.MAX_BODY)
         idempotency = inputs.read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), "POST /tasks", body)
         task = inputs.read_task(body)
-        require_type_scope(caller, task.new.type)
+        self.require_type(request, task.new.type)
         created = services.create_task(task.new, created_by=caller.name, idempotency=idempotency)
         if created.replayed:
-            return _shown(created.task, headers={"Idempotent-Replayed": "true"})
-        return _created(created.task)
+            return _shown(created.task, caller, headers={"Idempotent-Replayed": "true"})
+        return _created(created.task, caller)
 
 
 class TaskBulk(ApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.TASK_CREATE}
     parameters = {"POST": frozenset({"atomic"})}
 
     def post(self, request: Request) -> Response:
@@ -59,50 +55,48 @@ class TaskBulk(ApiView):
 
 
 class TaskDetail(ApiView):
-    scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+    actions = {"GET": Action.TASK_READ, "PATCH": Action.TASK_EDIT, "DELETE": Action.TASK_CANCEL}
 
     def get(self, request: Request, task_id: str) -> Response:
         task = _task(task_id)
         if conditions.is_fresh(request.META.get("HTTP_IF_NONE_MATCH"), task.version):
             return Response(status=304, headers={"ETag": conditions.etag(task.version)})
-        return _shown(task)
+        return _shown(task, caller_of(request))
 
     def patch(self, request: Request, task_id: str) -> Response:
         task, caller, versions = _task(task_id), caller_of(request), _versions(request)
-        body = json_body(request, limit=settings.MAX_BODY)
-        changes = inputs.read_changes(body, task.type)
-        if "payload" in changes:
-            require_type_scope(caller, task.type)
-        return _shown(services.edit_task(task.pk, changes, actor=caller.name, versions=versions))
+        self.require_type(request, task.type)
+        changes = inputs.read_changes(json_body(request, limit=settings.MAX_BODY), task.type)
+        return _shown(services.edit_task(task.pk, changes, actor=caller.name, versions=versions), caller)
 
     def delete(self, request: Request, task_id: str) -> Response:
-        pk, versions = uuid_or_404(task_id, "task"), _versions(request)
-        task = services.cancel_task(pk, actor=caller_of(request).name, versions=versions)
-        return _shown(task, status=200 if task.finished_at else 202)
+        pk, caller, versions = uuid_or_404(task_id, "task"), caller_of(request), _versions(request)
+        task = services.cancel_task(pk, actor=caller.name, versions=versions)
+        return _shown(task, caller, status=200 if task.finished_at else 202)
 
 
 class TaskRetry(ApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.TASK_RETRY}
 
     def post(self, request: Request, task_id: str) -> Response:
         task, caller, versions = _task(task_id), caller_of(request), _versions(request)
-        require_type_scope(caller, task.type)
+        self.require_type(request, task.type)
         empty_body(request)
-        return _shown(services.retry_task(task.pk, actor=caller.name, versions=versions))
+        return _shown(services.retry_task(task.pk, actor=caller.name, versions=versions), caller)
 
 
 class TaskClone(ApiView):
-    scopes = {"POST": WRITE}
+    actions = {"POST": Action.TASK_CLONE}
 
     def post(self, request: Request, task_id: str) -> Response:
         task, caller = _task(task_id), caller_of(request)
-        require_type_scope(caller, task.type)
+        self.require_type(request, task.type)
         empty_body(request)
-        return _created(services.clone_task(task.pk, actor=caller.name))
+        return _created(services.clone_task(task.pk, actor=caller.name), caller)
 
 
 class TaskExecutions(ApiView):
-    scopes = {"GET": READ}
+    actions = {"GET": Action.TASK_READ}
 
     def get(self, request: Request, task_id: str) -> Response:
         executions = _task(task_id).executions.order_by("attempt")
@@ -110,14 +104,14 @@ class TaskExecutions(ApiView):
 
 
 class TaskEvents(ApiView):
-    scopes = {"GET": READ}
+    actions = {"GET": Action.TASK_READ}
 
     def get(self, request: Request, task_id: str) -> Response:
         return content([outputs.event_json(event) for event in selectors.timeline(_task(task_id))])
 
 
 class TaskWhy(ApiView):
-    scopes = {"GET": READ}
+    actions = {"GET": Action.TASK_READ}
 
     def get(self, request: Request, task_id: str) -> Response:
         task = _task(task_id)
@@ -136,10 +130,10 @@ def _versions(request: Request) -> Versions:
     return conditions.if_match(request.META.get("HTTP_IF_MATCH"))
 
 
-def _shown(task: Task, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    document: JsonObject = outputs.current_task_json(task)
+def _shown(task: Task, caller: Caller, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    document: JsonObject = outputs.task_for(caller, task)
     return Response(document, status=status, headers={"ETag": conditions.etag(task.version), **(headers or {})})
 
 
-def _created(task: Task) -> Response:
-    return _shown(task, status=201, headers={"Location": reverse("task", args=[task.pk])})
+def _created(task: Task, caller: Caller) -> Response:
+    return _shown(task, caller, status=201, headers={"Location": reverse("task", args=[task.pk])})

@@ -13,6 +13,20 @@ _ZONES: Final = f"{_TESTS}/test_zone_rules.py"
 
 SCHEDULES: Final[list[Mutant]] = [
     *mutants_of(
+        "schedule-guard",
+        "schedules_app/guards.py",
+        f"{_TESTS}/test_guards.py",
+        ("before", 39, "for definition in (before, after):", "for definition in (after,):"),
+        ("after", 39, "for definition in (before, after):", "for definition in (before,):"),
+        ("calendar", 39, "            caller.require(Action.CALENDAR_EDIT, held)\n", "            pass\n"),
+    ),
+    *mutants_of(
+        "schedule-lock",
+        "schedules_app/services.py",
+        f"{_TESTS}/test_guards.py",
+        ("guard", 39, "        guard(schedule)\n", "        pass\n"),
+    ),
+    *mutants_of(
         "due-schedules",
         "schedules_app/sql/due_schedules.sql",
         _FIRING,

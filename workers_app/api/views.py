@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks_app.access import Scope
+from tasks_app.access import Action
 from tasks_app.api.base import ApiView, caller_of, uuid_or_404
 from tasks_app.api.parsers import empty_body
 from tasks_app.api.problems import Problem
@@ -16,7 +16,7 @@ from workers_app import heartbeats
 class WorkerDrain(ApiView):
     """Finish what it runs, take nothing new, stop. Accepted: the worker is told with its next beat."""
 
-    scopes = {"POST": (Scope.ADMIN,)}
+    actions = {"POST": Action.WORKER_DRAIN}
 
     def post(self, request: Request, worker_id: str) -> Response:
         pk = uuid_or_404(worker_id, "worker")
