@@ -169,10 +169,10 @@ STORAGES = {
     },
 }
 
-# Largest request bodies, in bytes: one task, and a bulk call. The API refuses larger ones with 413.
+# Largest request bodies, in bytes: one task or a form, and a bulk call. Larger ones are refused with 413.
 MAX_BODY = 2 * 1024 * 1024
 MAX_BULK_BODY = 32 * 1024 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
 
 from schedules_app.zones import UnknownZone, Zone, zone
+from tasks_app.refusals import joined
 
 MAX_RANGES: Final = 100
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -36,7 +37,7 @@ class InvalidCalendar(ValueError):
     """A calendar that cannot be kept. ``problems`` maps a JSON field path (``ranges[0].from``) to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 

@@ -28,6 +28,7 @@ from tasks_app.ids import new_task_id, new_task_ids
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
 from tasks_app.models import IdempotencyKey, Task
 from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.refusals import joined
 from tasks_app.services import Created, Idempotency, take_idempotency_key
 
 #: Most runs one backfill makes, and most slots it looks at to find them.
@@ -41,7 +42,7 @@ class InvalidBackfill(ValueError):
     """A window that cannot be backfilled. ``problems`` maps a JSON field to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
 from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
+from tasks_app.refusals import joined
 
 MAX_DESCRIPTION: Final = 2000
 MAX_JITTER_SECONDS: Final = 3600
@@ -26,7 +27,7 @@ class InvalidSchedule(ValueError):
     """A schedule that cannot be kept. ``problems`` maps a JSON field path to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 

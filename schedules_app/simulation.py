@@ -10,6 +10,7 @@ from uuid import UUID
 
 from schedules_app.firing_rules import FireState, Policy, decide, next_due
 from schedules_app.recurrence import YEARS, Recurrence
+from tasks_app.refusals import joined
 
 #: Most slots one simulation answers.
 MOST_SLOTS: Final = 10_000
@@ -21,7 +22,7 @@ class InvalidSimulation(ValueError):
     """A window that cannot be simulated. ``problems`` maps a JSON field to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 

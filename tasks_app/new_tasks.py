@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tasks_app.executors.base import JsonObject, PayloadError
 from tasks_app.executors.registry import executor_for, executors
+from tasks_app.refusals import bounded, joined
 from tasks_app.retries import Backoff
 from tasks_app.states import OnWorkerLost
 
@@ -32,7 +33,7 @@ class InvalidTask(ValueError):
     """A task that cannot be created. ``problems`` maps a JSON field path to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 
@@ -148,7 +149,8 @@ def _is_clean_text(text: str, longest: int) -> bool:
 
 
 def _retry_problems(retry: JsonObject) -> dict[str, str]:
-    problems = {f"retry.{name}": "unknown field" for name in retry.keys() - _RETRY_FIELDS}
+    unknown = bounded((name, "unknown field") for name in sorted(retry.keys() - _RETRY_FIELDS))
+    problems = {f"retry.{name}": text for name, text in unknown.items()}
     if "backoff" in retry and retry["backoff"] not in list(Backoff):
         problems["retry.backoff"] = f"must be one of {', '.join(Backoff)}"
     for name in ("baseDelayMs", "maxDelayMs"):

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from scheduler_project.openapi.parts import BODY_PROBLEMS, Json, answer, body, integer, obj, operation, query, schema
+from scheduler_project.openapi.parts import (
+    BODY_PROBLEMS,
+    Json,
+    answer,
+    body,
+    integer,
+    obj,
+    operation,
+    problem,
+    query,
+    schema,
+)
 from tasks_app.access import Action
 from tasks_app.states import WorkerState
 
@@ -42,9 +53,9 @@ _HEALTH: Final = _open(
 
 
 def _public(operation_id: str, summary: str, answers: dict[int, Json]) -> Json:
-    """An operation that needs no key, and touches nothing that could refuse it."""
+    """An operation that needs no key; only a request that cannot be read is refused."""
     made = operation("health", operation_id, summary, answers)
-    responses = {str(status): response for status, response in answers.items()}
+    responses = {str(status): response for status, response in answers.items()} | problem(400)
     return made | {"security": [], "description": "No key needed.", "responses": responses}
 
 

@@ -103,6 +103,11 @@ def answer(
     return response
 
 
+def problem(status: int) -> Json:
+    """A problem that any operation answers in the same way."""
+    return {str(status): ref("responses", f"Problem{status}")}
+
+
 def operation(
     tag: str,
     operation_id: str,
@@ -118,7 +123,7 @@ def operation(
     statuses = sorted({400, 401, *((403,) if action.scopes or action.permissions else ()), *problems, 500, 503})
     responses = {str(status): response for status, response in answers.items()}
     for status in statuses:
-        responses.setdefault(str(status), ref("responses", f"Problem{status}"))
+        responses = problem(status) | responses
     return {
         "tags": [tag],
         "operationId": operation_id,

@@ -103,7 +103,10 @@ _BULK: Final[Json] = {
         },
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
-        description="Each task is checked on its own.",
+        description=(
+            "Each task is checked on its own. An answer stays below 2 MiB: where errors are very many, items only say "
+            "how many."
+        ),
         parameters=[
             query("atomic", "All or none.", {"type": "string", "enum": ["true", "false"], "default": "false"}),
             _IDEMPOTENCY,

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from tasks_app.refusals import joined
+
 
 class DstGap(StrEnum):
     """What becomes of a fixed time that the clock jumps over."""
@@ -27,7 +29,7 @@ class InvalidRecurrence(ValueError):
     """A definition that cannot be scheduled. ``problems`` maps a JSON field name to one sentence."""
 
     def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        super().__init__(joined(problems))
         self.problems = problems
 
 

@@ -12,14 +12,17 @@ from tasks_app import services
 from tasks_app.access import Action, Caller
 from tasks_app.api import inputs
 from tasks_app.api.problems import Problem, field_errors
+from tasks_app.api.renderers import dumps
 from tasks_app.executors.base import JsonObject
 from tasks_app.ids import new_task_ids
 from tasks_app.new_tasks import InvalidTask
+from tasks_app.refusals import and_more, bounded, count_of
 from tasks_app.services import Idempotency
 
 MAX_TASKS: Final = 10_000
-#: Field errors repeated at the top of a problem; the items have all of them.
-_MOST_ERRORS: Final = 100
+#: Bytes of JSON for why items were refused. An item that finds no room any more says how many errors it has.
+#: With ids, or short refusals, for 10,000 items, an answer stays below 2 MiB.
+ROOM_FOR_ERRORS: Final = 512 * 1024
 _NOT_STORED: Final = {"tasks": "not stored, because another task of this atomic call was refused"}
 
 Refusal = dict[str, str]
@@ -78,20 +81,35 @@ def _read_tasks(body: Any) -> list[Any]:
     return tasks
 
 
+class _Refusals:
+    """Why items were refused, as long as there is room in the answer."""
+
+    def __init__(self) -> None:
+        self._room = ROOM_FOR_ERRORS
+
+    def errors(self, refusal: Refusal) -> list[dict[str, str]]:
+        errors = field_errors(refusal)
+        needed = len(dumps(errors))
+        if needed > self._room:
+            return field_errors(and_more(count_of(refusal)))
+        self._room -= needed
+        return errors
+
+
 def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
     try:
         task = inputs.read_task(item)
     except InvalidTask as error:
-        return error.problems
+        return bounded(error.problems.items())
     if text := caller.refusal(Action.TASK_CREATE, task.new.type):
         return {"type": text}
     return task
 
 
 def _document(outcomes: list[inputs.CheckedTask | Refusal], ids: list[str]) -> JsonObject:
-    fresh = iter(ids)
+    fresh, told = iter(ids), _Refusals()
     items = [
-        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": field_errors(outcome)}
+        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": told.errors(outcome)}
         for outcome in outcomes
     ]
     return {"created": len(ids), "failed": len(outcomes) - len(ids), "items": items}
@@ -99,10 +117,14 @@ def _document(outcomes: list[inputs.CheckedTask | Refusal], ids: list[str]) -> J
 
 def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
     refusals = [_NOT_STORED if isinstance(outcome, inputs.CheckedTask) else outcome for outcome in outcomes]
-    errors: dict[str, str] = {}
-    for index, refusal in enumerate(refusals):
-        if refusal is not _NOT_STORED and len(errors) < _MOST_ERRORS:
-            errors |= {f"tasks.{index}.{name}": text for name, text in refusal.items()}
-    more = {"created": 0, "failed": len(refusals), "items": [{"errors": field_errors(r)} for r in refusals]}
+    errors = bounded(
+        (f"tasks.{index}.{name}", text)
+        for index, refusal in enumerate(refusals)
+        if refusal is not _NOT_STORED
+        for name, text in refusal.items()
+    )
+    told = _Refusals()
+    items = [{"errors": field_errors(r) if r is _NOT_STORED else told.errors(r)} for r in refusals]
+    more = {"created": 0, "failed": len(refusals), "items": items}
     detail = "No task was stored; items says why, in the order of the tasks."
     return Problem(400, "invalid-request", detail, errors=errors, more=more)

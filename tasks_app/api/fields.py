@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from tasks_app.refusals import bounded
+
 #: Answers what a JSON value means, or raises ValueError with one sentence.
 Read = Callable[[Any], Any]
 #: JSON field → attribute of the domain and how its value is read; or the fields of an object in it.
@@ -24,12 +26,15 @@ def read_fields(
 ) -> dict[str, Any]:
     """The attributes an object sets. What cannot be read is added to ``problems`` (path → one sentence)."""
     values: dict[str, Any] = {}
+    problems |= bounded(
+        (prefix + name, "is read-only" if name in read_only else "unknown field") for name in data if name not in fields
+    )
     for name, value in data.items():
         field, path = fields.get(name), prefix + name
         try:
             if field is None:
-                problems[path[:100]] = "is read-only" if name in read_only else "unknown field"
-            elif isinstance(field, tuple):
+                continue
+            if isinstance(field, tuple):
                 values[field[0]] = field[1](value)
             else:
                 values |= read_fields(json_object(value), field, problems, prefix=f"{path}.")

@@ -11,11 +11,16 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from tasks_app.api.fallbacks import bad_request
+from tasks_app.api.problems import Problem
 from tasks_app.ids import new_task_id
 from tasks_app.new_tasks import CORRELATION_ID
 
 HEADER: Final = "X-Correlation-ID"
 _META: Final = "HTTP_X_CORRELATION_ID"
+#: Reading quoted cookies is quadratic in Pythons older than 3.11.10 and 3.12.6 (CVE-2024-7592).
+MAX_COOKIE: Final = 8 * 1024
+#: A search of many words becomes a query of as many conditions.
+MAX_QUERY: Final = 8 * 1024
 
 
 class RequestGateMiddleware:
@@ -31,19 +36,27 @@ class RequestGateMiddleware:
         request.META[_META] = correlation_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
-        response = bad_request(request) if _is_unreadable(request) else self.get_response(request)
+        refusal = _refusal(request)
+        response = bad_request(request, Problem(400, "bad-request", refusal)) if refusal else self.get_response(request)
         response[HEADER] = correlation_id
         return response
 
 
-def _is_unreadable(request: HttpRequest) -> bool:
-    """Whether a NUL hides where it would reach a query (PostgreSQL's text has none), or the length is not a number.
+def _refusal(request: HttpRequest) -> str | None:
+    """Why a request can mean nothing here: a NUL that would reach a query (PostgreSQL's text has none), or a size.
 
     Paths are left alone: an id with a NUL in it is one that does not exist.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
-        return True
-    if "\\0" in request.META.get("HTTP_COOKIE", ""):  # a quoted cookie value spells NUL as \000
-        return True
-    return "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.META.get("QUERY_STRING", "")
+        return "Content-Length must be a number."
+    cookie, query = request.META.get("HTTP_COOKIE", ""), request.META.get("QUERY_STRING", "")
+    if len(cookie) > MAX_COOKIE:
+        return f"The Cookie header must not be longer than {MAX_COOKIE} bytes."
+    if len(query) > MAX_QUERY:
+        return f"The query string must not be longer than {MAX_QUERY} bytes."
+    if "\\0" in cookie:  # a quoted cookie value spells NUL as \000
+        return "The Cookie header must not hold a NUL."
+    if "%00" in query or "\0" in query:
+        return "The query string must not hold a NUL."
+    return None

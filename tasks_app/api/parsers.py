@@ -115,10 +115,17 @@ def _too_large(limit: int) -> Problem:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:100]!a} occurs twice in one object")
+        raise ValueError(f"the name {_twice(pairs)[:100]!a} occurs twice in one object")
     return value
+
+
+def _twice(pairs: list[tuple[str, Any]]) -> str:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("every name is another")
 
 
 def _integer(text: str) -> int:

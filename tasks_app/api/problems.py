@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from tasks_app.refusals import bounded, joined
+
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:problem-type:task-scheduler:"
 
@@ -37,7 +39,7 @@ class Problem(Exception):
     @classmethod
     def invalid(cls, errors: Mapping[str, str]) -> Problem:
         """400: the request names fields or parameters that are wrong, and says which."""
-        return cls(400, "invalid-request", "; ".join(f"{name}: {text}" for name, text in errors.items()), errors=errors)
+        return cls(400, "invalid-request", joined(errors), errors=errors)
 
     @classmethod
     def malformed(cls, why: str) -> Problem:
@@ -55,7 +57,7 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "errors": field_errors(self.errors),
+            "errors": field_errors(bounded(self.errors.items())),
             "correlationId": correlation_id,
             **self.more,
         }

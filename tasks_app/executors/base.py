@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from tasks_app.refusals import bounded, joined
 from tasks_app.states import ErrorCode, ExecutionStatus
 
 JsonObject = dict[str, Any]
@@ -28,8 +29,8 @@ class PayloadError(ValueError):
     """A payload its task type refuses. ``problems`` maps a dotted field path (``headers.X-A``) to one sentence."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
-        self.problems = dict(problems)
+        super().__init__(joined(problems))
+        self.problems = bounded(problems.items())
 
 
 @dataclass(frozen=True, slots=True)

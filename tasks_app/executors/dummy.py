@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
+from tasks_app.refusals import bounded
 from tasks_app.states import ErrorCode
 
 MAX_SLEEP_MS = 86_400_000
@@ -16,7 +17,7 @@ class DummyExecutor:
     required_scope: str | None = None
 
     def validate(self, payload: JsonObject) -> None:
-        problems = dict.fromkeys(payload.keys() - _FIELDS, "unknown field")
+        problems = bounded((name, "unknown field") for name in sorted(payload.keys() - _FIELDS))
         sleep = payload.get("sleepDurationMs", 0)
         if isinstance(sleep, bool) or not isinstance(sleep, int) or not 0 <= sleep <= MAX_SLEEP_MS:
             problems["sleepDurationMs"] = f"must be a whole number from 0 to {MAX_SLEEP_MS}"

@@ -19,10 +19,15 @@ from requests import PreparedRequest, RequestException
 from requests.utils import requote_uri
 
 from tasks_app.executors.base import JsonObject, PayloadError
+from tasks_app.refusals import bounded
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_URL_BYTES = 8192
+#: RFC 1035 §2.3.4, less what the encoding of the name needs. Checking a name takes far longer than reading it.
+MAX_HOST = 253
 MAX_HEADERS = 100
+#: There are 500 statuses.
+MAX_EXPECTED = 500
 
 _FIELDS = frozenset({"url", "method", "headers", "body", "expectedStatus", "followRedirects"})
 _NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
@@ -61,7 +66,7 @@ class HttpCall:
     @classmethod
     def parse(cls, payload: JsonObject) -> HttpCall:
         """Check a payload and parse it. Raises `PayloadError` that names every bad field."""
-        problems = dict(_problems(payload))
+        problems = bounded(_problems(payload))
         if problems:
             raise PayloadError(problems)
         headers = {name: value.strip(" \t") for name, value in payload.get("headers", {}).items()}
@@ -164,6 +169,8 @@ def url_problem(url: str) -> str | None:
         return "must not hold a user name or password, as URLs are shown: send them in an Authorization header"
     if not parts.hostname:
         return "must name a host"
+    if len(parts.hostname) > MAX_HOST:
+        return f"must not name a host longer than {MAX_HOST} characters"
     if port == 0:
         return "must not name port 0"
     return None if _can_be_prepared(url) else "must name a valid host"
@@ -191,6 +198,7 @@ def _check_headers(headers: Any) -> Iterator[tuple[str, str]]:
         return
     if len(headers) > MAX_HEADERS:
         yield "headers", f"must not be more than {MAX_HEADERS}"
+        return
     seen: set[str] = set()
     for name, value in headers.items():
         problem = _header_name_problem(name, seen) or _header_value_problem(value)
@@ -230,8 +238,9 @@ def _check_expected_status(expected: Any) -> Iterator[tuple[str, str]]:
         if not _is_status(expected):
             yield "expectedStatus", 'must be a status from 100 to 599, or a list of those and ranges like "200-299"'
         return
-    if not expected:
-        yield "expectedStatus", "must not be empty"
+    if not 1 <= len(expected) <= MAX_EXPECTED:
+        yield "expectedStatus", "must not be empty" if not expected else f"must not be more than {MAX_EXPECTED}"
+        return
     for index, item in enumerate(expected):
         if not _is_status(item) and not _is_status_range(item):
             yield f"expectedStatus.{index}", 'must be a status from 100 to 599 or a range like "200-299"'

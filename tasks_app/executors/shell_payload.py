@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tasks_app.executors.base import JsonObject
+from tasks_app.refusals import bounded
 
 _FIELDS = frozenset({"command", "argv", "workingDirectory", "environment"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -19,7 +20,7 @@ _MAX_PATH_BYTES = 4_096
 
 def problems_of(payload: JsonObject) -> dict[str, str]:
     """What is wrong with a payload: a sentence for each field, none when it can be run."""
-    problems = dict(_problems(payload))
+    problems = bounded(_problems(payload))
     if not problems and _size(payload) > MAX_TOTAL_BYTES:
         field = "environment" if "command" in payload else "argv"
         problems[field] = f"arguments and environment together must not take more than {MAX_TOTAL_BYTES} bytes"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks_app.api import bulk
 from tasks_app.models import IdempotencyKey, Task
 from tests.factories import make_key
 from tests.support.api import Api, fields_of, problem_of
@@ -80,6 +81,40 @@ class TestBulk:
 
     def test_answers_no_other_method(self, api: Api) -> None:
         problem_of(api.get("/tasks/bulk"), 405)
+
+
+class TestBulkAnswers:
+    """At most two mebibytes, whatever was sent, with every item in its place. 10,000 faults made 41 MB once."""
+
+    MOST = 2 * 1024 * 1024
+    WORST: dict[str, Any] = {"type": "HTTP", "payload": {f"{n}" + "\x01" * 40: 0 for n in range(3)}}
+
+    @pytest.fixture
+    def little_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bulk, "ROOM_FOR_ERRORS", 5_000)
+
+    def test_are_bounded_with_each_item_in_its_place(self, api: Api, little_room: None) -> None:
+        answer = api.post("/tasks/bulk", {"tasks": [*[self.WORST] * 99, GOOD]}).json()
+        assert (answer["created"], answer["failed"], len(answer["items"])) == (1, 99, 100)
+        assert "id" in answer["items"][-1]
+        assert len(answer["items"][0]["errors"]) == 4
+        assert answer["items"][98]["errors"] == [{"field": "…", "message": "and 4 more"}]
+
+    @pytest.mark.parametrize("query", ["", "?atomic=true"])
+    def test_are_bounded_when_nothing_was_stored(self, api: Api, little_room: None, query: str) -> None:
+        tasks = [*[self.WORST] * 50, *([GOOD] * 50 if query else [])]
+        problem = problem_of(api.post(f"/tasks/bulk{query}", {"tasks": tasks}), 400)
+        assert len(problem["items"]) == len(tasks)
+        assert problem["items"][49]["errors"] == [{"field": "…", "message": "and 4 more"}]
+        assert len(problem["errors"]) == 101
+        assert problem["errors"][-1] == {"field": "…", "message": f"and {50 * 4 - 100} more"}
+
+    def test_tell_of_ten_thousand_items_with_one_fault_each(self, api: Api) -> None:
+        tasks = [*[self.WORST] * 500, *[{"type": "DUMMY", "priority": 1000}] * 9_500]
+        response = api.post("/tasks/bulk", {"tasks": tasks})
+        assert len(response.content) < self.MOST
+        assert response.json()["items"][0]["errors"][0]["field"].startswith("payload.")
+        assert response.json()["items"][-1]["errors"] == [{"field": "…", "message": "and 1 more"}]
 
 
 class TestBulkIdempotency:
