@@ -15,7 +15,8 @@ COPY workers_app workers_app
 COPY monitoring_app monitoring_app
 COPY templates templates
 # The prod profile asks for these three; nothing is signed, served or connected to here.
-RUN SCHEDULER_PROFILE=prod SECRET_KEY=unused ALLOWED_HOSTS=unused DATABASE_URL=postgresql:///unused \
+RUN SCHEDULER_PROFILE=prod SECRET_KEY=for-building-this-image-and-nothing-else \
+    ALLOWED_HOSTS=unused DATABASE_URL=postgresql:///unused \
     python manage.py collectstatic --noinput
 
 FROM python:3.13-slim

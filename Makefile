@@ -29,11 +29,12 @@ demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free p
 test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n auto)
 
-lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules; known vulnerabilities where an index answers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python deploy/audit.py
 
 format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .

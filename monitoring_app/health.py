@@ -13,10 +13,10 @@ from typing import Any, Final
 import psutil
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
 
 from monitoring_app import selectors
 from monitoring_app.selectors import Survey, TooSlow
+from tasks_app.migrations_state import pending_migrations
 from tasks_app.states import TaskStatus
 
 log = structlog.get_logger(__name__)
@@ -105,12 +105,11 @@ def _migrations() -> Check:
     global _migrated
     if not _migrated:
         try:
-            executor = MigrationExecutor(connection)
-            pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+            pending = pending_migrations()
         except DATABASE_ERRORS as error:
             return _down(error)
         if pending:
-            return Check(Status.DOWN, {"pending": [str(migration) for migration, _ in pending]})
+            return Check(Status.DOWN, {"pending": pending})
         _migrated = True
     return Check(Status.UP, {})
 

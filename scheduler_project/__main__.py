@@ -8,6 +8,11 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+    if sys.argv[1:] in (["--version"], ["version"]):  # Django's command line would print its own
+        from django.conf import settings
+
+        sys.stdout.write(f"{settings.VERSION}\n")
+        return
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

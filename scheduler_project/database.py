@@ -88,8 +88,10 @@ class DatabaseChoice:
         }
 
 
-def choose(environ: Mapping[str, str], base_dir: Path) -> DatabaseChoice:
+def choose(environ: Mapping[str, str], base_dir: Path, *, embedded_allowed: bool = True) -> DatabaseChoice:
     """Choose from DATABASE_URL, else DB_HOST, else the embedded server. Raises `DatabaseSettingError`."""
+    if not (embedded_allowed or environ.get("DATABASE_URL", "").strip() or environ.get("DB_HOST", "").strip()):
+        raise DatabaseSettingError("DATABASE_URL", "must be set in the prod profile (or DB_HOST)")
     source, params, embedded = _choose_main(environ, base_dir)
     direct = environ.get("DIRECT_DATABASE_URL", "").strip()
     return DatabaseChoice(

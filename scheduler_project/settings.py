@@ -13,16 +13,19 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import environ
+import structlog
 
-from scheduler_project import database, logs
+from scheduler_project import database, environment, logs, production
 from scheduler_project.admin_site import UNFOLD  # noqa: F401
 from tasks_app import conf
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+#: Where development keeps what it makes: in a checkout; for an installed wheel, never among the installed packages.
+HOME_DIR = BASE_DIR if (BASE_DIR / "manage.py").exists() else Path.home() / ".local" / "share" / "task-scheduler"
 
+FROM_FILE: frozenset[str] = frozenset()
 if (os.environ.get("SCHEDULER_PROFILE") or "dev") == "dev":
-    environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+    FROM_FILE = environment.read_file(HOME_DIR / ".env")
 
 try:
     VERSION = version("task-scheduler")
@@ -34,7 +37,8 @@ try:
     SCHEDULER = conf.load(os.environ)
 except conf.ConfigErrors as error:
     problems |= error.problems
-    SCHEDULER = conf.load({})
+    # For the checks below alone: the process ends behind them.
+    SCHEDULER = conf.load({name: os.environ.get(name, "") for name in {"SCHEDULER_PROFILE"} - set(problems)})
 IS_PROD = SCHEDULER.profile == conf.Profile.PROD
 
 
@@ -48,9 +52,9 @@ def _flag(name: str) -> bool:
 
 def _development_secret() -> str:
     """A key of this checkout's own, made once: sessions survive restarts, and all web processes agree."""
-    path = BASE_DIR / ".data" / "secret_key"
+    path = HOME_DIR / ".data" / "secret_key"
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(secrets.token_urlsafe(48))
     except FileExistsError:
@@ -65,22 +69,19 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or ""
 ALLOWED_HOSTS = list(conf.words(os.environ.get("ALLOWED_HOSTS", "")))
 CSRF_TRUSTED_ORIGINS = list(conf.words(os.environ.get("CSRF_TRUSTED_ORIGINS", "")))
 if IS_PROD:
-    if not SECRET_KEY:
-        problems["SECRET_KEY"] = "must be set in the prod profile (any long random text)"  # noqa: S105
-    if DEBUG:
-        problems["DEBUG"] = "must be off in the prod profile"
-    if not ALLOWED_HOSTS:
-        problems["ALLOWED_HOSTS"] = "must name the hosts this site answers for in the prod profile"
+    problems |= production.refusals(secret_key=SECRET_KEY, debug=DEBUG, allowed_hosts=ALLOWED_HOSTS)
 else:
     ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]", "testserver"]
     SECRET_KEY = SECRET_KEY or _development_secret()
 
 try:
-    DATABASE = database.choose(os.environ, BASE_DIR)
+    DATABASE = database.choose(os.environ, HOME_DIR, embedded_allowed=not IS_PROD)
     DATABASES = {"default": DATABASE.django}
 except database.DatabaseSettingError as error:
     problems[error.name] = str(error)
 
+_strangers = environment.strangers(os.environ)
+problems |= environment.refused(_strangers, on_embedded="DATABASE_URL" in problems or DATABASE.embedded is not None)
 if problems:
     sys.stderr.write("".join(f"{name}: {text}\n" for name, text in problems.items()))
     sys.exit(2)
@@ -199,6 +200,8 @@ X_FRAME_OPTIONS = "DENY"
 
 LOGGING_CONFIG = None
 logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogFormat.JSON)
+for _stranger in _strangers:
+    structlog.get_logger(__name__).warning("unknown_variable", variable=_stranger.name, nearest=_stranger.nearest)
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = True
 # Naming the user would load the session of every request that carries a cookie, of health checks too.
 DJANGO_STRUCTLOG_USER_ID_FIELD = None

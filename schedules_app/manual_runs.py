@@ -18,10 +18,10 @@ from schedules_app.batches import one_at_a_time
 from schedules_app.firing_rules import FireState, Overlap
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
-from schedules_app.recurrence import Recurrence
+from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import database_now
 from schedules_app.services import Guard, lock, record
-from schedules_app.stored import StoredSchedule, checked_template
+from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import audit, wakeups
 from tasks_app.executors.base import JsonObject
 from tasks_app.ids import new_task_id, new_task_ids
@@ -36,6 +36,9 @@ MAX_BACKFILL: Final = 1000
 MOST_SLOTS: Final = 100_000
 _CHUNK: Final = 1000
 _MICROSECOND: Final = timedelta(microseconds=1)
+_SECOND: Final = timedelta(seconds=1)
+#: How far back a triggered run looks for a second of its own.
+_SECONDS_BACK: Final = 60
 
 
 class InvalidBackfill(ValueError):
@@ -69,7 +72,7 @@ def trigger_schedule(
             if task := Task.objects.filter(pk=replay.task_ids[0]).first():
                 return Created(task, replayed=True)
             IdempotencyKey.objects.filter(created_by=actor, key=idempotency.key).update(task_ids=[task_id])
-        slot = _moment()
+        slot = _free_second(schedule)
         _run(schedule, _template(schedule), [slot], [task_id], actor, FireState.FIRED, idempotency)
         record(actor, "schedule.triggered", schedule, detail={"taskId": str(task_id)})
     return Created(Task.objects.get(pk=task_id), replayed=False)
@@ -171,12 +174,31 @@ def _template(schedule: Schedule) -> tuple[NewTask, str]:
         raise InvalidSchedule({f"task.{name}": text for name, text in error.problems.items()}) from error
 
 
-def _moment() -> datetime:
-    """Now, by the database's clock and after the lock; never a whole second, which may be a slot of the schedule."""
+def _free_second(schedule: Schedule) -> datetime:
+    """The last whole second, by the database's clock, that is no slot of the schedule and has no row in its ledger.
+
+    A slot that it takes from the schedule would be lost: there is one task for each. One that runs every second has
+    none to spare since it was defined, and gets one before that. Call it under the schedule's lock.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        [now] = cursor.fetchone()
-    return now.replace(microsecond=now.microsecond or 1)  # type: ignore[no-any-return]
+        cursor.execute("SELECT date_trunc('second', clock_timestamp())")
+        now: datetime = cursor.fetchone()[0]
+    free = {now - _SECOND * n for n in range(_SECONDS_BACK)}
+    free -= _slots_between(schedule, now - _SECOND * _SECONDS_BACK, now)
+    fires = ScheduleFire.objects.filter(schedule_id=schedule.pk)
+    free.difference_update(fires.filter(slot__in=free).values_list("slot", flat=True))
+    if free:
+        return max(free)
+    first = fires.order_by("slot").values_list("slot", flat=True).first() or now
+    return min(first, schedule.defined_at).replace(microsecond=0) - _SECOND
+
+
+def _slots_between(schedule: Schedule, since: datetime, until: datetime) -> set[datetime]:
+    try:
+        recurrence = recurrence_of(schedule)
+    except InvalidRecurrence:  # it fires no more
+        return set()
+    return {slot.at for slot in recurrence.slots(since, until)}
 
 
 def _check_window(since: datetime, until: datetime, limit: int) -> None:

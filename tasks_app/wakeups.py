@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -30,10 +32,23 @@ MOST_IDS = 200
 
 log = structlog.get_logger(__name__)
 
+#: Of the poll interval, for each of the two who look: a fifth is left for what they do.
+SHARE_WITHOUT_WAKE_UPS: Final = 0.4
+
 
 def enabled() -> bool:
     """Whether wake-ups are used at all (``DIRECT_DATABASE_URL=off`` turns them off)."""
     return settings.DATABASE.direct_conninfo is not None
+
+
+def longest_rest() -> timedelta:
+    """How long a scheduler may rest with nothing due. Without wake-ups a worker looks as often too.
+
+    A task then waits for two looks one after the other, the scheduler's and its worker's. Together they must take no
+    longer than the poll interval, the statements between them included.
+    """
+    interval: timedelta = settings.SCHEDULER.polling_interval
+    return interval if enabled() else interval * SHARE_WITHOUT_WAKE_UPS
 
 
 class Sender:

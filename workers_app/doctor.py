@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import psycopg
 from django.conf import settings
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DatabaseError
 
 from schedules_app.selectors import OVERDUE
 from tasks_app import invariants, wakeups
+from tasks_app.migrations_state import pending_migrations
 from tasks_app.sessions import PLANNING, DatabaseAway, Row, Session
 
 #: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
@@ -58,18 +58,30 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Run every check in order; those behind a missing connection are left out."""
+    """Run every check in order; those behind a missing connection or missing tables are left out."""
     with closing(Session("doctor")) as session:
         try:
             yield _connection(session)
         except DatabaseAway as error:
-            yield Finding("connection", False, str(error).strip(), "start the database, or correct DATABASE_URL")
+            yield Finding("connection", False, str(error).strip(), _how_to_connect(str(error)))
             return
         for check in _CHECKS:
-            try:
-                yield check(session)
-            except (DatabaseAway, psycopg.Error) as error:
-                yield Finding(check.__name__.strip("_"), False, str(error).strip(), "look at the database's log")
+            yield (finding := _look(check, session))
+            if check is _migrations and not finding.ok:
+                return
+
+
+def _look(check: Callable[[Session], Finding], session: Session) -> Finding:
+    try:
+        return check(session)
+    except (DatabaseAway, DatabaseError, psycopg.Error) as error:
+        return Finding(check.__name__.strip("_"), False, str(error).strip(), "look at the database's log")
+
+
+def _how_to_connect(error: str) -> str:
+    if "startup parameter" in error:  # PgBouncer's words for what it does not know
+        return "a pooler refuses what direct connections ask for: set DIRECT_DATABASE_URL to an address past it, or off"
+    return "start the database, or correct DATABASE_URL"
 
 
 def _connection(session: Session) -> Finding:
@@ -86,10 +98,9 @@ def _connection(session: Session) -> Finding:
 
 
 def _migrations(_: Session) -> Finding:
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    detail = f"{len(plan)} not applied" if plan else "all applied"
-    return Finding("migrations", not plan, detail, "run `python manage.py migrate`")
+    pending = pending_migrations()
+    detail = f"{len(pending)} not applied" if pending else "all applied"
+    return Finding("migrations", not pending, detail, "run `python manage.py migrate`")
 
 
 def _clock(session: Session) -> Finding:
@@ -109,13 +120,25 @@ def _writable(session: Session) -> Finding:
 
 def _pooler(session: Session) -> Finding:
     """A transaction pooler forgets what a session set: then hot plans and LISTEN need DIRECT_DATABASE_URL."""
-    marker = uuid4().hex
-    session.execute("SELECT set_config('application_name', %s, false)", [marker])
-    kept = all(session.fetch("SELECT current_setting('application_name')") == [(marker,)] for _ in range(5))
+    kept = _keeps_its_server(session)
     pooled = settings.DATABASE.behind_pooler
     detail = "sessions are kept" if kept else "a transaction pooler"
     advice = "set DIRECT_DATABASE_URL to an address past the pooler, or to off"
     return Finding("pooler", kept or pooled, detail + (" (DIRECT_DATABASE_URL is set)" if pooled else ""), advice)
+
+
+def _keeps_its_server(session: Session) -> bool:
+    """Whether one connection is one server session, also after another one has taken the one it had last.
+
+    A pooler gives an idle session to whoever asks next, so a single client may be given the same one for ever.
+    """
+    pids = {session.fetch("SELECT pg_backend_pid()")[0][0] for _ in range(5)}
+    with closing(Session("doctor")) as other:
+        other.execute("BEGIN")
+        other.fetch("SELECT pg_backend_pid()")
+        pids.add(session.fetch("SELECT pg_backend_pid()")[0][0])
+        other.execute("ROLLBACK")
+    return len(pids) == 1
 
 
 def _session_settings(session: Session) -> Finding:
@@ -130,7 +153,7 @@ def _session_settings(session: Session) -> Finding:
 
 def _wakeups(_: Session) -> Finding:
     if not wakeups.enabled():
-        seconds = settings.SCHEDULER.polling_interval.total_seconds()
+        seconds = wakeups.longest_rest().total_seconds()
         return Finding("wake-ups", True, f"off: polling every {seconds:g} s")
     channel, message = "task_scheduler_doctor", uuid4().hex
     with closing(Session("doctor", direct=True)) as ear, closing(Session("doctor")) as mouth:
@@ -238,8 +261,8 @@ def _invariants(session: Session) -> Finding:
 
 
 _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
-    _writable,
     _migrations,
+    _writable,
     _clock,
     _pooler,
     _session_settings,

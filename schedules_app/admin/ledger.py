@@ -202,7 +202,7 @@ def _row(fire: ScheduleFire, recurrence: Recurrence | None, statuses: dict[UUID,
 
 
 def utc(at: datetime) -> str:
-    """A slot, which lies on a whole second unless somebody ran it by hand."""
+    """A slot, which lies on a whole second."""
     at = at.astimezone(UTC)
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.support.stack import Stack, query, running_stack
+from tasks_app import services
+from tasks_app.new_tasks import NewTask
+from tests.support.stack import Stack, ended, query, running_stack
 from tests.support.waiting import eventually
 
 COMMANDS = ["runscheduler", "runworker", "runall", "recover", "doctor", "migrate", "embedded_db"]
@@ -25,10 +28,10 @@ def stack(committed_db: None, tmp_path: Path) -> Iterator[Stack]:
         yield started
 
 
-def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def manage(*arguments: str, only: dict[str, str] | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
-        env={**os.environ, **environment},
+        env={**(os.environ if only is None else only), **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -48,6 +51,35 @@ class TestSettings:
         done = manage("runworker", SCHEDULER_PROFILE="prod", DEBUG="1")
         assert done.returncode == 2
         assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["SECRET_KEY", "DEBUG", "ALLOWED_HOSTS"]
+
+    def test_the_prod_profile_never_starts_a_database(self, tmp_path: Path) -> None:
+        """A slip in DATABASE_URL must not lead to another database; elsewhere it is refused too, and named."""
+        environment = {name: text for name, text in os.environ.items() if name != "DATABASE_URL"}
+        environment |= {"EMBEDDED_DATA_DIR": str(tmp_path / "pg"), "DATABSE_URL": "postgresql://db/x"}
+        prod = {"SCHEDULER_PROFILE": "prod", "SECRET_KEY": secrets.token_urlsafe(48), "ALLOWED_HOSTS": "a.example"}
+        for profile, named in ((prod, ["DATABASE_URL", "DATABSE_URL"]), ({}, ["DATABSE_URL"])):
+            done = manage("doctor", only=environment | profile)
+            assert done.returncode == 2
+            assert [line.split(":")[0] for line in done.stderr.splitlines()] == named
+            assert done.stderr.endswith("DATABSE_URL: is not known: did you mean DATABASE_URL?\n")
+        assert not (tmp_path / "pg").exists()
+
+    def test_an_unknown_variable_is_warned_of(self) -> None:
+        done = manage("config", "show", WORKER_HEARTBEAT_TIMEOUT="9")
+        assert done.returncode == 0
+        assert "unknown_variable" in done.stderr
+        assert "nearest=WORKER_HEARTBEAT_TIMEOUT_MS" in done.stderr
+
+    def test_config_shows_each_with_its_source(self) -> None:
+        done = manage("config", "show", "--json", PORT="9000", SECRET_KEY="hush-hush")
+        rows = {row["name"]: (row["value"], row["source"]) for row in json.loads(done.stdout)}
+        assert rows["PORT"] == ("9000", "environment")
+        assert rows["WEB_WORKERS"] == ("2", "default")
+        assert "hush" not in done.stdout + manage("config", "show", SECRET_KEY="hush-hush").stdout
+
+    def test_the_version_is_ours(self) -> None:
+        printed = {manage(*arguments).stdout for arguments in (["--version"], ["version"], ["runworker", "--version"])}
+        assert printed == {f"{settings.VERSION}\n"}
 
     @pytest.mark.parametrize(
         ("command", "switch"), [("runworker", "WORKER_ENABLED"), ("runscheduler", "SCHEDULER_ENABLED")]
@@ -117,6 +149,18 @@ class TestStopping:
         assert stack.stop(process, timeout=15) == 0
 
 
+class TestWithoutWakeUps:
+    def test_tasks_start_within_one_poll_interval(self, stack: Stack) -> None:
+        polling = {"DIRECT_DATABASE_URL": "off", "SCHEDULER_POLLING_INTERVAL_MS": "2000"}
+        stack.scheduler(**polling)
+        stack.worker(**polling, WORKER_HEARTBEAT_INTERVAL_MS="2000", WORKER_HEARTBEAT_TIMEOUT_MS="15000")
+        for count in range(1, 5):
+            services.create_task(NewTask(type="DUMMY", payload={}), created_by="test")
+            eventually(lambda count=count: ended() == count, timeout=20)  # type: ignore[misc]
+        [(longest,)] = query("SELECT max(extract(epoch FROM started_at - created_at))::float8 FROM tasks")
+        assert longest <= 2.0
+
+
 class TestReports:
     def test_doctor_names_what_is_missing_and_what_to_do(self, stack: Stack) -> None:
         done = manage("doctor", DATABASE_URL=stack.environment["DATABASE_URL"])
@@ -131,6 +175,15 @@ class TestReports:
         eventually(lambda: query("SELECT 1 FROM scheduler_heartbeats"), timeout=20)
         done = manage("doctor", DATABASE_URL=stack.environment["DATABASE_URL"])
         assert done.returncode == 0, done.stdout
+
+    def test_doctor_prints_json(self, stack: Stack) -> None:
+        done = manage("doctor", "--json", DATABASE_URL=stack.environment["DATABASE_URL"])
+        assert done.returncode == 1
+        report = json.loads(done.stdout)
+        assert report["ok"] is False
+        red = {finding["name"]: finding["advice"] for finding in report["findings"] if not finding["ok"]}
+        assert red.keys() == {"schedulers", "workers"}
+        assert all(red.values())
 
     def test_doctor_without_a_database_says_so(self) -> None:
         done = manage("doctor", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")

@@ -116,7 +116,7 @@ class Scheduler(Process):
 
     def _assign_due(self) -> timedelta:
         """Assign until nothing more can be, and answer how long to rest: until woken, without room for more."""
-        interval: timedelta = settings.SCHEDULER.polling_interval
+        interval = wakeups.longest_rest()
         if self._recent is not None and time.monotonic() < self._recent_until:
             report = self._assign(self._recent)
             if report.out_of_room and len(self._recent.classes) == 1:

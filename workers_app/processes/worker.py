@@ -90,7 +90,7 @@ class Worker(Process):
         self._held = HeldAttempts()
         self._pool: Pool[Held] = Pool(self._slots, self._execute)
         self._recorder = Recorder(Session("recorder"), self.id, self._recorded, self._ends_come_fast)
-        self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, config.heartbeat_interval)
+        self._heartbeat = Heartbeat(Session("heartbeat", direct=True), self.id, self, self._idle_interval())
         self._watchdog = Watchdog(self._watch)
         self._rate = CompletionRate()
         self._floors = Floors()
@@ -337,6 +337,12 @@ class Worker(Process):
         if self.options.burst:
             return settings.SCHEDULER.polling_interval
         return UNTIL_WOKEN
+
+    @staticmethod
+    def _idle_interval() -> timedelta:
+        """Time between two beats of an idle worker. Without wake-ups only a beat tells it of what it was assigned."""
+        interval: timedelta = settings.SCHEDULER.heartbeat_interval
+        return interval if wakeups.enabled() else min(interval, wakeups.longest_rest())
 
     def _concerns_us(self, message: str) -> bool:
         words = message.split(",")

@@ -9,16 +9,16 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
+from tasks_app.management.base import ProjectCommand
 
 STOPPED = 3
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Shows, starts or stops the embedded PostgreSQL; `url` prints its DATABASE_URL alone, running or not."
-    requires_system_checks = []  # they may need a database
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["status", "start", "stop", "url"])

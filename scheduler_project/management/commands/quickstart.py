@@ -18,12 +18,13 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.management.commands.runall import children, embedded_database
 from tasks_app import access, keys, selectors, services
 from tasks_app.api.outputs import task_json
+from tasks_app.management.base import ProjectCommand
 from tasks_app.models import ApiKey, Task
 from tasks_app.new_tasks import NewTask
 from workers_app.processes.prctl import hide_environment
@@ -34,9 +35,8 @@ READY_WITHIN = 60.0
 SAMPLES_WITHIN = 60.0
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Start everything on an empty checkout, and show three tasks that really ran."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--demo", action="store_true", help="stop after the samples; exit 0 when all succeeded")

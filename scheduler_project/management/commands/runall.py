@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
+from tasks_app.management.base import ProjectCommand
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
 
 WORKER_GRACE = 25.0
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Run web (PORT, 8000), scheduler and worker together; Ctrl-C stops them all."
-    requires_system_checks: list[str] = []
+    runs_on = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-web", action="store_true", help="leave the web process out")
@@ -35,8 +36,10 @@ class Command(BaseCommand):
             raise CommandError("--workers and --schedulers must not be negative", returncode=2)
         setproctitle("task-scheduler runall")
         hide_environment()
-        with embedded_database(), Supervisor(children(**options)) as supervisor:
-            supervisor.run()
+        with embedded_database():
+            self.require_migrations(patient=True, wait=options["wait_for_migrations"])
+            with Supervisor(children(**options)) as supervisor:
+                supervisor.run()
 
 
 def children(*, no_web: bool = False, workers: int = 1, schedulers: int = 1, **_: Any) -> list[Child]:

@@ -6,16 +6,17 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.utils import DatabaseError
 
 from tasks_app.access import Scope
 from tasks_app.keys import KeyRefused, create_key
+from tasks_app.management.base import ProjectCommand
 
 MAX_DAYS = 36_500
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Create an API key and print it once, alone on stdout. Only its hash is stored: it cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--expires", type=_days, metavar="DAYS", help="days until it is refused; never without")
 
     def handle(self, *, name: str, scopes: str, expires: timedelta | None, **options: Any) -> None:
+        self.require_migrations()
         wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
         try:
             key, secret = create_key(name, wanted, actor="command:createapikey", expires_in=expires)

@@ -78,6 +78,43 @@ class TestSessionSettings:
         assert "DIRECT_DATABASE_URL" in finding.advice
 
 
+class TestPooler:
+    def test_keeps_a_direct_connection_on_its_server(self, session: Session) -> None:
+        finding = look(session, "pooler")
+        assert (finding.ok, finding.detail) == (True, "sessions are kept")
+
+    def test_is_seen_when_another_client_is_given_the_server(self, session: Session) -> None:
+        """A transaction pooler gives the last used server to whoever asks next, a lone client the same again."""
+
+        class Pooled:
+            others = 0
+
+            def fetch(self, sql: str) -> list[tuple[int]]:
+                return [(100 if session_count() == self.others else 200,)]
+
+        pooled = Pooled()
+        pooled.others = session_count()
+        finding = look(pooled, "pooler")  # type: ignore[arg-type]
+        assert (finding.ok, finding.detail) == (False, "a transaction pooler")
+
+    @pytest.mark.parametrize(
+        ("error", "advice"),
+        [
+            ("FATAL:  unsupported startup parameter: options", "set DIRECT_DATABASE_URL"),
+            ("FATAL:  unsupported startup parameter in options: jit", "set DIRECT_DATABASE_URL"),
+            ("connection refused", "start the database"),
+        ],
+    )
+    def test_that_refuses_to_be_asked_for_settings_is_no_database_that_is_down(self, error: str, advice: str) -> None:
+        assert advice in doctor._how_to_connect(error)
+
+
+def session_count() -> int:
+    return int(
+        query("SELECT count(*) FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()")[0][0]
+    )
+
+
 class TestOldSnapshot:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from schedules_app.manual_runs import Backfilled, InvalidBackfill, backfill_sche
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
+from schedules_app.stored import recurrence_of
 from tasks_app.models import AuditEvent, Task
 from tasks_app.services import Idempotency, IdempotencyConflict
 from tasks_app.sessions import Session
@@ -33,14 +34,29 @@ class TestTrigger:
         schedule = make_schedule(due=0, **columns)
         tasks = [trigger_schedule(schedule.pk, actor="me").task for _ in range(2)]  # also over one that is open
         rows = ledger(schedule)
-        assert [(row.state, row.note, row.task_id) for row in rows] == [
+        assert {(row.state, row.note, row.task_id) for row in rows} == {
             ("FIRED", "triggered by me", task.pk) for task in tasks
-        ]
-        assert [task.scheduled_for for task in tasks] == [row.slot for row in rows]
+        }
+        assert {task.scheduled_for for task in tasks} == {row.slot for row in rows}
         assert (tasks[0].status, tasks[0].created_by, tasks[0].schedule_id) == ("PENDING", "me", schedule.pk)
         after = Schedule.objects.get(pk=schedule.pk)
         assert (after.next_slot, after.version) == (schedule.next_slot, schedule.version)
         assert AuditEvent.objects.filter(action="schedule.triggered").count() == 2
+
+    def test_takes_a_whole_second_that_is_no_slot_of_the_schedule(self, session: Session) -> None:
+        """Each takes one of its own, and none that the schedule would then miss."""
+        schedule = make_schedule(due=0, every=timedelta(seconds=2))
+        slots = [trigger_schedule(schedule.pk, actor="me").task.scheduled_for for _ in range(3)]
+        assert len(set(slots)) == 3
+        assert all(slot is not None and slot.microsecond == 0 and slot <= whole_now() for slot in slots)
+        regular = {slot.at for slot in recurrence_of(schedule).slots(whole_now() - HOUR, whole_now())}
+        assert not regular & set(slots)
+
+    def test_takes_one_before_a_schedule_that_has_none_to_spare(self, session: Session) -> None:
+        schedule = make_schedule(due=0, every=timedelta(seconds=1))
+        slots = [trigger_schedule(schedule.pk, actor="me").task.scheduled_for for _ in range(3)]
+        assert len(set(slots)) == 3
+        assert all(slot is not None and slot.microsecond == 0 and slot < schedule.defined_at for slot in slots)
 
     def test_is_once_for_an_idempotency_key(self, session: Session) -> None:
         schedule, key = make_schedule(due=0), Idempotency("k", b"a" * 32)

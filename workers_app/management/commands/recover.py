@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tasks_app.management.base import ProjectCommand
 from tasks_app.sessions import DatabaseAway
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.recovery import recover_system
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Take back the tasks of dead workers, watch suspicious ones for one lease, check the invariants, and print the"
         " report as JSON. Safe to repeat and to run in parallel. Exit status 1 when an invariant is broken."
     )
-    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.require_migrations()
         pipe = SelfPipe()
         try:
             with stop_on_signals(pipe):

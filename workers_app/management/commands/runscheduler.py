@@ -6,20 +6,21 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
+from tasks_app.management.base import ProjectCommand
 from tasks_app.sessions import DatabaseAway
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.scheduler import Scheduler
 from workers_app.processes.signals import stop_on_signals
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Assign due tasks to live workers. Any number may run at once, on any host; stops cleanly on SIGTERM or Ctrl-C."
     )
-    requires_system_checks: list[str] = []
+    runs_on = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="do one round of everything due, report, and exit")
@@ -30,6 +31,7 @@ class Command(BaseCommand):
             return
         setproctitle("task-scheduler scheduler")
         hide_environment()
+        self.require_migrations(patient=not options["once"], wait=options["wait_for_migrations"])
         scheduler = Scheduler()
         if options["once"]:
             self._once(scheduler)

@@ -14,9 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from setproctitle import setproctitle
 
+from tasks_app.management.base import ProjectCommand
 from tasks_app.new_tasks import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
@@ -29,11 +30,11 @@ from workers_app.processes.worker import Worker, WorkerOptions
 STOPPING_TAKES = 8
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Execute tasks. Stops cleanly on SIGTERM or Ctrl-C: running tasks get --grace seconds, the rest is given back."
     )
-    requires_system_checks: list[str] = []
+    runs_on = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -75,6 +76,7 @@ class Command(BaseCommand):
         # Before hiding: it looks for its room beside the environment.
         setproctitle("task-scheduler supervisor" if several else "task-scheduler guardian")
         hide_environment()
+        self.require_migrations(patient=True, wait=options["wait_for_migrations"])
         if several:
             sys.exit(_supervise(options))
         guardian = Guardian(lambda worker_id, link: _work(worker_id, link, options), grace=_grace(options))

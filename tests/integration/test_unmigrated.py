@@ -1,0 +1,117 @@
+"""A database that is not migrated yet: every command says so in one line, or waits; and four may migrate at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command, get_commands
+from django.core.management.base import CommandError
+from psycopg.conninfo import make_conninfo
+
+from tasks_app.management import base
+from tests.support.stack import Stack, database_url, running_stack
+from tests.support.waiting import eventually
+
+#: Those that need no tables, or make them.
+NEED_NONE = {"migrate", "embedded_db", "config", "quickstart"}
+#: What each must be given so that it gets as far as its first look at the database.
+ARGUMENTS = {
+    "createapikey": ("x", "--scopes", "admin"),
+    "apikey": ("list",),
+    "importcrontab": ("-", "--dry-run"),
+    "runall": ("--no-web",),
+}
+OUR_APPS = {app.name for app in apps.get_app_configs() if Path(app.path).parent == settings.BASE_DIR}
+OURS = {name for name, app in get_commands().items() if app in OUR_APPS}
+
+
+@pytest.fixture
+def fresh() -> Iterator[str]:
+    """An empty database; its address."""
+    name = f"fresh_{os.getpid()}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as keeper:
+        keeper.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        keeper.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield make_conninfo(os.environ["DATABASE_URL"], dbname=name)
+        keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def manage(url: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class TestEveryCommand:
+    def test_is_known_here(self) -> None:
+        assert {"runscheduler", "runworker", "runall", "recover", "doctor", "createapikey"} <= OURS - NEED_NONE
+
+    @pytest.mark.parametrize("command", sorted(OURS - NEED_NONE - {"doctor"}))
+    def test_says_in_one_line_what_to_run(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(base, "pending_migrations", lambda: ["tasks_app.0001_initial"])
+        with pytest.raises(CommandError) as refused:
+            call_command(command, *ARGUMENTS.get(command, ()))
+        assert refused.value.returncode == 2
+        assert str(refused.value) == "1 migrations are not applied: run `python manage.py migrate`"
+
+    def test_doctor_looks_no_further(self, fresh: str) -> None:
+        doctor = manage(fresh, "doctor")
+        out, _ = doctor.communicate(timeout=60)
+        assert doctor.returncode == 2
+        assert [line.split()[1] for line in out.splitlines() if not line.startswith(" ")] == [
+            "connection",
+            "migrations",
+        ]
+
+
+class TestWaiting:
+    def test_ends_when_somebody_migrates(self, committed_db: None, tmp_path: Path, fresh: str) -> None:
+        with running_stack(tmp_path, DATABASE_URL=fresh) as stack:
+            waiting = [stack.start(name, "--wait-for-migrations") for name in ("runscheduler", "runworker")]
+            eventually(lambda: self.count(stack, "waiting_for_migrations") == 2, timeout=30)
+            four = [manage(fresh, "migrate") for _ in range(4)]
+            told = [migrate.communicate(timeout=100) for migrate in four]
+            assert [migrate.returncode for migrate in four] == [0] * 4, told
+            assert sum("No migrations to apply" in out for out, _ in told) == 3
+            eventually(
+                lambda: self.count(stack, "scheduler_started") and self.count(stack, "worker_registered"), timeout=30
+            )
+            assert [stack.stop(process) for process in waiting] == [0, 0]
+            assert "Traceback" not in stack.log.read_text()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_can_be_ended(self, tmp_path: Path, fresh: str, committed_db: None, number: signal.Signals) -> None:
+        with running_stack(tmp_path, DATABASE_URL=fresh) as stack:
+            process = stack.start("runscheduler", "--wait-for-migrations")
+            eventually(lambda: self.count(stack, "waiting_for_migrations"), timeout=30)
+            process.send_signal(number)
+            assert process.wait(10) == 0
+
+    def count(self, stack: Stack, event: str) -> int:
+        return stack.log.read_text().count(event) if stack.log.exists() else 0
+
+
+def test_migrate_says_what_it_waits_for(committed_db: None) -> None:
+    from scheduler_project.management.commands.migrate import LOCK
+
+    with psycopg.connect(database_url()) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        process = manage(database_url(), "migrate")
+        assert process.stderr is not None
+        assert process.stderr.readline() == "Another migrate is running: waiting for it.\n"
+        other.rollback()
+        _, rest = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "")
