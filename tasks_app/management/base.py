@@ -58,7 +58,8 @@ class ProjectCommand(BaseCommand):
             with _ending_on_signals():
                 _await_migrations(patient=patient, wait=wait)
         finally:
-            connection.close()
+            if not connection.in_atomic_block:  # somebody calls a command from within a transaction of their own
+                connection.close()
 
 
 def _await_migrations(*, patient: bool, wait: bool) -> None:
