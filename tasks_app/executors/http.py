@@ -23,8 +23,9 @@ from urllib3.exceptions import HTTPError
 from tasks_app.conf import Config
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
 from tasks_app.executors.egress import Dialer, EgressDenied, Resolver, Unreachable, describe, system_resolver
+from tasks_app.executors.http_coding import BadCoding
 from tasks_app.executors.http_payload import HttpCall, RedirectRefused
-from tasks_app.executors.http_reply import BadEncoding, Reply, parse_retry_after
+from tasks_app.executors.http_reply import Reply, parse_retry_after
 from tasks_app.executors.http_transport import GuardedSession, trusted_roots
 from tasks_app.executors.lifeline import Lifeline, Stopped
 from tasks_app.states import ErrorCode
@@ -34,7 +35,7 @@ USER_AGENT = "task-scheduler/1"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-_NETWORK_ERRORS = (Unreachable, BadEncoding, requests.RequestException, HTTPError, http.client.HTTPException, OSError)
+_NETWORK_ERRORS = (Unreachable, BadCoding, requests.RequestException, HTTPError, http.client.HTTPException, OSError)
 
 
 class HttpExecutor:

@@ -1,14 +1,13 @@
 """What a peer answered, in bounded memory and as text that JSON and PostgreSQL can store; nothing here judges it.
 
 A peer may send for ever, inflate 600 MB out of 0.6, or answer in bytes that are no text. However long the answer, this
-reads at most `MAX_WIRE` bytes of it in small pieces and keeps at most `MAX_BODY` bytes of body.
+reads at most `MAX_WIRE` bytes of its body in small pieces and keeps at most `MAX_BODY` bytes of text.
 """
 
 from __future__ import annotations
 
 import re
 import time
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from urllib3.response import BaseHTTPResponse
 
 from tasks_app.executors.base import JsonObject
+from tasks_app.executors.http_charset import UTF_8, codec_of, decode
+from tasks_app.executors.http_coding import Decoder, UnknownCoding
 
 MAX_BODY = 64 * 1024
 #: Bytes of a body that are read from the network at most. Compressed streams can go on for ever and yield nothing.
@@ -38,10 +39,6 @@ _HTTP_DATE = re.compile(
 )
 
 
-class BadEncoding(Exception):
-    """A body is not what its Content-Encoding says."""
-
-
 @dataclass(slots=True)
 class Reply:
     """A response as far as it has been received."""
@@ -51,6 +48,7 @@ class Reply:
     started: float
     _body: bytearray = field(default_factory=bytearray)
     _complete: bool = False
+    _note: str | None = None
 
     @classmethod
     def begin(cls, raw: BaseHTTPResponse, *, started: float) -> Reply:
@@ -61,66 +59,47 @@ class Reply:
         return next((value for key, value in self.headers.items() if key.lower() == name), None)
 
     def read(self, raw: BaseHTTPResponse) -> None:
-        """Read the body, until its end or until there is enough of it. What came before an error is kept."""
-        inflate = _Inflater.of(raw.headers.get("content-encoding", ""))
+        """Read the body, until its end or until there is enough of it. What came before an error is kept.
+
+        Raises `BadCoding`. Nothing is read behind what is kept, and so nothing found wrong there.
+        """
+        decoder = self._decoder(raw.headers.get("content-encoding", ""))
         wire = 0
         while data := raw.read1(_CHUNK, decode_content=False):
             wire += len(data)
-            self._body += inflate.feed(data, _ENOUGH - len(self._body)) if inflate else data
-            if len(self._body) >= _ENOUGH or wire >= MAX_WIRE:
+            for piece in decoder.decode(data) if decoder else ():
+                self._body += piece
+                if len(self._body) >= _ENOUGH:
+                    return
+            if wire >= MAX_WIRE or (decoder and decoder.spent):
                 return
-        self._complete = True
+        if decoder:
+            decoder.finish()
+        self._complete = decoder is not None or not wire
+
+    def _decoder(self, content_encoding: str) -> Decoder | None:
+        try:
+            return Decoder(content_encoding)
+        except UnknownCoding as error:
+            self._note = f"left out, as it is encoded as {error}: ask for gzip, deflate or identity in Accept-Encoding"
+            return None
 
     def result(self) -> JsonObject:
-        body, cut = to_text(bytes(self._body), MAX_BODY)
-        return {
+        codec = codec_of(self.header("content-type"))
+        body, cut = to_text(bytes(self._body), MAX_BODY, codec=codec, whole=self._complete)
+        result = {
             "statusCode": self.status,
             "headers": self.headers,
             "body": body,
             "bodyTruncated": cut or not self._complete,
             "durationMs": round((time.monotonic() - self.started) * 1000),
         }
+        return result | {"bodyNote": self._note} if self._note and not self._complete else result
 
 
-class _Inflater:
-    """Decodes gzip or deflate in steps of bounded size; other codings are left as they came, none was asked for."""
-
-    def __init__(self, coding: str) -> None:
-        self._coding = coding
-        self._held = b""
-        self._stream: zlib._Decompress | None = None
-
-    @classmethod
-    def of(cls, coding: str) -> _Inflater | None:
-        coding = coding.strip().lower()
-        return cls(coding) if coding in {"gzip", "x-gzip", "deflate"} else None
-
-    def feed(self, data: bytes, room: int) -> bytes:
-        """Decode up to ``room`` bytes. What does not fit is dropped, so the caller stops then."""
-        data = self._held + data
-        if self._stream is None:
-            if len(data) < 2:  # too little to tell
-                self._held = data
-                return b""
-            self._held = b""
-            self._stream = zlib.decompressobj(_window_bits(self._coding, data))
-        try:
-            return self._stream.decompress(data, room)
-        except zlib.error:
-            raise BadEncoding("the body does not fit its Content-Encoding") from None
-
-
-def _window_bits(coding: str, head: bytes) -> int:
-    """For zlib. Deflate should come in a zlib wrapper (RFC 9110 §8.4.1.2), but some servers send it raw."""
-    if coding != "deflate":
-        return 16 + zlib.MAX_WBITS
-    is_zlib = head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
-    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
-
-
-def to_text(data: bytes, limit: int) -> tuple[str, bool]:
-    """Decode UTF-8 with U+FFFD for invalid bytes and NUL; cut between characters to ``limit`` bytes and tell if cut."""
-    text = data.decode("utf-8", "replace").replace("\x00", "\ufffd")
+def to_text(data: bytes, limit: int, *, codec: str = UTF_8, whole: bool = True) -> tuple[str, bool]:
+    """Decode with U+FFFD for invalid bytes and NUL; cut between characters to ``limit`` bytes of UTF-8, tell if cut."""
+    text = decode(data, codec, whole=whole).replace("\x00", "\ufffd")
     encoded = text.encode()
     return (text, False) if len(encoded) <= limit else (encoded[:limit].decode("utf-8", "ignore"), True)
 

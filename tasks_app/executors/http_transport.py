@@ -6,8 +6,6 @@ DNS or settings would not see, no cookie, no proxy and no credentials from the e
 
 from __future__ import annotations
 
-import http.client
-import io
 import logging
 import socket
 import ssl
@@ -21,6 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
+
+from tasks_app.executors.http_framing import Response
 
 Dial = Callable[[str, int], socket.socket]
 
@@ -39,41 +39,8 @@ def trusted_roots() -> ssl.SSLContext:
     return context
 
 
-class _Lines(io.BufferedReader):
-    """A reader that, while told so, takes no end of file for the empty line at the end of headers."""
-
-    whole = False
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        if self.whole and not line:
-            raise http.client.RemoteDisconnected("the connection ended within the response's headers")
-        return line
-
-
-class _Response(http.client.HTTPResponse):
-    """Mends two things in `http.client`.
-
-    It takes headers cut off by a dying server for complete ones, and so a crash for a success; and it takes an interim
-    answer such as 103 Early Hints, but for 100, for the final one (RFC 9110 §15.2).
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp: Any = _Lines(self.fp.detach())
-
-    def begin(self) -> None:
-        lines = self.fp
-        lines.whole = True
-        super().begin()
-        while 101 < self.status < 200:  # 101 is final
-            self.headers = self.msg = None  # type: ignore[assignment] # else ``begin`` thinks that it has been here
-            super().begin()
-        lines.whole = False
-
-
 class _GuardedConnection(HTTPConnection):
-    response_class = _Response
+    response_class = Response
 
     def __init__(self, *args: Any, dial: Dial, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,6 +10,7 @@ _ENGINE: Final = "integration/engine"
 _SERVICES: Final = f"{_ENGINE}/test_services.py"
 _TRANSITIONS: Final = f"{_ENGINE}/test_transitions.py"
 _AUTHENTICATION: Final = "integration/test_api_authentication.py"
+_HTTP: Final = "integration/test_http_executor.py"
 
 EDGES: Final[list[Mutant]] = [
     *mutants_of(
@@ -99,6 +100,38 @@ EDGES: Final[list[Mutant]] = [
         ),
         ("unicast", 38, 'or address in _GLOBAL_UNICAST else "a non-public"', 'or True else "a non-public"'),
         ("no-address", 38, 'reason = "something that is no IP address"', "reason = None"),
+    ),
+    *mutants_of(
+        "framing",
+        "tasks_app/executors/http_framing.py",
+        "integration/test_http_answers.py::TestFraming",
+        ("interim", 31, "if self._heads > MAX_INTERIM + 1:", "if False:"),
+        ("head", 31, "if self._room < 0:", "if False:"),
+        ("cut-head", 31, '            if not line.endswith(b"\\n"):', "            if False:"),
+        ("odd-line", 31, "        if not self._foldable:\n", "        if False:\n"),
+        ("bodiless", 31, "        if bodiless:\n", "        if False:\n"),
+        ("coding", 31, 'if codings not in ([], ["chunked"]):', "if False:"),
+        ("no-number", 31, "if None in lengths:", "if False:"),
+        ("two-lengths", 31, "if len(lengths) > 1:", "if False:"),
+        ("chunk-end", 31, 'not in {b"\\r\\n", b"\\n"}:\n            cut', "in set():\n            cut"),
+        ("chunk-lines", 31, "if self._line_room < 0:", "if False:"),
+        ("trailers", 31, "                self.length = 0\n", "                self.fp.readline()\n"),
+    ),
+    *mutants_of(
+        "coding",
+        "tasks_app/executors/http_coding.py",
+        "integration/test_http_answers.py::TestContentEncoding",
+        ("members", 31, "        self._members += 1\n        self._stream = None\n", "        self._over = True\n"),
+        ("cut", 31, "if not all(layer.whole for layer in self._layers):", "if False:"),
+        ("cut-magic", 31, "return not self._held and", "return True and"),
+        ("padding", 31, 'data = data.lstrip(b"\\0")', "pass"),
+        (
+            "between",
+            31,
+            "self.spent = self._room < 0",
+            "self.spent = False",
+            f"{_HTTP}::TestMemory",
+        ),
     ),
     *mutants_of(
         "shell",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import io
+import random
 import time
-import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
+from tasks_app.executors import http_charset
+from tasks_app.executors.http_charset import UTF_8
 from tasks_app.executors.http_reply import (
     MAX_BODY,
     MAX_HEADERS,
-    MAX_WIRE,
-    BadEncoding,
     Reply,
     parse_retry_after,
     to_text,
@@ -115,40 +115,118 @@ class TestBody:
         assert source.taken < MAX_BODY + 20_000
 
 
-class TestContentEncoding:
-    TEXT = "grüß dich ".encode() * 50
+SENTENCES = {
+    "ISO-8859-1": "grüß dich",
+    "iso-8859-15": "fünf €",
+    "windows-1252": "“fünf” €",
+    "windows-1251": "привет",
+    "KOI8-R": "привет",
+    "Shift_JIS": "日本語、ﾃｽﾄ",
+    "cp932": "①㈱髙",
+    "EUC-JP": "日本語",
+    "ISO-2022-JP": "日本語",
+    "EUC-KR": "한국어",
+    "GB2312": "中文",
+    "GBK": "中文",
+    "gb18030": "中文😀",
+    "Big5": "中文",
+    "UTF-8": "grüß €😀",
+    "utf8": "grüß €😀",
+    "UTF-16": "grüß €😀",
+    "utf-16le": "grüß €😀",
+    "UTF-16BE": "grüß €😀",
+    "us-ascii": "plain",
+}
+#: Codecs of Python that are not for text, or are no charset of the web; and names that mean nothing.
+NO_CHARSETS = (
+    *("hex", "base64", "bz2", "zlib", "rot13", "rot_13", "uu", "quopri", "punycode", "idna", "unicode_escape", "utf-7"),
+    *("raw_unicode_escape", "undefined", "mbcs", "oem", "charmap", "hz", "iso2022_kr", "unknown-8bit", "x", "os", "é"),
+    *("../../etc/passwd", "encodings.utf_8", "a%00b"),
+)
+
+
+class TestCharset:
+    @pytest.mark.parametrize("charset", SENTENCES)
+    def test_of_the_answer_is_used(self, charset: str) -> None:
+        text = SENTENCES[charset]
+        result = reply(text.encode(charset), ("Content-Type", f"text/plain; charset={charset}")).result()
+        assert (result["body"], result["bodyTruncated"]) == (text, False)
 
     @pytest.mark.parametrize(
-        ("coding", "data"),
+        "header",
         [
-            ("gzip", gzip.compress(TEXT)),
-            ("x-gzip", gzip.compress(TEXT)),
-            (" GZIP ", gzip.compress(TEXT)),
-            ("deflate", zlib.compress(TEXT)),
-            ("deflate", zlib.compress(TEXT)[2:-4]),  # raw, as some servers have it
-            ("identity", TEXT),
-            ("zstd", TEXT),  # not asked for: left as it came
-            ("gzip, gzip", TEXT),
+            "text/html;charset=ISO-8859-1",
+            "text/html ; Charset = iso-8859-1 ; x=y",
+            'text/html; charset="iso-8859-1"',
+            "text/html; charset='iso-8859-1'",
+            'text/html; x="; charset=utf-8"; charset=latin1',
+            "text/html; x; charset=ISO_8859-1:1987",
+            "application/json; charset=latin-1",
+            "text/html; charset=iso-8859-1, text/html; charset=utf-8",
+            "; charset=iso-8859-1",
         ],
-        ids=["gzip", "x-gzip", "upper case", "deflate", "raw deflate", "identity", "zstd", "two"],
     )
-    @pytest.mark.parametrize("source", [Source, Trickle])
-    def test_is_undone(self, coding: str, data: bytes, source: type[Source]) -> None:
-        result = reply(source(data), ("Content-Encoding", coding)).result()
-        assert (result["body"], result["bodyTruncated"]) == (self.TEXT.decode(), False)
+    def test_is_found_however_it_is_written(self, header: str) -> None:
+        assert reply(b"\xfc", ("content-type", header)).result()["body"] == "ü"
 
     @pytest.mark.parametrize(
-        "data", [b"not compressed at all", gzip.compress(b"")[:10] + b"\xff" * 50], ids=["no gzip", "broken gzip"]
+        "header",
+        [
+            "",
+            "text/html",
+            "text/html; charset",
+            "text/html; charset=",
+            'text/html; charset=""',
+            "text/html; xcharset=latin1",
+            *(f"text/html; charset={name}" for name in NO_CHARSETS),
+        ],
     )
-    def test_that_is_wrong_is_an_error(self, data: bytes) -> None:
-        with pytest.raises(BadEncoding):
-            reply(data, ("Content-Encoding", "gzip"))
+    def test_that_is_none_leaves_utf_8(self, header: str) -> None:
+        answer = reply("ü".encode() + b"\xfc\\x41", ("Content-Type", header))
+        assert answer.result()["body"] == "ü\ufffd\\x41"
 
-    def test_a_stream_that_inflates_to_nothing_is_read_for_a_while_only(self) -> None:
-        source = Source(gzip.compress(b"")[:10] + b"\x00\x00\x00\xff\xff" * MAX_WIRE)  # empty stored blocks
-        result = reply(source, ("Content-Encoding", "gzip")).result()
-        assert (result["body"], result["bodyTruncated"]) == ("", True)
-        assert source.taken < MAX_WIRE + 20_000
+    def test_of_a_stranger_is_never_asked_of_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It imports modules by such names, and remembers those that it does not find."""
+        asked: list[str] = []
+        original = codecs.lookup
+        monkeypatch.setattr(codecs, "lookup", lambda name: asked.append(name) or original(name))
+        reply(b"x", ("Content-Type", "text/html; charset=made-up-by-a-peer")).result()
+        assert set(asked) <= {UTF_8}
+
+    def test_may_be_any_for_text_and_any_bytes(self) -> None:
+        for codec in sorted(set(http_charset._LABELS.values()) | set(http_charset._WIDER.values())):
+            for data in (bytes(range(256)), random.Random(codec).randbytes(2000)):
+                for whole in (True, False):
+                    text, _ = to_text(data, 10_000, codec=codec, whole=whole)
+                    assert "\0" not in text.encode().decode()
+
+    @pytest.mark.parametrize("charset", ["Shift_JIS", "EUC-JP", "UTF-16LE", "gb18030", "ISO-2022-JP"])
+    @pytest.mark.parametrize("shift", range(4))
+    def test_keeps_no_half_of_a_character_where_it_is_cut(self, charset: str, shift: int) -> None:
+        body = ("x" * shift + "語" * 70_000).encode(charset)
+        result = reply(body, ("Content-Type", f"text/plain; charset={charset}")).result()
+        assert result["bodyTruncated"] is True
+        assert set(result["body"]) <= {"x", "語"}
+        assert len(result["body"].encode()) <= MAX_BODY
+
+    @pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
+    def test_of_two_byte_orders_means_the_marked_one_or_else_that_of_browsers(self, charset: str) -> None:
+        for order, mark in (("le", ""), ("le", "\ufeff"), ("be", "\ufeff")):
+            answer = reply(
+                (mark + "grüß").encode(f"{charset}-{order}"), ("Content-Type", f"text/plain; charset={charset}")
+            )
+            assert answer.result()["body"] == "grüß"
+
+    def test_decides_before_the_limit_counts_bytes_of_utf_8(self) -> None:
+        result = reply(b"\xfc" * MAX_BODY, ("Content-Type", "text/plain; charset=latin1")).result()
+        assert (result["body"], result["bodyTruncated"]) == ("ü" * (MAX_BODY // 2), True)
+
+    @pytest.mark.parametrize("filler", [";", " ", ";a", ';a="', "; charset", "=", ";=", '"', ";a=b"])
+    def test_costs_little_to_find(self, filler: str) -> None:
+        began = time.thread_time()
+        for _ in range(20):
+            http_charset.codec_of("text/html;" + filler * (16_000 // len(filler)))
+        assert time.thread_time() - began < 0.2
 
 
 class TestHeaders:
