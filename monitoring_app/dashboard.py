@@ -21,6 +21,7 @@ from monitoring_app import selectors
 from monitoring_app.selectors import Survey, WorkerLoad
 from schedules_app.models import Schedule
 from schedules_app.selectors import OVERDUE
+from tasks_app.access import Action, Person
 from tasks_app.admin import display
 from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
 from tasks_app.models import OWNED_ROW, UNSUCCESSFUL_ROW, Queue, Task
@@ -75,16 +76,17 @@ class Bar:
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """DASHBOARD_CALLBACK of django-unfold: add what the person may see to the index page's context."""
-    may = {name: request.user.has_perm(f"{app}.view_{name}") for app, name in _SHOWN}
+    person = Person(request.user)
+    may = {name: person.may(action) for name, action in _SHOWN.items()}
     return context | {"title": "Overview", "may": may, "overview": overview() if any(may.values()) else None}
 
 
-_SHOWN: Final = (
-    ("tasks_app", "task"),
-    ("tasks_app", "queue"),
-    ("workers_app", "worker"),
-    ("schedules_app", "schedule"),
-)
+_SHOWN: Final = {
+    "task": Action.TASK_READ,
+    "queue": Action.QUEUE_READ,
+    "worker": Action.WORKER_READ,
+    "schedule": Action.SCHEDULE_READ,
+}
 
 
 def overview() -> dict[str, Any]:

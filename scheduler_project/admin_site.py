@@ -14,21 +14,27 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from tasks_app.access import Action, Person
+
 
 def _static(path: str) -> Callable[[HttpRequest], str]:
     return lambda request: static(path)
 
 
-def _may(permission: str) -> Callable[[HttpRequest], bool]:
+def _may(action: Action) -> Callable[[HttpRequest], bool]:
+    return lambda request: Person(request.user).may(action)
+
+
+def _has(permission: str) -> Callable[[HttpRequest], bool]:
     return lambda request: request.user.has_perm(permission)
 
 
-def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
+def _item(title: str, icon: str, app: str, model: str, shown: Callable[[HttpRequest], bool]) -> dict[str, Any]:
     return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
-        "permission": _may(f"{app}.view_{model}"),
+        "permission": shown,
     }
 
 
@@ -76,33 +82,39 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Work",
                 "items": [
-                    _item("Tasks", "task_alt", "tasks_app", "task"),
-                    _item("Executions", "history", "tasks_app", "taskexecution"),
-                    _item("Queues", "low_priority", "tasks_app", "queue"),
+                    _item("Tasks", "task_alt", "tasks_app", "task", _may(Action.TASK_READ)),
+                    _item("Executions", "history", "tasks_app", "taskexecution", _may(Action.EXECUTION_READ)),
+                    _item("Queues", "low_priority", "tasks_app", "queue", _may(Action.QUEUE_READ)),
                 ],
             },
             {
                 "title": "Schedules",
                 "items": [
-                    _item("Schedules", "event_repeat", "schedules_app", "schedule"),
-                    _item("Schedule fires", "calendar_month", "schedules_app", "schedulefire"),
-                    _item("Blackout calendars", "event_busy", "schedules_app", "blackoutcalendar"),
+                    _item("Schedules", "event_repeat", "schedules_app", "schedule", _may(Action.SCHEDULE_READ)),
+                    _item("Schedule fires", "calendar_month", "schedules_app", "schedulefire", _may(Action.FIRE_READ)),
+                    _item(
+                        "Blackout calendars",
+                        "event_busy",
+                        "schedules_app",
+                        "blackoutcalendar",
+                        _may(Action.CALENDAR_READ),
+                    ),
                 ],
             },
             {
                 "title": "Processes",
                 "items": [
-                    _item("Workers", "memory", "workers_app", "worker"),
-                    _item("Schedulers", "calendar_clock", "workers_app", "scheduler"),
+                    _item("Workers", "memory", "workers_app", "worker", _may(Action.WORKER_READ)),
+                    _item("Schedulers", "calendar_clock", "workers_app", "scheduler", _may(Action.SCHEDULER_READ)),
                 ],
             },
             {
                 "title": "Access",
                 "items": [
-                    _item("API keys", "key", "tasks_app", "apikey"),
-                    _item("Audit trail", "policy", "tasks_app", "auditevent"),
-                    _item("Users", "person", "auth", "user"),
-                    _item("Groups", "group", "auth", "group"),
+                    _item("API keys", "key", "tasks_app", "apikey", _may(Action.KEY_READ)),
+                    _item("Audit trail", "policy", "tasks_app", "auditevent", _may(Action.AUDIT_READ)),
+                    _item("Users", "person", "auth", "user", _has("auth.view_user")),
+                    _item("Groups", "group", "auth", "group", _has("auth.view_group")),
                 ],
             },
         ],

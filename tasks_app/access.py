@@ -154,10 +154,10 @@ class Refused(Exception):
 class Account(Protocol):
     """What is asked about a person: Django's user, or anything like one."""
 
-    is_superuser: bool
-
+    @property
+    def is_superuser(self) -> bool: ...
     def get_username(self) -> str: ...
-    def has_perm(self, permission: str) -> bool: ...
+    def has_perm(self, permission: str, /) -> bool: ...
 
 
 class Caller(ABC):

@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import LookOnlyAdmin, StaffAdmin, actor_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.admin.filters import ChoiceFilter
 from tasks_app.models import OWNED_ROW, Task
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
@@ -36,15 +37,13 @@ class WorkerStateFilter(ChoiceFilter):
 @admin.register(Worker)
 class WorkerAdmin(StaffAdmin):
     page_template = "admin/workers_app/worker/page.html"
-    posts = {"drain": "change"}
+    reads = Action.WORKER_READ
+    posts = {"drain": Action.WORKER_DRAIN}
     list_display = ("worker", "state_badge", "load", "heartbeat", "queue_list", "place", "started")
     list_filter = (WorkerStateFilter,)
     search_fields = ("name", "host")
     search_help_text = "Part of the name or host"
     actions = ("drain_selected",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Live ones first; within each group the youngest. The table is small and pruned."""
@@ -95,13 +94,15 @@ class WorkerAdmin(StaffAdmin):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         self.prepare([row])
         tasks = Task.objects.filter(OWNED_ROW, worker_id=row.pk).order_by("assigned_at").defer("payload", "retry")
+        sees_tasks = person_of(request).may(Action.TASK_READ)
         return {
             "badge": state_badge(row),
             "load": display.bar(row.owned, row.slots) if row.state in LIVE_WORKER_STATES else "",
             "drainable": row.state == WorkerState.ACTIVE,
             "facts": facts_of(row),
             "labels": sorted(row.labels.items()),
-            "tasks": [_task_row(task) for task in tasks[:_MOST_TASKS]],
+            "sees_tasks": sees_tasks,
+            "tasks": [_task_row(task) for task in tasks[:_MOST_TASKS]] if sees_tasks else [],
             "more": max(0, row.owned - _MOST_TASKS),
             "all_tasks": display.query(worker=str(row.pk)),
         }
@@ -109,7 +110,7 @@ class WorkerAdmin(StaffAdmin):
     def post_drain(self, request: HttpRequest, row: Worker) -> None:
         self._drain(request, [row.pk])
 
-    @admin.action(description="Drain", permissions=["change"])
+    @acts(Action.WORKER_DRAIN, "Drain")
     def drain_selected(self, request: HttpRequest, queryset: QuerySet[Worker]) -> None:
         self._drain(request, [worker.pk for worker in queryset])
 
@@ -134,8 +135,9 @@ class WorkerAdmin(StaffAdmin):
 
 
 @admin.register(Scheduler)
-class SchedulerAdmin(LookOnlyAdmin):
+class SchedulerAdmin(StaffAdmin):
     page_template = "admin/workers_app/scheduler/page.html"
+    reads = Action.SCHEDULER_READ
     list_display = ("scheduler", "state_badge", "heartbeat", "release", "started")
 
     @admin.display(description="scheduler")

@@ -9,23 +9,22 @@ from typing import Any, Final, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from schedules_app import calendar_services
+from schedules_app import calendar_services, guards
 from schedules_app.admin.schedule_form import zone_names
 from schedules_app.calendar_services import CalendarInUse, CalendarNotFound, NewCalendar
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.services import NameTaken
+from tasks_app.access import Action, Refused
 from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.base import StaffAdmin, actor_of, person_of
 from tasks_app.admin.new_task import JsonText
 from tasks_app.transitions import Stale
 
@@ -82,19 +81,16 @@ class CalendarForm(forms.Form):
 class BlackoutCalendarAdmin(StaffAdmin):
     page_template = "admin/schedules_app/blackoutcalendar/page.html"
     new_label = "New calendar"
-    posts = {"delete": "remove"}
+    reads = Action.CALENDAR_READ
+    creates = Action.CALENDAR_CREATE
+    posts = {"delete": Action.CALENDAR_DELETE}
+    forms = {"edit": Action.CALENDAR_EDIT}
     list_display = ("calendar", "now", "does", "ranges_shown", "zone", "used_by")
     search_fields = ("name",)
     search_help_text = "Part of the name"
 
-    def has_remove_permission(self, request: HttpRequest) -> bool:
-        """Not `has_delete_permission`: Django's own deletion, which would write no audit event, stays off."""
-        return bool(request.user.has_perm("schedules_app.delete_blackoutcalendar"))
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.edit)
-        mine = path("<path:object_id>/edit/", view, name="schedules_app_blackoutcalendar_edit")
-        return [mine, *super().get_urls()]
+    def task_types(self, row: BlackoutCalendar) -> list[str]:
+        return calendar_services.types_held_by(row.name)
 
     def prepare(self, rows: list[Any]) -> None:
         with connection.cursor() as cursor:
@@ -133,14 +129,16 @@ class BlackoutCalendarAdmin(StaffAdmin):
         return display.number(row.users)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        users = list(Schedule.objects.filter(calendars__contains=[row.name]).only("name")[: MOST_SCHEDULES + 1])
+        sees_users = person_of(request).may(Action.SCHEDULE_READ)
+        named = Schedule.objects.filter(calendars__contains=[row.name]).only("name")
+        users = list(named[: MOST_SCHEDULES + 1]) if sees_users else []
         listed = f"{reverse('admin:schedules_app_schedule_changelist')}?{display.query(calendar=row.name)}"
         return {
             "badge": state_badge(row),
             "ranges": [words_of(each) for each in row.ranges],
             "users": [display.link(display.page_url(user), user.name) for user in users[:MOST_SCHEDULES]],
             "all_users": listed if len(users) > MOST_SCHEDULES else "",
-            "removable": self.has_remove_permission(request),
+            "sees_users": sees_users,
             "facts": [
                 ("Slots inside are", _DOES.get(OnBlackout(row.on_blackout), row.on_blackout)),
                 ("Time zone", row.timezone),
@@ -161,20 +159,14 @@ class BlackoutCalendarAdmin(StaffAdmin):
                 return HttpResponseRedirect(display.page_url(made))
         return self.answer_form(request, _FORM, {"title": "New blackout calendar", "form": form, "back": "../"})
 
-    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        row = self.get_object(request, unquote(object_id))
-        if row is None:
-            return self._gone(request, object_id)
-        form, actor = CalendarForm(request.POST or None, before=row), actor_of(request)
+    def form_edit(self, request: HttpRequest, row: BlackoutCalendar) -> HttpResponse:
+        form, person = CalendarForm(request.POST or None, before=row), person_of(request)
         if request.method == "POST" and form.is_valid():
             read = [form.cleaned_data["version"] or 0]
+            change = guards.calendar_change(person, lambda before: replace(before, **form.columns()))
             saved = _saved(
                 form,
-                lambda: calendar_services.edit_calendar(
-                    row.name, lambda before: replace(before, **form.columns()), actor=actor, versions=read
-                ),
+                lambda: calendar_services.edit_calendar(row.name, change, actor=person.name, versions=read),
             )
             if saved is not None:
                 messages.success(request, f"The calendar {saved.name} was saved, and holds from now on.")
@@ -244,4 +236,6 @@ def _saved(form: CalendarForm, save: Callable[[], T]) -> T | None:
         )
     except CalendarNotFound:
         form.add_error(None, "Somebody deleted this calendar while you were editing it. Nothing was saved.")
+    except Refused as error:
+        form.add_error(None, f"Nothing was saved. {error}")
     return None

@@ -14,14 +14,16 @@ from django.utils.safestring import SafeString
 from schedules_app.admin.filters import FireStateFilter
 from schedules_app.admin.ledger import utc
 from schedules_app.models import Schedule, ScheduleFire
+from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import LookOnlyAdmin
+from tasks_app.admin.base import StaffAdmin
 from tasks_app.admin.filters import ScheduleFilter
 
 
 @admin.register(ScheduleFire)
-class ScheduleFireAdmin(LookOnlyAdmin):
+class ScheduleFireAdmin(StaffAdmin):
     page_template = "admin/scheduler/page.html"
+    reads = Action.FIRE_READ
     list_display = ("slot_at", "state_badge", "schedule", "delay", "task", "remark", "decided")
     list_filter = (FireStateFilter, ScheduleFilter)
 

@@ -14,14 +14,16 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from schedules_app import manual_runs, services
+from schedules_app import guards, manual_runs, services
 from schedules_app.admin.ledger import utc
 from schedules_app.admin.schedule_form import ScheduleForm
 from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import NameTaken, ScheduleNotFound
+from tasks_app.access import Action, Refused
 from tasks_app.admin import display
+from tasks_app.admin.base import actor_of, person_of
 from tasks_app.admin.new_task import UtcInstant
 from tasks_app.services import Idempotency
 from tasks_app.transitions import Stale
@@ -67,50 +69,58 @@ def refusals_told(request: HttpRequest) -> Iterator[None]:
         messages.error(request, "Nothing was done: somebody has deleted the schedule.")
     except (InvalidSchedule, NameTaken) as error:
         messages.error(request, f"Nothing was done: {error}.")
+    except Refused as error:  # it has come to run something else since the button was shown
+        messages.error(request, f"Nothing was done. {error}")
 
 
-def pause(request: HttpRequest, schedules: list[Schedule], *, actor: str, reason: str = "") -> None:
+def pause(request: HttpRequest, schedules: list[Schedule], *, reason: str = "") -> None:
     waiting = [schedule for schedule in schedules if not schedule.paused]
     done = []
     for schedule in waiting:
         with refusals_told(request):
-            done.append(services.pause_schedule(schedule.pk, actor=actor, reason=reason).name)
+            done.append(services.pause_schedule(schedule.pk, actor=actor_of(request), reason=reason).name)
     _tell(request, "paused", done, len(schedules) - len(waiting))
 
 
-def resume(request: HttpRequest, schedules: list[Schedule], *, actor: str, reason: str = "") -> None:
+def resume(request: HttpRequest, schedules: list[Schedule], *, reason: str = "") -> None:
     paused = [schedule for schedule in schedules if schedule.paused]
-    done = []
+    person, done = person_of(request), []
+    guard = guards.may_run(person, Action.SCHEDULE_RESUME)
     for schedule in paused:
         with refusals_told(request):
-            done.append(services.resume_schedule(schedule.pk, actor=actor, reason=reason).name)
+            done.append(services.resume_schedule(schedule.pk, actor=person.name, reason=reason, guard=guard).name)
     _tell(request, "resumed", done, len(schedules) - len(paused))
 
 
-def enable(request: HttpRequest, schedule: Schedule, *, actor: str) -> None:
+def enable(request: HttpRequest, schedule: Schedule) -> None:
+    person = person_of(request)
+    change = guards.schedule_change(person, lambda before: replace(before, enabled=True))
     with refusals_told(request):
-        services.edit_schedule(schedule.pk, lambda before: replace(before, enabled=True), actor=actor)
+        services.edit_schedule(schedule.pk, change, actor=person.name)
         messages.success(request, f"The schedule {schedule.name} is on. Nothing runs before its next slot.")
 
 
-def trigger(request: HttpRequest, schedule: Schedule, *, actor: str) -> None:
+def trigger(request: HttpRequest, schedule: Schedule) -> None:
     """Run it now. ``once`` is made up with each page, so that a second click runs nothing."""
     once = request.POST.get("once", "")[:64]
     fingerprint = hashlib.sha256(f"trigger {schedule.pk}".encode()).digest()
     idempotency = Idempotency(f"admin:{once}", fingerprint) if once.isalnum() and once.isascii() else None
+    person = person_of(request)
+    guard = guards.may_run(person, Action.SCHEDULE_TRIGGER)
     with refusals_told(request):
-        made = manual_runs.trigger_schedule(schedule.pk, actor=actor, idempotency=idempotency)
+        made = manual_runs.trigger_schedule(schedule.pk, actor=person.name, idempotency=idempotency, guard=guard)
         told = "was made by the first click already" if made.replayed else "was made"
         messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), told))
 
 
-def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm, *, actor: str) -> bool:
+def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bool:
     """Run the slots of a valid form; False when it was refused, which the form now shows."""
-    cleaned: dict[str, Any] = form.cleaned_data
-    window = {"since": cleaned["since"], "until": cleaned["until"], "limit": cleaned["limit"]}
+    cleaned, person = form.cleaned_data, person_of(request)
+    wanted: dict[str, Any] = {name: cleaned[name] for name in ("since", "until", "limit", "priority")}
+    guard = guards.may_run(person, Action.SCHEDULE_BACKFILL)
     with refusals_told(request):
         try:
-            done = manual_runs.backfill_schedule(schedule.pk, actor=actor, priority=cleaned["priority"], **window)
+            done = manual_runs.backfill_schedule(schedule.pk, actor=person.name, guard=guard, **wanted)
         except InvalidBackfill as error:
             for name, problem in error.problems.items():
                 form.add_error(_BACKFILL_FIELDS.get(name), problem)
@@ -125,21 +135,23 @@ def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm, *, ac
     return True
 
 
-def clone(request: HttpRequest, schedule: Schedule, *, actor: str) -> Schedule | None:
+def clone(request: HttpRequest, schedule: Schedule) -> Schedule | None:
+    person = person_of(request)
+    guard = guards.may_run(person, Action.SCHEDULE_CLONE)
     with refusals_told(request):
         name = request.POST.get("name", "").strip()
-        made = services.clone_schedule(schedule.pk, name=name, actor=actor)
+        made = services.clone_schedule(schedule.pk, name=name, actor=person.name, guard=guard)
         messages.success(request, f"{made.name} is a copy of {schedule.name}. It is off: enable it when it is right.")
         return made
     return None
 
 
-def delete(request: HttpRequest, schedule: Schedule, *, actor: str, reason: str) -> bool:
+def delete(request: HttpRequest, schedule: Schedule, *, reason: str) -> bool:
     """Delete what the person saw: one that was changed meanwhile is left alone."""
     version = request.POST.get("version", "")
     versions = [int(version)] if version.isascii() and version.isdigit() else []
     with refusals_told(request):
-        services.delete_schedule(schedule.pk, actor=actor, reason=reason, versions=versions)
+        services.delete_schedule(schedule.pk, actor=actor_of(request), reason=reason, versions=versions)
         return True
     return False
 
@@ -160,6 +172,8 @@ def saved(form: ScheduleForm, save: Callable[[], T]) -> T | None:
         )
     except ScheduleNotFound:
         form.add_error(None, "Somebody deleted this schedule while you were editing. Nothing was saved.")
+    except Refused as error:
+        form.add_error(None, f"Nothing was saved. {error}")
     return None
 
 

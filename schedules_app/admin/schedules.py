@@ -1,6 +1,6 @@
 """Schedules: the list, the page of one, the form with its preview, and what may be done to one.
 
-Everything is a call of the services. Whoever may not run SHELL tasks by hand may not have a schedule run them either.
+Everything is a call of the services, which look under the lock of the schedule whether the person may have it run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from schedules_app import services
+from schedules_app import guards, services
 from schedules_app.admin import schedule_actions, schedule_list, schedule_page
 from schedules_app.admin.filters import CalendarFilter, StateFilter
 from schedules_app.admin.preview import preview
@@ -25,8 +25,9 @@ from schedules_app.admin.schedule_actions import BackfillForm
 from schedules_app.admin.schedule_form import ScheduleForm
 from schedules_app.admin.shown import Shown
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.admin import display, task_actions
-from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.access import Action
+from tasks_app.admin import display
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.admin.filters import as_uuid
 
 _FORM: Final = "admin/schedules_app/schedule/form.html"
@@ -36,16 +37,20 @@ _FORM: Final = "admin/schedules_app/schedule/form.html"
 class ScheduleAdmin(StaffAdmin):
     page_template = "admin/schedules_app/schedule/page.html"
     new_label = "New schedule"
+    reads = Action.SCHEDULE_READ
+    creates = Action.SCHEDULE_CREATE
     posts = {
-        "pause": "change",
-        "resume": "change",
-        "enable": "change",
-        "trigger": "change",
-        "backfill": "change",
-        "clone": "add",
-        "delete": "remove",
-        "preview": "change",
+        "pause": Action.SCHEDULE_PAUSE,
+        "resume": Action.SCHEDULE_RESUME,
+        "enable": Action.SCHEDULE_EDIT,
+        "trigger": Action.SCHEDULE_TRIGGER,
+        "backfill": Action.SCHEDULE_BACKFILL,
+        "clone": Action.SCHEDULE_CLONE,
+        "delete": Action.SCHEDULE_DELETE,
+        "preview": Action.SCHEDULE_EDIT,
     }
+    forms = {"edit": Action.SCHEDULE_EDIT}
+    type_column = "task"
     list_defers = ("task", "description")  # a payload may be large
     list_display = ("schedule", "state", "next_fire", "last_fire", "health", "what", "calendar_names")
     list_filter = (StateFilter, CalendarFilter)
@@ -53,9 +58,8 @@ class ScheduleAdmin(StaffAdmin):
     search_help_text = "Part of the name, or id"
     actions = ("pause_selected", "resume_selected")
 
-    def has_remove_permission(self, request: HttpRequest) -> bool:
-        """Not `has_delete_permission`: Django's own deletion, which would write no audit event, stays off."""
-        return bool(request.user.has_perm("schedules_app.delete_schedule"))
+    def task_types(self, row: Schedule) -> tuple[str]:
+        return (guards.task_type(row),)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str]:
         return ("next_fire_at",) if request.GET.get("state") == "overdue" else ("name",)
@@ -69,11 +73,8 @@ class ScheduleAdmin(StaffAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def get_urls(self) -> list[URLPattern]:
-        mine = [
-            path("preview/", self.admin_site.admin_view(self.preview_new), name="schedules_app_schedule_preview_new"),
-            path("<path:object_id>/edit/", self.admin_site.admin_view(self.edit), name="schedules_app_schedule_edit"),
-        ]
-        return [*mine, *super().get_urls()]
+        view = self.admin_site.admin_view(self.preview_new)
+        return [path("preview/", view, name="schedules_app_schedule_preview_new"), *super().get_urls()]
 
     def prepare(self, rows: list[Any]) -> None:
         schedule_list.prepare(rows)
@@ -126,22 +127,16 @@ class ScheduleAdmin(StaffAdmin):
                 return HttpResponseRedirect(display.page_url(made.schedule))
         return self.answer_form(request, _FORM, {"title": "New schedule", "form": form, "back": "../"})
 
-    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def form_edit(self, request: HttpRequest, row: Schedule) -> HttpResponse:
         """The form of a schedule. It carries the version it was filled from: whoever saves second is told."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        row = self.get_object(request, unquote(object_id))
-        if row is None:
-            return self._gone(request, object_id)
-        if not self._may_run_or_tell(request, row):
-            return HttpResponseRedirect(display.page_url(row))
-        before, actor = services.definition_of(row), actor_of(request)
+        before, person = services.definition_of(row), person_of(request)
         types = sorted({*_types(request), before.task.type})
         form = ScheduleForm(request.POST or None, types=types, before=before, version=row.version)
         if request.method == "POST" and form.is_valid():
             read = [form.cleaned_data["version"] or 0]
+            change = guards.schedule_change(person, form.changed)
             saved = schedule_actions.saved(
-                form, lambda: services.edit_schedule(row.pk, form.changed, actor=actor, versions=read)
+                form, lambda: services.edit_schedule(row.pk, change, actor=person.name, versions=read)
             )
             if saved is not None:
                 messages.success(request, f"The schedule {saved.name} was saved.")
@@ -161,72 +156,48 @@ class ScheduleAdmin(StaffAdmin):
         return preview(request, row)
 
     def post_pause(self, request: HttpRequest, row: Schedule) -> None:
-        schedule_actions.pause(request, [row], actor=actor_of(request), reason=_reason(request))
+        schedule_actions.pause(request, [row], reason=_reason(request))
 
     def post_resume(self, request: HttpRequest, row: Schedule) -> None:
-        schedule_actions.resume(request, [row], actor=actor_of(request), reason=_reason(request))
+        schedule_actions.resume(request, [row], reason=_reason(request))
 
     def post_enable(self, request: HttpRequest, row: Schedule) -> None:
-        if self._may_run_or_tell(request, row):
-            schedule_actions.enable(request, row, actor=actor_of(request))
+        schedule_actions.enable(request, row)
 
     def post_trigger(self, request: HttpRequest, row: Schedule) -> None:
-        if self._may_run_or_tell(request, row):
-            schedule_actions.trigger(request, row, actor=actor_of(request))
+        schedule_actions.trigger(request, row)
 
     def post_backfill(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
-        if not self._may_run_or_tell(request, row):
-            return None
         form = BackfillForm(request.POST)
-        if form.is_valid() and schedule_actions.backfill(request, row, form, actor=actor_of(request)):
+        if form.is_valid() and schedule_actions.backfill(request, row, form):
             return None
         context = self.page_context(request, row) | {"backfill_form": form}
         return self.answer_page(request, row, context, status=422)
 
     def post_clone(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
-        if not self._may_run_or_tell(request, row):
-            return None
-        made = schedule_actions.clone(request, row, actor=actor_of(request))
+        made = schedule_actions.clone(request, row)
         return HttpResponseRedirect(display.page_url(made)) if made else None
 
     def post_delete(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
-        if not schedule_actions.delete(request, row, actor=actor_of(request), reason=_reason(request)):
+        if not schedule_actions.delete(request, row, reason=_reason(request)):
             return None
         history = display.link(_history_url(row.pk), "Its slots")
         messages.success(request, format_html("The schedule {} was deleted. {} and its tasks stay.", row.name, history))
         return HttpResponseRedirect(reverse("admin:schedules_app_schedule_changelist"))
 
-    @admin.action(description="Pause", permissions=["change"])
+    @acts(Action.SCHEDULE_PAUSE, "Pause")
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
-        schedule_actions.pause(request, list(queryset), actor=actor_of(request))
+        schedule_actions.pause(request, list(queryset))
 
-    @admin.action(description="Resume", permissions=["change"])
+    @acts(Action.SCHEDULE_RESUME, "Resume")
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
-        schedule_actions.resume(request, list(queryset), actor=actor_of(request))
+        schedule_actions.resume(request, list(queryset))
 
     def _offered(self, request: HttpRequest, row: Schedule) -> set[str]:
         """The buttons to show: what the state of the schedule and the person's permissions allow."""
-        change, run = self.has_change_permission(request), self._may_run(request, row)
-        offered = {
-            "edit": change and run,
-            "pause": change and row.enabled and not row.paused,
-            "resume": change and row.paused,
-            "enable": change and run and not row.enabled,
-            "trigger": change and run,
-            "backfill": change and run,
-            "clone": self.has_add_permission(request) and run,
-            "delete": self.has_remove_permission(request),
-        }
-        return {word for word, allowed in offered.items() if allowed}
-
-    def _may_run(self, request: HttpRequest, row: Schedule) -> bool:
-        return task_actions.may_run(request, str(row.task.get("type", "")))
-
-    def _may_run_or_tell(self, request: HttpRequest, row: Schedule) -> bool:
-        allowed = self._may_run(request, row)
-        if not allowed:
-            messages.error(request, f"Nothing was done: running {row.task['type']} tasks needs a superuser.")
-        return allowed
+        state = {"pause": row.enabled and not row.paused, "resume": row.paused, "enable": not row.enabled}
+        state["preview"] = False  # a part of the form
+        return {word for word in self.may_do(request, row) if state.get(word, True)}
 
     def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A schedule that was deleted still has its ledger."""
@@ -238,7 +209,8 @@ class ScheduleAdmin(StaffAdmin):
 
 
 def _types(request: HttpRequest) -> list[str]:
-    return [name for name in ScheduleForm.known_types() if task_actions.may_run(request, name)]
+    person = person_of(request)
+    return [name for name in ScheduleForm.known_types() if person.may(Action.SCHEDULE_CREATE, name)]
 
 
 def _history_url(schedule_id: Any) -> str:

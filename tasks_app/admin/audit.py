@@ -12,8 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import LookOnlyAdmin
+from tasks_app.admin.base import StaffAdmin
 from tasks_app.admin.filters import ActionFilter, ActorFilter, as_uuid
 from tasks_app.admin.outputs import pretty
 from tasks_app.models import AuditEvent
@@ -27,8 +28,9 @@ _PAGES: Final = {
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(LookOnlyAdmin):
+class AuditEventAdmin(StaffAdmin):
     page_template = "admin/tasks_app/auditevent/page.html"
+    reads = Action.AUDIT_READ
     list_display = ("happened", "who", "what", "on", "change", "why")
     list_filter = (ActorFilter, ActionFilter)
     ordering = ("-id",)

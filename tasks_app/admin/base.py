@@ -1,90 +1,92 @@
 """What the pages of the staff UI share: a list that counts nothing, a page of one row, and buttons that post.
 
 No row is edited through a model form: what a person changes goes through the services, as ``user:<name>``, with an
-audit row in the same transaction. The permission "view" lets somebody look, "add" create, "change" act on what exists;
-deletion is not offered.
+audit row in the same transaction. Who may look, create and act is said by the table of ``access``; who may act on a row
+and not look at it cannot do so here. Django's own permission checks lead to the table, or nowhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin import action as admin_action
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import OperationalError, connection, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from psycopg.errors import QueryCanceled
 
+from tasks_app.access import Action, Person
 from tasks_app.admin.display import page_url
+from tasks_app.admin.page_list import PageList
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
-    from django.contrib.admin.views.main import ChangeList
 
     UnfoldAdmin = ModelAdmin[Any]
 else:  # unfold has no types
     from unfold.admin import ModelAdmin as UnfoldAdmin
-    from unfold.views import ChangeList
 
-#: How far one can page: OFFSET reads what it skips. Further back is what the filters by time are for.
-MOST_ROWS: Final = 10_000
 #: A list that takes longer (a rare value without an index, among millions of rows) is given up with a hint.
 LONGEST_QUERY: Final = timedelta(seconds=5)
 
 
+def person_of(request: HttpRequest) -> Person:
+    """The signed-in person, to be asked what they may do."""
+    return Person(request.user)
+
+
 def actor_of(request: HttpRequest) -> str:
     """The name audit rows and new tasks carry for the signed-in person."""
-    return f"user:{request.user.get_username()}"
+    return person_of(request).name
 
 
-class PageList(ChangeList):
-    """A list that reads one row more than it shows, to know whether there is a next page, instead of counting."""
+def acts(action: Action, description: str) -> Callable[[Any], Any]:
+    """Make a method an action of the list: offered to who may do it, and done to all selected rows or to none.
 
-    has_next = False
+    "Everything that matches" is refused: the page does not offer it, and it could be a million rows.
+    """
 
-    def get_results(self, request: HttpRequest) -> None:
-        self.page_num = max(1, min(self.page_num, MOST_ROWS // self.list_per_page))
-        first = (self.page_num - 1) * self.list_per_page
-        wanted = self.queryset.defer(*self.model_admin.list_defers)  # type: ignore[attr-defined]  # always a StaffAdmin
-        rows = list(wanted[first : first + self.list_per_page + 1])
-        self.has_next = len(rows) > self.list_per_page and first + len(rows) <= MOST_ROWS
-        self.ends_early = len(rows) > self.list_per_page and not self.has_next
-        self.result_list: Any = rows[: self.list_per_page]
-        self.first_shown, self.last_shown = first + 1, first + len(self.result_list)
-        self.result_count = self.full_result_count = len(self.result_list)
-        self.show_full_result_count, self.show_admin_actions = False, True
-        self.can_show_all, self.multi_page = False, False
-        self.paginator = Paginator(self.result_list, self.list_per_page)
-        for spec in self.filter_specs:
-            spec.tabs = list(spec.choices(self))  # type: ignore[attr-defined]  # drawn by our own template
-        self.has_rare = any(getattr(spec, "rare", False) for spec in self.filter_specs)
-        self.model_admin.prepare(self.result_list)  # type: ignore[attr-defined]  # always a StaffAdmin
+    def decorate(method: Any) -> Any:
+        @admin_action(description=description)
+        @wraps(method)
+        def acting(model_admin: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+            if request.POST.get("select_across") == "1":
+                messages.error(request, "Nothing was done: select the rows of one page at a time.")
+            elif not model_admin.refuses(request, action, queryset.only(model_admin.type_column)):
+                method(model_admin, request, queryset)
 
-    @property
-    def previous_url(self) -> str:
-        return self.get_query_string({"p": self.page_num - 1}) if self.page_num > 1 else ""
+        acting.needs = action  # type: ignore[attr-defined]  # read by `StaffAdmin.get_actions`
+        return acting
 
-    @property
-    def next_url(self) -> str:
-        return self.get_query_string({"p": self.page_num + 1}) if self.has_next else ""
+    return decorate
 
 
 class StaffAdmin(UnfoldAdmin):
-    """A list, a page for each row, and one POST address for each thing that may be done to a row.
+    """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
-    ``posts`` maps the last word of such an address to the permission it needs; the method is ``post_<word>``.
+    ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for
+    POST alone, and ``form_<word>``.
     """
 
     page_template: ClassVar[str]
+    reads: ClassVar[Action]
+    #: None: nobody creates such rows here.
+    creates: ClassVar[Action | None] = None
     #: What the button above the list says, where rows can be created.
     new_label: ClassVar[str] = ""
-    posts: ClassVar[dict[str, str]] = {}
+    posts: ClassVar[dict[str, Action]] = {}
+    forms: ClassVar[dict[str, Action]] = {}
+    #: The column that `task_types` reads.
+    type_column: ClassVar[str] = "pk"
     #: Columns that may be large and that the list does not show.
     list_defers: ClassVar[tuple[str, ...]] = ()
     change_list_template = "admin/scheduler/list.html"
@@ -97,10 +99,58 @@ class StaffAdmin(UnfoldAdmin):
     list_disable_select_all = True
     actions_selection_counter = True
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return person_of(request).may(self.reads)
+
+    def has_view_or_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.creates is not None and person_of(request).may(self.creates)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return any(self.may(request, action) for action in (*self.posts.values(), *self.forms.values()))
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Django's own deletion, which would write no audit event, stays off."""
         return False
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Those of `acts` that the person may do; what names no action of the table is offered to nobody."""
+        offered: dict[str, Any] = super().get_actions(request)
+        needs = {name: getattr(entry[0], "needs", None) for name, entry in offered.items()}
+        return {name: offered[name] for name, action in needs.items() if action and self.may(request, action)}
+
+    def may(self, request: HttpRequest, action: Action) -> bool:
+        """Whether the person may do something to rows of this kind; `refuses` asks about rows themselves."""
+        return person_of(request).may(self.reads) and person_of(request).may(action)
+
+    def task_types(self, row: Any) -> Iterable[str]:
+        """The types of tasks that a row has run, or holds back from running."""
+        return ()
+
+    def may_do(self, request: HttpRequest, row: Any) -> set[str]:
+        """The words of ``posts`` and ``forms`` that the person may do to a row, whatever its state."""
+        words = {**self.posts, **self.forms}
+        types = list(self.task_types(row)) if any(action.runs for action in words.values()) else []
+        person = person_of(request)
+        return {
+            word
+            for word, action in words.items()
+            if self.may(request, action) and all(person.may(action, task_type) for task_type in types)
+        }
+
+    def refuses(self, request: HttpRequest, action: Action, rows: Iterable[Any]) -> bool:
+        """Whether rows are of types the person may not have run; says so, and then nothing is done to any of them."""
+        if not action.runs:
+            return False
+        types = sorted({task_type for row in rows for task_type in self.task_types(row)})
+        refusals = [text for task_type in types if (text := person_of(request).refusal(action, task_type))]
+        for text in refusals[:1]:
+            messages.error(request, f"Nothing was done: {text[0].lower()}{text[1:]}.")
+        return bool(refusals)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageList]:
         return PageList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -120,9 +170,10 @@ class StaffAdmin(UnfoldAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"
+        views = {word: self._posting(word) for word in self.posts} | {word: self._form(word) for word in self.forms}
         mine = [
-            path(f"<path:object_id>/{word}/", self.admin_site.admin_view(self._posting(word)), name=f"{name}_{word}")
-            for word in self.posts
+            path(f"<path:object_id>/{word}/", self.admin_site.admin_view(view), name=f"{name}_{word}")
+            for word, view in views.items()
         ]
         return [*mine, *super().get_urls()]
 
@@ -149,7 +200,7 @@ class StaffAdmin(UnfoldAdmin):
             if not self.has_add_permission(request):
                 raise PermissionDenied
             return self.new_page(request)
-        if not self.has_view_or_change_permission(request):
+        if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
@@ -167,8 +218,7 @@ class StaffAdmin(UnfoldAdmin):
     def answer_page(
         self, request: HttpRequest, row: Model, context: dict[str, Any], *, status: int = 200
     ) -> HttpResponse:
-        may = {"change": self.has_change_permission(request), "add": self.has_add_permission(request)}
-        context = {"title": str(row), "original": row, "row": row, "may": may, **context}
+        context = {"title": str(row), "original": row, "row": row, "may": self.may_do(request, row), **context}
         return self.answer(request, self.page_template, context, status=status)
 
     def answer_form(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -188,28 +238,29 @@ class StaffAdmin(UnfoldAdmin):
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
             if request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
-            if not getattr(self, f"has_{self.posts[word]}_permission")(request):
-                raise PermissionDenied
-            row = self.get_object(request, unquote(object_id))
-            if row is None:
-                return self._gone(request, object_id)
-            answer: HttpResponse | None = getattr(self, f"post_{word}")(request, row)
-            return answer or HttpResponseRedirect(page_url(row))
+            return self._done(request, object_id, self.posts[word], getattr(self, f"post_{word}"))
 
         return view
 
+    def _form(self, word: str) -> Any:
+        def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
+            return self._done(request, object_id, self.forms[word], getattr(self, f"form_{word}"))
+
+        return view
+
+    def _done(self, request: HttpRequest, object_id: str, action: Action, do: Any) -> HttpResponseBase:
+        if not self.may(request, action):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._gone(request, object_id)
+        if self.refuses(request, action, [row]):
+            return HttpResponseRedirect(page_url(row))
+        answer: HttpResponse | None = do(request, row)
+        return answer or HttpResponseRedirect(page_url(row))
+
     def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-
-
-class LookOnlyAdmin(StaffAdmin):
-    """Rows that only the system writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _milliseconds(span: timedelta) -> str:

@@ -10,16 +10,18 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import LookOnlyAdmin
+from tasks_app.admin.base import StaffAdmin
 from tasks_app.admin.filters import EndedFilter, ExecutionStatusFilter, TypeFilter, as_uuid
 from tasks_app.admin.task_page import attempt_of
 from tasks_app.models import TaskExecution
 
 
 @admin.register(TaskExecution)
-class TaskExecutionAdmin(LookOnlyAdmin):
+class TaskExecutionAdmin(StaffAdmin):
     page_template = "admin/tasks_app/taskexecution/page.html"
+    reads = Action.EXECUTION_READ
     list_defers = ("result", "late")
     list_display = ("attempt_name", "state", "task_id_link", "worker", "took", "problem", "ended")
     list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)

@@ -13,23 +13,19 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from tasks_app import keys
-from tasks_app.access import Scope
+from tasks_app import access, keys
+from tasks_app.access import Action, Scope
 from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.models import ApiKey
 
-_SCOPES = {
+_SCOPES: dict[str, str] = {
     Scope.TASKS_READ: "see all tasks, their payloads and results",
     Scope.TASKS_WRITE: "create, change, cancel and retry tasks",
-    Scope.TASKS_SHELL: "create SHELL tasks: run commands on the workers",
+    Scope.TASKS_SHELL: "have SHELL tasks run: commands on the workers",
+    Scope.SCHEDULES_READ: "see all schedules and calendars",
+    Scope.SCHEDULES_WRITE: "create, change, run and delete schedules and calendars",
     Scope.ADMIN: "queues, workers and recovery",
-}
-#: What somebody must be allowed to give a scope away; the rest is for superusers, as with sessions of the API.
-_PERMISSIONS = {
-    Scope.TASKS_READ: ("tasks_app.view_task",),
-    Scope.TASKS_WRITE: ("tasks_app.add_task", "tasks_app.change_task"),
-    Scope.ADMIN: ("tasks_app.change_queue", "workers_app.change_worker"),
 }
 
 
@@ -42,18 +38,20 @@ class NewKeyForm(forms.Form):
         required=False, min_value=1, max_value=36_500, help_text="Empty: it is valid until it is revoked."
     )
 
-    def __init__(self, data: Any = None, *, scopes: list[Scope]) -> None:
+    def __init__(self, data: Any = None, *, scopes: list[str]) -> None:
         super().__init__(data)
         choice = self.fields["scopes"]
         assert isinstance(choice, forms.MultipleChoiceField)
-        choice.choices = [(scope.value, f"{scope}: {_SCOPES.get(scope, '')}") for scope in scopes]
+        choice.choices = [(scope, f"{scope}: {_SCOPES.get(scope, 'have tasks of some types run')}") for scope in scopes]
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(StaffAdmin):
     page_template = "admin/tasks_app/apikey/page.html"
     new_label = "New API key"
-    posts = {"revoke": "change"}
+    reads = Action.KEY_READ
+    creates = Action.KEY_CREATE
+    posts = {"revoke": Action.KEY_REVOKE}
     list_defers = ("key_hash",)
     list_display = ("key_name", "state", "starts_with", "scope_list", "expires", "last_used", "made")
     search_fields = ("name", "prefix")
@@ -109,7 +107,7 @@ class ApiKeyAdmin(StaffAdmin):
         cookie or in the session table, or in a URL, which logs and histories keep. A reload repeats the POST and is
         refused, because the name is taken by then; no cache keeps it (every page of the admin is marked no-store).
         """
-        form = NewKeyForm(request.POST or None, scopes=grantable(request))
+        form = NewKeyForm(request.POST or None, scopes=access.grantable(person_of(request)))
         if request.method == "POST" and form.is_valid():
             days = form.cleaned_data["expires_in_days"]
             try:
@@ -131,7 +129,7 @@ class ApiKeyAdmin(StaffAdmin):
         keys.revoke_key(row, actor=actor_of(request))
         messages.success(request, f"The key {row.name} is refused from now on.")
 
-    @admin.action(description="Revoke", permissions=["change"])
+    @acts(Action.KEY_REVOKE, "Revoke")
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         chosen = list(queryset)
         for key in chosen:
@@ -144,11 +142,3 @@ def state_of(key: ApiKey) -> str:
     if key.revoked_at is not None:
         return "REVOKED"
     return "EXPIRED" if key.expires_at is not None and key.expires_at <= timezone.now() else "VALID"
-
-
-def grantable(request: HttpRequest) -> list[Scope]:
-    """The scopes a person may give to a key: none that reaches further than they do themselves."""
-    user = request.user
-    if user.is_superuser:
-        return list(Scope)
-    return [scope for scope, names in _PERMISSIONS.items() if user.has_perms(names)]

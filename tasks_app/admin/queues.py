@@ -14,8 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tasks_app import audit, services
+from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.admin.new_task import UtcInstant
 from tasks_app.models import Queue
 from tasks_app.new_tasks import QUEUE_NAME
@@ -57,11 +58,17 @@ class PauseForm(forms.Form):
 
 
 class NewQueueForm(PauseForm):
-    """A queue needs no row to be used; one is for pausing it, before its first task if need be."""
+    """A queue needs no row to be used; one is for pausing it, before its first task if need be: by who may pause it."""
 
     name = forms.CharField(max_length=100)
     paused = forms.BooleanField(label="Pause it now", required=False, initial=True)
     field_order = ["name", "paused", "reason", "until"]
+
+    def __init__(self, data: Any = None, *, may_pause: bool) -> None:
+        super().__init__(data)
+        if not may_pause:
+            for name in ("paused", "reason", "until"):
+                del self.fields[name]
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -74,7 +81,9 @@ class NewQueueForm(PauseForm):
 class QueueAdmin(StaffAdmin):
     page_template = "admin/tasks_app/queue/page.html"
     new_label = "New queue"
-    posts = {"pause": "change", "resume": "change"}
+    reads = Action.QUEUE_READ
+    creates = Action.QUEUE_CREATE
+    posts = {"pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME}
     list_display = ("queue_name", "state", "waiting", "owned", "why", "until", "by")
     search_fields = ("name",)
     search_help_text = "Part of the name"
@@ -119,10 +128,10 @@ class QueueAdmin(StaffAdmin):
         return queue_context(row)
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
-        form = NewQueueForm(request.POST or None)
+        form = NewQueueForm(request.POST or None, may_pause=person_of(request).may(Action.QUEUE_PAUSE))
         if request.method == "POST" and form.is_valid():
             name, actor = form.cleaned_data["name"], actor_of(request)
-            if form.cleaned_data["paused"]:
+            if form.cleaned_data.get("paused"):
                 queue = services.pause_queue(
                     name, actor=actor, reason=form.cleaned_data["reason"], until=form.cleaned_data["until"]
                 )
@@ -148,7 +157,7 @@ class QueueAdmin(StaffAdmin):
         services.resume_queue(row.name, actor=actor_of(request))
         messages.success(request, f"The queue {row.name} is open.")
 
-    @admin.action(description="Pause", permissions=["change"])
+    @acts(Action.QUEUE_PAUSE, "Pause")
     def pause_selected(self, request: HttpRequest, queryset: Any) -> None:
         chosen = list(queryset)
         waiting = [queue.name for queue in chosen if not is_paused(queue)]
@@ -156,7 +165,7 @@ class QueueAdmin(StaffAdmin):
             services.pause_queue(name, actor=actor_of(request))
         _tell(request, "paused", waiting, len(chosen) - len(waiting))
 
-    @admin.action(description="Resume", permissions=["change"])
+    @acts(Action.QUEUE_RESUME, "Resume")
     def resume_selected(self, request: HttpRequest, queryset: Any) -> None:
         chosen = list(queryset)
         paused = [queue.name for queue in chosen if queue.paused_at is not None]

@@ -16,7 +16,6 @@ from django.utils.safestring import SafeString
 
 from tasks_app import services
 from tasks_app.admin.display import task_link
-from tasks_app.executors.registry import executor_for
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.states import FINAL, TaskStatus
@@ -48,12 +47,6 @@ def allowed(task: Task) -> set[str]:
     if task.status in FINAL:
         return {"retry", "clone"}
     return {"clone"} if task.cancel_requested_at is not None else {"cancel", "clone"}
-
-
-def may_run(request: HttpRequest, task_type: str) -> bool:
-    """Types that API keys need a scope of its own for (SHELL runs commands) are for superusers, as with the API."""
-    executor = executor_for(task_type)
-    return executor is None or executor.required_scope is None or bool(request.user.is_superuser)
 
 
 def cancel(task_ids: Iterable[UUID], *, actor: str, reason: str = "") -> Report:

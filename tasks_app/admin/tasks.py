@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tasks_app import selectors
+from tasks_app.access import Action
 from tasks_app.admin import display, task_actions, task_page
-from tasks_app.admin.base import StaffAdmin, actor_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.admin.filters import (
     WAITING_PARTS,
     CreatedAfterFilter,
@@ -44,7 +44,10 @@ _SUMMARY_LENGTH = 160
 class TaskAdmin(StaffAdmin):
     page_template = "admin/tasks_app/task/page.html"
     new_label = "New task"
-    posts = {"cancel": "change", "retry": "change", "clone": "add"}
+    reads = Action.TASK_READ
+    creates = Action.TASK_CREATE
+    posts = {"cancel": Action.TASK_CANCEL, "retry": Action.TASK_RETRY, "clone": Action.TASK_CLONE}
+    type_column = "type"
     list_defers = ("payload", "retry")
     list_display = ("task", "state", "queue_name", "tries", "timing", "problem", "created")
     list_filter = (
@@ -71,6 +74,9 @@ class TaskAdmin(StaffAdmin):
         task_id = as_uuid(term)
         found = [] if task_id is None else [task_id]
         return queryset.filter(pk__in=found + _correlated(term)), False
+
+    def task_types(self, row: Task) -> tuple[str]:
+        return (row.type,)
 
     def prepare(self, rows: list[Any]) -> None:
         """Add the latest error and a line of what each task does, in two queries for the page."""
@@ -138,10 +144,7 @@ class TaskAdmin(StaffAdmin):
         return display.instant(task.created_at, task.now)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        allowed = task_actions.allowed(row)
-        if not task_actions.may_run(request, row.type):
-            allowed -= {"retry", "clone"}
-        offered = {word for word in allowed if getattr(self, f"has_{self.posts[word]}_permission")(request)}
+        offered = task_actions.allowed(row) & self.may_do(request, row)
         retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
         return {**task_page.context_of(row), "offered": offered, "retry_tone": retry_tone}
 
@@ -152,32 +155,29 @@ class TaskAdmin(StaffAdmin):
         """A second click must not run it twice: the page sends the version it showed."""
         version = request.POST.get("version", "")
         versions = [int(version)] if version.isascii() and version.isdigit() else None
-        if self._may_run_or_tell(request, [row]):
-            report = task_actions.retry([row.pk], actor=actor_of(request), reason=_reason(request), versions=versions)
-            report.tell(request)
+        report = task_actions.retry([row.pk], actor=actor_of(request), reason=_reason(request), versions=versions)
+        report.tell(request)
 
     def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
-        if not self._may_run_or_tell(request, [row]):
-            return None
         report, made = task_actions.clone([row.pk], actor=actor_of(request))
         report.tell(request)
         return HttpResponseRedirect(display.page_url(made[0])) if made else None
 
-    @admin.action(description="Cancel", permissions=["change"])
+    @acts(Action.TASK_CANCEL, "Cancel")
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        if self._is_page(request):
-            task_actions.cancel(_ids(queryset), actor=actor_of(request)).tell(request)
+        task_actions.cancel(_ids(queryset), actor=actor_of(request)).tell(request)
 
-    @admin.action(description="Retry", permissions=["change"])
+    @acts(Action.TASK_RETRY, "Retry")
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._run(request, queryset, lambda ids: task_actions.retry(ids, actor=actor_of(request)))
+        task_actions.retry(_ids(queryset), actor=actor_of(request)).tell(request)
 
-    @admin.action(description="Clone", permissions=["add"])
+    @acts(Action.TASK_CLONE, "Clone")
     def clone_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._run(request, queryset, lambda ids: task_actions.clone(ids, actor=actor_of(request))[0])
+        task_actions.clone(_ids(queryset), actor=actor_of(request))[0].tell(request)
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
-        types = [name for name in NewTaskForm.known_types() if task_actions.may_run(request, name)]
+        person = person_of(request)
+        types = [name for name in NewTaskForm.known_types() if person.may(Action.TASK_CREATE, name)]
         form = NewTaskForm(request.POST or None, types=types)
         if request.method == "POST" and form.is_valid():
             task = create_from(form, created_by=actor_of(request))
@@ -185,25 +185,6 @@ class TaskAdmin(StaffAdmin):
                 messages.success(request, format_html("Task {} was created.", display.task_link(task.pk)))
                 return HttpResponseRedirect(display.page_url(task))
         return self.answer_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
-
-    def _run(
-        self, request: HttpRequest, queryset: QuerySet[Task], act: Callable[[list[UUID]], task_actions.Report]
-    ) -> None:
-        if self._is_page(request) and self._may_run_or_tell(request, list(queryset.only("type"))):
-            act(_ids(queryset)).tell(request)
-
-    def _is_page(self, request: HttpRequest) -> bool:
-        """Refuse "everything that matches", which the page does not offer: it could be a million tasks."""
-        if request.POST.get("select_across") == "1":
-            messages.error(request, "Nothing was done: select the tasks of one page at a time.")
-            return False
-        return True
-
-    def _may_run_or_tell(self, request: HttpRequest, tasks: list[Task]) -> bool:
-        types = sorted({task.type for task in tasks if not task_actions.may_run(request, task.type)})
-        if types:
-            messages.error(request, f"Nothing was done: running {', '.join(types)} tasks needs a superuser.")
-        return not types
 
 
 def _ids(queryset: QuerySet[Task]) -> list[UUID]:

@@ -167,7 +167,7 @@ class Executor(Protocol):
 
     #: The name in a task's ``type``, upper case.
     type: str
-    #: The scope an API key needs to create tasks of this type, next to ``tasks:write``.
+    #: The scope a key needs beside one that writes to have tasks of this type run; of people, only superusers may.
     required_scope: str | None
 
     def validate(self, payload: JsonObject) -> None:

@@ -83,8 +83,9 @@ class TestCreating:
         assert not ApiKey.objects.exists()
 
     def test_grants_no_more_than_one_has(self, client: Client) -> None:
+        reading = ["view_task", "view_taskexecution"]
         user = User.objects.create_user("victor", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=["add_apikey", "view_apikey", "view_task"]))
+        user.user_permissions.set(Permission.objects.filter(codename__in=["add_apikey", "view_apikey", *reading]))
         client.force_login(user)
         for scope in ("admin", "tasks:write", "tasks:shell"):
             assert create(client, scopes=[scope]).status_code == 422, scope

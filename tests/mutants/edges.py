@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant, mutants_of
 _ENGINE: Final = "integration/engine"
 _SERVICES: Final = f"{_ENGINE}/test_services.py"
 _TRANSITIONS: Final = f"{_ENGINE}/test_transitions.py"
+_PAGES: Final = "integration/test_admin_access.py"
 _AUTHENTICATION: Final = "integration/test_api_authentication.py"
 _HTTP: Final = "integration/test_http_executor.py"
 
@@ -208,9 +209,13 @@ EDGES: Final[list[Mutant]] = [
         "admin",
         "tasks_app/admin/base.py",
         "integration/test_admin_actions.py integration/test_admin_pages.py",
-        ("permission", 36, 'if not getattr(self, f"has_{self.posts[word]}_permission")(request):', "if False:"),
+        ("permission", 36, "        if not self.may(request, action):\n", "        if False:\n"),
+        ("type", 39, "        if self.refuses(request, action, [row]):\n", "        if False:\n", _PAGES),
+        ("bulk-type", 39, "elif not model_admin.refuses(", "elif True or model_admin.refuses(", _PAGES),
+        ("bulk-permission", 36, "if action and self.may(request, action)}", "if action}", _PAGES),
+        ("reads-too", 36, "return person_of(request).may(self.reads) and person", "return person", _PAGES),
         ("get", 36, '            if request.method != "POST":\n', "            if False:\n"),
-        ("view", 36, "if not self.has_view_or_change_permission(request):", "if False:"),
+        ("view", 36, "        if not self.has_view_permission(request):", "        if False:"),
     ),
     *mutants_of(
         "drain",
@@ -220,17 +225,6 @@ EDGES: Final[list[Mutant]] = [
         ("lock", 29, "Worker.objects.select_for_update().filter", "Worker.objects.filter"),
         ("once", 29, "        if worker.state == WorkerState.ACTIVE:\n", "        if True:\n"),
         ("wake", 29, "        transaction.on_commit(lambda: wakeups.notify_stop(worker_id))\n", ""),
-    ),
-    *mutants_of(
-        "drain-page",
-        "workers_app/admin.py",
-        "integration/test_admin_actions.py",
-        (
-            "permission",
-            36,
-            '@admin.action(description="Drain", permissions=["change"])',
-            '@admin.action(description="Drain")',
-        ),
     ),
     *mutants_of(
         "drain-api",

@@ -137,7 +137,7 @@ class TestBackfill:
 
     def missed(self) -> Schedule:
         """Three missed slots, each a minute apart, and nothing that is due."""
-        schedule = make_schedule(due=0)
+        schedule = make_schedule(due=0, late=timedelta(seconds=9))  # "now" is when the test's transaction began
         for n in range(3):
             slot = schedule.last_slot - MINUTE * n
             ScheduleFire.objects.create(schedule_id=schedule.pk, slot=slot, due_at=slot, state=FireState.MISSED)
