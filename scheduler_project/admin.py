@@ -1,38 +1,23 @@
-"""Staff accounts in the look of the rest: Django's own pages of users and groups. And two of the site's own addresses,
-which answered some requests with an error.
+"""The admin as a whole: the pages of accounts, and two of the site's own addresses, which answered some requests with
+an error.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django.core.paginator import InvalidPage
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 
-if TYPE_CHECKING:
-    AdminPasswordChangeForm: Any
-    UserChangeForm: Any
-    UserCreationForm: Any
+from scheduler_project.accounts import pages
 
-    class UserBase(DjangoUserAdmin[User]): ...
-
-    class GroupBase(DjangoGroupAdmin): ...
-
-else:  # unfold has no types
-    from unfold.admin import ModelAdmin
-    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-
-    class UserBase(DjangoUserAdmin, ModelAdmin): ...
-
-    class GroupBase(DjangoGroupAdmin, ModelAdmin): ...
-
+__all__ = ["pages"]
 
 _search, _get_urls = admin.site.search, admin.site.get_urls  # type: ignore[attr-defined]  # unfold's site
+_password_change = admin.site.password_change
 
 
 def search(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -49,19 +34,12 @@ def get_urls() -> list[URLResolver | URLPattern]:
     return [url for url in _get_urls() if getattr(url, "name", None) != "view_on_site"]
 
 
+@transaction.atomic
+def password_change(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """The page of one's own password, which is changed together with its row in the audit trail."""
+    return _password_change(request, extra_context)
+
+
+admin.site.password_change = password_change  # type: ignore[method-assign,assignment]
 admin.site.search = search  # type: ignore[attr-defined]
 admin.site.get_urls = get_urls  # type: ignore[method-assign]
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(UserBase):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(GroupBase):
-    pass

@@ -240,4 +240,54 @@ EDGES: Final[list[Mutant]] = [
         ("interval", 12, "if config.heartbeat_interval > usable * 3 / 4:", "if False:"),
         ("delays", 17, "if config.retry_base_delay > config.retry_max_delay:", "if False:"),
     ),
+    *mutants_of(
+        "accounts",
+        "scheduler_project/accounts/pages.py",
+        "integration/test_accounts.py",
+        (
+            "change",
+            36,
+            "return super().has_change_permission(request, obj) and _may_manage(request, obj)",
+            "return super().has_change_permission(request, obj)",
+        ),
+        (
+            "delete",
+            36,
+            "return super().has_delete_permission(request, obj) and _may_manage(request, obj)",
+            "return super().has_delete_permission(request, obj)",
+        ),
+        ("fields", 36, "return tuple(sorted(_FIELDS - rules.HARMLESS", "return () and tuple(sorted(_FIELDS"),
+        ("forged", 36, "    if sent & _FIELDS - allowed:\n", "    if False:\n"),
+        ("lock", 36, "User.objects.select_for_update().filter(pk=account.pk)", "User.objects.filter(pk=account.pk)"),
+        (
+            "own-password",
+            36,
+            "if account == request.user and account.has_usable_password():",
+            "if False:",
+        ),
+        (
+            "group",
+            36,
+            "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
+            "        return request.user.is_superuser",
+            "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
+            "        return super().has_change_permission(request, obj)",
+        ),
+    ),
+    *mutants_of(
+        "account-rules",
+        "scheduler_project/accounts/rules.py",
+        "integration/test_accounts.py",
+        ("superuser", 36, "return not account.is_superuser and rights_of", "return rights_of"),
+        ("subset", 36, " and rights_of(account) <= person.get_all_permissions()", ""),
+        ("groups", 36, "Q(user=account) | Q(group__user=account)", "Q(user=account)"),
+    ),
+    *mutants_of(
+        "account-trail",
+        "scheduler_project/accounts/trail.py",
+        "integration/test_accounts.py",
+        ("hidden", 40, "if name in _SHOWN else", "if True else"),
+        ("ties", 42, "    if names := _names(others):\n", "    if False:\n"),
+        ("deleted", 42, "@receiver(post_delete, sender=User)\n", ""),
+    ),
 ]

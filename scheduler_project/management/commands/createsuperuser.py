@@ -1,0 +1,15 @@
+"""Django's ``createsuperuser``, which leaves a row in the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import createsuperuser
+
+from scheduler_project.accounts.trail import acting_as
+
+
+class Command(createsuperuser.Command):
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        with acting_as(lambda: "command:createsuperuser"):
+            return super().handle(*args, **options)

@@ -1,0 +1,532 @@
+"""Users and groups in the staff UI: who changes which field of whose account, and what the audit trail tells of it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test import Client
+
+from scheduler_project.accounts import rules, trail
+from tasks_app.models import AuditEvent
+
+pytestmark = pytest.mark.django_db
+
+USERS = "/admin/auth/user/"
+GROUPS = "/admin/auth/group/"
+PASSWORD = "correct horse 7 battery"
+OTHER_PASSWORD = "another staple 9 battery"
+
+#: People, by what they have been given. All but root and visitor are staff and no superusers.
+PEOPLE: dict[str, set[str]] = {
+    "nobody": set(),
+    "viewer": {"auth.view_user", "auth.view_group"},
+    "helper": {"auth.view_user", "auth.change_user"},
+    "keeper": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.delete_user"},
+    "grouper": {"auth.view_group", "auth.add_group", "auth.change_group", "auth.delete_group"},
+    "everything": {"*"},
+    "root": set(),
+}
+#: Accounts they try to change.
+ACCOUNTS: dict[str, set[str]] = {
+    "ordinary": set(),
+    "operator": {"tasks_app.change_task"},
+    "left": {"tasks_app.change_task"},  # an inactive account, of which Django says that it has no permission
+    "chief": set(),  # a superuser
+}
+#: What each field is changed to.
+NEW: dict[str, Any] = {
+    "password": "pbkdf2_sha256$1$x$x",
+    "last_login": "2020-01-01",
+    "is_superuser": "on",
+    "username": "renamed",
+    "first_name": "Ann",
+    "last_name": "Other",
+    "email": "ann@example.org",
+    "is_staff": "on",
+    "is_active": "",
+    "date_joined": "2020-01-01",
+    "groups": lambda: [str(Group.objects.get_or_create(name="Powerful")[0].pk)],
+    "user_permissions": lambda: [str(Permission.objects.get(codename="change_queue").pk)],
+}
+FIELDS = sorted(field.name for field in (*User._meta.fields, *User._meta.many_to_many) if field.name != "id")
+HARMLESS = {"first_name", "last_name", "email", "is_active"}
+
+
+def person(name: str, permissions: set[str], **fields: Any) -> User:
+    user = User.objects.create_user(name, password=PASSWORD, **fields)
+    user.user_permissions.set(granted(permissions))
+    return user
+
+
+def granted(names: set[str]) -> list[Permission]:
+    every = Permission.objects.select_related("content_type")
+    return [p for p in every if f"{p.content_type.app_label}.{p.codename}" in names or names == {"*"}]
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def sign_in() -> Callable[[str], Client]:
+    def sign_in(name: str) -> Client:
+        browser = Client()
+        user = person(name, PEOPLE[name], is_staff=True, is_superuser=name == "root")
+        browser.force_login(user)
+        return browser
+
+    return sign_in
+
+
+@pytest.fixture
+def accounts() -> dict[str, User]:
+    made = {name: person(name, permissions, is_superuser=name == "chief") for name, permissions in ACCOUNTS.items()}
+    made["chief"].is_staff, made["left"].is_active = True, False
+    for account in made.values():
+        account.save()
+    return made
+
+
+def state(user: User) -> dict[str, Any]:
+    fresh = User.objects.get(pk=user.pk)
+    ties = {"groups": set(fresh.groups.all()), "user_permissions": set(fresh.user_permissions.all())}
+    return {name: ties.get(name) if name in ties else getattr(fresh, name) for name in FIELDS}
+
+
+def form_of(browser: Client, url: str) -> dict[str, Any]:
+    """What the page would send if nothing were changed."""
+    response = browser.get(url)
+    if response.status_code != 200:
+        return {}
+    form = response.context["adminform"].form
+    values: dict[str, Any] = {}
+    for name in form.fields:
+        value = form.initial.get(name)
+        if name == "password" or value in (None, False):
+            continue
+        values[name] = [str(row.pk) for row in value] if isinstance(value, list) else "on" if value is True else value
+    return values
+
+
+def change(browser: Client, user: User, sent: dict[str, Any] | None = None, **values: Any) -> int:
+    """Send the page of an account with other values than it came with; an empty one is left out."""
+    url = f"{USERS}{user.pk}/change/"
+    sent = dict(form_of(browser, url) if sent is None else sent)
+    for name, value in values.items():
+        sent |= {f"{name}_0": value, f"{name}_1": "00:00"} if name in ("last_login", "date_joined") else {name: value}
+    return browser.post(url, {name: value for name, value in sent.items() if value != ""}).status_code
+
+
+def new_value(field: str, account: str = "") -> Any:
+    """Another value than the account has."""
+    if (account, field) == ("left", "is_active"):
+        return "on"
+    if (account, field) in {("chief", "is_superuser"), ("chief", "is_staff")}:
+        return ""
+    return NEW[field]() if callable(NEW[field]) else NEW[field]
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Whatever is done meanwhile is rolled back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def may(name: str, account: str, field: str) -> bool:
+    """The rule, in other words than the product's."""
+    if field in ("password", "last_login", "date_joined"):
+        return False
+    if name == "root":
+        return True
+    if field not in HARMLESS or account == "chief":
+        return False
+    return name == "everything" or (name in ("helper", "keeper") and account == "ordinary")
+
+
+class TestFieldsOfUsers:
+    def test_of_this_django_are_known(self) -> None:
+        assert set(NEW) == set(FIELDS)
+
+    @pytest.mark.parametrize("account", ACCOUNTS)
+    @pytest.mark.parametrize("name", PEOPLE)
+    def test_are_changed_by_those_who_may(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User], name: str, account: str
+    ) -> None:
+        browser, target = sign_in(name), accounts[account]
+        sent, before = form_of(browser, f"{USERS}{target.pk}/change/"), state(target)
+        for field in FIELDS:
+            with undone():
+                status = change(browser, target, sent, **{field: new_value(field, account)})
+                after = state(target)
+                changed = {key for key in FIELDS if before[key] != after[key]}
+                assert changed == ({field} if may(name, account, field) else set()), (field, status)
+                assert status == 403 or name == "root" or may(name, account, field), field
+
+    @pytest.mark.parametrize("field", sorted(set(FIELDS) - HARMLESS))
+    def test_of_ones_own_are_no_exception(self, sign_in: Callable[[str], Client], field: str) -> None:
+        browser = sign_in("helper")
+        helper = User.objects.get(username="helper")
+        before = state(helper)
+        url = f"{USERS}{helper.pk}/change/?_popup=1"
+        for extra in ("_popup", "_continue", "_saveasnew", "_to_field", "_addanother"):
+            sent = {"is_active": "on", field: new_value(field), extra: "1"}
+            assert browser.post(url, sent).status_code == 403
+        assert state(helper) == before
+
+    def test_are_shown_and_not_asked_for(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser = sign_in("helper")
+        page = browser.get(f"{USERS}{accounts['ordinary'].pk}/change/")
+        assert set(page.context["adminform"].form.fields) == HARMLESS | {"password"}
+        for name in ("operator", "chief"):
+            assert browser.get(f"{USERS}{accounts[name].pk}/change/").context["adminform"].form.fields.keys() <= {
+                "password"
+            }
+
+    def test_rights_through_groups_count(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        group = Group.objects.create(name="Queues")
+        group.permissions.set(granted({"tasks_app.change_queue"}))
+        accounts["ordinary"].groups.add(group)
+        assert change(sign_in("helper"), accounts["ordinary"], first_name="Ann") == 403
+
+    def test_rights_that_the_editor_has_too_are_no_obstacle(self, accounts: dict[str, User]) -> None:
+        equal = person("equal", {"auth.change_user", "tasks_app.change_task"}, is_staff=True)
+        assert rules.may_manage(equal, accounts["operator"])
+        assert rules.may_manage(equal, accounts["left"])
+        assert not rules.may_manage(equal, accounts["chief"])
+
+
+class TestPasswords:
+    @pytest.mark.parametrize("name", PEOPLE)
+    def test_are_reset_by_those_who_may(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User], name: str
+    ) -> None:
+        browser = sign_in(name)
+        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
+        for account, target in accounts.items():
+            allowed = may(name, account, "first_name")
+            status = browser.post(f"{USERS}{target.pk}/password/", new).status_code
+            target.refresh_from_db()
+            assert (status, target.check_password(OTHER_PASSWORD)) == ((302, True) if allowed else (403, False))
+            assert target.check_password(PASSWORD) != allowed
+
+    def test_are_taken_away_by_those_who_may(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser = sign_in("helper")
+        for account, usable in (("chief", True), ("operator", True), ("ordinary", False)):
+            url = f"{USERS}{accounts[account].pk}/password/"
+            browser.post(url, {"usable_password": "false", "unset-password": "x"})
+            accounts[account].refresh_from_db()
+            assert accounts[account].has_usable_password() == usable
+
+    @pytest.mark.parametrize("spelling", ["{}", "0{}", "+{}"])
+    @pytest.mark.parametrize("name", ["root", "helper"])
+    def test_of_ones_own_account_need_the_old_one(
+        self, sign_in: Callable[[str], Client], name: str, spelling: str
+    ) -> None:
+        browser = sign_in(name)
+        mine = User.objects.get(username=name)
+        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
+        response = browser.post(f"{USERS}{spelling.format(mine.pk)}/password/", new)
+        assert (response.status_code, response["Location"]) == (302, "/admin/password_change/")
+        mine.refresh_from_db()
+        assert mine.check_password(PASSWORD)
+
+
+class TestCreating:
+    def form(self, **more: Any) -> dict[str, Any]:
+        password = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+        return {"username": "fresh", **password, **more}
+
+    @pytest.mark.parametrize("name", PEOPLE)
+    def test_is_for_those_who_may(self, sign_in: Callable[[str], Client], name: str) -> None:
+        sign_in(name).post(f"{USERS}add/", self.form())
+        fresh = User.objects.filter(username="fresh").first()
+        assert (fresh is not None) == (name in ("keeper", "everything", "root"))
+        if fresh:
+            assert not (fresh.is_staff or fresh.is_superuser or rules.rights_of(fresh))
+
+    def test_gives_no_rights(self, sign_in: Callable[[str], Client]) -> None:
+        browser = sign_in("keeper")
+        for field in set(FIELDS) - {"username"}:
+            form = self.form(**{field: new_value(field) or "on"})
+            assert browser.post(f"{USERS}add/?_popup=1", form).status_code == 403, field
+        assert not User.objects.filter(username="fresh").exists()
+
+
+class TestDeleting:
+    @pytest.mark.parametrize("way", ["page", "action", "action across"])
+    @pytest.mark.parametrize("name", ["keeper", "helper", "viewer", "everything", "root"])
+    def test_is_for_those_who_may(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User], name: str, way: str
+    ) -> None:
+        browser = sign_in(name)
+        for account, target in accounts.items():
+            if way == "page":
+                browser.post(f"{USERS}{target.pk}/delete/", {"post": "yes"})
+            else:
+                across = "1" if way == "action across" else "0"
+                chosen = {"_selected_action": [str(target.pk)], "select_across": across, "index": "0"}
+                browser.post(f"{USERS}?username={account}", {"action": "delete_selected", "post": "yes", **chosen})
+            allowed = may(name, account, "first_name") and name != "helper"
+            assert User.objects.filter(pk=target.pk).exists() != allowed, account
+
+    def test_several_at_once_is_all_or_nothing(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User]
+    ) -> None:
+        chosen = [str(account.pk) for account in accounts.values()]
+        data = {"action": "delete_selected", "post": "yes", "index": "0", "_selected_action": chosen}
+        assert sign_in("keeper").post(USERS, data).status_code == 403
+        assert User.objects.filter(pk__in=chosen).count() == len(accounts)
+
+
+class TestGroups:
+    @pytest.mark.parametrize("name", PEOPLE)
+    def test_are_changed_by_superusers_alone(self, sign_in: Callable[[str], Client], name: str) -> None:
+        browser, root = sign_in(name), name == "root"
+        group = Group.objects.create(name="Mine")
+        User.objects.get(username=name).groups.add(group)
+        permission = str(Permission.objects.get(codename="change_queue").pk)
+        url = f"{GROUPS}{group.pk}/"
+        status = browser.post(f"{url}change/", {"name": "Renamed", "permissions": [permission]}).status_code
+        group.refresh_from_db()
+        changed = (group.name, group.permissions.exists(), status)
+        assert changed == (("Renamed", True, 302) if root else ("Mine", False, 403))
+        assert browser.post(f"{GROUPS}add/", {"name": "New"}).status_code == (302 if root else 403)
+        assert Group.objects.filter(name="New").exists() == root
+        browser.post(GROUPS, {"action": "delete_selected", "post": "yes", "index": "0", "_selected_action": [group.pk]})
+        assert Group.objects.filter(pk=group.pk).exists() != root
+        if not root:
+            assert browser.post(f"{url}delete/", {"post": "yes"}).status_code == 403
+            assert Group.objects.filter(pk=group.pk).exists()
+
+    @pytest.mark.parametrize(("name", "status"), [("viewer", 200), ("grouper", 200), ("nobody", 403), ("helper", 403)])
+    def test_are_seen_by_those_who_may(self, sign_in: Callable[[str], Client], name: str, status: int) -> None:
+        group = Group.objects.create(name="Mine")
+        assert sign_in(name).get(f"{GROUPS}{group.pk}/change/").status_code == status
+
+
+class TestOtherWays:
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("?password__startswith=pbkdf2", 400),
+            ("?user_permissions__user__password__startswith=pbkdf2", 400),
+            ("?_to_field=password&_popup=1", 400),
+            ("?logentry__user__password__startswith=x", 400),
+        ],
+    )
+    def test_lists_reveal_no_password(self, sign_in: Callable[[str], Client], path: str, status: int) -> None:
+        assert sign_in("everything").get(f"{USERS}{path}").status_code == status
+
+    def test_no_page_shows_a_hash(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        stored = User.objects.get(username="chief").password.rpartition("$")[2]
+        for name in ("root", "viewer", "helper"):
+            browser = sign_in(name)
+            for page in ("change", "history", "password", "delete"):
+                assert stored not in browser.get(f"{USERS}{accounts['chief'].pk}/{page}/").content.decode()
+
+    @pytest.mark.parametrize(
+        ("name", "field", "status"),
+        [("everything", "user_permissions", 403), ("helper", "groups", 403), ("viewer", "groups", 200)],
+    )
+    def test_completion_offers_what_one_may_see(
+        self, sign_in: Callable[[str], Client], name: str, field: str, status: int
+    ) -> None:
+        url = f"/admin/autocomplete/?app_label=auth&model_name=user&field_name={field}&term=a"
+        assert sign_in(name).get(url).status_code == status
+
+    def test_djangos_own_log_has_no_pages(self, sign_in: Callable[[str], Client]) -> None:
+        assert sign_in("root").get("/admin/admin/logentry/").status_code == 404
+
+
+class TestRaces:
+    @pytest.mark.parametrize(("page", "data"), [("change", {"is_active": "on"}), ("delete", {"post": "yes"})])
+    def test_the_account_is_locked_before_it_is_judged(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User], page: str, data: dict[str, str]
+    ) -> None:
+        browser = sign_in("keeper")
+        with Statements() as seen:
+            browser.post(f"{USERS}{accounts['ordinary'].pk}/{page}/", data)
+        lock = next(at for at, sql in enumerate(seen) if 'FROM "auth_user"' in sql and "FOR UPDATE" in sql)
+        judged = [at for at, sql in enumerate(seen) if 'FROM "auth_permission"' in sql and sql.count("user_id") > 1]
+        write = next(at for at, sql in enumerate(seen) if re.match('(UPDATE|DELETE FROM) "auth_user" ', sql))
+        assert any(lock < at < write for at in judged)
+
+
+class Statements(list[str]):
+    """What the database is asked meanwhile."""
+
+    def __enter__(self) -> Statements:
+        self._wrapped = connection.execute_wrapper(self._note)
+        self._wrapped.__enter__()
+        return self
+
+    def _note(self, execute: Any, sql: str, *args: Any) -> Any:
+        self.append(sql)
+        return execute(sql, *args)
+
+    def __exit__(self, *args: Any) -> None:
+        self._wrapped.__exit__(*args)
+
+
+def events() -> list[tuple[str, str, str, Any]]:
+    return list(AuditEvent.objects.order_by("id").values_list("actor", "action", "target", "detail"))
+
+
+class TestTrail:
+    def test_tells_what_was_changed(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser, ordinary = sign_in("root"), accounts["ordinary"]
+        group = Group.objects.create(name="Operators")
+        permission = Permission.objects.get(codename="change_queue")
+        values = {"username": "renamed", "email": "a@example.org", "is_staff": "on", "is_superuser": "on"}
+        ties = {"groups": [str(group.pk)], "user_permissions": [str(permission.pk)]}
+        assert change(browser, ordinary, **values, **ties) == 302
+        told = {"username": ["ordinary", "renamed"], "email": "changed"}
+        flags = {"is_staff": [False, True], "is_superuser": [False, True]}
+        assert events() == [
+            ("user:root", "user.changed", "user:ordinary", {**told, **flags}),
+            ("user:root", "user.groups_changed", "user:renamed", {"added": ["Operators"]}),
+            ("user:root", "user.permissions_changed", "user:renamed", {"added": ["tasks_app.change_queue"]}),
+        ]
+        assert change(browser, ordinary, groups="", user_permissions="") == 302
+        assert [(action, detail) for _, action, _, detail in events()[3:]] == [
+            ("user.groups_changed", {"removed": ["Operators"]}),
+            ("user.permissions_changed", {"removed": ["tasks_app.change_queue"]}),
+        ]
+
+    def test_is_silent_when_nothing_changed(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        assert change(sign_in("root"), accounts["operator"]) == 302
+        assert events() == []
+
+    def test_tells_of_passwords_that_they_changed(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User]
+    ) -> None:
+        browser = sign_in("root")
+        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
+        browser.post(f"{USERS}{accounts['chief'].pk}/password/", new)
+        mine = {"old_password": PASSWORD, "new_password1": OTHER_PASSWORD, "new_password2": OTHER_PASSWORD}
+        assert browser.post("/admin/password_change/", mine).status_code == 302
+        assert events() == [
+            ("user:root", "user.password_changed", "user:chief", None),
+            ("user:root", "user.password_changed", "user:root", None),
+        ]
+
+    def test_tells_of_accounts_made_and_deleted(self, sign_in: Callable[[str], Client]) -> None:
+        browser = sign_in("keeper")
+        new = {"username": "fresh", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+        browser.post(f"{USERS}add/", new)
+        fresh = User.objects.get(username="fresh")
+        browser.post(f"{USERS}{fresh.pk}/delete/", {"post": "yes"})
+        assert events() == [
+            ("user:keeper", "user.created", "user:fresh", None),
+            ("user:keeper", "user.deleted", "user:fresh", None),
+        ]
+
+    def test_tells_of_each_account_an_action_deletes(
+        self, sign_in: Callable[[str], Client], accounts: dict[str, User]
+    ) -> None:
+        chosen = [str(accounts[name].pk) for name in ("ordinary", "operator")]
+        data = {"action": "delete_selected", "post": "yes", "index": "0", "_selected_action": chosen}
+        sign_in("root").post(USERS, data)
+        assert {target for _, action, target, _ in events() if action == "user.deleted"} == {
+            "user:ordinary",
+            "user:operator",
+        }
+
+    def test_tells_of_groups(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser = sign_in("root")
+        permission = str(Permission.objects.get(codename="change_queue").pk)
+        browser.post(f"{GROUPS}add/", {"name": "Night", "permissions": [permission]})
+        group = Group.objects.get(name="Night")
+        accounts["ordinary"].groups.add(group)
+        browser.post(f"{GROUPS}{group.pk}/change/", {"name": "Day"})
+        browser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
+        assert events() == [
+            ("user:root", "group.created", "group:Night", None),
+            ("user:root", "group.permissions_changed", "group:Night", {"added": ["tasks_app.change_queue"]}),
+            ("user:root", "group.changed", "group:Night", {"name": ["Night", "Day"]}),
+            ("user:root", "group.permissions_changed", "group:Day", {"removed": ["tasks_app.change_queue"]}),
+            ("user:root", "group.deleted", "group:Day", {"members": ["ordinary"], "permissions": []}),
+        ]
+
+    def test_sees_both_sides_of_a_relation(self, accounts: dict[str, User]) -> None:
+        group = Group.objects.create(name="Night")
+        permission = Permission.objects.get(codename="change_queue")
+        with trail.acting_as(lambda: "test"):
+            group.user_set.add(accounts["ordinary"])
+            group.user_set.clear()
+            permission.user_set.add(accounts["ordinary"])
+            permission.group_set.set([group])
+        assert [event[1:] for event in events()] == [
+            ("group.members_changed", "group:Night", {"added": ["ordinary"]}),
+            ("group.members_changed", "group:Night", {"removed": ["ordinary"]}),
+            ("permission.users_changed", "permission:tasks_app.change_queue", {"added": ["ordinary"]}),
+            ("permission.groups_changed", "permission:tasks_app.change_queue", {"added": ["Night"]}),
+        ]
+
+    @pytest.mark.parametrize("page", ["change", "password", "delete"])
+    def test_row_and_change_are_one_transaction(
+        self,
+        sign_in: Callable[[str], Client],
+        accounts: dict[str, User],
+        monkeypatch: pytest.MonkeyPatch,
+        page: str,
+    ) -> None:
+        browser, ordinary = sign_in("root"), accounts["ordinary"]
+        url, before = f"{USERS}{ordinary.pk}/{page}/", state(ordinary)
+        data = {**form_of(browser, f"{USERS}{ordinary.pk}/change/"), "is_staff": "on", "post": "yes"}
+        data |= {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
+        monkeypatch.setattr("tasks_app.audit.record", fail)
+        browser.raise_request_exception = False
+        assert browser.post(url, data).status_code == 500
+        assert state(ordinary) == before
+
+    def test_own_password_and_row_are_one_transaction(
+        self, sign_in: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        browser = sign_in("helper")
+        browser.raise_request_exception = False
+        monkeypatch.setattr("tasks_app.audit.record", fail)
+        mine = {"old_password": PASSWORD, "new_password1": OTHER_PASSWORD, "new_password2": OTHER_PASSWORD}
+        assert browser.post("/admin/password_change/", mine).status_code == 500
+        assert User.objects.get(username="helper").check_password(PASSWORD)
+
+    def test_holds_no_secret(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser = sign_in("root")
+        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
+        browser.post(f"{USERS}{accounts['ordinary'].pk}/password/", new)
+        change(browser, accounts["ordinary"], email="secret@example.org")
+        rows = f"{list(AuditEvent.objects.values())}{list(LogEntry.objects.values())}"
+        for secret in (OTHER_PASSWORD, "md5$", "secret@example.org"):
+            assert secret not in rows
+
+    def test_commands_are_actors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+        call_command("createsuperuser", "--noinput", "--username", "boss", "--email", "", stdout=io.StringIO())
+        passwords = iter([OTHER_PASSWORD, OTHER_PASSWORD])
+        monkeypatch.setattr("getpass.getpass", lambda prompt: next(passwords))
+        call_command("changepassword", "boss", stdout=io.StringIO())
+        assert events() == [
+            ("command:createsuperuser", "user.created", "user:boss", {"flags": ["is_staff", "is_superuser"]}),
+            ("command:changepassword", "user.password_changed", "user:boss", None),
+        ]
+
+    def test_scripts_that_name_nobody_leave_no_rows(self, accounts: dict[str, User]) -> None:
+        accounts["ordinary"].groups.add(Group.objects.create(name="Night"))
+        accounts["ordinary"].delete()
+        assert events() == []
+
+
+def fail(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("the audit trail is out of order")
