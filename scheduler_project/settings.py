@@ -17,7 +17,7 @@ import structlog
 
 from scheduler_project import database, environment, logs, production
 from scheduler_project.admin_site import UNFOLD  # noqa: F401
-from tasks_app import conf
+from tasks_app import conf, inherited  # noqa: F401 - inherited looks at TZ before Django sets it
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 #: Where development keeps what it makes: in a checkout; for an installed wheel, never among the installed packages.

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from tasks_app import inherited
 from tasks_app.conf import Config
 from tasks_app.executors import shell_failures, shell_process
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
@@ -55,7 +56,7 @@ class ShellExecutor:
         command = Command(
             argv=argv_of(execution.payload),
             cwd=execution.payload.get("workingDirectory") or tempfile.gettempdir(),
-            env=environment_of(execution, os.environb, config),
+            env=environment_of(execution, inherited.environment(), config),
             grace=self._grace.total_seconds(),
             silence=_longest_silence(config).total_seconds(),
         )

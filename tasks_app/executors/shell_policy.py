@@ -36,7 +36,7 @@ def refusal(payload: JsonObject, config: Config) -> str | None:
 
 def environment_of(execution: Execution, environ: Mapping[bytes, bytes], config: Config) -> dict[str, str]:
     """A few harmless variables of the worker, those of the payload, and which attempt this is. Nothing else."""
-    # As bytes: the worker's locale may not be UTF-8, which is what the shepherd encodes with.
+    # `environ` is bytes: the worker's locale may not be UTF-8, which is what the shepherd encodes with.
     inherited = {_text(name): _text(value) for name, value in environ.items() if _INHERITED.fullmatch(name)}
     if config.shell_allowed_commands and "PATH" in inherited:
         inherited["PATH"] = _without_relative(inherited["PATH"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from django.conf import settings
 
 from tasks_app import services
 from tasks_app.new_tasks import NewTask
+from tasks_app.sessions import Session
+from tests.support.engine import Engine
 from tests.support.stack import Stack, ended, query, running_stack
 from tests.support.waiting import eventually
 
@@ -107,6 +110,12 @@ class TestSettings:
         assert "Traceback" not in done.stderr
 
 
+def local_offset(zone: str | None) -> str:
+    """What `date +%z` prints there at this hour, or without any TZ; by a program that does not import Django."""
+    environment = {"PATH": os.environ["PATH"]} | ({} if zone is None else {"TZ": zone})
+    return subprocess.run(["date", "+%z"], env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     @pytest.mark.parametrize("command", ["runscheduler", "runworker"])
@@ -117,11 +126,40 @@ class TestStopping:
         process.send_signal(number)
         assert process.wait(15) == 0
 
+    def test_no_signal_loses_a_running_task_or_its_time_zone(self, stack: Stack, tmp_path: Path) -> None:
+        """Each worker runs one task when its signal comes; each was started in a zone of its own, or in none."""
+        workers = {"HUP": "Europe/Berlin", "QUIT": "Asia/Kolkata", "USR1": "", "ALRM": None}
+        scheduler, processes, go = stack.scheduler(), {}, tmp_path / "go"
+        stack.environment.pop("TZ", None)
+        with closing(Session("test")) as session:
+            for name, zone in workers.items():
+                command = f": > {tmp_path}/{name}; until [ -e {go} ]; do sleep 0.02; done; echo ${{TZ-none}}; date +%z"
+                Engine(session).create(type="SHELL", queue=name, payload={"command": command})
+                variables = {} if zone is None else {"TZ": zone}
+                processes[name] = stack.start("runworker", "--queues", name, "--concurrency", "1", **variables)
+        for name, process in processes.items():
+            eventually((tmp_path / name).exists, timeout=30)
+            process.send_signal(getattr(signal, f"SIG{name}"))
+        eventually(lambda: stack.log.read_text().count("worker_draining") == len(workers), timeout=10)
+        scheduler.send_signal(signal.SIGHUP)
+        go.touch()
+        assert [process.wait(20) for process in (*processes.values(), scheduler)] == [0] * 5
+        rows = query(
+            "SELECT t.queue, e.status, e.result->>'stdout' FROM task_executions e JOIN tasks t ON t.id = e.task_id"
+        )
+        assert {queue: (status, *out.splitlines()) for queue, status, out in rows} == {
+            "HUP": ("SUCCESS", "Europe/Berlin", local_offset("Europe/Berlin")),
+            "QUIT": ("SUCCESS", "Asia/Kolkata", "+0530"),
+            "USR1": ("SUCCESS", "", "+0000"),
+            "ALRM": ("SUCCESS", "none", local_offset(None)),
+        }
+
     def test_runall_starts_and_stops_all(self, stack: Stack) -> None:
         process = stack.start("runall", "--no-web", "--workers", "2", "--schedulers", "2")
         eventually(lambda: len(stack.active_workers()) == 2, timeout=30)
         eventually(lambda: len(query("SELECT 1 FROM scheduler_heartbeats")) == 2, timeout=30)
-        assert stack.stop(process) == 0
+        process.send_signal(signal.SIGHUP)  # its terminal was closed
+        assert process.wait(30) == 0
         assert query("SELECT DISTINCT state FROM worker_heartbeats") == [("STOPPED",)]
 
     def test_runall_starts_again_what_crashed(self, stack: Stack) -> None:

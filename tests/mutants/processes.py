@@ -171,6 +171,22 @@ PROCESSES: Final[list[Mutant]] = [
         ("third-signal", 29, "if self._passed_on > 2:", "if False:"),
         ("patience", 29, "rests.append(self._stop_since + self._grace + 5 - time.monotonic())", "pass"),
         ("subreaper", 30, "        adopt_orphans(adopt=True)\n", ""),
+        ("early-stop", 29, "signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)\n        pid", "pid"),
+    ),
+    *mutants_of(
+        "signals",
+        "workers_app/processes/signals.py",
+        "unit/test_signals.py",
+        ("all", 29, "frozenset(map(int, signal.valid_signals())) - _OTHER", "URGENT"),
+        ("nohup", 29, "if number in URGENT or signal.getsignal(number) is signal.SIG_DFL]", "]"),
+        ("twice", 29, "if number in URGENT or not self.stop_requests:", "if True:"),
+        ("blocked", 29, "    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)\n", ""),
+    ),
+    *mutants_of(
+        "zone",
+        "tasks_app/inherited.py",
+        "integration/test_commands.py::TestStopping::test_no_signal_loses_a_running_task_or_its_time_zone",
+        ("kept", 39, '{b"TZ": _ZONE}', '{b"TZ": os.environb[b"TZ"]}'),
     ),
     *mutants_of(
         "scheduler",

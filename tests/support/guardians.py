@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import django
@@ -25,6 +26,7 @@ from workers_app import heartbeats  # noqa: E402
 from workers_app.heartbeats import Registration  # noqa: E402
 from workers_app.processes import lease  # noqa: E402
 from workers_app.processes.guardian import FENCED, Guardian, GuardianLink  # noqa: E402
+from workers_app.processes.signals import SelfPipe, stop_on_signals  # noqa: E402
 
 #: How long a stand-in lasts that waits for its end.
 LONG = 60
@@ -84,6 +86,15 @@ class Scenarios:
         time.sleep(3)
         say("recorded", os.getpid())
         return FENCED
+
+    def late(self, worker_id: UUID, link: GuardianLink) -> int:
+        """Takes its time until it minds signals, as a worker does that still imports and connects."""
+        say("late", os.getpid())
+        while signal.SIGTERM not in signal.sigpending() and not Path(self.marker).exists():
+            time.sleep(0.01)
+        pipe = SelfPipe()
+        with stop_on_signals(pipe):
+            return 0 if pipe.stop_requests else 1
 
     def deaf(self, worker_id: UUID, link: GuardianLink) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -31,7 +31,7 @@ from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import heartbeats, recovery
 from workers_app.processes import lease
 from workers_app.processes.prctl import adopt_orphans, die_with_parent
-from workers_app.processes.signals import SelfPipe, stop_on_signals
+from workers_app.processes.signals import STOP_SIGNALS, SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 
@@ -113,10 +113,13 @@ class Guardian:
         sys.stdout.flush()
         sys.stderr.flush()
         gc.freeze()  # what is loaded by now stays: not looked at by collections, its pages stay shared with the child
+        # Until the worker has handlers of its own, it has ours: a stop that came then would be lost on it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid == 0:
             os.close(reader)
             self._become_worker(worker_id, writer)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         os.close(writer)
         try:
             status = self._watch(pid, reader)
@@ -134,6 +137,9 @@ class Guardian:
         try:
             os.setsid()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in STOP_SIGNALS:
+                if signal.getsignal(number) == self._pipe.on_signal:
+                    signal.signal(number, signal.SIG_DFL)
             adopt_orphans(adopt=False)
             die_with_parent(signal.SIGKILL)
             if os.getppid() == guardian:  # it did not die before the line above

@@ -12,8 +12,23 @@ import select
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Final
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: A process that gets one of these again is to stop now, not in its own time.
+URGENT: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+def _named(*names: str) -> frozenset[int]:
+    return frozenset(int(getattr(signal, f"SIG{name}")) for name in names if hasattr(signal, f"SIG{name}"))
+
+
+#: Those that are no wish to end a process: faults of its own, writes that fail, job control, and what the kernel tells.
+_OTHER: Final = _named(
+    "KILL", "STOP", "ILL", "TRAP", "ABRT", "IOT", "EMT", "BUS", "FPE", "SEGV", "SYS", "PIPE", "XFSZ"
+) | _named("CHLD", "CLD", "CONT", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "INFO")
+#: Every signal that would end this process without a trace, be it a closed terminal (HUP), Ctrl-\ (QUIT), or what a
+#: tool sends to ask for something that we do not know (USR1): all of them ask for a clean stop.
+STOP_SIGNALS: Final = frozenset(map(int, signal.valid_signals())) - _OTHER
 
 
 class SelfPipe:
@@ -29,8 +44,10 @@ class SelfPipe:
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._writer, b".")
 
-    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.stop_requests += 1
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # A terminal that closes sends HUP twice, once by its shell: only those of `URGENT` count again.
+        if number in URGENT or not self.stop_requests:
+            self.stop_requests += 1
         self.wake()
 
     def wait(self, seconds: float, *others: int) -> list[int]:
@@ -49,8 +66,14 @@ class SelfPipe:
 
 @contextlib.contextmanager
 def stop_on_signals(pipe: SelfPipe) -> Iterator[None]:
-    """Count SIGTERM and SIGINT on the pipe while the block runs. Main thread only."""
-    previous = {number: signal.signal(number, pipe.on_signal) for number in STOP_SIGNALS}
+    """Count stop signals on the pipe while the block runs, those also that came while they were blocked.
+
+    One that was ignored when the process started stays so, as `nohup` wants it, and one that somebody handles, a
+    profiler say, stays theirs. Main thread only.
+    """
+    numbers = [number for number in STOP_SIGNALS if number in URGENT or signal.getsignal(number) is signal.SIG_DFL]
+    previous = {number: signal.signal(number, pipe.on_signal) for number in numbers}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

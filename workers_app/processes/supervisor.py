@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from tasks_app import inherited
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
@@ -96,7 +97,9 @@ class Supervisor:
             self._pipe.wait(min(seconds, max(0.0, due - now)))
 
     def _start(self, child: Child) -> None:
-        child.process = subprocess.Popen(child.command, stdin=subprocess.DEVNULL, start_new_session=True)
+        child.process = subprocess.Popen(
+            child.command, stdin=subprocess.DEVNULL, env=inherited.environment(), start_new_session=True
+        )
         child.started_at = time.monotonic()
 
     def _ended(self, child: Child) -> None:

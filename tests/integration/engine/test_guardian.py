@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,6 +112,13 @@ class TestGuardian:
         scene.stop()
         assert scene.process.wait(15) == 1
         assert is_gone(int(pid))
+
+    def test_loses_no_stop_that_comes_while_its_worker_begins(self, stage: Staging, tmp_path: Path) -> None:
+        scene = stage("late")
+        scene.hear("late")
+        scene.stop()
+        threading.Timer(3, (tmp_path / "again").touch).start()  # a stand-in that has lost it waits no longer
+        assert scene.process.wait(15) == 0
 
     def test_ends_everything_when_it_is_asked_a_third_time(self, stage: Staging) -> None:
         scene = stage("deaf")

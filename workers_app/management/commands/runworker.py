@@ -32,7 +32,8 @@ STOPPING_TAKES = 8
 
 class Command(ProjectCommand):
     help = (
-        "Execute tasks. Stops cleanly on SIGTERM or Ctrl-C: running tasks get --grace seconds, the rest is given back."
+        "Execute tasks. Stops cleanly on Ctrl-C, SIGTERM and whatever else asks for an end: running tasks get --grace "
+        "seconds, the rest is given back."
     )
     runs_on = True
 
