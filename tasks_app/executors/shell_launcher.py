@@ -95,7 +95,7 @@ def _start_launcher() -> tuple[subprocess.Popen[bytes], socket.socket]:
             stdout=subprocess.DEVNULL,
             env=environment,
             cwd="/",
-            start_new_session=True,
+            process_group=0,  # out of a terminal's reach, but in the worker's session: see `shepherd`
         )
         stack.pop_all()
     return process, ours

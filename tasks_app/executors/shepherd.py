@@ -1,7 +1,8 @@
 """The launcher and its shepherds: the small processes between a worker and the programs of its SHELL tasks.
 
-A program of its own, run as ``python -I -S shepherd.py`` with the worker's socket as standard input; standard library
-only. Nothing here knows tasks, payloads or settings: the worker's side is in `shell_process`.
+A program of its own, run as ``python -I -S shepherd.py`` with the worker's socket as standard input; it and what it
+imports use the standard library only. Nothing here knows tasks, payloads or settings: the worker's side is in
+`shell_process`.
 
     worker ── launcher ─┬─ shepherd ── leader (the task's process) ── its descendants
                         └─ shepherd ── leader ── …
@@ -9,7 +10,9 @@ only. Nothing here knows tasks, payloads or settings: the worker's side is in `s
 Why so: a worker full of threads, connections and secrets must not fork, and its death, even by SIGKILL, must end the
 work. The *launcher* was exec'd with a clean environment and forks one *shepherd* per task. The shepherd is a child
 subreaper: whatever the task starts, `setsid` or not, stays below it and can be found. When the leader ends, or the
-worker asks, falls silent or dies, it kills all of them. If a task kills its shepherd, the launcher inherits the rest.
+worker asks, falls silent or dies, it kills all of them. If a task kills its shepherd, the launcher inherits the rest;
+if it kills the launcher too, the worker's guardian does. Launcher and shepherds stay in the worker's session, by which
+the guardian knows them; every task leads one of its own.
 
 Protocol. Worker to launcher: one byte with three descriptors (control socket, stdout, stderr). Worker to shepherd on
 the control socket: a length and a JSON request, then single bytes: ``T`` stop (TERM, after the grace KILL), ``K`` kill
@@ -20,11 +23,10 @@ Linux gives all of this. Elsewhere (macOS) there is no subreaper and no /proc: o
 """
 
 # pathlib would cost start-up time, and memory that every fork copies.
-# ruff: noqa: PTH110, PTH123, PTH208
+# ruff: noqa: PTH100, PTH120
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import math
@@ -36,15 +38,20 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
-LINUX = sys.platform == "linux"
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
-CAPABILITY_VERSION_3 = 0x20080522
-#: What lets root read the memory of others: CAP_SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, PERFMON, BPF. A default
-#: container has none of them. SYS_ADMIN and PERFMON too: newer kernels (6.18) let them read /proc/<pid>/environ.
-PRYING_CAPABILITIES = (16, 17, 19, 21, 38, 39)
+if __name__ == "__main__":  # run by its path, isolated: last, so that no module of ours is taken for one of Python's
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tasks_app.executors.kernel import (
+    LINUX,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    forbid_prying,
+    prctl,
+)
+from tasks_app.executors.process_tree import children, kill_pass
 
 #: Ignored by launcher and shepherds: a Ctrl-C, or a service manager's TERM, is for the worker; they follow its EOF.
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE)
@@ -53,8 +60,6 @@ PASS_MS = 10
 SWEEP_SECONDS = 0.5
 SLOW_PASS_MS = 200
 LINGER_SECONDS = 10.0
-
-_libc = ctypes.CDLL(None)
 
 
 def main() -> None:
@@ -76,29 +81,6 @@ def prepare() -> int:
     while devnull <= 2:  # the worker ran with a standard stream closed: no pipe may take its number
         devnull = os.open(os.devnull, os.O_RDWR)
     return devnull
-
-
-def prctl(option: int, value: int) -> None:
-    if LINUX:
-        _libc.prctl(option, *(ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)))
-
-
-def forbid_prying() -> None:
-    """No program exec'd below may trace or read the worker, root's included. Refused when unprivileged: no harm then.
-
-    Takes capabilities from the bounding and the inheritable set, capabilities(7). Ours are kept, so to the kernel the
-    worker, the launcher and the shepherds are more privileged than the task (`cap_ptrace_access_check`).
-    """
-    if not LINUX:
-        return
-    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
-    known = _libc.capget(header, sets) == 0
-    for capability in PRYING_CAPABILITIES:
-        prctl(PR_CAPBSET_DROP, capability)
-        # [effective, permitted, inheritable] of capabilities 0 to 31, then of 32 to 63
-        sets[2 + 3 * (capability // 32)] &= ~(1 << capability % 32)
-    if known:
-        _libc.capset(header, sets)
 
 
 class ChildAlarm:
@@ -203,8 +185,7 @@ class Launcher:
         """Children that are no shepherds were adopted when theirs was killed; a look at all of them only then."""
         if self.strays:
             orphans = [pid for pid in children(os.getpid()) if pid not in self.shepherds]
-            kill_trees(orphans)
-            self.strays = bool(orphans)
+            self.strays = kill_pass(orphans)
 
 
 class Shepherd:
@@ -323,7 +304,7 @@ class Shepherd:
         if self.reap() or not LINUX:
             signal_group(self.leader, signal.SIGKILL)
         while self.reap():
-            kill_trees(children(os.getpid()))
+            kill_pass(children(os.getpid()))
             if time.monotonic() >= until:
                 return False
             select.select([self.alarm], [], [], pass_ms / 1000)
@@ -387,44 +368,6 @@ def group_lives(group: int) -> bool:
         return True
     return True
 
-
-def kill_trees(roots: Iterable[int]) -> None:
-    """SIGKILL these processes and all their descendants, parents first, so that none can start another."""
-    found = list(roots)
-    for pid in found:
-        found += children(pid)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def children(pid: int) -> list[int]:
-    """The direct children of a process, proc(5); may miss some while they come and go."""
-    if not _KERNEL_LISTS_CHILDREN:
-        return [child for child in processes() if parent(child) == pid] if LINUX else []
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as listed:
-                found += map(int, listed.read().split())
-    except OSError:
-        pass  # it has just died: its children are, or soon will be, ours
-    return found
-
-
-def processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return int(stat.read().rpartition(b")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-#: False on kernels built without CONFIG_PROC_CHILDREN and on gVisor: every process is asked for its parent instead.
-_KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 if __name__ == "__main__":
     main()

@@ -171,7 +171,15 @@ PROCESSES: Final[list[Mutant]] = [
         ("third-signal", 29, "if self._passed_on > 2:", "if False:"),
         ("patience", 29, "rests.append(self._stop_since + self._grace + 5 - time.monotonic())", "pass"),
         ("subreaper", 30, "        adopt_orphans(adopt=True)\n", ""),
+        ("strays", 30, "if process_tree.kill_pass(process_tree.strays(trusted_session=pid)):", "if False:"),
         ("early-stop", 29, "signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)\n        pid", "pid"),
+    ),
+    *mutants_of(
+        "tree",
+        "tasks_app/executors/process_tree.py",
+        f"{_GUARDIAN}::TestGuardian::test_kills_what_tasks_hide_from_their_worker_and_nothing_else",
+        ("session", 30, " and _session(pid) != trusted_session]", "]"),
+        ("below", 30, "        found += children(pid)\n", ""),
     ),
     *mutants_of(
         "signals",

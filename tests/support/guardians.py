@@ -13,23 +13,65 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from threading import Thread
+from uuid import UUID, uuid4
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
+from tasks_app import conf  # noqa: E402
+from tasks_app.executors.base import Execution  # noqa: E402
+from tasks_app.executors.shell import ShellExecutor  # noqa: E402
 from tasks_app.sessions import Session  # noqa: E402
 from tests.support.engine import Engine  # noqa: E402
+from tests.support.stack import gone  # noqa: E402
 from workers_app import heartbeats  # noqa: E402
 from workers_app.heartbeats import Registration  # noqa: E402
-from workers_app.processes import lease  # noqa: E402
+from workers_app.processes import guardian, lease  # noqa: E402
 from workers_app.processes.guardian import FENCED, Guardian, GuardianLink  # noqa: E402
 from workers_app.processes.signals import SelfPipe, stop_on_signals  # noqa: E402
 
 #: How long a stand-in lasts that waits for its end.
 LONG = 60
+
+
+#: Whom tasks kill; none of the first three is the worker.
+KILLS = [
+    "shepherd", "launcher", "launcher shepherd",
+    "worker", "worker launcher", "worker shepherd", "worker launcher shepherd",
+]  # fmt: skip
+#: A stray with a session, name and environment of its own, one that is a child of a stray, and one forked twice.
+ESCAPE = """
+    (env -i setsid sh -c 'sleep {mark} & (sleep {mark} &) ; : > {ready}; exec sleep {mark}' >/dev/null 2>&1 &)
+    until [ -e {ready} ]; do sleep 0.01; done
+    parent() {{ cut -d" " -f4 /proc/$1/stat; }}
+    shepherd=$PPID; launcher=$(parent $shepherd); worker=$(parent $launcher)
+    for victim in {victims}; do eval kill -9 \\$$victim; done
+    exit 7
+"""
+
+
+def mark(number: int) -> str:
+    """An argument of `sleep` that only the strays of this kill have."""
+    return f"8{number}.{os.getppid()}"
+
+
+def run(executor: ShellExecutor, command: str) -> str:
+    deadline = time.monotonic() + LONG
+    work = Execution(uuid4(), 1, "SHELL", {"command": command}, timedelta(seconds=LONG), "c", deadline=deadline)
+    return executor.execute(work).status.value
+
+
+def report_strays(victims: str, mark: str) -> None:
+    """Say whether they die within the time that a retry waits at least."""
+    try:
+        gone(mark, timeout=5.0)
+    except AssertionError:
+        say("left", victims)
+    else:
+        say("gone", victims)
 
 
 def say(*words: object) -> None:
@@ -68,6 +110,28 @@ class Scenarios:
         os.kill(os.getpid(), signal.SIGKILL)
         return 1
 
+    def escaping(self, worker_id: UUID, link: GuardianLink) -> int:
+        """Tasks leave strays behind and kill what stands between these and the guardian: see `KILLS`.
+
+        Another task of the same worker minds its own business. Each incarnation goes on where the last one was killed.
+        """
+        progress, executor = Path(self.marker), ShellExecutor(config=conf.load({}))
+        done = int(progress.read_text()) if progress.exists() else 0
+        go = f"{self.marker}.go"
+        bystander = Thread(target=lambda: say("bystander", run(executor, f"until [ -e {go} ]; do sleep 0.05; done")))
+        if not done:
+            bystander.start()
+        for number in range(done, len(KILLS)):
+            if number:
+                report_strays(KILLS[number - 1], mark(number - 1))
+            progress.write_text(f"{number + 1}")
+            if KILLS[number] == "worker":
+                Path(go).touch()
+                bystander.join()
+            run(executor, ESCAPE.format(mark=mark(number), ready=f"{self.marker}.{number}", victims=KILLS[number]))
+        report_strays(KILLS[-1], mark(len(KILLS) - 1))
+        return 0
+
     def frozen(self, worker_id: UUID, link: GuardianLink) -> int:
         if self.again():
             return 0
@@ -105,4 +169,6 @@ class Scenarios:
 
 if __name__ == "__main__":
     scenario, marker = sys.argv[1:]
+    if scenario == "escaping":
+        guardian.HEALTHY_LIFE = 0.0  # type: ignore[misc] # no rest before the next start
     sys.exit(Guardian(getattr(Scenarios(marker), scenario), grace=timedelta(0)).run())

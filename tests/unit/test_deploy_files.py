@@ -118,6 +118,9 @@ class TestCompose:
         grace = options_of(SERVICES["worker"]["command"])["grace"]
         assert seconds(SERVICES["worker"]["stop_grace_period"]) > grace + GUARDIAN
 
+    def test_a_worker_bounds_the_processes_of_its_commands(self) -> None:
+        assert SERVICES["worker"]["pids_limit"] == int(unit("task-scheduler-worker@.service")["TasksMax"]) == 2048
+
     def test_only_the_web_process_is_asked_for_its_health(self) -> None:
         assert [name for name, service in OURS.items() if "healthcheck" not in service] == ["web"]
 

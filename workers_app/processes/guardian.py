@@ -1,9 +1,10 @@
 """The guardian: a small parent process of each worker that runs no tasks and so outlives what goes wrong with them.
 
-It knows its worker's incarnation id, is told of every accepted beat over a pipe, and does three things:
+It knows its worker's incarnation id, is told of every accepted beat over a pipe, and does four things:
 when the worker exits, it kills every process the worker left behind (as child subreaper they come to it, ``setsid`` or
 not), marks the incarnation DEAD, moves its tasks on at once, and starts a new one; when the lease is about to end and
-the worker has not confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. The worker
+the worker has not confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. While the
+worker lives, it kills what comes to it because a task has killed everything between itself and the guardian. The worker
 dies with it.
 """
 
@@ -21,12 +22,12 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-import psutil
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
 from tasks_app import signals, wakeups
+from tasks_app.executors import process_tree
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import heartbeats, recovery
 from workers_app.processes import lease
@@ -45,6 +46,9 @@ HEALTHY_LIFE: Final = 10.0
 LONGEST_RESTART_DELAY: Final = 30.0
 #: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
 MARK_FOR: Final = 3.0
+#: Time between two looks for processes that tasks have hidden from the worker; a look costs some 20 microseconds.
+PASS: Final = 0.01
+LOOK_EVERY: Final = 0.2 if process_tree.KERNEL_LISTS_CHILDREN else 1.0
 _MESSAGE: Final = struct.Struct("<d")
 _CONFIRMED: Final = -1.0
 
@@ -164,7 +168,9 @@ class Guardian:
                 log.error("worker_killed", pid=pid, reason="its lease ends and it does not stop its work")
                 kill_descendants()
                 continue
-            if reader in self._pipe.wait(min(rest, 3600.0), *([reader] if reader >= 0 else [])):
+            if process_tree.kill_pass(process_tree.strays(trusted_session=pid)):
+                rest = min(rest, PASS)
+            if reader in self._pipe.wait(min(rest, LOOK_EVERY), *([reader] if reader >= 0 else [])):
                 messages = _read(reader)
                 if messages is None:  # the worker has closed its end: it is exiting
                     reader = -1
@@ -226,14 +232,12 @@ def _leave_the_database_to_others() -> None:
 
 
 def kill_descendants() -> None:
-    """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper."""
-    pause = 0.01
-    while children := psutil.Process().children(recursive=True):
-        for child in children:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        time.sleep(pause)  # not psutil's wait: it would reap the worker, and keep its exit status to itself
-        pause = min(1.0, pause * 2)
+    """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper.
+
+    Passes follow each other closely: what forks without end must not gain on them.
+    """
+    while process_tree.kill_pass(process_tree.children(os.getpid())):
+        time.sleep(PASS)
         _reap_all()
 
 

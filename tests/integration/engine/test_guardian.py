@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 
 from tasks_app.models import Task, TaskExecution
+from tests.support.guardians import KILLS
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 from workers_app.models import Worker
@@ -86,6 +87,14 @@ class TestGuardian:
         assert Worker.objects.get(pk=first).state == "DEAD"
         task, execution = Task.objects.get(pk=task_id), TaskExecution.objects.get(task_id=task_id)
         assert (task.status, task.crash_count, execution.status) == ("PENDING", 1, "LOST")
+
+    def test_kills_what_tasks_hide_from_their_worker_and_nothing_else(self, stage: Staging) -> None:
+        """Strays with a session, a name and an environment of their own, whoever is killed with SIGKILL before."""
+        scene = stage("escaping")
+        eventually(lambda: scene.process.poll() is not None, timeout=60)
+        assert [" ".join(victims) for victims in scene.said("gone")] == KILLS
+        assert scene.said("bystander") == [["SUCCESS"]]  # its launcher was killed, its shepherd was not
+        assert scene.process.returncode == 0
 
     def test_kills_a_frozen_worker_before_its_lease_ends(self, stage: Staging) -> None:
         scene = stage("frozen")
