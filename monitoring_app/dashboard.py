@@ -78,7 +78,10 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     """DASHBOARD_CALLBACK of django-unfold: add what the person may see to the index page's context."""
     person = Person(request.user)
     may = {name: person.may(action) for name, action in _SHOWN.items()}
-    return context | {"title": "Overview", "may": may, "overview": overview() if any(may.values()) else None}
+    shown = {"title": "Overview", "may": may, "overview": overview() if any(may.values()) else None}
+    if request.headers.get("X-Live"):  # asked by live.js: no frame, and no message of another tab is used up
+        shown["frame"] = "admin/scheduler/part.html"
+    return context | shown
 
 
 _SHOWN: Final = {
@@ -227,7 +230,12 @@ def read_schedules(now: datetime) -> dict[str, Any]:
         next_ones = list(enabled.only("name", "next_fire_at")[:_MOST_SCHEDULES])
         overdue = enabled.filter(next_fire_at__lt=now - OVERDUE)[: _MOST_OVERDUE + 1].count()
     rows = [
-        {"name": schedule.name, "url": display.page_url(schedule), "fires": display.instant(schedule.next_fire_at, now)}
+        {
+            "id": schedule.pk,
+            "name": schedule.name,
+            "url": display.page_url(schedule),
+            "fires": display.instant(schedule.next_fire_at, now),
+        }
         for schedule in next_ones
     ]
     return {
@@ -255,6 +263,7 @@ def processes_of(survey: Survey, loads: list[WorkerLoad], now: datetime) -> dict
 def _worker_row(load: WorkerLoad, now: datetime) -> dict[str, Any]:
     worker = load.worker
     return {
+        "id": worker.pk,
         "name": worker.name,
         "host": worker.host,
         "url": display.page_url(worker),
@@ -278,6 +287,7 @@ def read_failures(now: datetime) -> list[dict[str, Any]]:
 def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str, Any]:
     error = error_of(task, latest.get(task.pk)) or {"code": "", "message": ""}
     return {
+        "id": task.pk,
         "link": display.task_link(task.pk),
         "type": task.type,
         "ended": display.instant(task.finished_at, now),

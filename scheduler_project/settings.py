@@ -106,6 +106,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "scheduler_project.content_security.ContentSecurityPolicy",
     "monitoring_app.middleware.ProbesByAnyHost",
     "tasks_app.api.middleware.RequestGateMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -198,6 +199,7 @@ if IS_PROD:
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "scheduler_project.error_pages.csrf_failure"
 
 LOGGING_CONFIG = None
 logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogFormat.JSON)

@@ -7,10 +7,10 @@ from django.views.generic import RedirectView
 from scheduler_project.docs import Docs, Schema
 from tasks_app.api.base import route
 
-handler400 = "tasks_app.api.fallbacks.bad_request"
-handler403 = "tasks_app.api.fallbacks.forbidden"
-handler404 = "tasks_app.api.fallbacks.not_found"
-handler500 = "tasks_app.api.fallbacks.server_error"
+handler400 = "scheduler_project.error_pages.bad_request"
+handler403 = "scheduler_project.error_pages.forbidden"
+handler404 = "scheduler_project.error_pages.not_found"
+handler500 = "scheduler_project.error_pages.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

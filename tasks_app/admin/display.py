@@ -163,7 +163,7 @@ def bar(part: int, whole: int) -> SafeString:
     percent = min(100, round(100 * part / whole)) if whole else 0
     tone = "red" if percent >= 100 else "orange" if percent >= 80 else "green"
     return format_html(
-        '<span class="ts-load"><span class="ts-meter"><span class="ts-fill ts-{}" style="width:{}%"></span></span>'
+        '<span class="ts-load"><svg class="ts-meter ts-{}" aria-hidden="true"><rect width="{}%" height="100%"/></svg>'
         "<span>{} / {}</span></span>",
         tone,
         percent,

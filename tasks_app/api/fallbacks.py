@@ -1,6 +1,6 @@
-"""handler400 to handler500: what is answered where no view of ours had its say, as `Problem` documents too.
+"""What is answered where no view of the API had its say, as `Problem` documents too.
 
-Pages of the admin keep Django's own error pages.
+People's error pages are ``scheduler_project.error_pages``, which hands on here what is no page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.views import defaults
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -18,8 +17,6 @@ from rest_framework.views import APIView
 from tasks_app.api.base import ApiView
 from tasks_app.api.errors import answer, problem_of
 from tasks_app.api.problems import Problem
-
-_PAGES: Final = ("/admin/", "/static/")
 
 
 class UnknownUrl(ApiView):
@@ -36,33 +33,25 @@ _unknown_url: Final = UnknownUrl.as_view()
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """handler400: a host that is not ours, a request that cannot be read."""
+    """A host that is not ours, a request that cannot be read."""
     problem = problem_of(exception) if exception else None
     return answer(problem or Problem(400, "bad-request", "The request cannot be understood."))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler403."""
-    if request.path_info.startswith(_PAGES):
-        return defaults.permission_denied(request, exception)
+    """What nobody may do, whoever asks."""
     return answer(Problem(403, "forbidden", "This is not allowed."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """handler404."""
-    if request.path_info.startswith(_PAGES):
-        return defaults.page_not_found(request, exception)
+    """Any address that no route knows."""
     return _unknown_url(request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500: the traceback is in the log; a database that is away is not our defect."""
+    """An exception that got away: the traceback is in the log; a database that is away is not our defect."""
     error = sys.exc_info()[1]
     problem = problem_of(error) if isinstance(error, Exception) else None
     if problem is not None and problem.status == 503:
-        if request.path_info.startswith(_PAGES):
-            return HttpResponse(f"<h1>{problem.detail}</h1>", status=503, headers=dict(problem.headers))
         return answer(problem)
-    if request.path_info.startswith(_PAGES):
-        return defaults.server_error(request)
     return answer(Problem(500, "internal", "Something went wrong on our side. The log has the details."))

@@ -1,4 +1,6 @@
-"""A browser, and a signed-in page in it that fails its test for errors of scripts and requests to elsewhere."""
+"""A browser, and a signed-in page in it that fails its test for errors of scripts, anything the Content-Security-Policy
+refuses, and requests to elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +32,29 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, live_server: Any) -> Iterator[Any]:
-    """A signed-in page. Errors of scripts, dialogs they open and requests to elsewhere fail the test."""
+    """A signed-in page. Errors of scripts, refusals by the policy, dialogs and requests to elsewhere fail the test."""
     client = Client()
     client.force_login(User.objects.create_superuser("maria"))
     context = browser.new_context(base_url=live_server.url)
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
     opened, bad = context.new_page(), []
-    opened.on("pageerror", lambda error: bad.append(f"script error: {error}"))
+    opened.on("pageerror", lambda error: bad.append(f"{opened.url}: script error: {error}"))
+    opened.on("console", lambda said: _is_trouble(said) and bad.append(f"{opened.url}: {said.type}: {said.text}"))
     opened.on("dialog", lambda dialog: (bad.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     opened.on("request", lambda request: _is_foreign(request.url, live_server.url) and bad.append(request.url))
     opened.on("response", lambda answer: answer.status >= 500 and bad.append(f"{answer.status} {answer.url}"))
     yield opened
     context.close()
     assert not bad
+
+
+def _is_trouble(said: Any) -> bool:
+    """Whether a line in the console is about the page: a refusal by the policy, an expression Alpine cannot run.
+
+    That the server refused something is no fault of the page, and tests look at it themselves.
+    """
+    return said.type in ("error", "warning") and not said.text.startswith("Failed to load resource")
 
 
 def _is_foreign(url: str, ours: str) -> bool:

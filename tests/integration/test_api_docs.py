@@ -10,6 +10,7 @@ import yaml
 from django.contrib.staticfiles import finders
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from scheduler_project.content_security import PAGE
 from scheduler_project.openapi import document
 from tests.factories import make_key
 from tests.support.api import Api, problem_of, validator
@@ -71,7 +72,7 @@ class TestDocs:
         html = page.content.decode()
         assert page["Content-Type"].startswith("text/html")
         assert "//" not in re.sub(r"<!--.*?-->", "", html)
-        assert "default-src 'self'" in page["Content-Security-Policy"]
+        assert page["Content-Security-Policy"] == PAGE
         files = re.findall(r'(?:src|href)="/static/([^"]+)"', html)
         assert len(files) == 4
         assert all(finders.find(file) for file in files)

@@ -1,0 +1,135 @@
+"""Every address of the site, and rows for each page to show: for tests that walk all pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.apps import apps
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from schedules_app.firing_rules import FireState
+from schedules_app.models import ScheduleFire
+from tasks_app import keys, services
+from tasks_app.models import AuditEvent, Task
+from tasks_app.states import ExecutionStatus, TaskStatus
+from tests.factories import make_execution, make_task
+from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
+from workers_app.models import Scheduler, Worker
+
+
+def make_worker(**columns: Any) -> Worker:
+    defaults = {"worker_id": uuid4(), "pid": 7, "slots": 4, "host": "node-1", "name": "worker-a"}
+    return Worker.objects.create(**{**defaults, **columns})
+
+
+def make_history(text: str) -> Task:
+    """A task that has been through everything, with a text in every field that comes from outside."""
+    shell = {"exitCode": 1, "stdout": f"out {text}", "stderr": text, "stdoutTruncated": True}
+    task = make_task(
+        status=TaskStatus.FAILED,
+        attempt=6,
+        retry_count=2,
+        crash_count=1,
+        payload={"url": f"https://u:hunter2@x/{text}", "headers": {"Authorization": "hunter2", "X": text}},
+        queue="a.b:c",
+        type="HTTP",
+        correlation_id="order-41",
+        created_by=f"key:{text}",
+        concurrency_key=text,
+    )
+    ends = {
+        ExecutionStatus.LOST: (
+            None,
+            {"outcome": "SUCCESS", "at": "2026-01-01T00:00:00Z", "result": shell, "error": None},
+        ),
+        ExecutionStatus.RELEASED: (None, None),
+        ExecutionStatus.TIMED_OUT: (shell, None),
+        ExecutionStatus.CANCELLED: (shell, None),
+        ExecutionStatus.SUCCESS: ({"statusCode": 200, "body": text, "headers": {"set-cookie": "hunter2"}}, None),
+        ExecutionStatus.FAILED: (shell, None),
+    }
+    for attempt, (status, (result, came_late)) in enumerate(ends.items(), start=1):
+        failed = status == ExecutionStatus.FAILED
+        make_execution(
+            task,
+            attempt=attempt,
+            status=status,
+            task_status=TaskStatus.FAILED if failed else TaskStatus.PENDING,
+            result=result,
+            late=came_late,
+            error_code="EXIT_CODE" if failed else None,
+            error_message=f"failed {text}" if failed else None,
+        )
+    AuditEvent.objects.create(
+        actor=f"user:{text}", action="task.retried", target=f"task:{task.pk}", task_id=task.pk, reason=text,
+        from_status="FAILED", to_status="PENDING", detail={"note": text},
+    )  # fmt: skip
+    return task
+
+
+def make_everything(text: str) -> Task:
+    """Rows for every page of the system, with a text wherever people or programs may write one."""
+    task = make_history(text)
+    worker = make_worker(name=text, host=text, queues=[text], labels={text: text})
+    make_task(status=TaskStatus.RUNNING, worker_id=worker.pk, cancel_requested_at=datetime.now(UTC), queue="a.b:c")
+    make_task(status=TaskStatus.SCHEDULED, worker_id=worker.pk)
+    make_task(run_at=datetime.now(UTC) + timedelta(days=1), payload={"command": text}, type="SHELL")
+    make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
+    make_task(status=TaskStatus.CANCELLED)
+    Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host=text)
+    services.pause_queue("a.b:c", actor="user:maria", reason=text)
+    keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
+    return task
+
+
+def make_schedules(text: str) -> None:
+    """A schedule with a slot in every state, paused, and a calendar it names."""
+    make_calendar("closed", {"dates": "12-24/12-26"}, {"weekdays": ["sat"], "from": "22:00", "to": "06:00"})
+    schedule = make_schedule(
+        name="nightly", due=0, description=text, paused_at=datetime.now(UTC), paused_by=text, pause_reason=text,
+        calendars=["closed"], created_by=text, task={"type": "DUMMY", "queue": "a.b:c", "payload": {"x": text}},
+    )  # fmt: skip
+    make_schedule(name="hourly", due=0, cron="0 * * * *", timezone="Europe/Berlin")
+    for n, state in enumerate(FireState):
+        at = whole_now() - MINUTE * n
+        ScheduleFire.objects.create(schedule_id=schedule.pk, slot=at, due_at=at, decided_at=at, state=state, note=text)
+    AuditEvent.objects.create(
+        actor=f"user:{text}",
+        action="schedule.paused",
+        target="schedule:nightly",
+        reason=text,
+        detail={"fields": [text]},
+    )
+    Group.objects.create(name=text[:150])
+
+
+def admin_addresses() -> dict[str, str]:
+    """The address of everything below ``/admin/`` by its name; pages of a row are those of the first there is."""
+    return dict(_addresses(get_resolver().url_patterns, ""))
+
+
+def _addresses(patterns: list[Any], namespace: str) -> Iterator[tuple[str, str]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            yield from _addresses(pattern.url_patterns, inner)
+        elif isinstance(pattern, URLPattern) and pattern.name and namespace == "admin:":
+            takes = len(pattern.pattern.converters) or pattern.pattern.regex.groups
+            name = f"admin:{pattern.name}"
+            yield name, reverse(name, args=[_key(pattern.name)] if takes else [])
+
+
+def _key(name: str) -> str:
+    """What stands in an address: of an app's page the app, of a row's page its primary key."""
+    if name == "app_list":
+        return "tasks_app"
+    for model in apps.get_models():
+        if name.startswith(f"{model._meta.app_label}_{model._meta.model_name}_"):
+            row = model._default_manager.first()
+            return "1" if row is None else str(quote(row.pk))
+    return "1"
