@@ -171,6 +171,13 @@ EDGES: Final[list[Mutant]] = [
         ("grant-type", 39, " and not runs_a_type", ""),
     ),
     *mutants_of(
+        "roles",
+        "tasks_app/roles.py",
+        "integration/test_roles.py",
+        ("own-group", 36, "        if made:\n", "        if True:\n"),
+        ("fresh", 36, "        _create_permissions(apps.get_app_config(label), apps, alias)\n", "        pass\n"),
+    ),
+    *mutants_of(
         "shown",
         "tasks_app/api/outputs.py",
         "integration/test_api_access.py",
