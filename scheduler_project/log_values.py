@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from structlog.types import EventDict
 
+from tasks_app.texts import CONTROL, escaped
+
 HIDDEN: Final = "***"
 LONGEST_TEXT: Final = 8_192
 MOST_ITEMS: Final = 200
@@ -33,7 +35,7 @@ _SECRET_TEXT = re.compile(
 )
 #: One of these is in every text that _SECRET_TEXT changes: looking for them is ten times faster than the pattern.
 _SIGNS: Final = ("://", "bearer", "basic", "ts_", "word=", "passwd=", "pwd=", "key=", "token=")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NEWLINE_OR_TAB = re.compile(r"([\n\t])")
 
 
 def plain_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -47,9 +49,13 @@ def plain_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Escape what would break the line, or drive the terminal, of a person who reads it."""
     for name, value in event.items():
-        if name not in _TRACEBACKS and isinstance(value, str) and _CONTROL.search(value):
-            event[name] = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+        if isinstance(value, str) and CONTROL.search(value):
+            event[name] = _lines_escaped(value) if name in _TRACEBACKS else escaped(value)
     return event
+
+
+def _lines_escaped(text: str) -> str:
+    return "".join(part if _NEWLINE_OR_TAB.fullmatch(part) else escaped(part) for part in _NEWLINE_OR_TAB.split(text))
 
 
 def as_json(_logger: Any, _method: str, event: EventDict) -> str:

@@ -15,8 +15,11 @@ from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
 from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
 from tasks_app.refusals import joined
+from tasks_app.texts import problem_of_line, problem_of_lines
 
 MAX_DESCRIPTION: Final = 2000
+#: Of an RRULE or a cron expression; what of that is read is decided in ``recurrence``.
+MAX_TIMES: Final = 2000
 MAX_JITTER_SECONDS: Final = 3600
 MAX_RUNS: Final = 100
 MAX_GRACE_SECONDS: Final = 86_400
@@ -96,15 +99,18 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
 
 def description_problems(text: str) -> dict[str, str]:
     """What is wrong with a description, of a schedule or a calendar."""
-    if len(text) <= MAX_DESCRIPTION and all(c.isprintable() or c == "\n" for c in text):
-        return {}
-    return {"description": f"must be at most {MAX_DESCRIPTION} characters, none of them a control character"}
+    problem = problem_of_lines(text, MAX_DESCRIPTION)
+    return {"description": problem} if problem else {}
 
 
 def _field_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
     if not QUEUE_NAME.fullmatch(new.name):
         yield "name", "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"
     yield from description_problems(new.description).items()
+    for name, text in (("cron", new.cron), ("rrule", new.rrule)):
+        # crontab(5) separates fields by tabs, too.
+        if problem := problem_of_line((text or "").replace("\t", " "), MAX_TIMES):
+            yield name, problem
     for name, number, low, high in (
         ("jitterSeconds", new.jitter_seconds, 0, MAX_JITTER_SECONDS),
         ("misfire.maxRuns", new.misfire_max_runs, 1, MAX_RUNS),

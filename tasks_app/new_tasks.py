@@ -81,7 +81,7 @@ def field_problems(new: NewTask) -> dict[str, str]:
     if new.correlation_id is not None and not CORRELATION_ID.fullmatch(new.correlation_id):
         problems["correlationId"] = "must be 1 to 128 characters of A-Z a-z 0-9 . _ -"
     if new.concurrency_key is not None and not _is_clean_text(new.concurrency_key, 200):
-        problems["concurrencyKey"] = "must be 1 to 200 characters without control characters"
+        problems["concurrencyKey"] = "must be 1 to 200 characters that can be seen, or spaces"
     if new.retry is not None:
         problems |= _retry_problems(new.retry)
     for name, instant in (("scheduleAt", new.schedule_at), ("expiresAt", new.expires_at)):
@@ -145,6 +145,7 @@ def _depth(value: Any) -> int:
 
 
 def _is_clean_text(text: str, longest: int) -> bool:
+    """For keys, which are compared: two that look alike should be alike, so nothing invisible stands in one."""
     return 0 < len(text) <= longest and text.isprintable()
 
 

@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from scheduler_project.accounts import rules
+from scheduler_project.accounts.names import OneLineNames
 
 if TYPE_CHECKING:
     AdminPasswordChangeForm: Any
@@ -50,7 +51,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(UserBase):
+class UserAdmin(OneLineNames, UserBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -96,7 +97,7 @@ class UserAdmin(UserBase):
 
 
 @admin.register(Group)
-class GroupAdmin(GroupBase):
+class GroupAdmin(OneLineNames, GroupBase):
     """A group gives rights, and approvals may name it: only superusers change one."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -21,11 +21,11 @@ from scheduler_project.openapi.parts import (
 )
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
-from tasks_app.api.inputs import MAX_REASON
 from tasks_app.api.listing import MAX_SIZE
 from tasks_app.api.problems import MEDIA_TYPE, TYPE_PREFIX
 from tasks_app.retries import Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
+from tasks_app.texts import MAX_REASON
 
 _CORRELATION: Final = "^[A-Za-z0-9._-]{1,128}$"
 _PRIORITY: Final = integer(-100, 100, description="Higher starts first.")

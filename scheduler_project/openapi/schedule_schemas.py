@@ -22,8 +22,8 @@ from schedules_app.api.inputs import MAX_OUTAGES
 from schedules_app.calendars import MAX_RANGES, WEEKDAYS, OnBlackout
 from schedules_app.firing_rules import FireState, Misfire, Overlap
 from schedules_app.recurrence import DstFold, DstGap
-from tasks_app.api.inputs import MAX_REASON
 from tasks_app.api.listing import MAX_SIZE
+from tasks_app.texts import MAX_REASON
 
 _VERSION: Final[Json] = {"type": "integer", "minimum": 1}
 _DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}

@@ -27,7 +27,7 @@ from schedules_app.admin.shown import Shown
 from schedules_app.models import Schedule, ScheduleFire
 from tasks_app.access import Action
 from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of, reason_of
 from tasks_app.admin.filters import as_uuid
 
 _FORM: Final = "admin/schedules_app/schedule/form.html"
@@ -156,10 +156,10 @@ class ScheduleAdmin(StaffAdmin):
         return preview(request, row)
 
     def post_pause(self, request: HttpRequest, row: Schedule) -> None:
-        schedule_actions.pause(request, [row], reason=_reason(request))
+        schedule_actions.pause(request, [row], reason=reason_of(request))
 
     def post_resume(self, request: HttpRequest, row: Schedule) -> None:
-        schedule_actions.resume(request, [row], reason=_reason(request))
+        schedule_actions.resume(request, [row], reason=reason_of(request))
 
     def post_enable(self, request: HttpRequest, row: Schedule) -> None:
         schedule_actions.enable(request, row)
@@ -179,7 +179,7 @@ class ScheduleAdmin(StaffAdmin):
         return HttpResponseRedirect(display.page_url(made)) if made else None
 
     def post_delete(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
-        if not schedule_actions.delete(request, row, reason=_reason(request)):
+        if not schedule_actions.delete(request, row, reason=reason_of(request)):
             return None
         history = display.link(_history_url(row.pk), "Its slots")
         messages.success(request, format_html("The schedule {} was deleted. {} and its tasks stay.", row.name, history))
@@ -215,7 +215,3 @@ def _types(request: HttpRequest) -> list[str]:
 
 def _history_url(schedule_id: Any) -> str:
     return f"{reverse('admin:schedules_app_schedulefire_changelist')}?{display.query(schedule=str(schedule_id))}"
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\0", "").strip()[:500]

@@ -27,6 +27,7 @@ from psycopg.errors import QueryCanceled
 from tasks_app.access import Action, Person
 from tasks_app.admin.display import page_url
 from tasks_app.admin.page_list import PageList
+from tasks_app.texts import problem_of_reason
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -47,6 +48,11 @@ def person_of(request: HttpRequest) -> Person:
 def actor_of(request: HttpRequest) -> str:
     """The name audit rows and new tasks carry for the signed-in person."""
     return person_of(request).name
+
+
+def reason_of(request: HttpRequest) -> str:
+    """Why, as it was typed beside a button; `StaffAdmin` has refused what no reason may hold."""
+    return request.POST.get("reason", "").strip()
 
 
 def acts(action: Action, description: str) -> Callable[[Any], Any]:
@@ -255,6 +261,9 @@ class StaffAdmin(UnfoldAdmin):
         if row is None:
             return self._gone(request, object_id)
         if self.refuses(request, action, [row]):
+            return HttpResponseRedirect(page_url(row))
+        if problem := problem_of_reason(reason_of(request)):
+            messages.error(request, f"Nothing was done: the reason {problem}.")
             return HttpResponseRedirect(page_url(row))
         answer: HttpResponse | None = do(request, row)
         return answer or HttpResponseRedirect(page_url(row))

@@ -20,6 +20,7 @@ from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
 from tasks_app.admin.new_task import UtcInstant
 from tasks_app.models import Queue
 from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.texts import MAX_REASON, problem_of_reason
 
 #: Counting stops here: a page must not walk through a backlog of millions.
 MOST_COUNTED = 10_000
@@ -47,8 +48,14 @@ SELECT q.name,
 class PauseForm(forms.Form):
     """Why and for how long a queue is paused."""
 
-    reason = forms.CharField(required=False, max_length=500, strip=True)
+    reason = forms.CharField(required=False, strip=True, widget=forms.TextInput(attrs={"maxlength": MAX_REASON}))
     until = UtcInstant(label="Until (UTC)", required=False, help_text="Empty: until somebody resumes it.")
+
+    def clean_reason(self) -> str:
+        reason: str = self.cleaned_data["reason"]
+        if problem := problem_of_reason(reason):
+            raise forms.ValidationError(f"This {problem}.")
+        return reason
 
     def clean_until(self) -> datetime | None:
         until: datetime | None = self.cleaned_data["until"]

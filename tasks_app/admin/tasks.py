@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from tasks_app import selectors
 from tasks_app.access import Action
 from tasks_app.admin import display, task_actions, task_page
-from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
+from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of, reason_of
 from tasks_app.admin.filters import (
     WAITING_PARTS,
     CreatedAfterFilter,
@@ -149,13 +149,13 @@ class TaskAdmin(StaffAdmin):
         return {**task_page.context_of(row), "offered": offered, "retry_tone": retry_tone}
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
-        task_actions.cancel([row.pk], actor=actor_of(request), reason=_reason(request)).tell(request)
+        task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).tell(request)
 
     def post_retry(self, request: HttpRequest, row: Task) -> None:
         """A second click must not run it twice: the page sends the version it showed."""
         version = request.POST.get("version", "")
         versions = [int(version)] if version.isascii() and version.isdigit() else None
-        report = task_actions.retry([row.pk], actor=actor_of(request), reason=_reason(request), versions=versions)
+        report = task_actions.retry([row.pk], actor=actor_of(request), reason=reason_of(request), versions=versions)
         report.tell(request)
 
     def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
@@ -204,7 +204,3 @@ def _summaries(ids: list[UUID]) -> dict[UUID, str]:
     line = Coalesce(*(KeyTextTransform(name, "payload") for name in ("url", "command", "argv")))
     rows = Task.objects.filter(pk__in=ids).values_list("pk", Left(line, _SUMMARY_LENGTH, output_field=TextField()))
     return {task_id: summary(text) for task_id, text in rows}
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").replace("\0", "").strip()[:500]

@@ -21,8 +21,8 @@ from tasks_app.api.problems import Problem
 from tasks_app.api.times import parse_instant
 from tasks_app.new_tasks import InvalidTask, NewTask, check_payload, check_task, field_problems
 from tasks_app.services import Idempotency
+from tasks_app.texts import problem_of_reason
 
-MAX_REASON: Final = 500
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -148,6 +148,6 @@ def _further_problems(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _reason(value: Any) -> Any:
-    if len(text(value)) > MAX_REASON:
-        raise ValueError(f"must not be longer than {MAX_REASON} characters")
+    if problem := problem_of_reason(text(value)):
+        raise ValueError(problem)
     return value

@@ -40,6 +40,8 @@ _CONNECTION_HEADERS = frozenset(
     {"connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate"}
     | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+#: Headers that say which task a request is of: a receiver may trust them. Besides these, all that begin with x-task-.
+_TASK_HEADERS = frozenset({"x-correlation-id", "x-scheduled-for"})
 #: The caller's headers that may go on to another origin. A list of the harmless ones, as secrets have any name.
 _HARMLESS_HEADERS = frozenset(
     {"accept", "accept-encoding", "accept-language", "cache-control", "content-encoding", "content-language"}
@@ -204,18 +206,25 @@ def _check_headers(headers: Any) -> Iterator[tuple[str, str]]:
         problem = _header_name_problem(name, seen) or _header_value_problem(value)
         if problem is not None:
             yield f"headers.{name}", problem
-        seen.add(name.lower())
+        seen.add(folded_name(name))
 
 
 def _header_name_problem(name: str, seen: set[str]) -> str | None:
-    lower = name.lower()
     if not _TOKEN.fullmatch(name):
         return "is not a header name (RFC 9110)"
-    if lower in _CONNECTION_HEADERS:
+    folded = folded_name(name)
+    if folded in _CONNECTION_HEADERS:
         return "is set by the connection itself"
-    if lower.startswith("x-task-") or lower == "x-correlation-id":
+    if folded.startswith("x-task-") or folded in _TASK_HEADERS:
         return "is set from the task itself"
-    return "is given twice in different cases" if lower in seen else None
+    if folded == "idempotency-key" and "_" in name:
+        return "must be spelt Idempotency-Key, to take the place of the one that is sent otherwise"
+    return "is given twice in different spellings" if folded in seen else None
+
+
+def folded_name(name: str) -> str:
+    """A header name as CGI, WSGI and PHP peers see it: they make one name of X-Task-Id, x-task-id and X_Task_Id."""
+    return name.lower().replace("_", "-")
 
 
 def _header_value_problem(value: Any) -> str | None:

@@ -145,17 +145,36 @@ class TestHeaders:
         assert problems(headers={"X-A": value}) == {"headers.X-A": "must be text"}
 
     @pytest.mark.parametrize(
-        "name", ["Host", "Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade", "Expect", "Keep-Alive"]
+        "name",
+        [
+            *("Host", "Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade", "Expect", "Keep-Alive"),
+            *("Content_Length", "TRANSFER_ENCODING", "keep_alive", "Proxy_Authorization", "HTTP2-Settings"),
+        ],
     )
     def test_of_the_connection_are_refused(self, name: str) -> None:
         assert problems(headers={name: "v"}) == {f"headers.{name}": "is set by the connection itself"}
 
-    @pytest.mark.parametrize("name", ["X-Task-Id", "x-task-attempt", "X-TASK-Whatever", "X-Correlation-ID"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("X-Task-Id", "x-task-attempt", "X-TASK-Whatever", "X-Correlation-ID", "X-Scheduled-For"),
+            *("X_Task_Id", "x_task-ATTEMPT", "X-Correlation_ID", "x_scheduled_for"),
+        ],
+    )
     def test_of_the_task_are_refused(self, name: str) -> None:
         assert problems(headers={name: "v"}) == {f"headers.{name}": "is set from the task itself"}
 
+    @pytest.mark.parametrize("name", [" X-Task-Id", "X-Task-Id ", "X-Task-Id:", "X-Task-Id\t", "X-Task\u2010Id"])
+    def test_of_the_task_cannot_be_hidden_behind_other_characters(self, name: str) -> None:
+        assert problems(headers={name: "v"}) == {f"headers.{name}": "is not a header name (RFC 9110)"}
+
     def test_may_not_come_twice(self) -> None:
-        assert problems(headers={"X-A": "1", "x-a": "2"}) == {"headers.x-a": "is given twice in different cases"}
+        assert problems(headers={"X-A": "1", "x-a": "2"}) == {"headers.x-a": "is given twice in different spellings"}
+        assert problems(headers={"X-A": "1", "X_A": "2"}) == {"headers.X_A": "is given twice in different spellings"}
+
+    def test_may_set_the_idempotency_key_as_it_is_spelt(self) -> None:
+        assert parse(headers={"idempotency-key": "order-17"}).headers == {"idempotency-key": "order-17"}
+        assert "must be spelt" in problems(headers={"Idempotency_Key": "k"})["headers.Idempotency_Key"]
 
     def test_have_a_limit(self) -> None:
         assert problems(headers={f"X-{n}": "" for n in range(101)}) == {"headers": "must not be more than 100"}

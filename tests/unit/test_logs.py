@@ -28,6 +28,7 @@ from schedules_app.batches import FireReport
 from tasks_app import signals
 from tasks_app.conf import LogFormat
 from tasks_app.signals import RecoveredTask
+from tasks_app.texts import CONTROL
 from workers_app.background_logs import in_background
 
 TASK, WORKER = UUID(int=1), UUID(int=2)
@@ -88,6 +89,7 @@ AWKWARD = [
     pytest.param(datetime.now(UTC), id="time"),
     pytest.param(ValueError("a\nb"), id="exception"),
     pytest.param("two\nlines\r\x1b[2J\x85\u2028end", id="control characters"),
+    pytest.param("\u202egnp.exe\u2066\u200f", id="characters that turn text round"),
 ]
 
 
@@ -100,7 +102,14 @@ class TestOneLine:
         [line] = stderr.lines
         assert "happened" in line and len(line) < 40_000
         assert not as_json or json.loads(line)["event"] == "happened"
-        assert "\x1b" not in line
+        assert not CONTROL.search(line)
+
+    def test_shows_a_traceback_on_lines_of_its_own_without_what_steers_a_terminal(self, configured: Configured) -> None:
+        stderr = configured(json=False)
+        log().error("failed", exc_info=ValueError("two\nlines \x1b[2Jcleared\u202e"))
+        assert len(stderr.lines) == 3
+        assert "\\x1b[2Jcleared\\u202e" in stderr.lines[-1]
+        assert not any(CONTROL.search(line) for line in stderr.lines)
 
     @pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
     def test_escapes_the_event_itself(self, configured: Configured, as_json: bool) -> None:

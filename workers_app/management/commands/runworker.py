@@ -19,6 +19,7 @@ from setproctitle import setproctitle
 
 from tasks_app.management.base import ProjectCommand
 from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.texts import problem_of_line
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import Guardian, GuardianLink
@@ -28,6 +29,8 @@ from workers_app.processes.worker import Worker, WorkerOptions
 
 #: Seconds beyond its grace that a worker may need until it is gone.
 STOPPING_TAKES = 8
+#: Of names and labels, which people read in one line of a table.
+LONGEST_NAME = 100
 
 
 class Command(ProjectCommand):
@@ -54,7 +57,7 @@ class Command(ProjectCommand):
         parser.add_argument(
             "--labels", type=_labels, default={}, metavar="k=v,…", help="shown with the worker, for people"
         )
-        parser.add_argument("--name", default=None, help="a name for people (default: the host's)")
+        parser.add_argument("--name", type=_name, default=None, help="a name for people (default: the host's)")
         parser.add_argument(
             "--prefetch",
             type=_number(0, 100_000),
@@ -140,8 +143,14 @@ def _queues(text: str) -> list[str] | None:
     return names or None
 
 
+def _name(text: str) -> str:
+    if problem := problem_of_line(text, LONGEST_NAME):
+        raise argparse.ArgumentTypeError(problem)
+    return text
+
+
 def _labels(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if any(not name.strip() or not equals for name, equals, _ in pairs):
         raise argparse.ArgumentTypeError("must look like zone=a,gpu=yes")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return {_name(name.strip()): _name(value.strip()) for name, _, value in pairs}
