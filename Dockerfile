@@ -32,4 +32,4 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # For the web process; switch it off for the others, as compose.yaml does.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('localhost', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/live'); sys.exit(c.getresponse().status != 200)"]
-CMD ["gunicorn", "scheduler_project.wsgi"]
+CMD ["python", "manage.py", "runweb"]

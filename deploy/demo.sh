@@ -4,7 +4,7 @@ set -eu
 BIN=${BIN:-.venv/bin}
 unset DATABASE_URL DB_HOST DIRECT_DATABASE_URL
 EMBEDDED_DATA_DIR=.data/demo-$$
-PORT=$("$BIN/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+PORT=0
 export EMBEDDED_DATA_DIR PORT
 cleanup() { "$BIN/python" manage.py embedded_db stop --remove >/dev/null 2>&1 || true; }
 trap cleanup EXIT

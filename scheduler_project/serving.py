@@ -1,4 +1,5 @@
-"""How ``gunicorn scheduler_project.wsgi`` serves: threads, the address, and request metrics of all processes together.
+"""How gunicorn serves this project, whether by ``manage.py runweb`` or ``gunicorn scheduler_project.wsgi``: threads,
+address, and request metrics of all processes together.
 
 HOST (127.0.0.1) · PORT (8000) · WEB_WORKERS processes (2) · WEB_THREADS threads of each (8): one database connection a
 thread. PROMETHEUS_MULTIPROC_DIR is where the processes keep request metrics, so that each of them can answer for all; a
@@ -23,24 +24,11 @@ from gunicorn import glogging
 # Imported here so that a bad setting ends the command with its message, not each process it would start. It also sets
 # up logging, for gunicorn's own lines too.
 from scheduler_project import settings
-from tasks_app import conf
+from scheduler_project.web import listening
 from workers_app.processes.prctl import hide_environment
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 OURS: Final = "task-scheduler-metrics-"
-
-
-def number(name: str, default: str, low: int, high: int) -> int:
-    try:
-        return conf.whole_number(low, high)(os.environ.get(name) or default)
-    except ValueError as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        sys.exit(2)
-
-
-def address() -> str:
-    host, port = os.environ.get("HOST") or "127.0.0.1", number("PORT", "8000", 0, 65_535)
-    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn is untyped
@@ -53,10 +41,13 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn is untyped
             log.propagate = True
 
 
-bind = address()
+try:
+    bind = listening.netloc(*listening.address())
+    workers, threads = listening.workers(), listening.threads()
+except listening.ListeningError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(2)
 worker_class = "gthread"
-workers = number("WEB_WORKERS", "2", 1, 256)
-threads = number("WEB_THREADS", "8", 1, 1_024)
 proc_name = "task-scheduler web"
 # A thread that works does not keep its process from reporting; this is for a process that hangs as a whole.
 timeout = 60

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.factories import make_key
 from tests.support.api import Api
@@ -18,3 +23,14 @@ def api(db: None) -> Api:
 def anonymous(db: None) -> Api:
     """A caller without a key."""
     return Api(None)
+
+
+@pytest.fixture
+def fresh() -> Iterator[str]:
+    """An empty database; its address."""
+    name = f"fresh_{os.getpid()}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as keeper:
+        keeper.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        keeper.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield make_conninfo(os.environ["DATABASE_URL"], dbname=name)
+        keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

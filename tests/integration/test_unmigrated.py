@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,14 +14,13 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError
-from psycopg.conninfo import make_conninfo
 
 from tasks_app.management import base
 from tests.support.stack import Stack, database_url, running_stack
 from tests.support.waiting import eventually
 
 #: Those that need no tables, or make them.
-NEED_NONE = {"migrate", "embedded_db", "config", "quickstart"}
+NEED_NONE = {"migrate", "embedded_db", "config", "quickstart", "runweb"}
 #: What each must be given so that it gets as far as its first look at the database.
 ARGUMENTS = {
     "createapikey": ("x", "--scopes", "admin"),
@@ -32,17 +30,6 @@ ARGUMENTS = {
 }
 OUR_APPS = {app.name for app in apps.get_app_configs() if Path(app.path).parent == settings.BASE_DIR}
 OURS = {name for name, app in get_commands().items() if app in OUR_APPS}
-
-
-@pytest.fixture
-def fresh() -> Iterator[str]:
-    """An empty database; its address."""
-    name = f"fresh_{os.getpid()}"
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as keeper:
-        keeper.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-        keeper.execute(f'CREATE DATABASE "{name}"'.encode())
-        yield make_conninfo(os.environ["DATABASE_URL"], dbname=name)
-        keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def manage(url: str, *arguments: str) -> subprocess.Popen[str]:

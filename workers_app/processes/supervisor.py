@@ -1,7 +1,8 @@
 """Several processes under one terminal: starts them, starts them again when they crash, stops them together.
 
 For development and small installations. Each child leads a session of its own, so that a Ctrl-C reaches only the
-supervisor, which then stops them in order: first those that take new work in, last those that finish it.
+supervisor, which then stops them in order: first those that take new work in, last those that finish it. A supervisor
+that is killed takes its children along: they are sent SIGTERM, by the kernel or by ``orphans``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 import structlog
 
 from tasks_app import inherited
+from workers_app.processes.orphans import Watch, die_with_supervisor
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,8 @@ class Child:
     grace: float
     #: Whether an exit with status 0 is its end; otherwise it is started again however it ended.
     may_finish: bool = False
+    #: Open files it inherits, besides the standard ones.
+    descriptors: Sequence[int] = ()
     finished: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -49,6 +53,7 @@ class Supervisor:
     def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
         self._pipe = SelfPipe()
+        self._watch = Watch()
 
     @property
     def stopping(self) -> bool:
@@ -66,6 +71,7 @@ class Supervisor:
         try:
             self._stop()
         finally:
+            self._watch.close()
             self._signals.__exit__(None, None, None)
 
     @property
@@ -98,12 +104,19 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(
-            child.command, stdin=subprocess.DEVNULL, env=inherited.environment(), start_new_session=True
+            child.command,
+            stdin=subprocess.DEVNULL,
+            env=inherited.environment(),
+            start_new_session=True,
+            pass_fds=child.descriptors,
+            preexec_fn=die_with_supervisor(os.getpid()),
         )
+        self._watch.add(child.process.pid)
         child.started_at = time.monotonic()
 
     def _ended(self, child: Child) -> None:
         assert child.process is not None
+        self._watch.remove(child.process.pid)
         if child.may_finish and child.process.returncode == 0:
             child.process, child.finished = None, True
             return

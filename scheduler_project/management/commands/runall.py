@@ -1,11 +1,13 @@
 """``manage.py runall``: web, scheduler and worker in one terminal, on whatever database is configured.
 
-Here and not beside the other process commands, because it owns the embedded database: what it started, it stops.
+Here and not beside the other process commands, because it owns the embedded database: what it started, it stops. It
+owns the web process's socket as well, and opens it before all else: see ``scheduler_project.web.listening``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,7 @@ from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
+from scheduler_project.web import listening
 from tasks_app.management.base import ProjectCommand
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
@@ -36,18 +39,30 @@ class Command(ProjectCommand):
             raise CommandError("--workers and --schedulers must not be negative", returncode=2)
         setproctitle("task-scheduler runall")
         hide_environment()
+        listener = None if options["no_web"] else listener_or_exit()
         with embedded_database():
             self.require_migrations(patient=True, wait=options["wait_for_migrations"])
-            with Supervisor(children(**options)) as supervisor:
+            with Supervisor(children(listener, **options)) as supervisor:
                 supervisor.run()
 
 
-def children(*, no_web: bool = False, workers: int = 1, schedulers: int = 1, **_: Any) -> list[Child]:
-    """The processes of an installation on one host, in the order in which they stop."""
+def listener_or_exit() -> socket.socket:
+    """The web process's socket. A port that is taken ends the command here: one line, status 2, nothing made."""
+    try:
+        return listening.open_listener()
+    except listening.ListeningError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+
+
+def children(listener: socket.socket | None, *, workers: int = 1, schedulers: int = 1, **_: Any) -> list[Child]:
+    """The processes of an installation on one host, in the order in which they stop; web only with a listener."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     config = settings.SCHEDULER
-    web = [sys.executable, "-m", "gunicorn", "-c", "python:scheduler_project.serving", "scheduler_project.wsgi"]
-    wanted = [] if no_web else [Child("web", web, grace=10.0)]
+    wanted = []
+    if listener is not None:
+        shared = listener.fileno()
+        wanted = [Child("web", [*manage, "runweb", "--fd", str(shared)], grace=10.0, descriptors=(shared,))]
     if config.worker_enabled:
         wanted += [Child(f"worker {n + 1}", [*manage, "runworker"], grace=WORKER_GRACE + 8) for n in range(workers)]
     if config.scheduler_enabled:

@@ -1,0 +1,1 @@
+"""The web process: where it listens, and how it is served."""
