@@ -21,6 +21,7 @@ from typing import Any
 
 from urllib3.util import wait_for_write
 
+from tasks_app.executors.http_failures import NetworkFailure, Phase, explain_connection, explain_look_up
 from tasks_app.executors.lifeline import SLICE, Lifeline
 
 Address = IPv4Address | IPv6Address
@@ -78,7 +79,7 @@ class EgressDenied(Exception):
     """A host leads to an address that tasks may not connect to."""
 
 
-class Unreachable(Exception):
+class Unreachable(NetworkFailure):
     """A name did not resolve, or none of its addresses took the connection. No OSError: urllib3 swallows some."""
 
 
@@ -148,6 +149,7 @@ class Dialer:
         found = self._resolve(host, port)
         for *_, sockaddr in found:
             self._judge(host, sockaddr)
+        self._lifeline.enter(Phase.CONNECT)
         problem: OSError | None = None
         for index, info in enumerate(found):
             limit = NEXT_ADDRESS_AFTER if index < len(found) - 1 else self._lifeline.remaining
@@ -155,9 +157,11 @@ class Dialer:
                 return self._connect(host, info, limit)
             except OSError as error:
                 problem = error
-        raise Unreachable(describe(problem) if problem else "the name has no address")
+        words = explain_connection(problem) if problem else "the name has no address"
+        raise Unreachable(f"no connection to {host[:255]} port {port}: {words}")
 
     def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        self._lifeline.enter(Phase.LOOK_UP)
         numeric = socket.AI_NUMERICHOST  # asks nobody, so it cannot hang
         try:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
@@ -165,8 +169,8 @@ class Dialer:
             pass
         try:
             return self._lifeline.run_aside(lambda: self._resolver(host, port))
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long for the idna codec
-            raise Unreachable(f"the name does not resolve ({describe(error)})") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(f"the name {host[:255]} does not resolve: {explain_look_up(error)}") from None
 
     def _judge(self, host: str, sockaddr: tuple[Any, ...]) -> None:
         try:
@@ -205,11 +209,3 @@ class Dialer:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-
-
-def describe(error: BaseException) -> str:
-    """One short line about an error without addresses or URLs: its root cause in the system's own words."""
-    while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
-        error = cause
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return "".join(char if char.isprintable() else "\ufffd" for char in (text or type(error).__name__)[:300])

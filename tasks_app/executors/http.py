@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import requests
@@ -21,9 +22,9 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from tasks_app.conf import Config
-from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
-from tasks_app.executors.egress import Dialer, EgressDenied, Resolver, Unreachable, describe, system_resolver
-from tasks_app.executors.http_coding import BadCoding
+from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError, StopReason
+from tasks_app.executors.egress import Dialer, EgressDenied, Resolver, Unreachable, system_resolver
+from tasks_app.executors.http_failures import NetworkFailure, Phase, explain
 from tasks_app.executors.http_payload import HttpCall, RedirectRefused
 from tasks_app.executors.http_reply import Reply, parse_retry_after
 from tasks_app.executors.http_transport import GuardedSession, trusted_roots
@@ -35,7 +36,7 @@ USER_AGENT = "task-scheduler/1"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-_NETWORK_ERRORS = (Unreachable, BadCoding, requests.RequestException, HTTPError, http.client.HTTPException, OSError)
+_NETWORK_ERRORS = (NetworkFailure, requests.RequestException, HTTPError, http.client.HTTPException, OSError)
 
 
 class HttpExecutor:
@@ -67,7 +68,7 @@ class HttpExecutor:
         config: Config = self._config or settings.SCHEDULER
         with Lifeline(execution) as lifeline:
             dial = Dialer(lifeline, allowed=config.http_allowed_private_networks, resolver=self._resolver)
-            with GuardedSession(dial, self._tls) as session:
+            with GuardedSession(dial, lifeline.enter, self._tls) as session:
                 return _Exchange(execution, call, session, lifeline).run()
 
     def _tls(self) -> ssl.SSLContext:
@@ -104,16 +105,20 @@ class _Exchange:
 
     def _converse(self) -> Reply:
         """Send the call and what it is redirected to, until an answer is final; read that one's body."""
+        visited = set()
         for hop in range(MAX_REDIRECTS + 1):
+            visited.add((self._call.method, self._call.url))
             with self._send() as response:
                 self._reply = reply = Reply.begin(response.raw, started=self._started)
                 location = reply.header("location")
                 if not self._call.follow_redirects or reply.status not in _REDIRECTS or location is None:
+                    self._lifeline.enter(Phase.BODY)
                     reply.read(response.raw)
                     return reply
             if hop < MAX_REDIRECTS:
                 self._call = self._call.redirected(reply.status, location)
-        raise RedirectRefused(f"is one more than the {MAX_REDIRECTS} that are followed")
+        circle = "leads in a circle: it " if len(visited) <= MAX_REDIRECTS else ""
+        raise RedirectRefused(f"{circle}is one more than the {MAX_REDIRECTS} that are followed")
 
     def _send(self) -> requests.Response:
         self._lifeline.check()
@@ -146,7 +151,9 @@ class _Exchange:
             self._lifeline.check()
         except Stopped:  # we broke the connection ourselves
             return self._stopped()
-        return self._failed(ErrorCode.NETWORK, f"no complete answer: {describe(error)}", retryable=True)
+        words = explain(error, self._lifeline.phase)
+        text = words if isinstance(error, Unreachable) else f"no complete answer: {words}"
+        return self._failed(ErrorCode.NETWORK, text, retryable=True)
 
     def _failed(self, code: ErrorCode, message: str, *, retryable: bool) -> Outcome:
         return Outcome.failure(code, message, result=self._partial(), retryable=retryable)
@@ -156,7 +163,10 @@ class _Exchange:
         assert reason is not None
         if result is not None:
             result["bodyTruncated"] = True  # our shutdown looks like the end of a body without a length
-        return Outcome.stopped(reason, timeout=self._execution.timeout, result=result)
+        outcome = Outcome.stopped(reason, timeout=self._execution.timeout, result=result)
+        if reason is not StopReason.DEADLINE:
+            return outcome
+        return replace(outcome, error_message=f"{outcome.error_message}: it was still {self._lifeline.phase}")
 
     def _partial(self) -> JsonObject | None:
         return self._reply.result() if self._reply else None
@@ -169,7 +179,7 @@ def judge(call: HttpCall, reply: Reply, *, now: datetime) -> Outcome:
     retryable = reply.status in _TRY_AGAIN
     return Outcome.failure(
         ErrorCode.HTTP_STATUS,
-        f"answered {reply.status}{_phrase(reply.status)}",
+        f"answered {reply.status}{_phrase(reply.status)}{_way_out(call, reply)}",
         result=reply.result(),
         retryable=retryable,
         retry_after=parse_retry_after(reply.header("retry-after"), now) if retryable else None,
@@ -182,3 +192,9 @@ def _phrase(status: int) -> str:
         return f" {http.HTTPStatus(status).phrase}"
     except ValueError:
         return ""
+
+
+def _way_out(call: HttpCall, reply: Reply) -> str:
+    """What to do about a redirect that was not followed because nobody said that it should be."""
+    unfollowed = reply.status in _REDIRECTS and not call.follow_redirects and reply.header("location") is not None
+    return ": set followRedirects, or name the URL that it leads to" if unfollowed else ""

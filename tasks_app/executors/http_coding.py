@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tasks_app.executors.http_failures import NetworkFailure
+
 #: Codings one in another. Nobody sends more than two; each makes one byte a thousand.
 MAX_LAYERS: Final = 4
 #: Bytes that a coding may hand to the one inside it, in all.
@@ -23,7 +25,7 @@ _MAGIC: Final = b"\x1f\x8b"
 _TOKEN: Final = re.compile(r"[a-z0-9._-]{1,32}")
 
 
-class BadCoding(Exception):
+class BadCoding(NetworkFailure):
     """A body is not what its Content-Encoding says, or only the beginning of it; the text says which."""
 
 

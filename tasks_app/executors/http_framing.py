@@ -13,8 +13,10 @@ import http.client
 import io
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
+
+from tasks_app.executors.http_failures import NetworkFailure
 
 #: Interim answers (1xx) before the final one. Servers send one or two.
 MAX_INTERIM: Final = 16
@@ -34,16 +36,17 @@ _MAX_CHUNK_LINE: Final = 16 * 1024
 _CUT_CHUNKS: Final = "its body ended before its last chunk"
 
 
-class BadAnswer(http.client.HTTPException):
-    """An answer that is not complete HTTP/1.1; the text says in which way, and begins with "it" or "its"."""
+class BadAnswer(NetworkFailure, http.client.HTTPException):
+    """An answer that is not complete HTTP/1.1; the text says in which way, and is read behind "no complete answer:"."""
 
 
 class _Lines(io.BufferedReader):
     """A reader that watches over the lines of status and headers, and does not while a body is read."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, on_status: Callable[[], None]) -> None:
         super().__init__(raw)
         self.in_head = True
+        self._on_status = on_status
         self._room = MAX_HEAD
         self._heads = 0
         self._headers: int | None = None  # read in this head; None: its status line comes next
@@ -80,6 +83,7 @@ class _Lines(io.BufferedReader):
             raise BadAnswer("the peer closed the connection without one")
         if line.startswith(b"HTTP/1.") and not line.endswith(b"\n"):
             raise BadAnswer("it ended within its headers")
+        self._on_status()
         self._headers, self._foldable = 0, False
         return line
 
@@ -103,11 +107,14 @@ def _one_line(line: bytes) -> bytes:
 
 
 class Response(http.client.HTTPResponse):
-    """One answer: its head by `begin`, then its body by `read1`. Raises `BadAnswer`."""
+    """One answer: its head by `begin`, which tells ``on_status`` when it comes, then its body by `read1`.
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    Raises `BadAnswer`.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, on_status: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = _Lines(self.fp.detach())
+        self.fp: Any = _Lines(self.fp.detach(), on_status)
         self._received = 0  # bytes of the body
         self._in_chunk = False
         self._chunk_left = 0

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from tasks_app.executors.base import Execution, StopReason
+from tasks_app.executors.http_failures import Phase
 
 T = TypeVar("T")
 
@@ -83,6 +84,8 @@ class Lifeline:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._woken = threading.Event()
+        #: What the work is in the middle of, for the message of a time-out.
+        self.phase = Phase.LOOK_UP
 
     def __enter__(self) -> Lifeline:
         _deadlines.add(self._execution)
@@ -97,6 +100,11 @@ class Lifeline:
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""
         return self._execution.remaining
+
+    def enter(self, phase: Phase) -> None:
+        """Note what the work goes on to, unless it was told to stop: what it does then is the stop's doing."""
+        if self._execution.stop_reason is None:
+            self.phase = phase
 
     def check(self) -> None:
         """Raise `Stopped` when the work was told to stop or has passed its deadline."""

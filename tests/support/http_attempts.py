@@ -21,6 +21,10 @@ from tasks_app.states import ErrorCode, ExecutionStatus
 from tests.support.peers import TLS
 
 LOOPBACK = conf.load({"HTTP_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8,::1/128"})
+_JARGON = re.compile(
+    r"_ssl|\[\w|errno|0x|http\.client|urllib3|requests|Pool|Error|Exception|Incomplete|NoneType|None|object|<|>|b'|\"|\{|"
+    r"Name or service|Max retries|Connection aborted|timed out|EOF|self signed|verify failed|  |\.$"
+)
 TASK = uuid.UUID("01234567-89ab-7def-8123-456789abcdef")
 
 
@@ -34,10 +38,14 @@ def names(**addresses: str) -> Callable[[str, int], Sequence[AddressInfo]]:
     return lambda host, port: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (known[host.rstrip(".")], port))]
 
 
-def trusting_the_test_ca() -> ssl.SSLContext:
+def trusting(name: str) -> ssl.SSLContext:
     context = create_urllib3_context()
-    context.load_verify_locations(TLS / "ca.pem")
+    context.load_verify_locations(TLS / f"{name}.pem")
     return context
+
+
+def trusting_the_test_ca() -> ssl.SSLContext:
+    return trusting("ca")
 
 
 def attempt(payload: dict[str, Any], *, seconds: float = 10, number: int = 1) -> Execution:
@@ -56,11 +64,18 @@ def assert_body(outcome: Outcome, body: str, *, truncated: bool) -> None:
     assert outcome.result["bodyTruncated"] is truncated
 
 
+def assert_plain(message: str | None) -> None:
+    """That a message is for people: none of the words of Python, its libraries or C in it, and one line."""
+    assert message
+    assert message.isprintable()
+    assert len(message) < 400
+    assert not _JARGON.search(message), message
+
+
 def assert_network(outcome: Outcome, words: str) -> None:
     assert (outcome.status, outcome.error_code) == (ExecutionStatus.FAILED, ErrorCode.NETWORK), outcome
     assert outcome.retryable
     assert outcome.error_message is not None
     assert re.search(words, outcome.error_message), outcome.error_message
-    assert outcome.error_message.isprintable()
-    assert len(outcome.error_message) < 400
+    assert_plain(outcome.error_message)
     assert "secret" not in outcome.error_message.replace("secret-free", "")

@@ -35,11 +35,12 @@ class Peer:
         *,
         greet: Callable[[Peer, socket.socket], None] | None = None,
         tls: bool = False,
+        certificate: str = "server",
         host: str = "127.0.0.1",
     ) -> None:
         self._answer = answer
         self._greet = greet
-        self._tls = _server_context() if tls else None
+        self._tls = _server_context(certificate) if tls else None
         self.requests: list[Received] = []
         self.reached = threading.Event()
         self.leaving = threading.Event()
@@ -132,9 +133,9 @@ def closed_port() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-def _server_context() -> ssl.SSLContext:
+def _server_context(certificate: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / "server.pem")
+    context.load_cert_chain(TLS / f"{certificate}.pem")
     return context
 
 

@@ -282,7 +282,7 @@ class TestDialer:
         assert dial.limits[2] > egress.NEXT_ADDRESS_AFTER
 
     def test_reports_the_last_failure(self, lifeline: Lifeline) -> None:
-        with pytest.raises(Unreachable, match=r"^Connection refused$"):
+        with pytest.raises(Unreachable, match=r"^no connection to api.example port 80: the connection was refused"):
             Recorder(lifeline, answers=["9.9.9.9", "8.8.8.8"])("api.example", 80)
 
     def test_a_name_without_addresses_is_unreachable(self, lifeline: Lifeline) -> None:
@@ -296,7 +296,7 @@ class TestDialer:
         def resolver(host: str, port: int) -> Sequence[AddressInfo]:
             raise error
 
-        with pytest.raises(Unreachable, match=r"does not resolve \((Name or service not known|label too long)\)"):
+        with pytest.raises(Unreachable, match=r"^the name api.example does not resolve: (there is no|it is no)"):
             Dialer(lifeline, resolver=resolver)("api.example", 80)
 
     def test_refuses_answers_that_are_no_ip_address(self, lifeline: Lifeline) -> None:
@@ -311,7 +311,7 @@ class TestDialer:
                 assert peer.reached.wait(5)
 
     def test_reports_a_refused_connection(self, lifeline: Lifeline) -> None:
-        with closed_port() as port, pytest.raises(Unreachable, match="Connection refused"):
+        with closed_port() as port, pytest.raises(Unreachable, match="the connection was refused"):
             Dialer(lifeline, allowed=LOOPBACK)("127.0.0.1", port)
 
     def test_judges_the_peer_it_got_as_well(self, lifeline: Lifeline, monkeypatch: pytest.MonkeyPatch) -> None:
