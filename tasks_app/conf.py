@@ -213,6 +213,9 @@ class Config:
         "networks HTTP tasks may reach although they are not public",
         prod="",
     )
+    api_key_default_expiry: timedelta | None = _knob(
+        "API_KEY_DEFAULT_EXPIRY_DAYS", days, "365", "days a new API key is valid when nobody says how long; 0 for ever"
+    )
     executors: tuple[str, ...] = _knob(
         "TASK_EXECUTORS", words, "", "dotted paths of executor classes for further task types"
     )

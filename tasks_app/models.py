@@ -8,6 +8,7 @@ both in one statement and ``doctor`` looks for orphans.
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -299,9 +300,21 @@ class ApiKey(models.Model):
     scopes = ArrayField(models.CharField(max_length=32))
     created_at = models.DateTimeField(db_default=Now())
     created_by = models.TextField(blank=True, db_default="")
+    #: Whose rights bound the key's; without one, as made on the command line, it has all its scopes. The id stays when
+    #: the account is deleted: it finds nobody, and the key is refused.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_address = models.GenericIPAddressField(null=True, blank=True)
 
     class Meta:
         db_table = "api_keys"

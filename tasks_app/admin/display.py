@@ -40,6 +40,7 @@ _TONES: Final = {
     "VALID": "green",
     "EXPIRED": "orange",
     "REVOKED": "faint",
+    "OWNER_GONE": "red",
     "DISABLED": "faint",
     "ENDED": "faint",
     "OK": "green",

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -34,15 +34,29 @@ class NewKeyForm(forms.Form):
 
     name = forms.CharField(max_length=64, help_text="Tasks record it as their creator, so it can never be used again.")
     scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
-    expires_in_days = forms.IntegerField(
-        required=False, min_value=1, max_value=36_500, help_text="Empty: it is valid until it is revoked."
-    )
+    expires_in_days = forms.IntegerField(required=False, min_value=1, max_value=36_500)
+    never_expires = forms.BooleanField(required=False, help_text="It is valid until somebody revokes it.")
 
     def __init__(self, data: Any = None, *, scopes: list[str]) -> None:
         super().__init__(data)
+        default = settings.SCHEDULER.api_key_default_expiry
+        text = f"{default / timedelta(days=1):g} days" if default else "it is valid until somebody revokes it"
+        self.fields["expires_in_days"].help_text = f"Empty: {text}."
         choice = self.fields["scopes"]
         assert isinstance(choice, forms.MultipleChoiceField)
         choice.choices = [(scope, f"{scope}: {_SCOPES.get(scope, 'have tasks of some types run')}") for scope in scopes]
+
+    def clean(self) -> None:
+        if self.cleaned_data.get("never_expires") and self.cleaned_data.get("expires_in_days"):
+            self.add_error("never_expires", "Choose either a number of days or this.")
+
+    @property
+    def expires_in(self) -> timedelta | None:
+        """As `keys.create_key` wants it."""
+        if self.cleaned_data["never_expires"]:
+            return keys.NEVER
+        days = self.cleaned_data["expires_in_days"]
+        return timedelta(days=days) if days else None
 
 
 @admin.register(ApiKey)
@@ -53,7 +67,7 @@ class ApiKeyAdmin(StaffAdmin):
     creates = Action.KEY_CREATE
     posts = {"revoke": Action.KEY_REVOKE}
     list_defers = ("key_hash",)
-    list_display = ("key_name", "state", "starts_with", "scope_list", "expires", "last_used", "made")
+    list_display = ("key_name", "state", "belongs_to", "starts_with", "scope_list", "expires", "last_used", "made")
     search_fields = ("name", "prefix")
     search_help_text = "Name or prefix"
     ordering = ("name",)
@@ -65,7 +79,11 @@ class ApiKeyAdmin(StaffAdmin):
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> SafeString:
-        return display.badge(state_of(key))
+        return display.badge(keys.state_of(key, key.account))  # type: ignore[attr-defined]  # set by prepare
+
+    @admin.display(description="owner")
+    def belongs_to(self, key: ApiKey) -> str:
+        return owner_name(key, key.account)  # type: ignore[attr-defined]  # set by prepare
 
     @admin.display(description="starts with")
     def starts_with(self, key: ApiKey) -> SafeString:
@@ -82,23 +100,38 @@ class ApiKeyAdmin(StaffAdmin):
 
     @admin.display(description="last used")
     def last_used(self, key: ApiKey) -> SafeString | str:
-        return display.instant(key.last_used_at) if key.last_used_at else "never"
+        if key.last_used_at is None:
+            return "never"
+        return format_html(
+            '<span title="from {}">{}</span>', key.last_used_address or "?", display.instant(key.last_used_at)
+        )
 
     @admin.display(description="created by")
     def made(self, key: ApiKey) -> str:
         return display.text_or_dash(key.created_by)
 
+    def prepare(self, rows: list[Any]) -> None:
+        owners = keys.owners_of(rows)
+        for key in rows:
+            key.account = owners.get(key.owner_id)
+
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        owner = keys.owners_of([row]).get(row.owner_id)
+        lost = set(row.scopes) - set(keys.scopes_in_effect(row.scopes, owner))
         facts = [
             ("Starts with", format_html('<span class="ts-mono">{}…</span>', row.prefix)),
+            ("Owner", owner_name(row, owner)),
             ("Scopes", ", ".join(row.scopes)),
+            ("Not in effect", f"{', '.join(sorted(lost))}: the owner may not do this" if lost else display.EMPTY),
             ("Created", display.exact(row.created_at)),
             ("Created by", display.text_or_dash(row.created_by)),
             ("Expires", display.exact(row.expires_at) if row.expires_at else "never"),
             ("Last used", display.exact(row.last_used_at) if row.last_used_at else "never"),
+            ("Last used from", display.text_or_dash(row.last_used_address)),
             ("Revoked", display.exact(row.revoked_at)),
         ]
-        return {"badge": display.badge(state_of(row)), "facts": facts, "revocable": row.revoked_at is None}
+        badge = display.badge(keys.state_of(row, owner))
+        return {"badge": badge, "facts": facts, "revocable": row.revoked_at is None}
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
         """Create a key and show its secret in the answer to that very POST.
@@ -109,13 +142,13 @@ class ApiKeyAdmin(StaffAdmin):
         """
         form = NewKeyForm(request.POST or None, scopes=access.grantable(person_of(request)))
         if request.method == "POST" and form.is_valid():
-            days = form.cleaned_data["expires_in_days"]
             try:
                 key, secret = keys.create_key(
                     form.cleaned_data["name"],
                     form.cleaned_data["scopes"],
                     actor=actor_of(request),
-                    expires_in=timedelta(days=days) if days else None,
+                    owner=request.user,
+                    expires_in=form.expires_in,
                 )
             except keys.KeyRefused as error:
                 name, _, problem = str(error).partition(": ")
@@ -138,7 +171,7 @@ class ApiKeyAdmin(StaffAdmin):
         messages.success(request, f"{len(chosen)} key{'' if len(chosen) == 1 else 's'} revoked: {names}.")
 
 
-def state_of(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "REVOKED"
-    return "EXPIRED" if key.expires_at is not None and key.expires_at <= timezone.now() else "VALID"
+def owner_name(key: ApiKey, owner: Any) -> str:
+    if key.owner_id is None:
+        return display.EMPTY
+    return owner.get_username() if owner else "a deleted account"

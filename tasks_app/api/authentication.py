@@ -14,6 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from tasks_app.access import Caller, KeyCaller, Person
+from tasks_app.api.clients import client_address
 from tasks_app.keys import find_key
 
 CHALLENGE: Final = 'Bearer realm="task-scheduler"'
@@ -29,9 +30,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         if header is None:
             return None
         match = _BEARER.fullmatch(header.strip())
-        key = find_key(match[1]) if match else None
+        key = find_key(match[1], address=client_address(request._request)) if match else None
         if key is None:
-            raise AuthenticationFailed("The API key is unknown, revoked or expired.")
+            raise AuthenticationFailed("The API key is unknown, revoked or expired, or its owner's account is closed.")
         return None, _seen(KeyCaller(key.name, frozenset(key.scopes)))
 
     def authenticate_header(self, request: Request) -> str:

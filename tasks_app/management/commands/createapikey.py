@@ -1,4 +1,4 @@
-"""``createapikey NAME --scopes a,b [--expires DAYS]``: prints the key once, alone on stdout."""
+"""``createapikey NAME --scopes a,b [--owner USERNAME] [--expires DAYS]``: prints the key once, alone on stdout."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 from django.db.utils import DatabaseError
 
 from tasks_app.access import Scope
-from tasks_app.keys import KeyRefused, create_key
+from tasks_app.keys import NEVER, KeyRefused, create_key
 from tasks_app.management.base import ProjectCommand
 
 MAX_DAYS = 36_500
@@ -22,13 +23,24 @@ class Command(ProjectCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="recorded as createdBy of its tasks; never reused")
         parser.add_argument("--scopes", required=True, metavar="A,B", help=f"some of {', '.join(Scope)}")
-        parser.add_argument("--expires", type=_days, metavar="DAYS", help="days until it is refused; never without")
+        parser.add_argument(
+            "--owner",
+            metavar="USERNAME",
+            help="whose account it belongs to, whose rights bound its own and end it",
+        )
+        parser.add_argument(
+            "--expires",
+            type=_days,
+            metavar="DAYS",
+            help="days until it is refused, or never; without it, API_KEY_DEFAULT_EXPIRY_DAYS",
+        )
 
-    def handle(self, *, name: str, scopes: str, expires: timedelta | None, **options: Any) -> None:
+    def handle(self, *, name: str, scopes: str, owner: str | None, expires: timedelta | None, **options: Any) -> None:
         self.require_migrations()
         wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
         try:
-            key, secret = create_key(name, wanted, actor="command:createapikey", expires_in=expires)
+            account = None if owner is None else _account(owner)
+            key, secret = create_key(name, wanted, actor="command:createapikey", owner=account, expires_in=expires)
         except KeyRefused as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
@@ -38,12 +50,22 @@ class Command(ProjectCommand):
         self.stdout.write(secret)
 
 
+def _account(username: str) -> Any:
+    users = get_user_model().objects
+    account = None if "\0" in username else users.filter(username=username).first()
+    if account is None:
+        raise KeyRefused(f"owner: there is no account {username!r}")
+    return account
+
+
 def _days(text: str) -> timedelta:
     """Argparse reports this error under the argument's name, with status 2."""
+    if text == "never":
+        return NEVER
     try:
         days = float(text)
     except ValueError:
         days = 0.0
     if not 0 < days <= MAX_DAYS:
-        raise ArgumentTypeError(f"must be a number of days above 0 and up to {MAX_DAYS}, not {text!r}")
+        raise ArgumentTypeError(f"must be a number of days above 0 and up to {MAX_DAYS}, or never, not {text!r}")
     return timedelta(days=days)
