@@ -6,72 +6,36 @@ attempts, of which each minute is counted once. The whole is kept for two second
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 
 from monitoring_app import selectors
+from monitoring_app.backlog import oldest_due, read_queues
 from monitoring_app.selectors import Survey, WorkerLoad
+from monitoring_app.throughput import MINUTES, Minute, draw, ended_by_minute, read_delays
+from schedules_app.admin.next_fires import next_fires
 from schedules_app.models import Schedule
 from schedules_app.selectors import OVERDUE
 from tasks_app.access import Action, Person
 from tasks_app.admin import display
-from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
-from tasks_app.models import OWNED_ROW, UNSUCCESSFUL_ROW, Queue, Task
+from tasks_app.models import UNSUCCESSFUL_ROW, Task
 from tasks_app.selectors import error_of, latest_executions
-from tasks_app.sql import statement
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
 from workers_app.admin import state_badge
 
 KEPT_SECONDS: Final = 2
-MINUTES: Final = 60
-#: How long after its end a minute may still grow: an attempt's end is stamped before its transaction commits.
-SETTLED: Final = timedelta(minutes=2)
 #: A success rate below this is shown in red.
 WORST_RATE: Final = 0.9
-#: Queues are many only by accident; beyond so many the page does not look.
-MOST_LOOKED_AT: Final = 200
-_MOST_QUEUES: Final = 12
 _MOST_WORKERS: Final = 12
 _MOST_FAILURES: Final = 8
 _MOST_SCHEDULES: Final = 6
 _MOST_OVERDUE: Final = 1000
-_SAMPLE: Final = 1000
-
-# Index: executions_finished (BRIN).
-_ENDED_BY_MINUTE = """
-SELECT date_trunc('minute', finished_at, 'UTC'),
-       count(*) FILTER (WHERE status = 'SUCCESS'),
-       count(*) FILTER (WHERE status <> 'SUCCESS' AND task_status = 'FAILED'),
-       count(*) FILTER (WHERE status IN ('FAILED', 'TIMED_OUT', 'LOST') AND task_status = 'PENDING')
-  FROM task_executions
- WHERE finished_at >= %s
- GROUP BY 1
-"""
-# The newest attempts, by the primary key: a sample of fixed size, whatever the load.
-_DELAYS = """
-SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)),
-       percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at))
-  FROM (SELECT due_at, started_at, finished_at FROM task_executions ORDER BY id DESC LIMIT %s) AS newest
-"""
-
-Minute = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One minute of the chart: heights in percent of the busiest, stacked from the bottom."""
-
-    x: int
-    parts: list[tuple[str, float, float]]
-    title: str
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +78,7 @@ def _read_overview() -> dict[str, Any]:
     processes = processes_of(survey, loads, now)
     return {
         "now": now,
-        "stats": stats_of(survey, minutes),
+        "stats": stats_of(survey, minutes, queues),
         "chart": draw(minutes, now),
         "delays": read_delays(),
         "queues": queues,
@@ -125,7 +89,7 @@ def _read_overview() -> dict[str, Any]:
     }
 
 
-def stats_of(survey: Survey, minutes: dict[datetime, Minute]) -> dict[str, Any]:
+def stats_of(survey: Survey, minutes: dict[datetime, Minute], queues: list[dict[str, Any]]) -> dict[str, Any]:
     succeeded, failed, retried = (sum(minute[part] for minute in minutes.values()) for part in range(3))
     ended = succeeded + failed
     oldest = None if survey.oldest_due_age is None else timedelta(seconds=survey.oldest_due_age)
@@ -133,8 +97,7 @@ def stats_of(survey: Survey, minutes: dict[datetime, Minute]) -> dict[str, Any]:
         "waiting": f"≈ {survey.waiting:,}" if survey.waiting_is_estimate else display.number(survey.waiting),
         "scheduled": display.number(survey.scheduled),
         "running": display.number(survey.running),
-        "oldest_due": "none" if oldest is None else display.brief(oldest),
-        "oldest_due_tone": _tone(oldest),
+        **oldest_due(oldest, max((each["oldest_age"] for each in queues if each["held"]), default=None)),
         "succeeded": display.number(succeeded),
         "failed": display.number(failed),
         "retried": display.number(retried),
@@ -144,97 +107,20 @@ def stats_of(survey: Survey, minutes: dict[datetime, Minute]) -> dict[str, Any]:
     }
 
 
-def ended_by_minute(now: datetime) -> dict[datetime, Minute]:
-    """Attempts of the last hour that succeeded, failed for good, or are tried again, by minute of their end.
-
-    Minutes long past do not change: each process counts them once and then only asks for what came after.
-    """
-    this_minute = now.replace(second=0, microsecond=0)
-    first = this_minute - timedelta(minutes=MINUTES - 1)
-    settled: dict[datetime, Minute] = cache.get("dashboard:minutes") or {}
-    known_until: datetime = cache.get("dashboard:known_until") or first
-    since = max(first, known_until)
-    with connection.cursor() as cursor:
-        cursor.execute(_ENDED_BY_MINUTE, [since])
-        fresh: dict[datetime, Minute] = {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}
-    minutes = {minute: n for minute, n in settled.items() if first <= minute < since} | fresh
-    final_before = this_minute - SETTLED
-    cache.set("dashboard:minutes", {minute: n for minute, n in minutes.items() if minute < final_before}, 600)
-    cache.set("dashboard:known_until", max(first, final_before), 600)
-    return minutes
-
-
-def draw(minutes: dict[datetime, Minute], now: datetime) -> dict[str, Any]:
-    """The chart's bars, oldest first."""
-    this_minute = now.replace(second=0, microsecond=0)
-    most = max((sum(minute) for minute in minutes.values()), default=0)
-    bars = []
-    for x in range(MINUTES):
-        minute = this_minute - timedelta(minutes=MINUTES - 1 - x)
-        succeeded, failed, retried = minutes.get(minute, (0, 0, 0))
-        title = f"{minute:%H:%M} UTC: {succeeded} succeeded, {failed} failed, {retried} to be retried"
-        parts, top = [], 100.0
-        for tone, n in (("ts-green", succeeded), ("ts-orange", retried), ("ts-red", failed)):
-            if n:
-                height = 100 * n / most
-                top -= height
-                parts.append((tone, top, height))
-        bars.append(Bar(x * 10, parts, title))
-    return {"bars": bars, "most": most, "start": f"{this_minute - timedelta(minutes=MINUTES - 1):%H:%M}"}
-
-
-def read_delays() -> dict[str, str]:
-    with connection.cursor() as cursor:
-        cursor.execute(_DELAYS, [_SAMPLE])
-        delay, duration = cursor.fetchone()
-    seconds = [*(delay or [None, None]), *(duration or [None, None])]
-    spans = [display.span(None if value is None else timedelta(seconds=max(0.0, value))) for value in seconds]
-    return dict(zip(("delay_median", "delay_95", "duration_median", "duration_95"), spans, strict=True))
-
-
-def read_queues() -> list[dict[str, Any]]:
-    """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
-    with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
-        cursor.execute(statement("survey_due"), {"start": "", "limit": selectors.MOST_HEADS})
-        ages: dict[str, float] = {}
-        for queue, _, due_in, *_ in cursor.fetchall():
-            if queue is not None and due_in is not None:
-                ages[queue] = max(ages.get(queue, -due_in), -due_in)
-        owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())
-        paused = {queue.name: queue for queue in Queue.objects.filter(paused_at__isnull=False)[:MOST_LOOKED_AT]}
-        names = sorted(ages.keys() | owned | paused.keys())[:MOST_LOOKED_AT]
-        counted = counts(names)
-    first = sorted(names, key=lambda name: (name in paused, sum(counted[name])), reverse=True)
-    return [_queue_row(name, counted[name], ages.get(name), paused.get(name)) for name in first[:_MOST_QUEUES]]
-
-
-def _queue_row(name: str, counted: tuple[int, int], age: float | None, row: Queue | None) -> dict[str, Any]:
-    waiting, owned = counted
-    paused = row is not None and is_paused(row)
-    return {
-        "name": name,
-        "tasks": display.query(queue=name),
-        "page": display.page_url(row) if row else "",
-        "badge": display.badge("PAUSED") if paused else "",
-        "paused": paused,
-        "waiting": display.number(waiting, at_most=MOST_COUNTED),
-        "owned": display.number(owned),
-        "oldest": display.brief(timedelta(seconds=age)) if age is not None and age > 0 else display.EMPTY,
-    }
-
-
 def read_schedules(now: datetime) -> dict[str, Any]:
     """The schedules that fire next, and how many are past their time. Index: schedules_due."""
     enabled = Schedule.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at")
+    runs = enabled.exclude(paused_at__isnull=False, resumed_at__isnull=True)
     with selectors.bounded(selectors.SURVEY_TIMEOUT):
-        next_ones = list(enabled.only("name", "next_fire_at")[:_MOST_SCHEDULES])
+        next_ones = list(runs.defer("task")[:_MOST_SCHEDULES])
+        words = next_fires(next_ones, now)
         overdue = enabled.filter(next_fire_at__lt=now - OVERDUE)[: _MOST_OVERDUE + 1].count()
     rows = [
         {
             "id": schedule.pk,
             "name": schedule.name,
             "url": display.page_url(schedule),
-            "fires": display.instant(schedule.next_fire_at, now),
+            "fires": words[schedule.pk],
         }
         for schedule in next_ones
     ]
@@ -269,7 +155,7 @@ def _worker_row(load: WorkerLoad, now: datetime) -> dict[str, Any]:
         "url": display.page_url(worker),
         "badge": state_badge(worker),
         "load": display.bar(load.assigned + load.running, worker.slots),
-        "heartbeat": display.instant(worker.last_heartbeat_at, now),
+        "heartbeat": display.past(worker.last_heartbeat_at, now),
     }
 
 
@@ -290,7 +176,7 @@ def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str
         "id": task.pk,
         "link": display.task_link(task.pk),
         "type": task.type,
-        "ended": display.instant(task.finished_at, now),
+        "ended": display.past(task.finished_at, now),
         **error,
     }
 
@@ -315,10 +201,3 @@ def warnings_of(
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
         found.append(("ts-orange", f"Paused: {', '.join(paused)}."))
     return found
-
-
-def _tone(oldest_due: timedelta | None) -> str:
-    """A due task that waits longer than a lease is worth a colour; longer than five minutes, another."""
-    if oldest_due is None or oldest_due < settings.SCHEDULER.heartbeat_timeout:
-        return "ts-green"
-    return "ts-orange" if oldest_due < timedelta(minutes=5) else "ts-red"

@@ -77,7 +77,7 @@ class WorkerAdmin(StaffAdmin):
 
     @admin.display(description="last heartbeat")
     def heartbeat(self, worker: Worker) -> SafeString | str:
-        return display.instant(worker.last_heartbeat_at)
+        return display.past(worker.last_heartbeat_at)
 
     @admin.display(description="queues")
     def queue_list(self, worker: Worker) -> SafeString:
@@ -89,7 +89,7 @@ class WorkerAdmin(StaffAdmin):
 
     @admin.display(description="started")
     def started(self, worker: Worker) -> SafeString | str:
-        return display.instant(worker.started_at)
+        return display.past(worker.started_at)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         self.prepare([row])
@@ -150,7 +150,7 @@ class SchedulerAdmin(StaffAdmin):
 
     @admin.display(description="last heartbeat")
     def heartbeat(self, scheduler: Scheduler) -> SafeString | str:
-        return display.instant(scheduler.last_heartbeat_at)
+        return display.past(scheduler.last_heartbeat_at)
 
     @admin.display(description="version")
     def release(self, scheduler: Scheduler) -> str:
@@ -158,7 +158,7 @@ class SchedulerAdmin(StaffAdmin):
 
     @admin.display(description="started")
     def started(self, scheduler: Scheduler) -> SafeString | str:
-        return display.instant(scheduler.started_at)
+        return display.past(scheduler.started_at)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         facts = [
@@ -217,7 +217,7 @@ def facts_of(worker: Worker) -> list[tuple[str, SafeString | str]]:
         ("Queues", queues_of(worker)),
         ("Version", display.text_or_dash(worker.version)),
         ("Started", display.exact(worker.started_at)),
-        ("Last heartbeat", display.instant(worker.last_heartbeat_at)),
+        ("Last heartbeat", display.past(worker.last_heartbeat_at)),
         ("State since", display.exact(worker.state_changed_at)),
     ]
 
@@ -229,7 +229,7 @@ def _task_row(task: Task) -> dict[str, Any]:
         "type": task.type,
         "badge": display.badge(task.status),
         "queue": task.queue,
-        "since": display.instant(since),
+        "since": display.past(since),
     }
 
 

@@ -62,7 +62,7 @@ class ScheduleFireAdmin(StaffAdmin):
 
     @admin.display(description="decided")
     def decided(self, fire: ScheduleFire) -> SafeString | str:
-        return display.instant(fire.decided_at)
+        return display.past(fire.decided_at)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         self.prepare([row])

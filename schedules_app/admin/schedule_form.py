@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
@@ -241,10 +240,5 @@ def _initial(before: NewSchedule) -> dict[str, Any]:
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
     payload = json.dumps(task.payload, indent=2, ensure_ascii=False)
-    times = {name: _field_text(getattr(before, name)) for name in ("start_at", "end_at")}
+    times = {name: new_task.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
     return {**template, **plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}
-
-
-def _field_text(at: datetime | None) -> str:
-    """An instant as a datetime-local field holds it."""
-    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from schedules_app import selectors
 from schedules_app.admin.ledger import utc
+from schedules_app.admin.next_fires import next_fires
 from schedules_app.admin.schedule_page import expression_of, health_badge, recurrence_of, state_of
 from schedules_app.models import Schedule, ScheduleFire
 from tasks_app.admin import display
@@ -22,10 +23,11 @@ def prepare(rows: list[Any]) -> None:
     ids, now = [row.pk for row in rows], selectors.database_now()
     fires = selectors.newest_fires(ids, limit=_SHOWN_FIRES)
     types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
-    health = selectors.health_of(rows)
+    health, coming = selectors.health_of(rows), next_fires(rows, now)
     for row in rows:
         row.task = {"type": types.get(row.pk) or ""}  # the payload, which may be large, is not read
         row.now, row.fires, row.how = now, fires.get(row.pk, []), health[row.pk]
+        row.next_words = coming[row.pk]
         recurrence, broken = recurrence_of(row, now)
         row.words = recurrence.explain() if recurrence else broken
 

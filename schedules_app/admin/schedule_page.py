@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from schedules_app import selectors
 from schedules_app.admin import ledger, times
+from schedules_app.admin.next_fires import known_calendars, next_fires
 from schedules_app.admin.shown import Shown
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule
@@ -112,10 +113,12 @@ def reasons_of(schedule: Schedule, now: datetime) -> list[tuple[str, SafeString,
 
 def stats_of(schedule: Schedule, recurrence: Recurrence | None, now: datetime) -> list[tuple[str, Any, str]]:
     """The two instants everybody looks for: name, distance, exact."""
-    named = {"Next fire": schedule.next_fire_at, "Last fire": schedule.last_fire_at}
+    coming = next_fires([schedule], now)[schedule.pk] if schedule.next_fire_at else "none"
+    shown = None if schedule.paused else schedule.next_fire_at
+    last = schedule.last_fire_at
     return [
-        (name, display.instant(at, now) if at else "none", times.local_text(at, recurrence) if at else "")
-        for name, at in named.items()
+        ("Next fire", coming, times.local_text(shown, recurrence) if shown else ""),
+        ("Last fire", display.past(last, now) if last else "none", times.local_text(last, recurrence) if last else ""),
     ]
 
 
@@ -198,7 +201,7 @@ def ledger_of(
 def _next_times(schedule: Schedule, recurrence: Recurrence | None, now: datetime) -> list[times.Time]:
     if recurrence is None:
         return []
-    return times.next_times(recurrence, after=now, blackouts=selectors.calendars_of(schedule.calendars))
+    return times.next_times(recurrence, after=now, blackouts=list(known_calendars(schedule.calendars).values()))
 
 
 def _calendar_links(names: list[str]) -> SafeString:

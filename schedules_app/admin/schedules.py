@@ -89,11 +89,11 @@ class ScheduleAdmin(StaffAdmin):
 
     @admin.display(description="next fire")
     def next_fire(self, row: Any) -> SafeString | str:
-        return display.instant(row.next_fire_at, row.now)
+        return row.next_words  # type: ignore[no-any-return]
 
     @admin.display(description="last fire")
     def last_fire(self, row: Any) -> SafeString | str:
-        return display.instant(row.last_fire_at, row.now) if row.last_fire_at else "never"
+        return display.past(row.last_fire_at, row.now) if row.last_fire_at else "never"
 
     @admin.display(description="health")
     def health(self, row: Any) -> SafeString:

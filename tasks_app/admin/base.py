@@ -38,6 +38,7 @@ else:  # unfold has no types
 
 #: A list that takes longer (a rare value without an index, among millions of rows) is given up with a hint.
 LONGEST_QUERY: Final = timedelta(seconds=5)
+_NOT_SIGNED_IN: Final = "Nothing was done: you were not signed in. Do it again, if it is still wanted."
 
 
 def person_of(request: HttpRequest) -> Person:
@@ -242,6 +243,9 @@ class StaffAdmin(UnfoldAdmin):
 
     def _posting(self, word: str) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
+            if request.method == "GET":  # where signing in again leads from a button of a page that was signed out
+                messages.warning(request, _NOT_SIGNED_IN)
+                return HttpResponseRedirect("../change/")
             if request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
             return self._done(request, object_id, self.posts[word], getattr(self, f"post_{word}"))

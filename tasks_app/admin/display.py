@@ -19,6 +19,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 EMPTY: Final = "\N{EN DASH}"
+_JUST_NOW: Final = timedelta(seconds=1)
 #: Colour of each status, of tasks, attempts, workers, keys and slots of schedules alike. The word is always there too.
 _TONES: Final = {
     "PENDING": "grey",
@@ -125,11 +126,32 @@ def short_id(row_id: UUID) -> str:
 
 
 def instant(at: datetime | None, now: datetime | None = None) -> SafeString | str:
-    """When something was or will be, as a distance from now; the exact instant shows on hover."""
+    """When something was or will be, as a distance from now; the exact instant shows on hover.
+
+    For instants that may lie on either side (an expiry): what has happened is `past`, what is to happen `due`.
+    """
     if at is None:
         return EMPTY
     distance = at - (now or timezone.now())
     text = f"in {brief(distance)}" if distance > timedelta(0) else f"{brief(-distance)} ago"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact(at), text)
+
+
+def past(at: datetime | None, now: datetime | None = None) -> SafeString | str:
+    """When something happened. Never ahead: clocks of hosts differ, and ``now`` may be older than the row."""
+    if at is None:
+        return EMPTY
+    distance = (now or timezone.now()) - at
+    text = f"{brief(distance)} ago" if distance >= _JUST_NOW else "just now"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact(at), text)
+
+
+def due(at: datetime | None, now: datetime | None = None) -> SafeString | str:
+    """When something is to happen; what should have happened is overdue."""
+    if at is None:
+        return EMPTY
+    distance = at - (now or timezone.now())
+    text = f"in {brief(distance)}" if distance > -_JUST_NOW else f"{brief(-distance)} overdue"
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact(at), text)
 
 

@@ -75,7 +75,7 @@ class TaskExecutionAdmin(StaffAdmin):
 
     @admin.display(description="ended")
     def ended(self, execution: TaskExecution) -> SafeString | str:
-        return display.instant(execution.finished_at)
+        return display.past(execution.finished_at)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {"attempt": attempt_of(row), "task": display.task_link(row.task_id)}

@@ -103,7 +103,7 @@ class ApiKeyAdmin(StaffAdmin):
         if key.last_used_at is None:
             return "never"
         return format_html(
-            '<span title="from {}">{}</span>', key.last_used_address or "?", display.instant(key.last_used_at)
+            '<span title="from {}">{}</span>', key.last_used_address or "?", display.past(key.last_used_at)
         )
 
     @admin.display(description="created by")

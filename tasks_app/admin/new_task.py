@@ -64,6 +64,11 @@ class UtcInstant(forms.CharField):
         return None if instant is None else instant.replace(tzinfo=UTC)
 
 
+def field_text(at: datetime | None) -> str:
+    """An instant as a datetime-local field holds it."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 class TaskForm(forms.Form):
     """A task but for its times, with the defaults of the API."""
 

@@ -17,7 +17,7 @@ from tasks_app import audit, services
 from tasks_app.access import Action
 from tasks_app.admin import display
 from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
-from tasks_app.admin.new_task import UtcInstant
+from tasks_app.admin.new_task import UtcInstant, field_text
 from tasks_app.models import Queue
 from tasks_app.new_tasks import QUEUE_NAME
 from tasks_app.texts import MAX_REASON, problem_of_reason
@@ -50,6 +50,13 @@ class PauseForm(forms.Form):
 
     reason = forms.CharField(required=False, strip=True, widget=forms.TextInput(attrs={"maxlength": MAX_REASON}))
     until = UtcInstant(label="Until (UTC)", required=False, help_text="Empty: until somebody resumes it.")
+
+    @classmethod
+    def of(cls, queue: Queue) -> PauseForm:
+        """The form as it is offered: with the pause there is, if there is one."""
+        if not is_paused(queue):
+            return cls()
+        return cls(initial={"reason": queue.pause_reason, "until": field_text(queue.paused_until)})
 
     def clean_reason(self) -> str:
         reason: str = self.cleaned_data["reason"]
@@ -152,9 +159,10 @@ class QueueAdmin(StaffAdmin):
         form = PauseForm(request.POST)
         if not form.is_valid():
             return self.answer_page(request, row, {**queue_context(row), "form": form}, status=422)
-        services.pause_queue(
-            row.name, actor=actor_of(request), reason=form.cleaned_data["reason"], until=form.cleaned_data["until"]
-        )
+        until = form.cleaned_data["until"]
+        if is_paused(row) and field_text(until) == field_text(row.paused_until):
+            until = row.paused_until  # the field has whole seconds only
+        services.pause_queue(row.name, actor=actor_of(request), reason=form.cleaned_data["reason"], until=until)
         messages.success(
             request, f"The queue {row.name} is paused. Running tasks go on; assigned ones were taken back."
         )
@@ -197,7 +205,7 @@ def queue_context(queue: Queue) -> dict[str, Any]:
         "owned": display.number(owned),
         "paused_since": display.exact(queue.paused_at),
         "until": display.exact(queue.paused_until) if queue.paused_until else "",
-        "form": PauseForm(),
+        "form": PauseForm.of(queue),
         "tasks": display.query(queue=queue.name),
     }
 

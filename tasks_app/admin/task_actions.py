@@ -52,7 +52,7 @@ def allowed(task: Task) -> set[str]:
 def cancel(task_ids: Iterable[UUID], *, actor: str, reason: str = "") -> Report:
     def one(task_id: UUID) -> str:
         task = services.cancel_task(task_id, actor=actor, reason=reason)
-        return "cancelled" if task.status == TaskStatus.CANCELLED else "running and asked to stop"
+        return "cancelled" if task.status == TaskStatus.CANCELLED else "running when asked to stop"
 
     return _each(task_ids, one, "had already ended")
 

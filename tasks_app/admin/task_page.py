@@ -67,7 +67,7 @@ def context_of(task: Task) -> dict[str, Any]:
     events = selectors.timeline(task)
     return {
         "badge": display.badge(task.status),
-        "error": selectors.error_of(task, executions[0] if executions else None),
+        "failure": selectors.error_of(task, executions[0] if executions else None),
         "reasons": [] if task.finished_at else waiting_reasons(task),
         "attempts": [attempt_of(execution) for execution in executions[:MOST_ATTEMPTS]],
         "more_attempts": len(executions) > MOST_ATTEMPTS,
@@ -160,17 +160,18 @@ def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
 def times_of(task: Task, now: datetime) -> list[tuple[str, str, SafeString | str]]:
     """The instants that are set: name, exact, and how far from now."""
     instants = {
-        "Created": task.created_at,
-        "Slot (scheduledFor)": task.scheduled_for,
-        "Scheduled for": task.schedule_at,
-        "Next run" if task.status == TaskStatus.PENDING else "Last due": task.run_at,
-        "Expires": task.expires_at,
-        "Assigned": task.assigned_at,
-        "Started": task.started_at,
-        "Cancel requested": task.cancel_requested_at,
-        "Ended": task.finished_at,
+        "Created": (task.created_at, display.past),
+        "Slot (scheduledFor)": (task.scheduled_for, display.instant),
+        "Scheduled for": (task.schedule_at, display.instant),
+        "Next run": (task.run_at if task.status == TaskStatus.PENDING else None, display.due),
+        "Last due": (task.run_at if task.status != TaskStatus.PENDING else None, display.past),
+        "Expires": (task.expires_at, display.instant),
+        "Assigned": (task.assigned_at, display.past),
+        "Started": (task.started_at, display.past),
+        "Cancel requested": (task.cancel_requested_at, display.past),
+        "Ended": (task.finished_at, display.past),
     }
-    return [(name, display.exact(at), display.instant(at, now)) for name, at in instants.items() if at is not None]
+    return [(name, display.exact(at), words(at, now)) for name, (at, words) in instants.items() if at is not None]
 
 
 def queue_link(name: str) -> SafeString:

@@ -128,7 +128,7 @@ class TaskAdmin(StaffAdmin):
             took = f"took {display.span(task.finished_at - task.started_at)}" if task.started_at else "never started"
             return format_html('<span title="ended {}">{}</span>', display.exact(task.finished_at), took)
         if task.run_at > task.now:
-            return format_html("due {}", display.instant(task.run_at, task.now))
+            return format_html("due {}", display.due(task.run_at, task.now))
         return f"waits {display.brief(task.now - task.run_at)}"
 
     @admin.display(description="error")
@@ -141,7 +141,7 @@ class TaskAdmin(StaffAdmin):
 
     @admin.display(description="created")
     def created(self, task: Any) -> SafeString | str:
-        return display.instant(task.created_at, task.now)
+        return display.past(task.created_at, task.now)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         offered = task_actions.allowed(row) & self.may_do(request, row)
