@@ -62,12 +62,16 @@ def configure(*, level: str, json: bool) -> None:
                     "foreign_pre_chain": shared,
                 }
             },
-            "handlers": {"stderr": {"()": StderrHandler, "formatter": "events"}},
+            "handlers": {
+                "stderr": {"()": StderrHandler, "formatter": "events"},
+                "refusals": {"()": "scheduler_project.web.refusals.RefusalHandler"},
+            },
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 # One line a request, and one with the traceback for a failed one, is written by django-structlog.
                 "django.server": {"level": "ERROR"},
                 "django.request": {"level": "CRITICAL"},
+                "django.security": {"handlers": ["refusals"], "propagate": False},
             },
         }
     )

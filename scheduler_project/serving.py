@@ -56,6 +56,11 @@ graceful_timeout = 8
 keepalive = 5
 # The file each process touches to show that it is alive: on a slow disk that touch alone can take too long.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes the name itself
+# What proxies say of a client is settled by scheduler_project.web.proxies, for any server alike. Here it would change
+# the scheme of a request, and SCRIPT_NAME where it begins, for whoever sits at a loopback address.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 # It would write into $HOME, and nothing here uses it.
 control_socket_disable = True
 # django-structlog writes one line a request.

@@ -128,6 +128,7 @@ if SCHEDULER.metrics_enabled:
         *MIDDLEWARE,
         "django_prometheus.middleware.PrometheusAfterMiddleware",
     ]
+MIDDLEWARE = ["scheduler_project.web.proxies.TrustedProxies", *MIDDLEWARE]
 
 ROOT_URLCONF = "scheduler_project.urls"
 WSGI_APPLICATION = "scheduler_project.wsgi.application"
@@ -192,6 +193,7 @@ REST_FRAMEWORK = {
 }
 
 if IS_PROD:
+    # Of all headers that proxies write, only this one of a proxy in TRUSTED_PROXIES is left when Django looks.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
@@ -206,6 +208,8 @@ logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogF
 for _stranger in _strangers:
     structlog.get_logger(__name__).warning("unknown_variable", variable=_stranger.name, nearest=_stranger.nearest)
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = True
+# The address is bound for every line of a request, not only for the last: tasks_app.api.middleware.
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 # Naming the user would load the session of every request that carries a cookie, of health checks too.
 DJANGO_STRUCTLOG_USER_ID_FIELD = None
 # A client's mistake is no warning of ours.

@@ -107,6 +107,11 @@ def networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"must be a list of networks like 10.0.0.0/8,fd00::/8: {error}") from None
 
 
+def networks_or_none(text: str) -> tuple[Network, ...]:
+    """Like `networks`; ``none`` is an empty list, where an empty text would be the default."""
+    return () if text.strip().lower() == "none" else networks(text)
+
+
 def one_of(kind: type[StrEnum]) -> Callable[[str], Any]:
     def parse(text: str) -> StrEnum:
         try:
@@ -215,6 +220,12 @@ class Config:
     )
     api_key_default_expiry: timedelta | None = _knob(
         "API_KEY_DEFAULT_EXPIRY_DAYS", days, "365", "days a new API key is valid when nobody says how long; 0 for ever"
+    )
+    trusted_proxies: tuple[Network, ...] = _knob(
+        "TRUSTED_PROXIES",
+        networks_or_none,
+        "127.0.0.0/8,::1/128",
+        "networks of proxies that are believed about a client's address and about HTTPS",
     )
     executors: tuple[str, ...] = _knob(
         "TASK_EXECUTORS", words, "", "dotted paths of executor classes for further task types"

@@ -84,6 +84,7 @@ _PROBLEMS: Final[Answers] = (
     (django.PermissionDenied, lambda error: Problem(403, "forbidden", "This is not allowed.")),
     (django.RequestDataTooBig, lambda error: Problem(413, "body-too-large", "The body is too large.")),
     (UnreadablePostError, lambda error: Problem.malformed("the connection ended before it did")),
+    (django.DisallowedHost, lambda error: Problem(400, "bad-request", "The Host header names no host of this site.")),
     (
         (django.SuspiciousOperation, django.BadRequest),
         lambda error: Problem(400, "bad-request", "The request cannot be understood."),

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from tasks_app.api.clients import client_address
 from tasks_app.api.fallbacks import bad_request
 from tasks_app.api.problems import Problem
 from tasks_app.ids import new_task_id
@@ -24,7 +25,8 @@ MAX_QUERY: Final = 8 * 1024
 
 
 class RequestGateMiddleware:
-    """Binds ``correlation_id`` for log lines, audit rows and new tasks, and leaves it where django-structlog looks."""
+    """Binds ``correlation_id`` for log lines, audit rows and new tasks, and leaves it where django-structlog looks;
+    ``ip`` for log lines."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -35,7 +37,7 @@ class RequestGateMiddleware:
             correlation_id = new_task_id().hex  # in order of time: the index of ended tasks grows at its end
         request.META[_META] = correlation_id
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id, ip=client_address(request))
         refusal = _refusal(request)
         response = bad_request(request, Problem(400, "bad-request", refusal)) if refusal else self.get_response(request)
         response[HEADER] = correlation_id

@@ -55,6 +55,21 @@ EDGES: Final[list[Mutant]] = [
         ("pause-back", 4, '        _hand_back(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),
     *mutants_of(
+        "proxies",
+        "scheduler_project/web/proxies.py",
+        "unit/test_proxies.py",
+        ("stranger", 42, "if peer is not None and is_trusted(peer, trusted):", "if peer is not None:"),
+        ("claim", 42, "        if not is_trusted(client, trusted):", "        if False:"),
+        ("headers", 42, "        del meta[name]", "        pass"),
+    ),
+    *mutants_of(
+        "supervised",
+        "workers_app/processes/orphans.py",
+        "unit/test_orphans.py",
+        ("kernel", 26, "        die_with_parent(signal.SIGTERM)\n", ""),
+        ("watcher", 26, "            os.kill(pid, signal.SIGTERM)", "            pass"),
+    ),
+    *mutants_of(
         "table",
         "tasks_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys {_SERVICES}::TestIdempotency",

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "SHELL_ALLOWED_COMMANDS": (),
     "SHELL_ALLOWED_ENVIRONMENT": (),
     "HTTP_ALLOWED_PRIVATE_NETWORKS": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+    "TRUSTED_PROXIES": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "TASK_EXECUTORS": (),
 }
 
@@ -65,6 +66,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "SHELL_ALLOWED_COMMANDS": {"/bin/echo, /bin/date ,": ("/bin/echo", "/bin/date"), "date": ("date",)},
     "SHELL_ALLOWED_ENVIRONMENT": {"REGION, dry_run,": ("REGION", "dry_run"), "PATHS,X_LD_A": ("PATHS", "X_LD_A")},
     "HTTP_ALLOWED_PRIVATE_NETWORKS": {"10.0.0.0/8,fd00::/8": (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))},
+    "TRUSTED_PROXIES": {
+        "none": (),
+        " None ": (),
+        "10.1.2.3,fd00::/8": (ip_network("10.1.2.3"), ip_network("fd00::/8")),
+    },
     "TASK_EXECUTORS": {"a.B,c.D": ("a.B", "c.D")},
 }
 
@@ -92,6 +98,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "SHELL_ALLOWED_COMMANDS": ("./job", "bin/job", "../job"),
     "SHELL_ALLOWED_ENVIRONMENT": ("A=B", "1A", "A B", "PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"),
     "HTTP_ALLOWED_PRIVATE_NETWORKS": ("10.0.0.1/8", "localhost", "10.0.0.0/33", "fd00::/8;::1"),
+    "TRUSTED_PROXIES": ("10.0.0.1/8", "proxy.internal", "10.0.0.0/33", "*"),
     "TASK_EXECUTORS": (),
 }
 

@@ -88,7 +88,8 @@ class TestCompose:
 
     def test_its_settings_are_accepted_and_those_of_prod(self) -> None:
         environment = filled(OURS["worker"]["environment"], SECRET_KEY="s", ALLOWED_HOSTS="a.example", DB_PASSWORD="p")
-        assert conf.load(environment) == conf.load({"SCHEDULER_PROFILE": "prod"})
+        proxies = "127.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+        assert conf.load(environment) == conf.load({"SCHEDULER_PROFILE": "prod", "TRUSTED_PROXIES": proxies})
 
     def test_the_processes_find_the_database(self) -> None:
         password = {"SECRET_KEY": "s", "ALLOWED_HOSTS": "a.example", "DB_PASSWORD": "p@ss/word"}

@@ -404,3 +404,14 @@ class TestRequests:
         written = [event for event in stderr.events if event["event"].startswith("request_")]
         assert [event["event"] for event in written] == events
         assert all("duration_ms" in event for event in written if event["event"] == "request_finished")
+
+    @pytest.mark.parametrize("name", ["DisallowedHost", "TooManyFieldsSent", "RequestDataTooBig", "csrf", "another"])
+    def test_that_django_refuses_are_one_short_line_at_info_without_a_traceback(
+        self, configured: Configured, name: str
+    ) -> None:
+        stderr = configured()
+        logging.getLogger(f"django.security.{name}").error("no: %s", "x" * 500, exc_info=ValueError("x"))
+        [event] = stderr.events
+        assert (event["event"], event["level"], event["kind"]) == ("request_refused", "info", name)
+        assert event["reason"] == f"no: {'x' * 196}"
+        assert not event.keys() & {"exception", "exc_info"}
