@@ -139,6 +139,19 @@ class TestLooking:
         assert "secret-project" not in client.get(f"{CALENDARS}nights/change/").content.decode()
 
 
+class TestSite:
+    def test_shows_nothing_of_ours_to_staff_without_permissions(self, client: Client) -> None:
+        """Pages of the site as a whole: overview, search, lists of pages, and what fills in a field."""
+        make_task(queue="hunter2", correlation_id="hunter2", status=TaskStatus.FAILED)
+        make_schedule(name="hunter2")
+        Queue.objects.create(name="hunter2", paused_at=whole_now())
+        sign_in(client)
+        field = {"app_label": "tasks_app", "model_name": "taskexecution", "field_name": "task", "term": ""}
+        for url in ("/admin/", "/admin/tasks_app/", "/admin/search/?s=hunter2", "/admin/jsi18n/"):
+            assert b"hunter2" not in client.get(url).content.replace(b"s=hunter2", b"").replace(b'"hunter2"', b""), url
+        assert client.get("/admin/autocomplete/", field).status_code == 403
+
+
 class TestQueues:
     def test_are_not_paused_by_who_may_only_list_one(self, client: Client) -> None:
         Queue.objects.create(name="mail")

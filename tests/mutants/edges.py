@@ -193,6 +193,24 @@ EDGES: Final[list[Mutant]] = [
         ("fresh", 36, "        _create_permissions(apps.get_app_config(label), apps, alias)\n", "        pass\n"),
     ),
     *mutants_of(
+        "task-type",
+        "tasks_app/api/task_views.py",
+        "integration/test_api_access.py",
+        ("edit", 39, "        self.require_type(request, task.type)\n        changes", "        changes"),
+        (
+            "retry",
+            39,
+            "        self.require_type(request, task.type)\n        empty_body(request)\n        return _shown",
+            "        empty_body(request)\n        return _shown",
+        ),
+        (
+            "clone",
+            39,
+            "        self.require_type(request, task.type)\n        empty_body(request)\n        return _created",
+            "        empty_body(request)\n        return _created",
+        ),
+    ),
+    *mutants_of(
         "shown",
         "tasks_app/api/outputs.py",
         "integration/test_api_access.py",

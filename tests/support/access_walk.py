@@ -1,0 +1,293 @@
+"""Every way in and what the table demands for it: routes of the API by method, pages, buttons and list actions of the
+admin. Found by walking the resolver and the registry, so that what is added is walked too. What these do not tell,
+bodies and rows to act on, is written down here; what is missing makes ``tests/integration/test_access_table.py`` red.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from schedules_app.firing_rules import FireState
+from schedules_app.models import ScheduleFire
+from tasks_app import keys
+from tasks_app.access import Action, Scope
+from tasks_app.admin.base import StaffAdmin
+from tasks_app.api.base import ApiView
+from tasks_app.models import AuditEvent, Queue
+from tasks_app.states import TaskStatus
+from tests.factories import make_execution, make_task
+from tests.support.schedules import make_calendar, make_schedule, whole_now
+from workers_app.models import Scheduler, Worker
+
+TYPES: Final = ("DUMMY", "SHELL")
+PAYLOADS: Final[dict[str, Any]] = {"DUMMY": {}, "SHELL": {"command": "true"}}
+CHRISTMAS: Final = {"dates": "12-24/12-26"}
+#: Answer without a key; reached by nobody's scopes.
+PUBLIC: Final = {"health-live", "health-ready"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One request. It needs all of ``actions``; what they demand for a type counts when it touches one."""
+
+    name: str
+    method: str
+    url: str
+    actions: tuple[Action, ...]
+    task_type: str | None = None
+    body: Any = None
+    #: Whether it leaves a trace when it is allowed; if not, it is told from its status.
+    changes: bool = False
+    #: Nobody may, superusers neither.
+    never: bool = False
+    #: What a page offers to do, by the name it has there.
+    offers: Mapping[str, Action] = field(default_factory=dict)
+
+    @property
+    def depends_on_type(self) -> bool:
+        return any(action.runs for action in (*self.actions, *self.offers.values()))
+
+    def offered(self, response: Any) -> set[str] | None:
+        """The buttons of a page of one row, or the actions of a list; None: the answer is neither."""
+        context = getattr(response, "context_data", None) or {}
+        if "cl" in context:
+            form = context.get("action_form")
+            return {word for word, _ in form.fields["action"].choices if word} if form else set()
+        return set(context["may"]) if "row" in context else None
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows of one type of task, in the states that the requests need."""
+
+    task_type: str
+    rows: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task_type: str) -> World:
+        template = {"type": task_type, "payload": PAYLOADS[task_type]}
+        made = cls(task_type)
+        put, ended = made.rows, TaskStatus.FAILED
+        put["task"] = make_task(**template)
+        put["ended task"] = make_task(**template, status=ended, attempt=1)
+        put["execution"] = make_execution(put["ended task"])
+        make_calendar(f"held-{task_type}", CHRISTMAS)
+        make_calendar(f"free-{task_type}", CHRISTMAS)
+        put["calendar"], put["free calendar"] = f"held-{task_type}", f"free-{task_type}"
+        put["schedule"] = make_schedule(due=0, late=timedelta(seconds=9), task=template, calendars=[put["calendar"]])
+        put["paused schedule"] = make_schedule(due=0, task=template, paused_at=whole_now())
+        put["disabled schedule"] = make_schedule(due=0, task=template, enabled=False, next_slot=None, next_fire_at=None)
+        slot = put["schedule"].last_slot
+        put["fire"] = ScheduleFire.objects.create(
+            schedule_id=put["schedule"].pk, slot=slot, due_at=slot, state=FireState.MISSED
+        )
+        put["queue"] = Queue.objects.create(name=f"open-{task_type}")
+        put["paused queue"] = Queue.objects.create(name=f"paused-{task_type}", paused_at=whole_now())
+        put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
+        put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
+        put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
+        put["event"] = AuditEvent.objects.latest("id")
+        return made
+
+    def id_of(self, name: str) -> str:
+        row = self.rows[name]
+        return str(getattr(row, "pk", row))
+
+
+# --- the API
+
+#: Of which row a path is; the first name that fits: method and route, route, parameter.
+_PATHS: Final = {
+    "task-retry": "ended task",
+    "schedule-resume": "paused schedule",
+    "queue-resume": "paused queue",
+    "DELETE calendar": "free calendar",
+    "calendar": "calendar",
+    "queue-pause": "queue",
+    "task_id": "task",
+    "schedule_id": "schedule",
+    "worker_id": "worker",
+}
+
+
+def _bodies(world: World) -> dict[str, Any]:
+    template = {"type": world.task_type, "payload": PAYLOADS[world.task_type]}
+    slot = world.rows["schedule"].last_slot
+    window = {"from": (slot - timedelta(hours=1)).isoformat(), "to": slot.isoformat()}
+    return {
+        "POST tasks": template,
+        "POST tasks-bulk": {"tasks": [template]},
+        "PATCH task": {"priority": 7},
+        "POST schedules": {"name": "new", "cron": "0 4 * * *", "task": template},
+        "PATCH schedule": {"jitterSeconds": 7},
+        "POST schedules-simulate": {"schedule": {"cron": "0 4 * * *", "task": template}, **window},
+        "POST schedule-backfill": window,
+        "POST schedule-clone": {"name": "copy"},
+        "POST calendars": {"name": "new", "ranges": [CHRISTMAS]},
+        "PATCH calendar": {"description": "x"},
+    }
+
+
+def api_routes() -> Iterator[tuple[str, Any]]:
+    """Name and view class of every route that a view of the API serves."""
+    for pattern in patterns():
+        view = getattr(pattern.callback, "cls", None)
+        if view is not None and issubclass(view, ApiView):
+            yield str(pattern.name), view
+
+
+def api_operations(world: World) -> Iterator[Operation]:
+    """Every route by every method its view has."""
+    bodies = _bodies(world)
+    for route, view in api_routes():
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+            declared = "GET" if method == "HEAD" else method
+            if route in PUBLIC or method.lower() not in view.http_method_names or not hasattr(view, declared.lower()):
+                continue
+            name = f"{method} {route}"
+            needs, is_read = view.actions[declared], method in ("GET", "HEAD")
+            url = reverse(route, args=list(_arguments(world, name, route)))
+            changes = not is_read and not route.endswith(("simulate", "recovery", "bulk"))
+            yield Operation(name, method, url, (needs,), world.task_type, bodies.get(name), changes)
+
+
+def _arguments(world: World, name: str, route: str) -> Iterator[str]:
+    for possibility in get_resolver().reverse_dict.getlist(route)[:1]:
+        for parameter in possibility[0][0][1]:
+            yield world.id_of(_PATHS.get(name) or _PATHS.get(route) or _PATHS[parameter])
+
+
+# --- the admin
+
+#: Pages of the site as a whole: they show nothing of ours but through the pages of models, and lists of these.
+SITE: Final = {
+    *("admin:index", "admin:login", "admin:logout", "admin:search", "admin:jsi18n", "admin:app_list"),
+    *("admin:password_change", "admin:password_change_done", "admin:autocomplete"),
+}
+#: Rows by model, and by word where a button needs another state.
+_ROWS: Final = {
+    "task": "task",
+    "task retry": "ended task",
+    "task retry_selected": "ended task",
+    "taskexecution": "execution",
+    "schedule": "schedule",
+    "schedule resume": "paused schedule",
+    "schedule resume_selected": "paused schedule",
+    "schedule enable": "disabled schedule",
+    "schedulefire": "fire",
+    "blackoutcalendar": "calendar",
+    "blackoutcalendar delete": "free calendar",
+    "queue": "queue",
+    "queue resume": "paused queue",
+    "queue resume_selected": "paused queue",
+    "worker": "worker",
+    "scheduler": "scheduler",
+    "apikey": "key",
+    "auditevent": "event",
+}
+
+
+def _forms(world: World) -> dict[str, dict[str, str]]:
+    task = {"type": world.task_type, "payload": '{"command": "true"}' if world.task_type == "SHELL" else "{}"}
+    task |= {"queue": "default", "priority": "0", "timeout_ms": "1000", "on_worker_lost": "retry"}
+    when = {"repeat": "cron", "cron": "0 4 * * *", "timezone": "UTC", "jitter_seconds": "0"}
+    what_if = {"misfire_policy": "skip", "misfire_max_runs": "1", "misfire_grace_seconds": "60", "overlap": "skip"}
+    what_if |= {"dst_gap": "skip", "dst_fold": "once", "enabled": "on"}
+    calendar = {"timezone": "UTC", "on_blackout": "skip", "ranges": '[{"dates": "12-31"}]', "version": "1"}
+    slot = world.rows["schedule"].last_slot
+    since = slot - timedelta(hours=1)
+    return {
+        "task add": task,
+        "schedule add": {"name": "new", **task, **when, **what_if},
+        "schedule edit": {"name": "renamed", "version": "1", **task, **when, **what_if},
+        "schedule delete": {"version": "1"},
+        "schedule clone": {"name": "copy"},
+        "schedule backfill": {
+            "since": f"{since:%Y-%m-%dT%H:%M:%S}",
+            "until": f"{slot:%Y-%m-%dT%H:%M:%S}",
+            "limit": "9",
+        },
+        "blackoutcalendar add": {"name": "new", **calendar},
+        "blackoutcalendar edit": calendar,
+        "blackoutcalendar delete": {"version": "1"},
+        "queue add": {"name": "new"},
+        "apikey add": {"name": "new", "scopes": "tasks:read"},
+    }
+
+
+def staff_admins() -> dict[str, StaffAdmin]:
+    """Our model admins by the beginning of their URLs' names."""
+    return {
+        f"admin:{model._meta.app_label}_{model._meta.model_name}": model_admin
+        for model, model_admin in admin.site._registry.items()
+        if isinstance(model_admin, StaffAdmin)
+    }
+
+
+def admin_operations(world: World) -> Iterator[Operation]:
+    """Everything that the pages of our models answer to."""
+    for name, model_admin in staff_admins().items():
+        yield from _operations_of(world, name, model_admin, _forms(world))
+    name = "admin:schedules_app_schedule_preview_new"
+    yield Operation(
+        f"POST {name}", "POST", reverse(name), (Action.SCHEDULE_CREATE,), body=_forms(world)["schedule add"]
+    )
+
+
+def _operations_of(
+    world: World, name: str, model_admin: StaffAdmin, forms: dict[str, dict[str, str]]
+) -> Iterator[Operation]:
+    model, reads, creates = str(model_admin.opts.model_name), model_admin.reads, model_admin.creates
+    listed = reverse(f"{name}_changelist")
+
+    def url(word: str) -> str:
+        return reverse(f"{name}_{word}", args=[quote(row(word))])
+
+    def row(word: str) -> str:
+        return world.id_of(_ROWS.get(f"{model} {word}") or _ROWS[model])
+
+    def form(word: str) -> dict[str, str]:
+        return forms.get(f"{model} {word}", {})
+
+    bulk = {str(word): getattr(model_admin, str(word)).needs for word in model_admin.actions or ()}
+    buttons = {**model_admin.posts, **model_admin.forms}
+    yield Operation(f"GET {name}_changelist", "GET", listed, (reads,), world.task_type, offers=bulk)
+    yield Operation(f"GET {name}_change", "GET", url("change"), (reads,), world.task_type, offers=buttons)
+    may: dict[str, Any] = {"actions": (creates,) if creates else (), "never": creates is None}
+    yield Operation(f"GET {name}_add", "GET", f"{listed}add/", **may)
+    if creates is Action.KEY_CREATE:  # it gives the scope away, which needs all that the scope allows
+        may["actions"] += tuple(action for action in Action if Scope.TASKS_READ in (action.scopes or ()))
+    yield Operation(
+        f"POST {name}_add", "POST", f"{listed}add/", task_type=world.task_type, body=form("add"), changes=True, **may
+    )
+    if "delete" not in model_admin.posts:
+        yield Operation(f"POST {name}_delete", "POST", url("delete"), (), body={"post": "yes"}, never=True)
+    for word, action in model_admin.posts.items():
+        changes = word != "preview"
+        yield Operation(f"POST {name}_{word}", "POST", url(word), (reads, action), world.task_type, form(word), changes)
+    for word, action in model_admin.forms.items():
+        yield Operation(f"GET {name}_{word}", "GET", url(word), (reads, action), world.task_type)
+        yield Operation(
+            f"POST {name}_{word}", "POST", url(word), (reads, action), world.task_type, form(word), changes=True
+        )
+    for word, needs in bulk.items():
+        body = {"action": word, "index": "0", "_selected_action": row(word)}
+        yield Operation(f"{name} {word}", "POST", listed, (reads, needs), world.task_type, body, changes=True)
+
+
+def patterns(found: Any = None, *, admin_only: bool = False) -> Iterator[URLPattern]:
+    """Every pattern of the site, or of the admin."""
+    for pattern in get_resolver().url_patterns if found is None else found:
+        if isinstance(pattern, URLResolver):
+            if not admin_only or pattern.namespace == "admin":
+                yield from patterns(pattern.url_patterns)
+        elif not admin_only:
+            yield pattern
