@@ -12,10 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring_app import health, metrics, selectors
+from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
+from monitoring_app.scrapers import ScraperAuthentication
 from monitoring_app.selectors import TooSlow, WorkerLoad
 from tasks_app.access import Action
+from tasks_app.api.authentication import AdminSessionAuthentication
 from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.parsers import empty_body
 from tasks_app.api.problems import Problem
@@ -120,10 +123,14 @@ class Recovery(MonitoringView):
 
 
 class Exposition(MonitoringView):
+    """Also while the database is away, to scrapers that are known."""
+
+    authentication_classes = [ScraperAuthentication, AdminSessionAuthentication]
+
     def get(self, request: Request) -> HttpResponse:
         if not settings.SCHEDULER.metrics_enabled:
             raise NotFound("METRICS_COLLECTION_ENABLED is false.")
-        return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+        return exposition(metrics.latest_reading(), request._request)
 
 
 def _hours(text: str) -> int:

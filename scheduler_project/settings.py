@@ -126,7 +126,7 @@ if SCHEDULER.metrics_enabled:
     MIDDLEWARE = [
         "django_prometheus.middleware.PrometheusBeforeMiddleware",
         *MIDDLEWARE,
-        "django_prometheus.middleware.PrometheusAfterMiddleware",
+        "monitoring_app.request_metrics.RequestMetrics",
     ]
 MIDDLEWARE = ["scheduler_project.web.proxies.TrustedProxies", *MIDDLEWARE]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -34,6 +35,14 @@ class Registration:
     queues: list[str] | None
     labels: dict[str, str]
     version: str
+
+
+class Gone(NamedTuple):
+    """A worker that has left the state it was in, as people know it."""
+
+    worker_id: UUID
+    name: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +98,16 @@ def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) ->
 
 def begin_drain(session: Session, worker_id: UUID) -> bool:
     """Stop being assigned tasks. False when the incarnation is not ACTIVE any more."""
-    return _change(session, worker_id, WorkerState.DRAINING, [WorkerState.ACTIVE])
+    return _change(session, worker_id, WorkerState.DRAINING, [WorkerState.ACTIVE]) is not None
 
 
 def mark_stopped(session: Session, worker_id: UUID) -> bool:
     """Leave in good order; DEAD instead when tasks are still owned, so that recovery takes them."""
-    return _change(session, worker_id, WorkerState.STOPPED, sorted(LIVE_WORKER_STATES))
+    return _change(session, worker_id, WorkerState.STOPPED, sorted(LIVE_WORKER_STATES)) is not None
 
 
-def mark_dead(session: Session, worker_id: UUID, *, beat: int | None = None) -> bool:
-    """Declare an incarnation dead; with ``beat``, only if it has not beaten since. False when it was too late."""
+def mark_dead(session: Session, worker_id: UUID, *, beat: int | None = None) -> Gone | None:
+    """Declare an incarnation dead; with ``beat``, only if it has not beaten since. None when it was too late."""
     return _change(session, worker_id, WorkerState.DEAD, sorted(LIVE_WORKER_STATES), beat=beat)
 
 
@@ -120,6 +129,7 @@ def request_drain(worker_id: UUID, *, actor: str) -> None:
 
 def _change(
     session: Session, worker_id: UUID, state: WorkerState, sources: list[WorkerState], *, beat: int | None = None
-) -> bool:
+) -> Gone | None:
     parameters = {"worker_id": worker_id, "state": state, "sources": list(map(str, sources)), "beat": beat}
-    return bool(session.rows("change_worker_state", parameters, package=_SQL))
+    rows = session.rows("change_worker_state", parameters, package=_SQL)
+    return Gone._make(rows[0]) if rows else None

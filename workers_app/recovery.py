@@ -104,10 +104,14 @@ class RecoveryReport:
 
 
 def mark_silent_workers(session: Session, silent: Mapping[UUID, int]) -> list[UUID]:
-    """Mark workers DEAD that have still not beaten; answer which were. Raises `DatabaseAway`."""
-    return [
-        worker_id for worker_id, beat in sorted(silent.items()) if heartbeats.mark_dead(session, worker_id, beat=beat)
-    ]
+    """Mark workers DEAD that have still not beaten, and report them; return which were. Raises `DatabaseAway`."""
+    marked = []
+    reason = f"no beat for {settings.SCHEDULER.heartbeat_timeout.total_seconds():g} s"
+    for worker_id, beat in sorted(silent.items()):
+        if lost := heartbeats.mark_dead(session, worker_id, beat=beat):
+            marked.append(worker_id)
+            signals.worker_lost.send_robust(mark_silent_workers, **lost._asdict(), reason=reason)
+    return marked
 
 
 def held_locks(session: Session, workers: Collection[UUID]) -> list[UUID]:

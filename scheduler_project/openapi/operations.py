@@ -52,6 +52,12 @@ _HEALTH: Final = _open(
 )
 
 
+_TEXT: Final[Json] = {"schema": {"type": "string"}}
+_EXPOSITION: Final[Json] = answer("Prometheus text, or OpenMetrics where that is accepted.", None) | {
+    "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT}
+}
+
+
 def _public(operation_id: str, summary: str, answers: dict[int, Json]) -> Json:
     """An operation that needs no key; only a request that cannot be read is refused."""
     made = operation("health", operation_id, summary, answers)
@@ -135,9 +141,12 @@ PATHS: Final[Json] = {
             "health",
             "getPrometheusMetrics",
             "Metrics for Prometheus",
-            {200: answer("Prometheus text.", {"type": "string"}, media_type="text/plain")},
+            {200: _EXPOSITION},
             problems=(404,),
-            description="404 when METRICS_COLLECTION_ENABLED is false.",
+            description=(
+                "While the database is away, a key that was valid within the last hour is still answered, with "
+                "`task_scheduler_database_up 0`. 404 when METRICS_COLLECTION_ENABLED is false."
+            ),
         )
     },
     "/schema": {

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from tasks_app.access import Caller, KeyCaller, Person
 from tasks_app.api.clients import client_address
 from tasks_app.keys import find_key
+from tasks_app.models import ApiKey
 
 CHALLENGE: Final = 'Bearer realm="task-scheduler"'
 #: What RFC 6750 §2.1 calls b64token; anything else is refused before the database is asked.
@@ -30,10 +31,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         if header is None:
             return None
         match = _BEARER.fullmatch(header.strip())
-        key = find_key(match[1], address=client_address(request._request)) if match else None
+        key = self.find(match[1], address=client_address(request._request)) if match else None
         if key is None:
             raise AuthenticationFailed("The API key is unknown, revoked or expired, or its owner's account is closed.")
         return None, _seen(KeyCaller(key.name, frozenset(key.scopes)))
+
+    def find(self, secret: str, *, address: str) -> ApiKey | None:
+        """The valid key of a secret, used from this address."""
+        return find_key(secret, address=address)
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -11,16 +11,20 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models import Count
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring_app import metrics, selectors
+from monitoring_app import counting, families, labels, metrics, selectors
 from monitoring_app.models import MetricMark, MetricTotal
+from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
-from tasks_app.models import TaskExecution
-from tasks_app.states import ExecutionStatus, TaskStatus
+from tasks_app import assignment, services
+from tasks_app.models import Task, TaskExecution
+from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task
 from tests.integration.test_health import add_scheduler, add_worker
 from tests.support.api import Api, problem_of
+from tests.support.engine import CANCELLED, FAILED_FOR_GOOD, SUCCEEDED, Engine, in_seconds
 from tests.support.waiting import eventually
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -46,10 +50,10 @@ def scrape() -> Samples:
         latest = metrics.read()
         return None if latest.uncounted else latest
 
-    families = metrics.Families(eventually(reading, timeout=30)).collect()
+    found = families.Families(eventually(reading, timeout=30)).collect()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in families
+        for family in found
         for sample in family.samples
     }
 
@@ -84,11 +88,11 @@ class TestExposition:
         response = api.get("/metrics")
         assert response.status_code == 200
         assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        families = {family.name: family for family in text_string_to_metric_families(response.content.decode())}
-        ours = {name for name in families if name.startswith("task_scheduler_")}
+        found = {family.name: family for family in text_string_to_metric_families(response.content.decode())}
+        ours = {name for name in found if name.startswith("task_scheduler_")}
         assert len(ours) >= 18
-        assert all(families[name].documentation for name in ours)
-        assert "django_http_requests_before_middlewares" in families
+        assert all(found[name].documentation for name in ours)
+        assert "django_http_requests_before_middlewares" in found
 
     def test_is_not_found_when_metrics_are_off(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         object.__setattr__(settings.SCHEDULER, "metrics_enabled", False)
@@ -109,7 +113,7 @@ class TestExposition:
     def test_answers_while_the_database_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # No database fixture: the query that pytest-django refuses stands for a database that does.
         monkeypatch.setattr(metrics, "DATABASE_ERRORS", (RuntimeError,))
-        [up] = [family for family in metrics.Families(metrics.read()).collect() if "database_up" in family.name]
+        [up] = [family for family in families.Families(metrics.read()).collect() if "database_up" in family.name]
         assert up.samples[0].value == 0
 
 
@@ -120,8 +124,8 @@ class TestStates:
         add_scheduler()
         make_task(run_at=datetime.now(UTC) - timedelta(seconds=60))
         make_task(status=TaskStatus.RUNNING, worker_id=worker)
-        families = metrics.Families(metrics.read()).collect()
-        samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+        found = families.Families(metrics.read()).collect()
+        samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for family in found for s in family.samples}
         assert [value(samples, "tasks", status=status) for status in ("PENDING", "SCHEDULED", "RUNNING")] == [1, 0, 1]
         assert [value(samples, "workers", state=state) for state in ("ACTIVE", "DEAD")] == [1, 1]
         assert value(samples, "workers_live") == value(samples, "schedulers_alive") == 1
@@ -139,7 +143,7 @@ class TestStates:
         for _ in range(30):
             end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type=uuid4().hex)
             add_worker()
-        with django_assert_max_num_queries(26):
+        with django_assert_max_num_queries(38):
             metrics.read()
 
 
@@ -170,23 +174,23 @@ class TestCounters:
             assert value(samples, "lease_losses_total", type="DUMMY", status="RELEASED") == 1
 
     def test_go_on_and_survive_retention(self, counted_db: None) -> None:
-        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="A")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="HTTP")
         scrape()
         TaskExecution.objects.all().delete()
-        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="A")
-        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="B")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="HTTP")
+        end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type="SHELL")
         samples = scrape()
-        assert value(samples, "attempts_total", type="A", status="SUCCESS") == 2
-        assert value(samples, "attempts_total", type="B", status="SUCCESS") == 1
+        assert value(samples, "attempts_total", type="HTTP", status="SUCCESS") == 2
+        assert value(samples, "attempts_total", type="SHELL", status="SUCCESS") == 1
 
     def test_work_off_a_backlog_in_parts(self, counted_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
         scrape()
-        monkeypatch.setattr(metrics, "MOST_COUNTED", 2)
+        monkeypatch.setattr(counting, "MOST_COUNTED", 2)
         for _ in range(7):
             end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
         uncounted = [7]
-        eventually(lambda: uncounted.append(metrics.count_new_executions()[1]) or uncounted[-1] == 0, timeout=30)
+        eventually(lambda: uncounted.append(counting.count_new_executions()) or uncounted[-1] == 0, timeout=30)
         assert all(0 <= before - after <= 4 for before, after in pairwise(uncounted))  # two calls of two rows each
         assert value(scrape(), "attempts_total", type="DUMMY", status="SUCCESS") == 8
 
@@ -201,7 +205,7 @@ class TestCounters:
         for session in (slow, fast) if older else (fast, slow):
             session.execute("BEGIN")
             session.execute("SELECT pg_current_xact_id()")  # as the row locks of the real statements do
-        for session, kind in ((slow, "SLOW"), (fast, "FAST")):
+        for session, kind in ((slow, "HTTP"), (fast, "SHELL")):
             session.execute(
                 "INSERT INTO task_executions"
                 " (task_id, worker_id, due_at, started_at, finished_at, attempt, type, status, task_status) SELECT"
@@ -209,10 +213,10 @@ class TestCounters:
                 [kind],
             )
         fast.execute("COMMIT")
-        assert metrics.count_new_executions()[1] == 2
+        assert counting.count_new_executions() == 2
         slow.execute("COMMIT")
         samples = scrape()
-        for kind in ("SLOW", "FAST"):
+        for kind in ("HTTP", "SHELL"):
             assert value(samples, "attempts_total", type=kind, status="SUCCESS") == 1
 
     def test_do_not_wait_for_ever_for_a_foreign_transaction(
@@ -224,11 +228,11 @@ class TestCounters:
         foreign.execute("BEGIN")
         foreign.execute("SELECT pg_current_xact_id()")
         end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
-        assert metrics.count_new_executions()[1] == 1
+        assert counting.count_new_executions() == 1
 
         def counted_after_a_minute() -> bool:
             MetricMark.objects.update(seen_at=datetime.now(UTC) - timedelta(minutes=2))
-            return metrics.count_new_executions()[1] == 0
+            return counting.count_new_executions() == 0
 
         eventually(counted_after_a_minute)
         foreign.execute("COMMIT")
@@ -239,13 +243,13 @@ class TestCounters:
         [xid] = foreign.connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
 
         def is_noted() -> bool:
-            metrics.count_new_executions()
+            counting.count_new_executions()
             return MetricMark.objects.filter(name="executions", seen_xid__gt=xid).exists()
 
         eventually(is_noted, timeout=30)
         noted = datetime.now(UTC) - timedelta(seconds=40)
         MetricMark.objects.update(seen_at=noted)
-        metrics.count_new_executions()
+        counting.count_new_executions()
         assert MetricMark.objects.get(name="executions").seen_at == noted
         foreign.execute("COMMIT")
 
@@ -256,8 +260,8 @@ class TestCounters:
         other.execute("BEGIN")
         other.execute("SELECT FROM metric_marks FOR UPDATE")
         end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS)
-        totals, _ = metrics.count_new_executions()  # does not wait
-        assert sum(total.n for total in totals if total.metric == "attempts") == 1
+        counting.count_new_executions()  # does not wait
+        assert sum(total.n for total in MetricTotal.objects.filter(metric="attempts")) == 1
         other.execute("COMMIT")
         assert value(scrape(), "attempts_total", type="DUMMY", status="SUCCESS") == 2
 
@@ -307,6 +311,110 @@ class TestScheduleFires:
         scrape_with_fires(2)
 
 
+class TestEndedTasks:
+    """Every task that ends is counted once, by type and status, whether it ever started or not."""
+
+    @pytest.fixture
+    def engine(self, counted_db: None, session: Any) -> Engine:
+        return Engine(session)
+
+    def scraped(self, engine: Engine) -> dict[tuple[str, str], float]:
+        """The totals, once all that the tables hold is counted."""
+        [events] = engine.session.fetch("SELECT coalesce(max(id), 0) FROM audit_events")[0]
+
+        def counted() -> Samples | None:
+            samples = scrape()
+            return samples if MetricMark.objects.get(name="ends").counted_id >= events else None
+
+        samples = eventually(counted, timeout=30)
+        assert samples is not None
+        return {
+            (dict(labels)["type"], dict(labels)["status"]): n
+            for (name, labels), n in samples.items()
+            if name == "task_scheduler_tasks_ended_total" and n
+        }
+
+    def test_agree_with_the_table_of_tasks(self, engine: Engine) -> None:
+        worker = engine.worker(slots=20)
+        for _ in range(3):
+            services.cancel_task(engine.assigned(worker), actor="test")
+        for _ in range(2):
+            expiring = engine.assigned(worker, expires_at=in_seconds(60))
+            engine.move(expiring, expires_at=timedelta(seconds=-1))
+        waiting = engine.create_many(4, schedule_at=in_seconds(3600), expires_at=in_seconds(60))
+        for task_id in waiting[:3]:
+            engine.move(task_id, expires_at=timedelta(seconds=-1))
+        assert assignment.expire_tasks(engine.session) == 5
+        services.cancel_task(waiting[3], actor="test")
+        by_batch = engine.create_many(2, type="HTTP", payload={"url": "http://h/"}, schedule_at=in_seconds(3600))
+        engine.session.rows("cancel_tasks", {"ids": by_batch, "actors": ["x"] * 2, "reason": "overlap"})
+        for outcome in (SUCCEEDED, FAILED_FOR_GOOD, CANCELLED):
+            engine.finish(worker, engine.running(worker), outcome)
+        engine.running(worker, on_worker_lost="fail")
+        engine.assigned(worker)
+        engine.lose(worker)
+
+        ended = Task.objects.filter(finished_at__isnull=False).values_list("type", "status").annotate(n=Count("*"))
+        expected = {(kind, status): n for kind, status, n in ended.order_by()}
+        assert expected == {
+            ("DUMMY", "SUCCESS"): 1,
+            ("DUMMY", "FAILED"): 5 + 1 + 1,
+            ("DUMMY", "CANCELLED"): 4 + 1,
+            ("HTTP", "CANCELLED"): 2,
+        }
+        assert self.scraped(engine) == expected
+        assert self.scraped(engine) == expected  # once, however often one looks
+
+    def test_count_every_end_of_a_task_that_is_run_again(self, engine: Engine) -> None:
+        task_id = engine.create()
+        for _ in range(2):
+            services.cancel_task(task_id, actor="test")
+            services.retry_task(task_id, actor="test")
+        assert self.scraped(engine) == {("DUMMY", "CANCELLED"): 2}
+
+    def test_count_ends_of_tasks_that_were_deleted_before(self, engine: Engine) -> None:
+        task_id = engine.create()
+        services.cancel_task(task_id, actor="test")
+        Task.objects.filter(pk=task_id).delete()
+        assert self.scraped(engine) == {(labels.OTHER, "CANCELLED"): 1}
+
+    def test_wait_for_an_end_that_is_not_committed_yet(self, engine: Engine, open_session: Callable[[], Any]) -> None:
+        first, second = engine.create_many(2)
+        slow = open_session()
+        slow.execute("BEGIN")
+        cancel = {"ids": [first], "actors": ["x"], "reason": ""}
+        slow.rows("cancel_tasks", cancel)  # its event has the lower id
+        services.cancel_task(second, actor="test")
+        scrape_once = metrics.read()
+        assert scrape_once.uncounted
+        slow.execute("COMMIT")
+        assert self.scraped(engine) == {("DUMMY", "CANCELLED"): 2}
+
+
+class TestStart:
+    def test_has_every_counter_at_zero(self, counted_db: None) -> None:
+        samples = scrape()
+        for kind in ("HTTP", "SHELL", "DUMMY"):
+            for status in ExecutionStatus:
+                assert samples["task_scheduler_attempts_total", (("status", status), ("type", kind))] == 0
+            for ended in FINAL:
+                assert samples["task_scheduler_tasks_ended_total", (("status", ended), ("type", kind))] == 0
+            for name in ("retries_total", "late_results_total", "attempt_duration_seconds_count"):
+                assert samples[f"task_scheduler_{name}", (("type", kind),)] == 0
+        for state in FireState:
+            assert samples["task_scheduler_schedule_fires_total", (("state", state),)] == 0
+        assert samples["task_scheduler_schedule_lateness_seconds_count", (("state", "FIRED"),)] == 0
+
+    def test_gives_every_name_the_prefix(self, counted_db: None) -> None:
+        assert all(name.startswith("task_scheduler_") for name, _ in scrape())
+
+    def test_counts_nothing_while_the_database_does_not_answer(self) -> None:
+        """A total that is not known is left out: at zero it would look like a restart."""
+        away = metrics.Reading(None, [], None, is_up=False, seconds=0.0)
+        names = {family.name for family in families.Families(away).collect()}
+        assert names == {"task_scheduler_database_up", "task_scheduler_scrape_duration_seconds"}
+
+
 class TestHistograms:
     @pytest.mark.parametrize(
         ("ran", "waited", "duration_bound", "delay_bound"),
@@ -323,8 +431,8 @@ class TestHistograms:
         ):
             assert value(samples, f"{name}_sum", type="DUMMY") == pytest.approx(seconds)
             assert value(samples, f"{name}_count", type="DUMMY") == 1
-            buckets = [value(samples, f"{name}_bucket", type="DUMMY", le=metrics._bound(b)) for b in metrics.BOUNDS]
-            first = [metrics._bound(b) for b in metrics.BOUNDS].index(bound)
+            buckets = [value(samples, f"{name}_bucket", type="DUMMY", le=families._bound(b)) for b in counting.BOUNDS]
+            first = [families._bound(b) for b in counting.BOUNDS].index(bound)
             assert buckets == [0.0] * first + [1.0] * (len(buckets) - first)
 
     def test_leave_out_how_long_a_lost_attempt_seemed_to_run(self, counted_db: None) -> None:
@@ -335,12 +443,13 @@ class TestHistograms:
 
     def test_keep_what_was_counted_under_other_bounds(self) -> None:
         totals = [
-            metrics.Total("duration", "A", "", "", 0.3, 2, 0.5),
-            metrics.Total("duration", "A", "", "", 1.0, 1, 0.9),
+            counting.Total("duration", "HTTP", "", "", 0.3, 2, 0.5),
+            counting.Total("duration", "HTTP", "", "", 1.0, 1, 0.9),
         ]
         reading = metrics.Reading(None, totals, 0, True, 0.0)
-        [family] = [f for f in metrics.Families(reading).collect() if f.name.endswith("attempt_duration_seconds")]
-        counts = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+        [family] = [f for f in families.Families(reading).collect() if f.name.endswith("attempt_duration_seconds")]
+        buckets = [s for s in family.samples if s.name.endswith("_bucket") and s.labels["type"] == "HTTP"]
+        counts = {s.labels["le"]: s.value for s in buckets}
         assert (counts["0.25"], counts["0.5"], counts["1.0"], counts["+Inf"]) == (0, 2, 3, 3)
 
 

@@ -159,7 +159,7 @@ PROCESSES: Final[list[Mutant]] = [
         ("frozen", 5, "if last_beat is not None and not confirmed:", "if False:"),
         ("margin", 5, "(config.heartbeat_timeout - config.lease_margin / 2)", "(config.heartbeat_timeout * 2)"),
         ("confirmed", 12, "if last_beat is not None and not confirmed:", "if last_beat is not None:"),
-        ("mark", 9, "if heartbeats.mark_dead(session, worker_id):", "if False:"),
+        ("mark", 9, "if lost := heartbeats.mark_dead(session, worker_id):", "if False:"),
         ("move-on", 9, "if rows := recovery.recover_lost_tasks(session):", "if rows := []:"),
         ("die-with-me", 5, "            die_with_parent(signal.SIGKILL)\n", ""),
         (

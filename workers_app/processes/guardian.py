@@ -208,9 +208,9 @@ class Guardian:
         end, failures = time.monotonic() + MARK_FOR, 0
         while time.monotonic() < end:
             try:
-                if heartbeats.mark_dead(session, worker_id):
+                if lost := heartbeats.mark_dead(session, worker_id):
                     reason = "its process ended; the guardian saw it"
-                    signals.worker_lost.send_robust(type(self), worker_id=worker_id, name="", host="", reason=reason)
+                    signals.worker_lost.send_robust(type(self), **lost._asdict(), reason=reason)
                 if rows := recovery.recover_lost_tasks(session):
                     signals.tasks_recovered.send_robust(type(self), scheduler_id=None, rows=rows)
                 break

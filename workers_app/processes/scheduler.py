@@ -271,11 +271,7 @@ class Housekeeper(threading.Thread):
     def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:
         locks = recovery.held_locks(self._session, beats) if self._watches_locks else []
         silent = self._detector.observe(beats, epoch=self._session.epoch, now=lease.now(), holders=locks)
-        marked = recovery.mark_silent_workers(self._session, silent)
-        for worker_id in marked:
-            reason = f"no beat for {settings.SCHEDULER.heartbeat_timeout.total_seconds():g} s"
-            signals.worker_lost.send_robust(type(self), worker_id=worker_id, name="", host="", reason=reason)
-        return marked
+        return recovery.mark_silent_workers(self._session, silent)
 
     def _recover(self) -> int:
         rows = recovery.recover_lost_tasks(self._session)

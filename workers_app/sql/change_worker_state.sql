@@ -16,4 +16,4 @@ UPDATE worker_heartbeats w
        state_changed_at = now()
   FROM locked l
  WHERE w.worker_id = l.worker_id
-RETURNING w.worker_id, w.state
+RETURNING w.worker_id, w.name, w.host

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from tasks_app import services
+from tasks_app import services, signals
 from tasks_app.models import Task, TaskExecution
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
@@ -294,6 +294,22 @@ class TestMarkSilentWorkers:
         heartbeats.beat(engine.session, beating, held={}, prefetch=0)
         assert recovery.mark_silent_workers(engine.session, beats) == [silent]
         assert [engine.worker_state(w) for w in (silent, beating)] == ["DEAD", "ACTIVE"]
+
+    def test_reports_who_that_is(self, engine: Engine) -> None:
+        heard: list[dict[str, object]] = []
+
+        def listen(**facts: object) -> None:
+            heard.append(facts)
+
+        signals.worker_lost.connect(listen)
+        try:
+            silent = engine.worker(name="night-shift")
+            recovery.mark_silent_workers(engine.session, {silent: 0})
+        finally:
+            signals.worker_lost.disconnect(listen)
+        [facts] = heard
+        assert (facts["worker_id"], facts["name"], facts["host"]) == (silent, "night-shift", "host")
+        assert "no beat for" in str(facts["reason"])
 
     def test_loses_to_a_beat_that_was_first(self, engine: Engine, open_session: OpenSession) -> None:
         worker = engine.worker()
