@@ -24,6 +24,7 @@ from schedules_app.models import Schedule
 from schedules_app.selectors import OVERDUE
 from tasks_app.access import Action, Person
 from tasks_app.admin import display
+from tasks_app.admin.outputs import masked
 from tasks_app.models import UNSUCCESSFUL_ROW, Task
 from tasks_app.selectors import error_of, latest_executions
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
@@ -177,7 +178,7 @@ def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str
         "link": display.task_link(task.pk),
         "type": task.type,
         "ended": display.past(task.finished_at, now),
-        **error,
+        **masked(error),
     }
 
 

@@ -8,11 +8,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from structlog.types import EventDict
 
+from tasks_app.masking import mask_urls, names_secret
 from tasks_app.texts import CONTROL, escaped
 
 HIDDEN: Final = "***"
@@ -22,19 +22,15 @@ DEEPEST: Final = 8
 #: Rendered by structlog itself, on lines of their own in the console format.
 _TRACEBACKS: Final = frozenset({"exc_info", "exception", "stack"})
 
-_SECRET_NAME = re.compile(
-    r"passw|pwd$|secret|token|authorization|cookie|credential|private.?key|api.?key$|database_url|dsn|conninfo", re.I
-)
-#: Secrets inside longer text. None of the patterns takes a quote or a backslash, so that JSON stays JSON.
+#: Secrets inside longer text that is no URL. No pattern takes a quote or a backslash, so that JSON stays JSON.
 _SECRET_TEXT = re.compile(
-    r"""(://[^/\s:@"'\\]*:)[^/\s@"'\\]+(?=@)"""  # the password of a URL
-    r"""|(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"""  # an Authorization header
+    r"""(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"""  # an Authorization header
     r"""|(\bts_)[A-Za-z0-9_-]{16,}"""  # an API key of ours
-    r"""|(\b(?:password|passwd|pwd|secret_key|api_?key|token)=)[^\s"'&\\,;]+""",  # a conninfo, a query string
+    r"""|(\b(?:password|passwd|pwd|secret_key|api_?key|token)=)[^\s"'&\\,;]+""",  # a conninfo
     re.I,
 )
 #: One of these is in every text that _SECRET_TEXT changes: looking for them is ten times faster than the pattern.
-_SIGNS: Final = ("://", "bearer", "basic", "ts_", "word=", "passwd=", "pwd=", "key=", "token=")
+_SIGNS: Final = ("bearer", "basic", "ts_", "word=", "passwd=", "pwd=", "key=", "token=")
 _NEWLINE_OR_TAB = re.compile(r"([\n\t])")
 
 
@@ -64,20 +60,16 @@ def as_json(_logger: Any, _method: str, event: EventDict) -> str:
 
 
 def hide_secrets(_logger: Any, _method: str, text: Any) -> Any:
-    """Hide what looks like a password, an Authorization header or an API key anywhere in a rendered line."""
+    """Hide what looks like a credential in a URL, an Authorization header or a key anywhere in a rendered line."""
+    text = mask_urls(text, HIDDEN)
     lower = text.lower()
     if not any(sign in lower for sign in _SIGNS):
         return text
     return _SECRET_TEXT.sub(lambda match: f"{next(filter(None, match.groups()))}{HIDDEN}", text)
 
 
-@lru_cache(maxsize=1024)  # the names of a program's fields are few
-def _is_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
-
-
 def _plain_item(name: Any, value: Any, depth: int) -> Any:
-    if value is not None and isinstance(name, str) and _is_secret(name):
+    if value is not None and isinstance(name, str) and names_secret(name):
         return HIDDEN
     return _plain(value, depth)
 

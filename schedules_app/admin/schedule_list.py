@@ -46,7 +46,7 @@ def state_cell(row: Any) -> SafeString:
     badge = display.badge(state_of(row))
     if not row.paused:
         return badge
-    why = f"by {row.paused_by}" + (f": {row.pause_reason}" if row.pause_reason else "")
+    why = f"by {row.paused_by}" + (f": {display.words(row.pause_reason)}" if row.pause_reason else "")
     return format_html(
         '<span class="ts-task"><span>{}</span><span class="ts-what" title="{}, since {}">{}</span></span>',
         badge,

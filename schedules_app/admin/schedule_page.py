@@ -63,6 +63,7 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
         "events": events_of(schedule),
         "schedule_zone": clock.name,
         "paused_since": display.exact(schedule.paused_at),
+        "pause_reason": display.words(schedule.pause_reason),
         "clone_name": f"{schedule.name[:95]}-copy",
         **ledger_of(schedule, recurrence, clock, shown, now),
     }
@@ -166,7 +167,10 @@ def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
 def events_of(schedule: Schedule) -> list[AuditEvent]:
     """What people did to it, newest first. Index: audit_target."""
     found = AuditEvent.objects.filter(target=f"schedule:{schedule.name}", task_id=None, at__gte=schedule.created_at)
-    return list(found.order_by("-id")[:MOST_EVENTS])
+    events = list(found.order_by("-id")[:MOST_EVENTS])
+    for event in events:
+        event.reason = display.words(event.reason)
+    return events
 
 
 def ledger_of(

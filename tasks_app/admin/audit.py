@@ -68,7 +68,7 @@ class AuditEventAdmin(StaffAdmin):
 
     @admin.display(description="reason")
     def why(self, event: AuditEvent) -> SafeString:
-        return format_html('<span class="ts-cut" title="{}">{}</span>', event.reason, event.reason)
+        return format_html('<span class="ts-cut" title="{}">{}</span>', *[display.words(event.reason)] * 2)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         facts = [
@@ -78,7 +78,7 @@ class AuditEventAdmin(StaffAdmin):
             ("Target", target_link(row)),
             ("Change", change_of(row)),
             ("Attempt", display.text_or_dash(row.attempt)),
-            ("Reason", display.text_or_dash(row.reason)),
+            ("Reason", display.text_or_dash(display.words(row.reason))),
             ("Correlation id", display.text_or_dash(row.correlation_id)),
         ]
         return {"facts": facts, "detail": pretty(row.detail) if row.detail is not None else ""}

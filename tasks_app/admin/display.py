@@ -18,6 +18,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from tasks_app.masking import MASK, mask_urls
+
 EMPTY: Final = "\N{EN DASH}"
 _JUST_NOW: Final = timedelta(seconds=1)
 #: Colour of each status, of tasks, attempts, workers, keys and slots of schedules alike. The word is always there too.
@@ -103,13 +105,21 @@ def schedule_link(schedule_id: UUID) -> SafeString:
 
 
 def with_links(text: str) -> SafeString:
-    """A text in which ``worker:<id>`` and the id in ``task <id>`` are links, and the rest is escaped."""
-    plain, *found = _LINKED.split(text)
+    """A text in which ``worker:<id>`` and the id in ``task <id>`` are links, and the rest is escaped.
+
+    Credentials in URLs are masked: reasons and errors quote them.
+    """
+    plain, *found = _LINKED.split(words(text))
     pieces: list[SafeString | str] = [plain]
     for kind, row_id, rest in zip(found[::3], found[1::3], found[2::3], strict=True):
         pieces += [worker_link(UUID(row_id))] if kind == "worker:" else [kind, task_link(UUID(row_id))]
         pieces.append(rest)
     return format_html_join("", "{}", ((piece,) for piece in pieces))
+
+
+def words(text: str | None) -> str:
+    """What somebody wrote or a program said, without the credentials in URLs."""
+    return mask_urls(text or "", MASK)
 
 
 def link(url: str, text: str) -> SafeString:

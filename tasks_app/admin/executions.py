@@ -69,9 +69,8 @@ class TaskExecutionAdmin(StaffAdmin):
     def problem(self, execution: TaskExecution) -> SafeString | str:
         if execution.error_code is None:
             return ""
-        return format_html(
-            '<span class="ts-error ts-mono" title="{}">{}</span>', execution.error_message or "", execution.error_code
-        )
+        message = display.words(execution.error_message)
+        return format_html('<span class="ts-error ts-mono" title="{}">{}</span>', message, execution.error_code)
 
     @admin.display(description="ended")
     def ended(self, execution: TaskExecution) -> SafeString | str:

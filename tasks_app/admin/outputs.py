@@ -10,13 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-MASK: Final = "••••••••"
-#: Values under such names are credentials, wherever they stand in a payload or a reply.
-_SECRET_NAME: Final = re.compile(
-    r"authorization|cookie|passw|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|pwd$|pgpass",
-    re.IGNORECASE,
-)
-_URL_PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@?#]*):[^/\s@?#]*@")
+from tasks_app import masking
+from tasks_app.masking import MASK
+
 #: Colours and cursor movements that programs write for a terminal (ECMA-48 control sequences).
 _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -48,15 +44,9 @@ def pretty(value: Any) -> str:
     return json.dumps(masked(value), indent=2, ensure_ascii=False)
 
 
-def masked(value: Any, *, secret: bool = False) -> Any:
-    """The same JSON with every text under a name that means a secret, and every password in a URL, masked."""
-    if isinstance(value, dict):
-        return {name: masked(item, secret=secret or _names_secret(name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item, secret=secret) for item in value]
-    if isinstance(value, str):
-        return MASK if secret and value else _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
-    return value
+def masked(value: Any) -> Any:
+    """The same JSON without credentials."""
+    return masking.masked(value, MASK)
 
 
 def take_apart(result: Any) -> Output:
@@ -91,13 +81,8 @@ def readable(text: str) -> str:
 
 
 def summary(payload_value: str | None) -> str:
-    """One line of what a task does: its URL or command, cut, without passwords."""
-    line = " ".join((payload_value or "").split())
-    return _URL_PASSWORD.sub(rf"\1:{MASK}@", line)
-
-
-def _names_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
+    """One line of what a task does: its URL or command, without credentials."""
+    return masking.mask_urls(" ".join((payload_value or "").split()), MASK)
 
 
 def _is_long(value: str) -> bool:

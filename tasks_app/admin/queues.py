@@ -56,7 +56,7 @@ class PauseForm(forms.Form):
         """The form as it is offered: with the pause there is, if there is one."""
         if not is_paused(queue):
             return cls()
-        return cls(initial={"reason": queue.pause_reason, "until": field_text(queue.paused_until)})
+        return cls(initial={"reason": display.words(queue.pause_reason), "until": field_text(queue.paused_until)})
 
     def clean_reason(self) -> str:
         reason: str = self.cleaned_data["reason"]
@@ -126,7 +126,7 @@ class QueueAdmin(StaffAdmin):
 
     @admin.display(description="reason")
     def why(self, queue: Queue) -> SafeString:
-        return format_html('<span class="ts-cut" title="{}">{}</span>', queue.pause_reason, queue.pause_reason)
+        return format_html('<span class="ts-cut" title="{}">{}</span>', *[display.words(queue.pause_reason)] * 2)
 
     @admin.display(description="until")
     def until(self, queue: Queue) -> SafeString | str:
@@ -204,6 +204,7 @@ def queue_context(queue: Queue) -> dict[str, Any]:
         "waiting": display.number(waiting, at_most=MOST_COUNTED),
         "owned": display.number(owned),
         "paused_since": display.exact(queue.paused_at),
+        "pause_reason": display.words(queue.pause_reason),
         "until": display.exact(queue.paused_until) if queue.paused_until else "",
         "form": PauseForm.of(queue),
         "tasks": display.query(queue=queue.name),

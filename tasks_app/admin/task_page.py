@@ -5,7 +5,7 @@ Bounded whatever the task has been through: the newest attempts and events are s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from tasks_app import selectors
 from tasks_app.admin import display
-from tasks_app.admin.outputs import Output, pretty, take_apart
+from tasks_app.admin.outputs import Output, masked, pretty, take_apart
 from tasks_app.models import Task, TaskExecution
 from tasks_app.selectors import Event, Reason
 from tasks_app.states import TaskStatus
@@ -67,7 +67,7 @@ def context_of(task: Task) -> dict[str, Any]:
     events = selectors.timeline(task)
     return {
         "badge": display.badge(task.status),
-        "failure": selectors.error_of(task, executions[0] if executions else None),
+        "failure": masked(selectors.error_of(task, executions[0] if executions else None)),
         "reasons": [] if task.finished_at else waiting_reasons(task),
         "attempts": [attempt_of(execution) for execution in executions[:MOST_ATTEMPTS]],
         "more_attempts": len(executions) > MOST_ATTEMPTS,
@@ -86,7 +86,10 @@ def waiting_reasons(task: Task) -> list[tuple[Reason, str]]:
     """Why a task does not run, each with when that ends by itself."""
     now = timezone.now()
     return [
-        (reason, f"{display.span(reason.until - now)} from now" if reason.until and reason.until > now else "")
+        (
+            replace(reason, detail=display.words(reason.detail)),
+            f"{display.span(reason.until - now)} from now" if reason.until and reason.until > now else "",
+        )
         for reason in selectors.why(task)
     ]
 
@@ -100,7 +103,7 @@ def attempt_of(execution: TaskExecution) -> Attempt:
         started=display.exact(execution.started_at),
         took=display.span(execution.finished_at - execution.started_at),
         waited=display.span(max(execution.started_at - execution.due_at, timedelta(0))),
-        error=selectors.execution_error(execution),
+        error=masked(selectors.execution_error(execution)),
         output=take_apart(execution.result),
         late=late_of(late) if late else None,
     )
@@ -112,7 +115,7 @@ def late_of(late: dict[str, Any]) -> Late:
         outcome=str(late.get("outcome", "")),
         at=str(late.get("at", "")),
         output=take_apart(late.get("result")),
-        error=error if isinstance(error, dict) else None,
+        error=masked(error) if isinstance(error, dict) else None,
     )
 
 

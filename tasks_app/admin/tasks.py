@@ -135,9 +135,8 @@ class TaskAdmin(StaffAdmin):
     def problem(self, task: Any) -> SafeString | str:
         if not task.error:
             return ""
-        return format_html(
-            '<span class="ts-error ts-mono" title="{}">{}</span>', task.error["message"], task.error["code"]
-        )
+        message = display.words(task.error["message"])
+        return format_html('<span class="ts-error ts-mono" title="{}">{}</span>', message, task.error["code"])
 
     @admin.display(description="created")
     def created(self, task: Any) -> SafeString | str:
@@ -202,5 +201,6 @@ def _correlated(correlation_id: str) -> list[UUID]:
 def _summaries(ids: list[UUID]) -> dict[UUID, str]:
     """What each task does, from its payload: cut by the server, because payloads may be large."""
     line = Coalesce(*(KeyTextTransform(name, "payload") for name in ("url", "command", "argv")))
-    rows = Task.objects.filter(pk__in=ids).values_list("pk", Left(line, _SUMMARY_LENGTH, output_field=TextField()))
-    return {task_id: summary(text) for task_id, text in rows}
+    piece = Left(line, 2 * _SUMMARY_LENGTH, output_field=TextField())  # what is cut off may tell what to mask
+    rows = Task.objects.filter(pk__in=ids).values_list("pk", piece)
+    return {task_id: summary(text)[:_SUMMARY_LENGTH] for task_id, text in rows}

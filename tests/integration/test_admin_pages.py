@@ -27,6 +27,8 @@ from workers_app.models import Scheduler, Worker
 pytestmark = pytest.mark.django_db
 
 SCRIPT = "<script>alert(1)</script>"
+TOKEN = "a=1&access_token=hunter2"
+REASON = f"{SCRIPT} see https://x/?{TOKEN}"
 #: Forms of a page on which nothing can be done: the list's own, without actions, and the one that signs out.
 READING_FORMS = {
     '<form id="changelist-form" class="group" method="post" novalidate>',
@@ -63,13 +65,14 @@ def make_worker(**columns: Any) -> Worker:
 
 def make_history() -> Task:
     """A task that has been through everything, with hostile text in every field that comes from outside."""
-    shell = {"exitCode": 1, "stdout": f"out {SCRIPT}", "stderr": SCRIPT, "stdoutTruncated": True}
+    printed = f"out {SCRIPT} https://x/?{TOKEN}"
+    shell = {"exitCode": 1, "stdout": printed, "stderr": SCRIPT, "stdoutTruncated": True}
     task = make_task(
         status=TaskStatus.FAILED,
         attempt=6,
         retry_count=2,
         crash_count=1,
-        payload={"url": f"https://u:hunter2@x/{SCRIPT}", "headers": {"Authorization": "hunter2", "X": SCRIPT}},
+        payload={"url": f"https://u:hunter2@x/{SCRIPT}?{TOKEN}", "headers": {"Authorization": "hunter2", "X": SCRIPT}},
         queue="a.b:c",
         type="HTTP",
         correlation_id="order-41",
@@ -84,7 +87,14 @@ def make_history() -> Task:
         ExecutionStatus.RELEASED: (None, None),
         ExecutionStatus.TIMED_OUT: (shell, None),
         ExecutionStatus.CANCELLED: (shell, None),
-        ExecutionStatus.SUCCESS: ({"statusCode": 200, "body": SCRIPT, "headers": {"set-cookie": "hunter2"}}, None),
+        ExecutionStatus.SUCCESS: (
+            {
+                "statusCode": 200,
+                "body": f"{SCRIPT} https://x/?{TOKEN}",
+                "headers": {"set-cookie": "hunter2", "Location": f"/x?{TOKEN}"},
+            },
+            None,
+        ),
         ExecutionStatus.FAILED: (shell, None),
     }
     for attempt, (status, (result, came_late)) in enumerate(ends.items(), start=1):
@@ -97,11 +107,11 @@ def make_history() -> Task:
             result=result,
             late=came_late,
             error_code="EXIT_CODE" if failed else None,
-            error_message=f"failed {SCRIPT}" if failed else None,
+            error_message=f"failed {SCRIPT} at https://x/?{TOKEN}" if failed else None,
         )
     AuditEvent.objects.create(
-        actor=f"user:{SCRIPT}", action="task.retried", target=f"task:{task.pk}", task_id=task.pk, reason=SCRIPT,
-        from_status="FAILED", to_status="PENDING", detail={"note": SCRIPT},
+        actor=f"user:{SCRIPT}", action="task.retried", target=f"task:{task.pk}", task_id=task.pk, reason=REASON,
+        from_status="FAILED", to_status="PENDING", detail={"note": REASON},
     )  # fmt: skip
     return task
 
@@ -124,6 +134,7 @@ def pages_of(task: Task) -> list[str]:
         *(f"/admin/tasks_app/{name}/" for name in lists),
         *(f"/admin/workers_app/{name}/" for name in ("worker", "scheduler")),
         *(f"/admin/tasks_app/{name}/{key}/change/" for name, key in rows),
+        f"/admin/tasks_app/task/{Task.objects.filter(type='SHELL', queue='a.b:c').get().pk}/change/",
         f"/admin/workers_app/worker/{Worker.objects.get().pk}/change/",
         f"/admin/workers_app/scheduler/{Scheduler.objects.get().pk}/change/",
     ]
@@ -135,11 +146,16 @@ def everything() -> Task:
     worker = make_worker(name=SCRIPT, host=SCRIPT, queues=[SCRIPT], labels={SCRIPT: SCRIPT})
     make_task(status=TaskStatus.RUNNING, worker_id=worker.pk, cancel_requested_at=datetime.now(UTC), queue="a.b:c")
     make_task(status=TaskStatus.SCHEDULED, worker_id=worker.pk)
-    make_task(run_at=datetime.now(UTC) + timedelta(days=1), payload={"command": SCRIPT}, type="SHELL")
+    make_task(
+        run_at=datetime.now(UTC) + timedelta(days=1),
+        payload={"command": f"{SCRIPT} https://x/?{TOKEN}"},
+        type="SHELL",
+        queue="a.b:c",
+    )
     make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
     make_task(status=TaskStatus.CANCELLED)
     Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host=SCRIPT)
-    services.pause_queue("a.b:c", actor="user:maria", reason=SCRIPT)
+    services.pause_queue("a.b:c", actor="user:maria", reason=REASON)
     keys.create_key("shop", ["tasks:read"], actor=f"user:{SCRIPT}")
     return task
 

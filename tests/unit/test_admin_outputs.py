@@ -18,9 +18,10 @@ class TestMasked:
     def test_hides_every_text_below_such_a_name(self) -> None:
         assert masked({"secrets": {"a": ["x", {"b": "y"}]}}) == {"secrets": {"a": [MASK, {"b": MASK}]}}
 
-    def test_hides_passwords_in_urls(self) -> None:
+    def test_hides_credentials_in_urls(self) -> None:
         assert masked({"url": "https://joe:pw@example.com/a"}) == {"url": f"https://joe:{MASK}@example.com/a"}
         assert summary("curl  https://joe:pw@example.com\n") == f"curl https://joe:{MASK}@example.com"
+        assert masked({"argv": ["curl", "/x?token=t&y=1"]}) == {"argv": ["curl", f"/x?token={MASK}&y=1"]}
 
     def test_leaves_numbers_and_the_rest_alone(self) -> None:
         value = {"tokens": 3, "note": "a: b@c", "items": [1, None, True]}

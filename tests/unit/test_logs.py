@@ -151,6 +151,9 @@ SECRETS = [
     ("detail", "connecting with host=db password=hunter2secret failed"),
     ("request", "GET /tasks?api_key=hunter2secret&page=1"),
     ("key", "ts_hunter2secrethunter2secret"),
+    ("where", "https://h/x?sig=hunter2secret&y=1#access_token=hunter2secret"),
+    ("nested", "GET /?next=https%3A%2F%2Fh%2F%3Fto%256ben%3Dhunter2secret HTTP/1.1"),
+    ("user", "https://hunter2secret@h/"),
     ("deep", [{"a": [{"client_secret": "hunter2secret"}]}]),
 ]
 

@@ -25,6 +25,7 @@ from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_
 pytestmark = pytest.mark.django_db
 
 SCRIPT = "<script>alert(1)</script>"
+TOKEN = "?a=1&access_token=hunter2"
 SCHEDULES = "/admin/schedules_app/schedule/"
 FIRES = "/admin/schedules_app/schedulefire/"
 CALENDARS = "/admin/schedules_app/blackoutcalendar/"
@@ -75,10 +76,10 @@ def make_everything(name: str = "nightly") -> Schedule:
         created_by=f"user:{SCRIPT}",
         paused_at=whole_now(),
         paused_by=f"user:{SCRIPT}",
-        pause_reason=SCRIPT,
+        pause_reason=f"{SCRIPT} https://x/{TOKEN}",
         jitter_seconds=30,
         task={"type": "HTTP", "concurrencyKey": SCRIPT, "correlationId": SCRIPT,
-              "payload": {"url": f"https://u:hunter2@x/{SCRIPT}", "headers": {"Authorization": "hunter2"}}},
+              "payload": {"url": f"https://u:hunter2@x/{SCRIPT}{TOKEN}", "headers": {"Authorization": "hunter2"}}},
     )  # fmt: skip
     task = make_task(schedule_id=schedule.pk, scheduled_for=whole_now())
     for n, state in enumerate(FireState):
@@ -86,7 +87,8 @@ def make_everything(name: str = "nightly") -> Schedule:
         make_fire(schedule, whole_now() - DAY * n, state, note=SCRIPT, task_id=task.pk if ran else None)
     make_fire(schedule, whole_now() - DAY * 20, FireState.MISSED, last_slot=whole_now() - DAY * 10)
     AuditEvent.objects.create(
-        actor=f"user:{SCRIPT}", action="schedule.edited", target=f"schedule:{name}", reason=SCRIPT,
+        actor=f"user:{SCRIPT}", action="schedule.edited", target=f"schedule:{name}",
+        reason=f"{SCRIPT} https://x/{TOKEN}",
         detail={"fields": [SCRIPT]},
     )  # fmt: skip
     return schedule

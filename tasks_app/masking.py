@@ -1,0 +1,85 @@
+"""What is hidden before a person, a page or a log sees it: values under names of secrets, credentials in URLs. Pure.
+
+Values are stored and sent as they came; whoever may read a task through the API gets them. A URL's credentials are its
+user information (RFC 3986 §3.2.1) and those parameters, in query and fragment, whose names are those of secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import unquote
+
+#: What people see in the place of a credential.
+MASK: Final = "••••••••"
+_SECRET_NAME: Final = re.compile(
+    r"authorization|cookie|passw|passphrase|pgpass|pwd$|secret|token|credential|api.?key$|access.?key|private.?key"
+    r"|database_url|dsn$|conninfo",
+    re.IGNORECASE,
+)
+#: Names that mean a secret in a URL only: elsewhere a key is a name, and a signature a proof.
+_SECRET_PARAMETER: Final = re.compile(
+    r"signature|jwt|hmac|session.?id"
+    r"|^(?:x[-_])?(?:key|sig|auth|pass|pin|otp|sid|session|assertion|bearer|hash)$",
+    re.IGNORECASE,
+)
+_USER_INFORMATION: Final = re.compile(r"""(\w*)://([^/\s:@?#"'<>\\]*)(?::([^/\s@?#"'<>\\]*))?@""")
+#: One of a query, a fragment or a form. Neither part takes a quote or a backslash, so that JSON stays JSON.
+_PARAMETER: Final = re.compile(r"""((?:^|[?&#;])([^\s=&#;?"'<>\\]{1,200})=)([^\s&#;"'<>\\]+)""")
+#: How often a name or a URL in a URL may be encoded before nobody can follow any more.
+_DEEPEST: Final = 3
+
+
+@lru_cache(maxsize=1024)  # the names of headers and fields are few
+def names_secret(name: str) -> bool:
+    """Whether what stands under a name is a credential, wherever the name stands."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def mask_urls(text: str, mask: str) -> str:
+    """The text with the credentials of every URL in it, whole or relative, replaced by ``mask``."""
+    if "@" in text and "://" in text:
+        text = _USER_INFORMATION.sub(lambda found: _without_user(found, mask), text)
+    if "=" in text:
+        text = _PARAMETER.sub(lambda found: found[1] + (mask if _is_credential(found[2], found[3]) else found[3]), text)
+    return text
+
+
+def masked(value: Any, mask: str, *, secret: bool = False) -> Any:
+    """The same JSON with every text under a name that means a secret, and what `mask_urls` finds, masked."""
+    if isinstance(value, dict):
+        return {name: masked(item, mask, secret=secret or names_secret(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item, mask, secret=secret) for item in value]
+    if isinstance(value, str):
+        return mask if secret and value else mask_urls(value, mask)
+    return value
+
+
+def _without_user(found: re.Match[str], mask: str) -> str:
+    """A user beside a password is a name; one without may be a token, where people give tokens: to HTTP."""
+    scheme, user, password = found.groups()
+    if password:
+        return f"{scheme}://{user}:{mask}@"
+    return f"{scheme}://{mask}@" if user and scheme.lower().endswith(("http", "https")) else found[0]
+
+
+def _is_credential(name: str, value: str, depth: int = _DEEPEST) -> bool:
+    plain = _decoded(name)
+    if names_secret(plain) or _SECRET_PARAMETER.search(plain):
+        return True
+    if not depth or not ("%" in value or "=" in value):
+        return False
+    inner = _decoded(value)  # a URL in a URL: where to go on to, with its own token
+    return any(_is_credential(name, value, depth - 1) for _, name, value in _PARAMETER.findall(inner)) or (
+        _USER_INFORMATION.search(inner) is not None
+    )
+
+
+def _decoded(text: str) -> str:
+    for _ in range(_DEEPEST):
+        if "%" not in text:
+            break
+        text = unquote(text)
+    return text
