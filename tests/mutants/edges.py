@@ -150,6 +150,16 @@ EDGES: Final[list[Mutant]] = [
         ),
     ),
     *mutants_of(
+        "masking",
+        "tasks_app/masking.py",
+        "unit/test_masking.py",
+        ("parameter", 40, "if names_secret(plain) or _SECRET_PARAMETER.search(plain):", "if False:"),
+        ("encoded-name", 40, "plain = _decoded(name)", "plain = name"),
+        ("nested", 40, 'if not depth or not ("%" in value or "=" in value):', "if True:"),
+        ("user", 40, 'return f"{scheme}://{mask}@" if user', 'return f"{scheme}://{user}@" if user'),
+        ("password", 40, "    if password:\n", "    if False:\n"),
+    ),
+    *mutants_of(
         "shell",
         "tasks_app/executors/shell_policy.py",
         "unit/test_shell_policy.py unit/test_shell_payload.py",
