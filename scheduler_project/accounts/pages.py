@@ -21,6 +21,7 @@ from django.urls import reverse
 
 from scheduler_project.accounts import rules
 from scheduler_project.accounts.names import OneLineNames
+from tasks_app.admin.strict_filters import StrictFilters
 
 if TYPE_CHECKING:
     AdminPasswordChangeForm: Any
@@ -51,7 +52,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(OneLineNames, UserBase):
+class UserAdmin(StrictFilters, OneLineNames, UserBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -97,7 +98,7 @@ class UserAdmin(OneLineNames, UserBase):
 
 
 @admin.register(Group)
-class GroupAdmin(OneLineNames, GroupBase):
+class GroupAdmin(StrictFilters, OneLineNames, GroupBase):
     """A group gives rights, and approvals may name it: only superusers change one."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -182,7 +182,9 @@ def ledger_of(
     until = ledger.start_of(shown.day + _DAY, clock) if shown.day else None
     until = min((at for at in (until, shown.before) if at is not None), default=None)
     states = [shown.state] if shown.state else []
-    rows, more = ledger.table(schedule.pk, recurrence, states=states, since=since, until=until)
+    rows, more = (
+        ([], False) if shown.unclear else ledger.table(schedule.pk, recurrence, states=states, since=since, until=until)
+    )
     weeks = [days[n : n + 7] for n in range(0, len(days), 7)]
     later = days[-1].day + _DAY * 7 * ledger.WEEKS
     newest = any(day.is_today or day.is_future for day in days)

@@ -14,23 +14,25 @@ from schedules_app.firing_rules import FireState
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A day, the last day of the calendar, a state, slots before one; what is not understood is left out."""
+    """A day, the last day of the calendar, a state, slots before one; ``unclear`` names what cannot be understood."""
 
     day: date | None = None
     end: date | None = None
     state: str = ""
     before: datetime | None = None
+    unclear: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, query: QueryDict) -> Shown:
         """Read an address."""
         state = query.get("state", "")
-        return cls(
-            day=_date(query.get("day", "")),
-            end=_date(query.get("end", "")),
-            state=state if state in list(FireState) else "",
-            before=_instant(query.get("before", "")),
-        )
+        read: dict[str, Any] = {
+            "day": _date(query.get("day", "")),
+            "end": _date(query.get("end", "")),
+            "state": state if state in list(FireState) else "",
+            "before": _instant(query.get("before", "")),
+        }
+        return cls(**read, unclear=tuple(name for name, value in read.items() if query.get(name) and not value))
 
     def address(self, **changes: Any) -> str:
         """The same page with other parts chosen."""

@@ -27,6 +27,7 @@ from psycopg.errors import QueryCanceled
 from tasks_app.access import Action, Person
 from tasks_app.admin.display import page_url
 from tasks_app.admin.page_list import PageList
+from tasks_app.admin.strict_filters import StrictFilters
 from tasks_app.texts import problem_of_reason
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
     return decorate
 
 
-class StaffAdmin(UnfoldAdmin):
+class StaffAdmin(StrictFilters, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for

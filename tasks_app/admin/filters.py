@@ -15,9 +15,8 @@ from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -42,12 +41,26 @@ _WINDOWS: Final = {
 }
 
 
+class BadValue(Exception):
+    """A value that means nothing; the text goes on after the value."""
+
+
 class BarFilter(SimpleListFilter, ABC):
     """A filter of the bar; ``kind`` says how it is drawn. Rare ones are shown when asked for or in use."""
 
     kind: ClassVar[Kind] = "text"
     placeholder: ClassVar[str] = ""
     rare: ClassVar[bool] = False
+    #: What is wrong with the value, as a sentence; the list then shows it, and no row.
+    problem: str = ""
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, list[str]], model: type[Model], model_admin: ModelAdmin[Any]
+    ) -> None:
+        given = params.get(str(self.parameter_name), ())
+        super().__init__(request, params, model, model_admin)  # takes the key out of params
+        if len(given) > 1:
+            self.problem = "It is given twice: choose one."
 
     def has_output(self) -> bool:
         return True
@@ -60,11 +73,17 @@ class BarFilter(SimpleListFilter, ABC):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = (self.value() or "").strip()
-        return self.narrow(queryset, value) if value else queryset
+        if self.problem:
+            return queryset.none()
+        try:
+            return self.narrow(queryset, value) if value else queryset
+        except BadValue as error:
+            self.problem = f"“{value[:100]}” {error}."
+            return queryset.none()
 
     @abstractmethod
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        """The rows of a value that was chosen."""
+        """The rows of a value that was chosen. Raises `BadValue`."""
 
 
 class ChoiceFilter(BarFilter):
@@ -72,7 +91,7 @@ class ChoiceFilter(BarFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         if value not in dict(self.lookup_choices):
-            raise IncorrectLookupParameters
+            raise BadValue(f"is none of {', '.join(value for value, _ in self.lookup_choices)}")
         return self.narrow_to(queryset, value)
 
     def narrow_to(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
@@ -193,7 +212,7 @@ def as_uuid(text: str) -> UUID | None:
 def _uuid(text: str) -> UUID:
     value = as_uuid(text)
     if value is None:
-        raise IncorrectLookupParameters
+        raise BadValue("is not an id: it has 36 characters, as on its page")
     return value
 
 
@@ -202,5 +221,5 @@ def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise IncorrectLookupParameters from None
+        raise BadValue("is not a date and time: write 2026-11-30T18:00") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,10 +1,11 @@
-"""How a list of the staff UI reads its rows: a page and one row more, without counting."""
+"""How a list of the staff UI reads its rows: a page and one row more, without counting, under all of its filters."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
@@ -17,9 +18,29 @@ MOST_ROWS: Final = 10_000
 
 
 class PageList(ChangeList):
-    """A list that reads one row more than it shows, to know whether there is a next page, instead of counting."""
+    """A list that reads one row more than it shows, to know whether there is a next page, instead of counting.
+
+    It knows its filters by name. One that it has not, or whose value means nothing, is a problem that is shown, and
+    then there are no rows: leaving it out would show, and offer for an action, more than was asked for.
+    """
 
     has_next = False
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        known = {spec.parameter_name for spec in self.list_filter}  # type: ignore[union-attr]  # filters of ours
+        self.unknown = [name for name in self.get_filters_params() if name not in known]
+        self.filter_params = {name: values for name, values in self.filter_params.items() if name not in self.unknown}
+        return super().get_filters(request)
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        return found.none() if self.problems else found
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the filters: of which, and what."""
+        wrong = [(str(spec.title), spec.problem) for spec in self.filter_specs if spec.problem]  # type: ignore[attr-defined]
+        return wrong + [(name, "There is no such filter here.") for name in self.unknown]
 
     def get_results(self, request: HttpRequest) -> None:
         self.page_num = max(1, min(self.page_num, MOST_ROWS // self.list_per_page))
