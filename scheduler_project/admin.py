@@ -8,16 +8,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import InvalidPage
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 
-from scheduler_project.accounts import pages
+from scheduler_project.accounts import logins, pages
 
-__all__ = ["pages"]
+__all__ = ["logins", "pages"]
 
 _search, _get_urls = admin.site.search, admin.site.get_urls  # type: ignore[attr-defined]  # unfold's site
-_password_change = admin.site.password_change
 
 
 def search(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -34,12 +32,7 @@ def get_urls() -> list[URLResolver | URLPattern]:
     return [url for url in _get_urls() if getattr(url, "name", None) != "view_on_site"]
 
 
-@transaction.atomic
-def password_change(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-    """The page of one's own password, which is changed together with its row in the audit trail."""
-    return _password_change(request, extra_context)
-
-
-admin.site.password_change = password_change  # type: ignore[method-assign,assignment]
+admin.site.login = logins.login  # type: ignore[method-assign,assignment]
+admin.site.password_change = logins.password_change  # type: ignore[method-assign,assignment]
 admin.site.search = search  # type: ignore[attr-defined]
 admin.site.get_urls = get_urls  # type: ignore[method-assign]

@@ -11,4 +11,5 @@ class ProjectConfig(AppConfig):
     name = "scheduler_project"
 
     def ready(self) -> None:
-        import_module("scheduler_project.accounts.trail")
+        for listeners in ("trail", "login_trail"):
+            import_module(f"scheduler_project.accounts.{listeners}")

@@ -55,7 +55,7 @@ _FOREIGN: Final = (
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """handler400."""
-    return _bare(_BAD_REQUEST) if _is_page(request) else fallbacks.bad_request(request, exception)
+    return bare(_BAD_REQUEST) if _is_page(request) else fallbacks.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -75,8 +75,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     problem = problem_of(error) if isinstance(error, Exception) else None
     if problem is None or problem.status != 503:
-        return _bare(_BROKEN)
-    response = _bare(ErrorPage(503, "Not available", problem.detail))
+        return bare(_BROKEN)
+    response = bare(ErrorPage(503, "Not available", problem.detail))
     for name, value in problem.headers.items():
         response[name] = value
     return response
@@ -109,10 +109,11 @@ def _came_from(request: HttpRequest) -> str:
 def _framed(request: HttpRequest, page: ErrorPage) -> HttpResponse:
     user = getattr(request, "user", None)
     if user is None or not user.is_staff:
-        return _bare(page)
+        return bare(page)
     context = {**admin.site.each_context(request), "title": page.title, "page": page}
     return HttpResponse(render_to_string("errors/framed.html", context, request), status=page.status)
 
 
-def _bare(page: ErrorPage) -> HttpResponse:
+def bare(page: ErrorPage) -> HttpResponse:
+    """A page that needs no database and no session."""
     return HttpResponse(render_to_string("errors/bare.html", {"page": page}), status=page.status)

@@ -72,6 +72,8 @@ def configure(*, level: str, json: bool) -> None:
                 "django.server": {"level": "ERROR"},
                 "django.request": {"level": "CRITICAL"},
                 "django.security": {"handlers": ["refusals"], "propagate": False},
+                # Each failed log-in several times, in its own form; accounts.login_trail has one event.
+                "axes": {"level": "ERROR"},
             },
         }
     )

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import sys
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -103,6 +104,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular_sidecar",
     "django_structlog",
+    "axes",
 ]
 
 MIDDLEWARE = [
@@ -120,6 +122,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 if SCHEDULER.metrics_enabled:
     INSTALLED_APPS.append("django_prometheus")
@@ -151,6 +154,29 @@ TEMPLATES = [
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+# The first refuses whoever failed too often, before the second checks a password. Limits: scheduler_project/accounts.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "scheduler_project.accounts.backends.StaffBackend"]
+SESSION_COOKIE_AGE = int(SCHEDULER.session_lifetime.total_seconds())
+AXES_HANDLER = "scheduler_project.accounts.throttle.LoginThrottle"
+AXES_FAILURE_LIMIT = 1
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "scheduler_project.accounts.throttle.name_of"
+AXES_CLIENT_IP_CALLABLE = "scheduler_project.accounts.throttle.network_of"
+AXES_LOCKOUT_CALLABLE = "scheduler_project.accounts.throttle.refuse"
+# Our own log and audit trail have it. What a form sent is not kept; these are not even written for a moment.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = [
+    "username",
+    "ip_address",
+    "csrfmiddlewaretoken",
+    "old_password",
+    "new_password1",
+    "new_password2",
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"

@@ -68,6 +68,11 @@ def milliseconds(low: int, high: int) -> Callable[[str], timedelta]:
     return lambda text: timedelta(milliseconds=parse(text))
 
 
+def hours(low: int, high: int) -> Callable[[str], timedelta]:
+    parse = whole_number(low, high)
+    return lambda text: timedelta(hours=parse(text))
+
+
 def days(text: str) -> timedelta | None:
     """A number of days, fractions allowed; 0 keeps for ever (None)."""
     try:
@@ -217,6 +222,9 @@ class Config:
         "127.0.0.0/8,::1/128",
         "networks HTTP tasks may reach although they are not public",
         prod="",
+    )
+    session_lifetime: timedelta = _knob(
+        "SESSION_HOURS", hours(1, 8_760), "12", "hours after which somebody who logged in has to do it again"
     )
     api_key_default_expiry: timedelta | None = _knob(
         "API_KEY_DEFAULT_EXPIRY_DAYS", days, "365", "days a new API key is valid when nobody says how long; 0 for ever"

@@ -25,6 +25,8 @@ _PAGES: Final = {
     "worker": "workers_app_worker",
     "calendar": "schedules_app_blackoutcalendar",
 }
+#: Kinds of targets that a list finds by their names.
+_LISTS: Final = {"schedule": "schedules_app_schedule", "user": "auth_user", "group": "auth_group"}
 
 
 @admin.register(AuditEvent)
@@ -91,8 +93,8 @@ def target_link(event: AuditEvent) -> SafeString:
     kind, _, name = event.target.partition(":")
     if kind in _PAGES and name:
         return display.link(reverse(f"admin:{_PAGES[kind]}_change", args=[quote(name)]), event.target)
-    if kind == "schedule":  # its page is under its id, which the event does not tell
-        url = reverse("admin:schedules_app_schedule_changelist")
+    if kind in _LISTS:  # its page is under its id, which the event does not tell
+        url = reverse(f"admin:{_LISTS[kind]}_changelist")
         return display.link(f"{url}?{display.query(q=name)}", event.target)
     return format_html("{}", event.target)
 
