@@ -43,7 +43,9 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     """DASHBOARD_CALLBACK of django-unfold: add what the person may see to the index page's context."""
     person = Person(request.user)
     may = {name: person.may(action) for name, action in _SHOWN.items()}
-    shown = {"title": "Overview", "may": may, "overview": overview() if any(may.values()) else None}
+    everything = overview() if any(may.values()) else {}
+    warnings = [(tone, text) for part, tone, text in everything.get("warnings", ()) if may[part]]
+    shown = {"title": "Overview", "may": may, "overview": everything, "warnings": warnings}
     if request.headers.get("X-Live"):  # asked by live.js: no frame, and no message of another tab is used up
         shown["frame"] = "admin/scheduler/part.html"
     return context | shown
@@ -184,21 +186,21 @@ def _failure_row(task: Task, latest: dict[UUID, Any], now: datetime) -> dict[str
 
 def warnings_of(
     processes: dict[str, Any], queues: list[dict[str, Any]], schedules: dict[str, Any]
-) -> list[tuple[str, str]]:
-    """What somebody should look at: tone and sentence."""
+) -> list[tuple[str, str, str]]:
+    """What somebody should look at: which part of the page it is about, tone and sentence."""
     found = []
     if not processes["schedulers"]:
-        found.append(("ts-red", "No scheduler is alive: nothing new is assigned."))
+        found.append(("worker", "ts-red", "No scheduler is alive: nothing new is assigned."))
     if not processes["live_workers"]:
-        found.append(("ts-red", "No worker is alive: nothing runs."))
+        found.append(("worker", "ts-red", "No worker is alive: nothing runs."))
     if processes["silent_workers"]:
-        found.append(
-            ("ts-orange", f"Workers past their lease, about to be declared dead: {processes['silent_workers']}.")
-        )
+        text = f"Workers past their lease, about to be declared dead: {processes['silent_workers']}."
+        found.append(("worker", "ts-orange", text))
     if processes["lost_workers"]:
-        found.append(("ts-orange", f"Workers lost within the last hour: {processes['lost_workers']}."))
+        found.append(("worker", "ts-orange", f"Workers lost within the last hour: {processes['lost_workers']}."))
     if overdue := schedules["overdue"]:
-        found.append(("ts-red", f"Schedules past their time by more than {display.span(OVERDUE)}: {overdue}."))
+        text = f"Schedules past their time by more than {display.span(OVERDUE)}: {overdue}."
+        found.append(("schedule", "ts-red", text))
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
-        found.append(("ts-orange", f"Paused: {', '.join(paused)}."))
+        found.append(("queue", "ts-orange", f"Paused: {', '.join(paused)}."))
     return found

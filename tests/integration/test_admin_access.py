@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
+from django.core.cache import cache
 from django.test import Client
 
 from schedules_app.models import BlackoutCalendar, Schedule
@@ -150,6 +151,22 @@ class TestSite:
         for url in ("/admin/", "/admin/tasks_app/", "/admin/search/?s=hunter2", "/admin/jsi18n/"):
             assert b"hunter2" not in client.get(url).content.replace(b"s=hunter2", b"").replace(b'"hunter2"', b""), url
         assert client.get("/admin/autocomplete/", field).status_code == 403
+
+    @pytest.mark.parametrize(
+        ("permission", "told"),
+        [
+            ("view_queue", {"Paused: secret-queue."}),
+            ("view_worker", {"No worker is", "No scheduler"}),
+            ("view_task", set()),
+        ],
+    )
+    def test_warns_of_what_one_may_look_at(self, client: Client, permission: str, told: set[str]) -> None:
+        cache.clear()
+        Queue.objects.create(name="secret-queue", paused_at=whole_now())
+        sign_in(client, permission)
+        warnings = {text for _, text in client.get("/admin/").context["warnings"]}
+        assert len(warnings) == len(told)
+        assert all(any(text.startswith(words) for text in warnings) for words in told)
 
 
 class TestQueues:

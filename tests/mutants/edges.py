@@ -192,8 +192,8 @@ EDGES: Final[list[Mutant]] = [
         ("type-of-keys", 39, "return None if scope in self.scopes else", "return None if True else"),
         ("type-of-people", 39, "return None if self.account.is_superuser else", "return None if True else"),
         ("unknown-type", 39, "if executor else Scope.TASKS_SHELL", "if executor else None"),
-        ("grant", 36, " and all(person.may(action) for action in allowed)", ""),
-        ("grant-type", 39, " and not runs_a_type", ""),
+        ("grant", 36, " and _has_all(person.account, needed)]", "]"),
+        ("grant-type", 39, "if scope not in types and", "if"),
     ),
     *mutants_of(
         "roles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,34 @@ class TestPerson:
 
     def test_has_a_name_that_no_key_may_have(self) -> None:
         assert person().name == "user:maria"
+
+
+class TestTypesOfThirdParties:
+    """One may name a scope of its own, or one of ours."""
+
+    @pytest.fixture(autouse=True)
+    def types(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        known = {
+            "REPORT": SimpleNamespace(required_scope="reports:run"),
+            "OPS": SimpleNamespace(required_scope="admin"),
+        }
+        monkeypatch.setattr(access, "executors", lambda: known)
+        monkeypatch.setattr(access, "executor_for", known.get)
+
+    def test_add_their_scopes_to_ours(self) -> None:
+        assert access.scopes() == [*Scope, "reports:run"]
+
+    def test_run_for_keys_with_that_scope(self) -> None:
+        for task_type, scope in (("REPORT", "reports:run"), ("OPS", "admin")):
+            assert not key("tasks:write", "tasks:shell").may(Action.TASK_CREATE, task_type)
+            assert key("tasks:write", scope).may(Action.TASK_CREATE, task_type)
+
+    def test_run_for_no_person_but_superusers_who_alone_give_the_scope_away(self) -> None:
+        administrator = person(*access.permissions_of(Role.ADMINISTRATOR))
+        assert not administrator.may(Action.TASK_CREATE, "OPS")
+        assert "admin" not in access.grantable(administrator)
+        assert ROOT.may(Action.TASK_CREATE, "REPORT")
+        assert access.grantable(ROOT) == access.scopes()
 
 
 class TestRoles:
