@@ -23,6 +23,7 @@ from schedules_app.zones import UnknownZone, zone
 from tasks_app.admin import new_task
 from tasks_app.admin.new_task import TaskForm, UtcInstant
 from tasks_app.new_tasks import NewTask
+from tasks_app.texts import seen_in_json
 
 #: Fields of the JSON API, by the names they have in this form.
 _FIELDS: Final = {
@@ -239,6 +240,6 @@ def _initial(before: NewSchedule) -> dict[str, Any]:
     template = {name: getattr(task, name) for name in _SECTIONS["Task"]}
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
-    payload = json.dumps(task.payload, indent=2, ensure_ascii=False)
+    payload = seen_in_json(json.dumps(task.payload, indent=2, ensure_ascii=False))
     times = {name: new_task.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
     return {**template, **plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}

@@ -15,7 +15,6 @@ from tasks_app.masking import MASK
 
 #: Colours and cursor movements that programs write for a terminal (ECMA-48 control sequences).
 _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: Text longer than this is a panel, not a fact.
 _LONGEST_FACT: Final = 120
 #: The name of a flag that says a text was cut: stdout, stdoutTruncated.
@@ -77,7 +76,7 @@ def readable(text: str) -> str:
             return pretty(json.loads(text))
         except (ValueError, RecursionError):
             pass
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _TERMINAL.sub("", text).replace("\r\n", "\n"))
+    return _TERMINAL.sub("", text).replace("\r\n", "\n")
 
 
 def summary(payload_value: str | None) -> str:
