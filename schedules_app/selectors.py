@@ -22,6 +22,7 @@ from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
+from schedules_app.outcomes import failed_in_a_row
 from schedules_app.recurrence import Recurrence, Slot, parse
 from schedules_app.simulation import Outage, SimulatedSlot
 from schedules_app.stored import StoredSchedule
@@ -46,6 +47,16 @@ class Health(StrEnum):
     LATE = "late"
     #: It is due, and no scheduler fires it.
     OVERDUE = "overdue"
+    #: Its newest task that ended failed: that it fires says nothing about whether its work is done.
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a schedule is, and how many of its newest tasks failed one after the other."""
+
+    health: Health
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,15 @@ def simulate(
     return simulation.simulate(parse(stored), policy, since=since, until=until, outages=outages)
 
 
-def health_of(schedules: Sequence[Schedule]) -> dict[UUID, Health]:
-    """How each schedule of a page is: two queries for all."""
-    now, newest = database_now(), newest_fires([schedule.pk for schedule in schedules], limit=1)
+def conditions_of(schedules: Sequence[Schedule]) -> dict[UUID, Condition]:
+    """How each schedule of a page is: three queries for all."""
+    ids = [schedule.pk for schedule in schedules]
+    now, newest, failures = database_now(), newest_fires(ids, limit=1), failed_in_a_row(ids)
     states = {schedule_id: rows[0].state for schedule_id, rows in newest.items()}
-    return {schedule.pk: _health(schedule, states.get(schedule.pk), now) for schedule in schedules}
+    return {
+        each.pk: Condition(_health(each, states.get(each.pk), failures[each.pk], now), failures[each.pk])
+        for each in schedules
+    }
 
 
 def newest_fires(schedule_ids: Sequence[UUID], *, limit: int) -> dict[UUID, list[ScheduleFire]]:
@@ -163,15 +178,17 @@ def why(schedule: Schedule) -> list[Reason]:
     ]
 
 
-def _health(schedule: Schedule, newest: str | None, now: datetime) -> Health:
+def _health(schedule: Schedule, newest: str | None, failures: int, now: datetime) -> Health:
     if not schedule.enabled:
         return Health.DISABLED
+    if schedule.next_fire_at is not None and not schedule.paused and schedule.next_fire_at < now - OVERDUE:
+        return Health.OVERDUE
+    if failures:
+        return Health.FAILING
     if schedule.paused:
         return Health.PAUSED
     if schedule.next_fire_at is None:
         return Health.ENDED
-    if schedule.next_fire_at < now - OVERDUE:
-        return Health.OVERDUE
     if newest == FireState.SKIPPED_OVERLAP:
         return Health.OVERLAPPING
     return Health.LATE if newest in (FireState.LATE, FireState.MISSED, FireState.COALESCED) else Health.OK

@@ -23,10 +23,10 @@ def prepare(rows: list[Any]) -> None:
     ids, now = [row.pk for row in rows], selectors.database_now()
     fires = selectors.newest_fires(ids, limit=_SHOWN_FIRES)
     types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
-    health, coming = selectors.health_of(rows), next_fires(rows, now)
+    conditions, coming = selectors.conditions_of(rows), next_fires(rows, now)
     for row in rows:
         row.task = {"type": types.get(row.pk) or ""}  # the payload, which may be large, is not read
-        row.now, row.fires, row.how = now, fires.get(row.pk, []), health[row.pk]
+        row.now, row.fires, row.how = now, fires.get(row.pk, []), conditions[row.pk]
         row.next_words = coming[row.pk]
         recurrence, broken = recurrence_of(row, now)
         row.words = recurrence.explain() if recurrence else broken

@@ -9,7 +9,7 @@ import calendar
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from schedules_app import selectors
@@ -18,8 +18,9 @@ from schedules_app.admin.next_fires import known_calendars, next_fires
 from schedules_app.admin.shown import Shown
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule
+from schedules_app.outcomes import MOST_LOOKED_AT
 from schedules_app.recurrence import InvalidRecurrence, Recurrence
-from schedules_app.selectors import Health
+from schedules_app.selectors import Condition, Health
 from schedules_app.stored import StoredSchedule
 from schedules_app.zones import Zone, zone
 from tasks_app.admin import display
@@ -47,10 +48,11 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     now = selectors.database_now()
     recurrence, broken = recurrence_of(schedule, now)
     clock = recurrence.zone if recurrence else zone("UTC")
-    health = selectors.health_of([schedule])[schedule.pk]
+    condition = selectors.conditions_of([schedule])[schedule.pk]
     return {
         "badge": display.badge(state_of(schedule)),
-        "health": health_badge(health, fresh=schedule.last_fire_at is None),
+        "health": health_badge(condition, fresh=schedule.last_fire_at is None),
+        "failures": failures_of(condition),
         "broken": broken,
         "explanation": recurrence.explain() if recurrence else "",
         "reasons": reasons_of(schedule, now),
@@ -69,10 +71,19 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     }
 
 
-def health_badge(health: Health, *, fresh: bool) -> SafeString | str:
+def health_badge(condition: Condition, *, fresh: bool) -> SafeString | str:
     """The health; nothing where the state beside it says it already, or nothing has happened yet."""
     silent = {Health.DISABLED, Health.PAUSED, Health.ENDED} | ({Health.OK} if fresh else set())
-    return "" if health in silent else display.badge(health.upper())
+    if condition.health in silent:
+        return ""
+    return format_html('<span title="{}">{}</span>', failures_of(condition), display.badge(condition.health.upper()))
+
+
+def failures_of(condition: Condition) -> str:
+    """How its newest tasks failed, as a sentence."""
+    count = condition.failures
+    most = "at least " if count == MOST_LOOKED_AT else ""
+    return "" if not count else "Its latest task failed." if count == 1 else f"Its latest {most}{count} tasks failed."
 
 
 def recurrence_of(schedule: Schedule, now: datetime) -> tuple[Recurrence | None, str]:

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from schedules_app import selectors
+from schedules_app import outcomes, selectors
 from schedules_app.firing import fire_due
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule
 from schedules_app.recurrence import Definition, parse
 from schedules_app.retention import delete_old_fires
-from schedules_app.selectors import Health
+from schedules_app.selectors import Condition, Health
 from schedules_app.simulation import InvalidSimulation, Outage
 from tasks_app import services as task_services
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
+from tasks_app.states import TaskStatus
+from tests.factories import make_task
 from tests.integration.test_health import add_scheduler
 from tests.support.schedules import MINUTE, ledger, make_calendar, make_schedule, tasks_of, whole_now
 
@@ -104,7 +106,29 @@ class TestHealth:
         fire_due(session)
         Schedule.objects.filter(pk=schedules[Health.OVERDUE].pk).update(next_fire_at=now - HOUR)
         page = list(Schedule.objects.all())
-        assert selectors.health_of(page) == {schedule.pk: health for health, schedule in schedules.items()}
+        told = {schedule_id: condition.health for schedule_id, condition in selectors.conditions_of(page).items()}
+        assert told == {schedule.pk: health for health, schedule in schedules.items()}
+
+    def test_is_failing_while_its_newest_ended_task_failed(self, session: Session) -> None:
+        """S: success, F: failed, C: cancelled, O: still open; oldest first."""
+        statuses = {"S": TaskStatus.SUCCESS, "F": TaskStatus.FAILED, "C": TaskStatus.CANCELLED, "O": TaskStatus.PENDING}
+        most = outcomes.MOST_LOOKED_AT
+        expected = {"": 0, "S": 0, "F": 1, "SFF": 2, "FFS": 0, "FFC": 2, "SFCF": 2, "FO": 1, "O": 0, "F" * 30: most,
+                    "F" + "O" * 30: 0}  # fmt: skip
+        schedules = {ended: make_schedule(due=0) for ended in expected}
+        for ended, schedule in schedules.items():
+            for letter in ended:
+                make_task(schedule_id=schedule.pk, status=statuses[letter])
+        conditions = selectors.conditions_of(list(schedules.values()))
+        for ended, failures in expected.items():
+            health = Health.FAILING if failures else Health.OK
+            assert conditions[schedules[ended].pk] == Condition(health, failures), ended
+
+    def test_is_failing_also_when_it_is_paused_or_over(self, session: Session) -> None:
+        for columns in ({"paused_at": whole_now()}, {"next_slot": None, "next_fire_at": None}):
+            schedule = make_schedule(due=0, **columns)
+            make_task(schedule_id=schedule.pk, status=TaskStatus.FAILED)
+            assert selectors.conditions_of([schedule])[schedule.pk].health == Health.FAILING
 
 
 class TestWhy:
