@@ -35,6 +35,7 @@ class ErrorPage:
 
 
 _BAD_REQUEST: Final = ErrorPage(400, "Not understood", "The request cannot be read, so nothing was done.")
+_TOO_LARGE: Final = ErrorPage(413, "Too large", "The form is larger than this site reads, so nothing was done.")
 _FORBIDDEN: Final = ErrorPage(
     403, "Not allowed", "Your account has no permission for this, so nothing was done. A superuser can grant it."
 )
@@ -55,7 +56,10 @@ _FOREIGN: Final = (
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """handler400."""
-    return bare(_BAD_REQUEST) if _is_page(request) else fallbacks.bad_request(request, exception)
+    if not _is_page(request):
+        return fallbacks.bad_request(request, exception)
+    problem = problem_of(exception) if exception else None
+    return bare(_TOO_LARGE if problem is not None and problem.status == 413 else _BAD_REQUEST)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -32,6 +32,7 @@ class ProjectCommand(BaseCommand):
     """A command of ours. ``runs_on``: it waits for its database, and takes ``--wait-for-migrations``."""
 
     requires_system_checks: list[str] = []
+    requires_migrations_checks = False  # Django's warns, and goes on
     runs_on: ClassVar[bool] = False
 
     def get_version(self) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 
 from scheduler_project.accounts.trail import acting_as
+from tasks_app.management.base import ProjectCommand
 
 
-class Command(changepassword.Command):
+class Command(ProjectCommand, changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
+        self.require_migrations()
         with acting_as(lambda: "command:changepassword"):
             return super().handle(*args, **options)

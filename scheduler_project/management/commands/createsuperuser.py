@@ -7,9 +7,11 @@ from typing import Any
 from django.contrib.auth.management.commands import createsuperuser
 
 from scheduler_project.accounts.trail import acting_as
+from tasks_app.management.base import ProjectCommand
 
 
-class Command(createsuperuser.Command):
+class Command(ProjectCommand, createsuperuser.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
+        self.require_migrations()
         with acting_as(lambda: "command:createsuperuser"):
             return super().handle(*args, **options)
