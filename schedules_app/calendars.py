@@ -1,7 +1,6 @@
 """Blackout calendars: named sets of absolute, weekly and yearly ranges in which schedules do not run. Pure.
 
-A range begins with its first instant and ends before its last. Weekly and yearly ones are on the clock of the
-calendar's zone; on the night that shows their end twice they last until the second time.
+What a range means is in `blackout_ranges`.
 """
 
 from __future__ import annotations
@@ -9,21 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from schedules_app.zones import UnknownZone, Zone, zone
+from schedules_app.blackout_ranges import LONGEST, Absolute, Moment, Ranges, Weekly, Yearly
+from schedules_app.effort import Effort
+from schedules_app.zones import UnknownZone, zone
 from tasks_app.refusals import joined
 
 MAX_RANGES: Final = 100
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY: Final = timedelta(days=1)
-#: A blackout that goes on for longer is looked at again after this time.
-_LONGEST: Final = timedelta(days=366)
-
+#: What it costs to look from the end of one range on.
+_CHAIN_STEPS: Final = 5
 
 T = TypeVar("T")
+#: The kind of a range, and what it is made of.
+_Range = tuple[type[Absolute] | type[Weekly] | type[Yearly], Any]
 
 
 class OnBlackout(StrEnum):
@@ -41,68 +42,6 @@ class InvalidCalendar(ValueError):
         self.problems = problems
 
 
-class Range(Protocol):
-    """One entry of a calendar."""
-
-    def end(self, at: datetime, zone: Zone) -> datetime | None:
-        """The end of the occurrence that contains ``at``, or None."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absolute:
-    """Once, between two instants."""
-
-    start: datetime
-    stop: datetime
-
-    def end(self, at: datetime, zone: Zone) -> datetime | None:
-        """The end of the range, if it contains ``at``."""
-        return self.stop if self.start <= at < self.stop else None
-
-
-@dataclass(frozen=True, slots=True)
-class Weekly:
-    """From a time on some weekdays to a time of the same day, or of the next if that is not later."""
-
-    weekdays: frozenset[int]
-    start: time
-    stop: time
-
-    def end(self, at: datetime, zone: Zone) -> datetime | None:
-        """The end of the occurrence that contains ``at``, or None."""
-        today = zone.local(at).date()
-        ends = (stop for start, stop in self._occurrences(today, zone) if start <= at < stop)
-        return max(ends, default=None)
-
-    def _occurrences(self, today: date, zone: Zone) -> Iterator[tuple[datetime, datetime]]:
-        for day in (today - _DAY, today):
-            if day.weekday() in self.weekdays:
-                last_day = day if self.stop > self.start else day + _DAY
-                start, stop = datetime.combine(day, self.start), datetime.combine(last_day, self.stop)
-                yield zone.instants(start)[0], zone.instants(stop)[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Yearly:
-    """Whole days of every year, from (month, day) to (month, day), both included; over the new year if need be."""
-
-    first: tuple[int, int]
-    last: tuple[int, int]
-
-    def end(self, at: datetime, zone: Zone) -> datetime | None:
-        """The end of the occurrence that contains ``at``, or None."""
-        day = today = zone.local(at).date()
-        while self._contains(day) and day - today < _LONGEST:
-            day += _DAY
-        return None if day == today else zone.instants(datetime.combine(day, time()))[0]
-
-    def _contains(self, day: date) -> bool:
-        on = day.month, day.day
-        if self.first <= self.last:
-            return self.first <= on <= self.last
-        return on >= self.first or on <= self.last
-
-
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """A checked calendar."""
@@ -110,17 +49,25 @@ class Calendar:
     name: str
     timezone: str
     on_blackout: OnBlackout
-    ranges: tuple[Range, ...]
+    ranges: tuple[Ranges, ...]
 
     def covering(self, at: datetime) -> datetime | None:
         """The end of the blackout that contains ``at`` (ranges without a pause between count as one), or None."""
-        known, reached = zone(self.timezone), at
-        while reached - at < _LONGEST:
-            further = max((end for each in self.ranges if (end := each.end(reached, known))), default=None)
-            if further is None:
-                break
-            reached = further
-        return reached if reached > at else None
+        return self.end(Moment.of(at, zone(self.timezone)), Effort())
+
+    def end(self, moment: Moment, effort: Effort) -> datetime | None:
+        """The same of a moment in its zone. Raises `TooCostly`: kinds of ranges may take turns for a year."""
+        at = reached = moment.at
+        effort.spend()
+        while True:
+            ends = [end for each in self.ranges if (end := each.end(moment))]
+            if not ends or max(ends) <= reached:
+                return reached if reached > at else None
+            reached = max(ends)
+            if reached - at >= LONGEST:
+                return reached
+            effort.spend(_CHAIN_STEPS)
+            moment = Moment.of(reached, moment.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +79,44 @@ class Blackout:
     until: datetime
 
 
+class Blackouts:
+    """The calendars of a schedule, for who asks about one instant after the other: what was found is used again."""
+
+    def __init__(self, calendars: Sequence[Calendar], effort: Effort) -> None:
+        self._calendars = calendars
+        self._effort = effort
+        #: Of each calendar the last blackout that was found: an instant in it, and its end.
+        self._found: dict[int, tuple[datetime, datetime]] = {}
+
+    def covering(self, at: datetime) -> Blackout | None:
+        """The blackout an instant falls into: the first one that skips, or else the one that ends last.
+
+        Raises `TooCostly`.
+        """
+        if not self._calendars:
+            return None
+        moments = {name: Moment.of(at, zone(name)) for name in {each.timezone for each in self._calendars}}
+        found = [
+            Blackout(each.name, each.on_blackout, end)
+            for index, each in enumerate(self._calendars)
+            if (end := self._end(index, each, moments[each.timezone]))
+        ]
+        skipping = (blackout for blackout in found if blackout.on_blackout is OnBlackout.SKIP)
+        return next(skipping, None) or max(found, key=lambda blackout: blackout.until, default=None)
+
+    def _end(self, index: int, calendar: Calendar, moment: Moment) -> datetime | None:
+        since, end = self._found.get(index, (moment.at, moment.at))
+        if since <= moment.at < end:
+            return end
+        found = calendar.end(moment, self._effort)
+        if found is not None and found - moment.at < LONGEST:  # else the end depends on the instant
+            self._found[index] = moment.at, found
+        return found
+
+
 def covering(calendars: Sequence[Calendar], at: datetime) -> Blackout | None:
-    """The blackout an instant falls into: the first one that skips, or else the one that ends last."""
-    found = [Blackout(each.name, each.on_blackout, end) for each in calendars if (end := each.covering(at))]
-    skipping = (blackout for blackout in found if blackout.on_blackout is OnBlackout.SKIP)
-    return next(skipping, None) or max(found, key=lambda blackout: blackout.until, default=None)
+    """The same of a single instant."""
+    return Blackouts(calendars, Effort()).covering(at)
 
 
 def parse_calendar(name: str, timezone: str, on_blackout: str, ranges: Any) -> Calendar:
@@ -148,7 +128,7 @@ def parse_calendar(name: str, timezone: str, on_blackout: str, ranges: Any) -> C
         problems["timezone"] = str(error)
     if on_blackout not in list(OnBlackout):
         problems["onBlackout"] = f"must be one of {', '.join(OnBlackout)}"
-    parsed: list[Range] = []
+    parsed: list[_Range] = []
     if not isinstance(ranges, list) or not 1 <= len(ranges) <= MAX_RANGES:
         problems["ranges"] = f"must be a list of 1 to {MAX_RANGES} ranges"
     else:
@@ -157,7 +137,13 @@ def parse_calendar(name: str, timezone: str, on_blackout: str, ranges: Any) -> C
             parsed += [found] if found else []
     if problems:
         raise InvalidCalendar(problems)
-    return Calendar(name, timezone, OnBlackout(on_blackout), tuple(parsed))
+    return Calendar(name, timezone, OnBlackout(on_blackout), tuple(_by_kind(parsed)))
+
+
+def _by_kind(ranges: Sequence[_Range]) -> Iterator[Ranges]:
+    for kind in (Absolute, Weekly, Yearly):
+        if of_kind := [values for each, values in ranges if each is kind]:
+            yield kind(of_kind)
 
 
 class _Fields:
@@ -168,21 +154,21 @@ class _Fields:
         self._path = path
         self._problems = problems
 
-    def range(self) -> Range | None:
+    def range(self) -> _Range | None:
         """The range as far as it could be read; None if too little could."""
         names = set(self._value) if isinstance(self._value, dict) else set()
         if names == {"from", "to"}:
             start, stop = self._read("from", _instant), self._read("to", _instant)
             if start and stop and start >= stop:
                 self._problem("to", "must be later than from")
-            return Absolute(start, stop) if start and stop else None
+            return (Absolute, (start, stop)) if start and stop else None
         if names == {"weekdays", "from", "to"}:
             days = self._read("weekdays", _weekdays)
             begin, end = self._read("from", _time), self._read("to", _time)
-            return None if days is None or begin is None or end is None else Weekly(days, begin, end)
+            return None if days is None or begin is None or end is None else (Weekly, (days, begin, end))
         if names == {"dates"}:
             dates = self._read("dates", _dates)
-            return Yearly(*dates) if dates else None
+            return (Yearly, dates) if dates else None
         self._problem("", "must have either from and to, or weekdays, from and to, or dates")
         return None
 

@@ -10,11 +10,13 @@ from itertools import dropwhile, islice, zip_longest
 from typing import Final
 from uuid import UUID
 
+from schedules_app.effort import Effort
 from schedules_app.recurrence import Recurrence, Slot
 
 #: With more undecided slots than this, only the newest MOST_KEPT are looked at.
 MOST_WALKED: Final = 1000
 MOST_KEPT: Final = 100
+_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,17 @@ def next_due(
     *,
     after: datetime,
     after_local: datetime | None = None,
+    effort: Effort | None = None,
 ) -> Due | None:
-    """The first slot after an instant, and its due moment.
+    """The first slot after an instant, and its due moment. Raises `TooCostly`.
 
     ``after_local``: after a change of zone rules, fixed times must also lie after the last decided wall clock, so that
     none runs twice.
     """
-    slots = recurrence.slots(after)
+    if after_local is not None and recurrence.fixed_time:
+        # Slots before it are left out without walking through them: there may be one each second, for a day.
+        after = max(after, recurrence.zone.instants(after_local)[0] - _SECOND)
+    slots = recurrence.slots(after, effort=effort)
     if after_local is not None and recurrence.fixed_time:
         slots = dropwhile(lambda slot: slot.local <= after_local, slots)
     slot = next(slots, None)
@@ -63,23 +69,28 @@ class Window:
 
 @lru_cache(maxsize=128)
 def look(recurrence: Recurrence, first: datetime, now: datetime) -> Window:
-    """Cached: schedules with the same recurrence, due in the same pass, are looked at once."""
+    """Cached: schedules with the same recurrence, due in the same pass, are looked at once. Raises `TooCostly`."""
+    return look_anew(recurrence, first, now, Effort())
+
+
+def look_anew(recurrence: Recurrence, first: datetime, now: datetime, effort: Effort) -> Window:
+    """The same, not cached, and paid for by the caller."""
     after = first - timedelta.resolution
-    slots = tuple(islice(recurrence.slots(after, now), MOST_WALKED + 1))
+    slots = tuple(islice(recurrence.slots(after, now, effort), MOST_WALKED + 1))
     older = None
     if len(slots) > MOST_WALKED:
-        last_older, *newest = recurrence.recent(after=after, until=now, limit=MOST_KEPT + 1)
+        last_older, *newest = recurrence.recent(after=after, until=now, limit=MOST_KEPT + 1, effort=effort)
         older, slots = (slots[0], last_older), tuple(newest)
-    return Window(older, slots, recurrence.next(now))
+    return Window(older, slots, recurrence.next(now, effort))
 
 
 def due_slots(
-    schedule_id: UUID, recurrence: Recurrence, spread: timedelta, window: Window, now: datetime
+    schedule_id: UUID, recurrence: Recurrence, spread: timedelta, window: Window, now: datetime, effort: Effort
 ) -> tuple[list[Due], Due | None]:
-    """Slots whose due moment has come, and the first whose has not."""
+    """Slots whose due moment has come, and the first whose has not. Raises `TooCostly`."""
     slots = [*window.slots, window.following]
     if spread and window.following:
-        slots.append(recurrence.next(window.following.at))
+        slots.append(recurrence.next(window.following.at, effort))
     due: list[Due] = []
     for slot, following in zip_longest(slots, slots[1:]):
         if slot is None:

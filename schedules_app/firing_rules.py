@@ -29,8 +29,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from schedules_app.calendars import Blackout, Calendar, OnBlackout, covering
-from schedules_app.due import Due, due_slots, jitter, look, next_due
+from schedules_app.calendars import Blackout, Blackouts, Calendar, OnBlackout
+from schedules_app.due import Due, due_slots, jitter, look, look_anew, next_due
+from schedules_app.effort import Effort
 from schedules_app.recurrence import Recurrence, Slot
 
 __all__ = [
@@ -136,16 +137,20 @@ def decide(
     now: datetime,
     pause: Pause | None = None,
     open_tasks: Sequence[UUID] = (),
+    effort: Effort | None = None,
 ) -> Decided:
     """Decide every slot from ``first`` (the stored next_slot, inclusive) that is due at ``now``.
 
-    ``open_tasks``: tasks of this schedule that have not ended, oldest first.
+    ``open_tasks``: tasks of this schedule that have not ended, oldest first. ``effort``: for who decides again and
+    again. Raises `TooCostly`.
     """
-    window = look(recurrence, first, now)
-    due, following = due_slots(schedule_id, recurrence, policy.jitter, window, now)
-    decisions, candidates, waiting = _admit(due, policy.calendars, pause, now)
+    window = look(recurrence, first, now) if effort is None else look_anew(recurrence, first, now, effort)
+    effort = effort or Effort()
+    due, following = due_slots(schedule_id, recurrence, policy.jitter, window, now, effort)
+    blackouts = Blackouts(policy.calendars, effort)
+    decisions, candidates, waiting = _admit(due, blackouts, pause, now)
     runs = _choose_missed(candidates, policy, now, decisions)
-    if (hold := _hold(runs, policy.calendars, now)) and hold.on_blackout is OnBlackout.RUN_AT_END:
+    if (hold := _hold(runs, blackouts, now)) and hold.on_blackout is OnBlackout.RUN_AT_END:
         oldest = candidates[0].due
         decisions = [decision for decision in decisions if decision.slot.at < oldest.slot.at]
         runs, waiting = [], Due(oldest.slot, hold.until)
@@ -183,7 +188,7 @@ class _Candidate:
 
 
 def _admit(
-    due: Sequence[Due], calendars: Sequence[Calendar], pause: Pause | None, now: datetime
+    due: Sequence[Due], blackouts: Blackouts, pause: Pause | None, now: datetime
 ) -> tuple[list[Decision], list[_Candidate], Due | None]:
     """Rules 1 to 3: what is skipped, what may run, and the slot that waits for the end of a blackout."""
     decisions: list[Decision] = []
@@ -193,7 +198,7 @@ def _admit(
             decisions.append(_Candidate(each).becomes(FireState.SKIPPED_DST))
         elif pause and _paused(pause, each.slot.at, each.slot.at):
             decisions.append(_Candidate(each).becomes(FireState.SKIPPED_PAUSED))
-        elif (blackout := covering(calendars, each.at)) is None:
+        elif (blackout := blackouts.covering(each.at)) is None:
             candidates.append(_Candidate(each))
         elif blackout.on_blackout is OnBlackout.SKIP:
             decisions.append(_Candidate(each).becomes(FireState.SKIPPED_BLACKOUT, _in_blackout(blackout)))
@@ -225,9 +230,9 @@ def _choose_missed(
     return chosen + on_time
 
 
-def _hold(runs: Sequence[_Candidate], calendars: Sequence[Calendar], now: datetime) -> Blackout | None:
+def _hold(runs: Sequence[_Candidate], blackouts: Blackouts, now: datetime) -> Blackout | None:
     """The blackout that missed slots would run into."""
-    return covering(calendars, now) if any(run.missed for run in runs) else None
+    return blackouts.covering(now) if any(run.missed for run in runs) else None
 
 
 def _resolve_overlap(runs: Sequence[_Candidate], overlap: Overlap, open_tasks: Sequence[UUID]) -> list[Decision]:

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from schedules_app.batches import one_at_a_time
+from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Overlap
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
@@ -35,6 +36,8 @@ from tasks_app.services import Created, Idempotency, take_idempotency_key
 MAX_BACKFILL: Final = 1000
 MOST_SLOTS: Final = 100_000
 _CHUNK: Final = 1000
+#: Most steps it takes to find them.
+_MOST_STEPS: Final = 5 * MOST_SLOTS
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 #: How far back a triggered run looks for a second of its own.
@@ -195,10 +198,9 @@ def _free_second(schedule: Schedule) -> datetime:
 
 def _slots_between(schedule: Schedule, since: datetime, until: datetime) -> set[datetime]:
     try:
-        recurrence = recurrence_of(schedule)
-    except InvalidRecurrence:  # it fires no more
+        return {slot.at for slot in recurrence_of(schedule).slots(since, until)}
+    except (InvalidRecurrence, TooCostly):  # it fires no more
         return set()
-    return {slot.at for slot in recurrence.slots(since, until)}
 
 
 def _check_window(since: datetime, until: datetime, limit: int) -> None:
@@ -224,9 +226,12 @@ def _not_run(schedule_id: UUID, since: datetime, until: datetime) -> QuerySet[Sc
 
 def _never_told(recurrence: Recurrence, schedule_id: UUID, since: datetime, until: datetime) -> Iterator[datetime]:
     """Slots that have no row of their own. Raises `InvalidBackfill` when there are too many to look at."""
-    slots = (slot.at for slot in recurrence.slots(since - _MICROSECOND, until) if slot.runs)
+    slots = (slot.at for slot in recurrence.slots(since - _MICROSECOND, until, Effort(_MOST_STEPS)) if slot.runs)
     for _ in range(MOST_SLOTS // _CHUNK):
-        chunk = list(islice(slots, _CHUNK))
+        try:
+            chunk = list(islice(slots, _CHUNK))
+        except TooCostly:
+            break
         told = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__in=chunk).values_list("slot", flat=True)
         yield from sorted(set(chunk) - set(told))
         if len(chunk) < _CHUNK:

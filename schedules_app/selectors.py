@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet
 
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
+from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
@@ -102,9 +103,13 @@ def preview(schedule: Schedule, *, count: int = 20) -> list[PreviewFire]:
 def preview_of(
     recurrence: Recurrence, *, after: datetime, count: int = 20, blackouts: Sequence[Calendar] = ()
 ) -> list[PreviewFire]:
-    """The next slots of a recurrence: also of a schedule that is not stored yet."""
-    slots = islice(recurrence.slots(after), min(count, MAX_PREVIEW))
-    return [PreviewFire(slot.at, slot.at.astimezone(recurrence.zone.info), _note(slot, blackouts)) for slot in slots]
+    """The next slots of a recurrence: also of a schedule that is not stored yet. Raises `TooCostly`."""
+    effort = Effort()
+    known = calendars.Blackouts(blackouts, effort)
+    return [
+        PreviewFire(slot.at, slot.at.astimezone(recurrence.zone.info), _note(slot, known))
+        for slot in islice(recurrence.slots(after, effort=effort), min(count, MAX_PREVIEW))
+    ]
 
 
 def calendars_of(names: Sequence[str]) -> tuple[Calendar, ...]:
@@ -194,8 +199,8 @@ def _health(schedule: Schedule, newest: str | None, failures: int, now: datetime
     return Health.LATE if newest in (FireState.LATE, FireState.MISSED, FireState.COALESCED) else Health.OK
 
 
-def _note(slot: Slot, blackouts: Sequence[Calendar]) -> str:
-    blackout = calendars.covering(blackouts, slot.at)
+def _note(slot: Slot, blackouts: calendars.Blackouts) -> str:
+    blackout = blackouts.covering(slot.at)
     if blackout is None:
         return slot.note
     what = "skipped" if blackout.on_blackout is OnBlackout.SKIP else "runs at its end"
@@ -223,7 +228,10 @@ def _times(schedule: Schedule, now: datetime) -> list[Reason]:
 
 
 def _blackouts(schedule: Schedule, now: datetime) -> list[Reason]:
-    blackout = calendars.covering(calendars_of(schedule.calendars), now)
+    try:
+        blackout = calendars.covering(calendars_of(schedule.calendars), now)
+    except TooCostly:  # told as what keeps it from being decided
+        return []
     if blackout is None:
         return []
     return [Reason("IN_BLACKOUT", f"calendar {blackout.calendar} keeps it from running", blackout.until)]

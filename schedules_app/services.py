@@ -23,7 +23,7 @@ from schedules_app.batches import FireReport
 from schedules_app.firing_rules import FireState, Pause, next_due
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
-from schedules_app.recurrence import InvalidRecurrence
+from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.selectors import database_now
 from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
 from tasks_app import audit, wakeups
@@ -263,7 +263,7 @@ def _give_up(schedule: Schedule, now: datetime) -> None:
     try:
         recurrence = recurrence_of(schedule)
         newest = recurrence.recent(after=schedule.next_slot, until=now, limit=1)
-    except InvalidRecurrence:  # what this edit may be there to mend
+    except (InvalidRecurrence, TooCostly):  # what this edit may be there to mend
         newest = []
     ScheduleFire.objects.create(
         schedule_id=schedule.pk,

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
+from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Policy, decide, next_due
 from schedules_app.recurrence import YEARS, Recurrence
 from tasks_app.refusals import joined
 
 #: Most slots one simulation answers.
 MOST_SLOTS: Final = 10_000
+#: Most steps of one: enough for as many slots, far enough apart to be decided one by one.
+MOST_STEPS: Final = 45 * MOST_SLOTS
 #: Whose jitter is shown: another schedule has another.
 _ANY: Final = UUID(int=0)
 
@@ -50,25 +54,42 @@ def simulate(
 ) -> list[SimulatedSlot]:
     """Every slot from ``since`` to ``until`` with what becomes of it, in order. Raises `InvalidSimulation`."""
     check_window(since, until, outages)
+    try:
+        if not outages:  # each slot is told by itself: quicker counted than decided
+            _check_number(sum(1 for _ in islice(recurrence.slots(since, until, Effort(MOST_STEPS)), MOST_SLOTS + 1)))
+        return _simulate(recurrence, policy, since, until, sorted(outages, key=lambda each: each.since))
+    except TooCostly:
+        raise InvalidSimulation({"to": "the window takes too long to work out: make it smaller"}) from None
+
+
+def _simulate(
+    recurrence: Recurrence, policy: Policy, since: datetime, until: datetime, outages: Sequence[Outage]
+) -> list[SimulatedSlot]:
     told: list[SimulatedSlot] = []
-    due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution)
-    while due is not None and due.slot.at <= until:
+    effort = Effort(MOST_STEPS)
+    due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution, effort=effort)
+    # A slot that waits for the end of a blackout that has none waits for ever.
+    while due is not None and due.slot.at <= until and due.at.year in YEARS:
         now = _up_again(due.at, outages)
-        decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now)
+        decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now, effort=effort)
         told += [
             SimulatedSlot(each.slot.at, each.state, now, each.note, each.last_slot)
             for each in decided.decisions
             if each.slot.at <= until
         ]
-        if len(told) > MOST_SLOTS:
-            raise InvalidSimulation({"to": f"the window holds more than {MOST_SLOTS:,} slots: make it smaller"})
+        _check_number(len(told))
         due = decided.next
     return told
 
 
+def _check_number(slots: int) -> None:
+    if slots > MOST_SLOTS:
+        raise InvalidSimulation({"to": f"the window holds more than {MOST_SLOTS:,} slots: make it smaller"})
+
+
 def _up_again(at: datetime, outages: Sequence[Outage]) -> datetime:
-    """The first moment from ``at`` on at which a scheduler runs."""
-    for outage in sorted(outages, key=lambda each: each.since):
+    """The first moment from ``at`` on at which a scheduler runs; outages are in order."""
+    for outage in outages:
         if outage.since <= at < outage.until:
             at = outage.until
     return at

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from schedules_app import selectors, services
 from schedules_app.admin import times
 from schedules_app.admin.schedule_form import WhenForm
+from schedules_app.effort import TooCostly
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.recurrence import parse
@@ -29,7 +30,10 @@ def preview(request: HttpRequest, row: Schedule | None) -> HttpResponse:
         new = NewSchedule(name="preview", task=NewTask(type=""), **form.when())
         form.show_problems(_problems(new, row, now))
         if not form.errors:
-            answer = _answer(new, row.anchor_at if row else now.replace(microsecond=0), now)
+            try:
+                answer = _answer(new, row.anchor_at if row else now.replace(microsecond=0), now)
+            except TooCostly as error:
+                form.add_error(None, str(error))
     problems = {name: [str(error) for error in errors] for name, errors in form.errors.items()}
     return JsonResponse({**answer, "problems": problems})
 

@@ -16,6 +16,7 @@ from schedules_app import selectors
 from schedules_app.admin import ledger, times
 from schedules_app.admin.next_fires import known_calendars, next_fires
 from schedules_app.admin.shown import Shown
+from schedules_app.effort import TooCostly
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.outcomes import MOST_LOOKED_AT
@@ -47,17 +48,18 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     """Everything the page of a schedule shows that its row does not say by itself."""
     now = selectors.database_now()
     recurrence, broken = recurrence_of(schedule, now)
+    coming, changes, costly = _times(schedule, recurrence, now)
     clock = recurrence.zone if recurrence else zone("UTC")
     condition = selectors.conditions_of([schedule])[schedule.pk]
     return {
         "badge": display.badge(state_of(schedule)),
         "health": health_badge(condition, fresh=schedule.last_fire_at is None),
         "failures": failures_of(condition),
-        "broken": broken,
+        "broken": broken or costly,
         "explanation": recurrence.explain() if recurrence else "",
         "reasons": reasons_of(schedule, now),
-        "next_times": _next_times(schedule, recurrence, now),
-        "clock_changes": times.clock_changes(recurrence, after=now) if recurrence and schedule.enabled else [],
+        "next_times": coming,
+        "clock_changes": changes,
         "stats": stats_of(schedule, recurrence, now),
         "facts": facts_of(schedule),
         "payload": pretty(schedule.task.get("payload", {})),
@@ -215,10 +217,19 @@ def ledger_of(
     }
 
 
-def _next_times(schedule: Schedule, recurrence: Recurrence | None, now: datetime) -> list[times.Time]:
+def _times(
+    schedule: Schedule, recurrence: Recurrence | None, now: datetime
+) -> tuple[list[times.Time], list[times.Time], str]:
+    """The next slots, those that changes of the clock touch; or why there are none to show."""
     if recurrence is None:
-        return []
-    return times.next_times(recurrence, after=now, blackouts=list(known_calendars(schedule.calendars).values()))
+        return [], [], ""
+    try:
+        known = list(known_calendars(schedule.calendars).values())
+        coming = times.next_times(recurrence, after=now, blackouts=known)
+        changes = times.clock_changes(recurrence, after=now) if schedule.enabled else []
+    except TooCostly as error:
+        return [], [], str(error)
+    return coming, changes, ""
 
 
 def _calendar_links(names: list[str]) -> SafeString:

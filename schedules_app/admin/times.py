@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from schedules_app.calendars import Calendar, OnBlackout, covering
+from schedules_app.calendars import Blackouts, Calendar, OnBlackout
+from schedules_app.effort import Effort
 from schedules_app.recurrence import DstFold, DstGap, Recurrence, Slot
 
 #: How many slots a preview shows, and how many of those that a change of the clock touches.
@@ -29,16 +30,20 @@ class Time:
 
 
 def next_times(recurrence: Recurrence, *, after: datetime, blackouts: Sequence[Calendar] = ()) -> list[Time]:
-    """The next slots, with what the clock and the calendars do to them."""
-    return [_time(recurrence, slot, blackouts) for slot in islice(recurrence.slots(after), NEXT_FIRES)]
+    """The next slots, with what the clock and the calendars do to them. Raises `TooCostly`."""
+    known = Blackouts(blackouts, Effort())
+    return [_time(recurrence, slot, known) for slot in islice(recurrence.slots(after), NEXT_FIRES)]
 
 
 def clock_changes(recurrence: Recurrence, *, after: datetime) -> list[Time]:
-    """The slots of the coming year that a change of the clock touches. None of a recurrence by elapsed time."""
+    """The slots of the coming year that a change of the clock touches. None of a recurrence by elapsed time.
+
+    Raises `TooCostly`.
+    """
     if not recurrence.fixed_time:
         return []
     touched = (slot for night in _nights(recurrence, after) for slot in night if slot.note)
-    return [_time(recurrence, slot, ()) for slot in islice(touched, MOST_CHANGES)]
+    return [_time(recurrence, slot, Blackouts((), Effort())) for slot in islice(touched, MOST_CHANGES)]
 
 
 def local_text(at: datetime, recurrence: Recurrence | None) -> str:
@@ -59,8 +64,8 @@ def _nights(recurrence: Recurrence, after: datetime) -> Iterator[Iterator[Slot]]
             yield islice(recurrence.slots(since, at + jump), _MOST_SLOTS)
 
 
-def _time(recurrence: Recurrence, slot: Slot, blackouts: Sequence[Calendar]) -> Time:
-    blackout = covering(blackouts, slot.at)
+def _time(recurrence: Recurrence, slot: Slot, blackouts: Blackouts) -> Time:
+    blackout = blackouts.covering(slot.at)
     notes = [_clock_note(recurrence, slot)]
     if blackout is not None:
         end = local_text(blackout.until, recurrence)

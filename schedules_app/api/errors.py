@@ -8,7 +8,7 @@ from schedules_app.calendar_services import CalendarInUse, CalendarNotFound
 from schedules_app.calendars import InvalidCalendar
 from schedules_app.manual_runs import InvalidBackfill
 from schedules_app.new_schedules import InvalidSchedule
-from schedules_app.recurrence import InvalidRecurrence
+from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.services import NameTaken, ScheduleNotFound
 from schedules_app.simulation import InvalidSimulation
 from tasks_app.api.base import ApiView
@@ -22,6 +22,11 @@ def _unreadable(error: InvalidRecurrence) -> Problem:
     return Problem(409, "unreadable-schedule", detail, errors=error.problems)
 
 
+def _too_costly(error: TooCostly) -> Problem:
+    detail = "The times of the schedule take too long to work out: edit them, or the calendars it names."
+    return Problem(409, "too-costly-schedule", detail, errors={"schedule": str(error)})
+
+
 _ANSWERS: Final[Answers] = (
     (
         (InvalidSchedule, InvalidCalendar, InvalidBackfill, InvalidSimulation),
@@ -31,6 +36,7 @@ _ANSWERS: Final[Answers] = (
     (NameTaken, lambda error: Problem(409, "name-taken", sentence(error), errors={"name": str(error)})),
     (CalendarInUse, lambda error: Problem(409, "calendar-in-use", sentence(error))),
     (InvalidRecurrence, _unreadable),
+    (TooCostly, _too_costly),
 )
 
 

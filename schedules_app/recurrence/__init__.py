@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final
 
+from schedules_app.effort import MOST_STEPS, Effort, TooCostly
 from schedules_app.recurrence.base import Definition, DstFold, DstGap, InvalidRecurrence, Slot, Timeline
 from schedules_app.recurrence.cron import Cron, parse_cron
 from schedules_app.recurrence.expansion import WallClock
@@ -20,7 +21,18 @@ from schedules_app.recurrence.interval import parse_interval
 from schedules_app.recurrence.rrule import RRule, parse_rrule
 from schedules_app.zones import UnknownZone, Zone, zone
 
-__all__ = ["Definition", "DstFold", "DstGap", "InvalidRecurrence", "Recurrence", "Slot", "check", "parse"]
+__all__ = [
+    "Definition",
+    "DstFold",
+    "DstGap",
+    "Effort",
+    "InvalidRecurrence",
+    "Recurrence",
+    "Slot",
+    "TooCostly",
+    "check",
+    "parse",
+]
 
 #: Times that people name lie in these years: searches that begin there stay inside the calendar.
 YEARS: Final = range(1970, 3000)
@@ -47,21 +59,24 @@ class Recurrence:
         """Set wall-clock times (the choices about clock changes apply), as opposed to elapsed time."""
         return self.timeline.fixed_time
 
-    def slots(self, after: datetime, until: datetime | None = None) -> Iterator[Slot]:
-        """Slots with after < at ≤ until, ascending, lazily."""
+    def slots(self, after: datetime, until: datetime | None = None, effort: Effort | None = None) -> Iterator[Slot]:
+        """Slots with after < at ≤ until, ascending, lazily. Raises `TooCostly` when the effort is spent."""
         last = _earlier(until, self.end_at)
-        slots = self.timeline.forward(self.first_second(after))
+        slots = self.timeline.forward(self.first_second(after), effort or Effort())
         return slots if last is None else takewhile(lambda slot: slot.at <= last, slots)
 
-    def next(self, after: datetime) -> Slot | None:
-        """The first slot after an instant."""
-        return next(self.slots(after), None)
+    def next(self, after: datetime, effort: Effort | None = None) -> Slot | None:
+        """The first slot after an instant. Raises `TooCostly`."""
+        return next(self.slots(after, effort=effort), None)
 
-    def recent(self, *, after: datetime, until: datetime, limit: int) -> list[Slot]:
-        """The newest ``limit`` slots with after < at ≤ until, ascending, without walking the older ones."""
+    def recent(self, *, after: datetime, until: datetime, limit: int, effort: Effort | None = None) -> list[Slot]:
+        """The newest ``limit`` slots with after < at ≤ until, ascending, without walking the older ones.
+
+        Raises `TooCostly`.
+        """
         last = _earlier(until, self.end_at) or until
         first = self.first_second(after)
-        slots = self.timeline.backward(_whole_second(last) + _SECOND)
+        slots = self.timeline.backward(_whole_second(last) + _SECOND, effort or Effort())
         return list(islice(takewhile(lambda slot: slot.at >= first, slots), limit))[::-1]
 
     def explain(self) -> str:
@@ -103,17 +118,28 @@ def _parse(definition: Definition, known: Zone) -> Recurrence:
 
 
 def check(definition: Definition, *, now: datetime) -> Recurrence:
-    """Parse what somebody asks for: refuse also what has no slot in the next 30 years. Raises `InvalidRecurrence`.
+    """Parse what somebody asks for: refuse also what has no slot in the next 30 years, and what is costly to follow.
 
-    Only the expression counts here: that startAt and endAt leave nothing of it is no fault of the expression.
+    Only the expression counts here: that startAt and endAt leave nothing of it is no fault of the expression. Raises
+    `InvalidRecurrence`.
     """
     recurrence = parse(definition)
-    start = recurrence.first_second(now)
-    first = None if recurrence.timeline.has_ended(start) else next(recurrence.timeline.forward(start), None)
-    if first is None or first.at > start + NEVER:
-        name = "cron" if definition.cron is not None else "rrule"
-        raise InvalidRecurrence({name: "never fires: no time in the next 30 years matches"})
+    try:
+        _check_times(recurrence, now)
+    except TooCostly:
+        text = "is too costly to follow: COUNT is counted from startAt on, so begin later, or say UNTIL instead"
+        raise InvalidRecurrence({"rrule": text}) from None
     return recurrence
+
+
+def _check_times(recurrence: Recurrence, now: datetime) -> None:
+    """Half of what a pass may spend has to do: it looks twice."""
+    start, effort = recurrence.first_second(now), Effort(MOST_STEPS // 2)
+    ended = recurrence.timeline.has_ended(start, effort)
+    first = None if ended else next(recurrence.timeline.forward(start, effort), None)
+    if first is None or first.at > start + NEVER:
+        name = "cron" if recurrence.definition.cron is not None else "rrule"
+        raise InvalidRecurrence({name: "never fires: no time in the next 30 years matches"})
 
 
 def _whole_second(at: datetime) -> datetime:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from schedules_app.effort import Effort
 from tasks_app.refusals import joined
 
 
@@ -65,16 +66,16 @@ class Slot:
 
 
 class Pattern(Protocol):
-    """Wall-clock times without a zone. Neither way may search for long: no match within decades ends the iteration."""
+    """Wall-clock times without a zone. No match within decades ends the iteration. Each step is spent of an effort."""
 
     @property
     def fixed_time(self) -> bool:
         """Set times, to which the choices about clock changes apply; else elapsed time."""
 
-    def upward(self, start: datetime) -> Iterator[datetime]:
+    def upward(self, start: datetime, effort: Effort) -> Iterator[datetime]:
         """Matches from ``start`` on (naive, whole seconds), ascending."""
 
-    def downward(self, end: datetime) -> Iterator[datetime]:
+    def downward(self, end: datetime, effort: Effort) -> Iterator[datetime]:
         """Matches before ``end``, descending."""
 
     def explain(self) -> str:
@@ -88,13 +89,13 @@ class Timeline(Protocol):
     def fixed_time(self) -> bool:
         """As of its pattern."""
 
-    def forward(self, start: datetime) -> Iterator[Slot]:
+    def forward(self, start: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots from ``start`` on, ascending."""
 
-    def backward(self, end: datetime) -> Iterator[Slot]:
+    def backward(self, end: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots before ``end``, descending."""
 
-    def has_ended(self, start: datetime) -> bool:
+    def has_ended(self, start: datetime, effort: Effort) -> bool:
         """Is there surely nothing from ``start`` on? Answered in one search."""
 
     def explain(self) -> str:

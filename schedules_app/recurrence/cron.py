@@ -2,20 +2,25 @@
 
 Five fields, or six with seconds first; names, ``L``, ``LW``, ``5L``, ``5#2`` and the ``@`` names of cron. Where both
 day fields are restricted either may match; where one begins with ``*`` both must (so ``*/2`` counts as ``*`` there).
-cronsim is asked without a zone: `expansion` does what has to do with clock changes, also for what cron lacks.
+cronsim is asked for the meaning of the fields only: which days of a year match, and which times of such a day. `walk`
+goes through them, `expansion` does what has to do with clock changes, also for what cron lacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Final
 
 from cronsim import CronSim, CronSimError
 
+from schedules_app.effort import Effort
+from schedules_app.recurrence import walk
 from schedules_app.recurrence.base import InvalidRecurrence
+from schedules_app.recurrence.days import chosen_days, first_of
+from schedules_app.recurrence.products import Product, times_of_day
 
 MAX_LENGTH: Final = 200
 ALIASES: Final = {
@@ -27,10 +32,28 @@ ALIASES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_SECOND: Final = timedelta(seconds=1)
 _FIELDS: Final = (
     "must have five fields (minute hour day month weekday), six with seconds first, or be an @ name of cron"
 )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CronDays:
+    """The fields for days as they are written: a `Choice`. Compared by identity."""
+
+    day: str
+    month: str
+    weekday: str
+
+    def days_in(self, year: int) -> Iterable[int]:
+        """Asks cronsim about each day of the months that match."""
+        fields, start = _parsed(f"0 0 {self.day} {self.month} {self.weekday}"), date(year, 1, 1).toordinal()
+        days = (date.fromordinal(day) for day in range(start, date(year + 1, 1, 1).toordinal()))
+        return (day.toordinal() - start for day in days if day.month in fields.months and fields.match_day(day))
+
+
+#: The same object for the same fields, so that what is kept for it is found by its identity.
+_cron_days = lru_cache(maxsize=4096)(CronDays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,9 @@ class Cron:
     """A `Pattern`: a checked expression without aliases."""
 
     expression: str
+    days: CronDays
+    #: Seconds of the day at which every matching day has its slots.
+    times: Sequence[int]
 
     @property
     def fixed_time(self) -> bool:
@@ -45,17 +71,45 @@ class Cron:
         minute, hour = self.expression.split()[-5:-3]
         return not minute.startswith("*") and not hour.startswith("*")
 
-    def upward(self, start: datetime) -> Iterator[datetime]:
+    def upward(self, start: datetime, effort: Effort) -> Iterator[datetime]:
         """Matches from ``start`` on, ascending, until 50 years have none."""
-        return CronSim(self.expression, start - _SECOND)
+        return walk.upward(self, start, effort)
 
-    def downward(self, end: datetime) -> Iterator[datetime]:
+    def downward(self, end: datetime, effort: Effort) -> Iterator[datetime]:
         """Matches before ``end``, descending, until 50 years have none."""
-        return CronSim(self.expression, end, reverse=True)
+        return walk.downward(self, end, effort)
+
+    @property
+    def steps(self) -> int:
+        """One: a group is not worked out."""
+        return 1
+
+    @property
+    def overhang(self) -> int:
+        """None: days stand for themselves."""
+        return 0
+
+    @property
+    def first(self) -> int:
+        """No bound."""
+        return 0
+
+    def last(self, year: int, effort: Effort) -> int:
+        """No bound."""
+        return walk.NO_END
+
+    def groups(self, year: int, effort: Effort) -> Sequence[Sequence[int]]:
+        """All days in one."""
+        days = chosen_days(self.days, year)
+        return (days,) if days else ()
+
+    def seconds(self, year: int, group: Sequence[int]) -> Sequence[int]:
+        """Days and times."""
+        return Product(group, self.times, walk.DAY, first_of(year) * walk.DAY)
 
     def explain(self) -> str:
         """The expression in words."""
-        return CronSim(self.expression, datetime(2000, 1, 1)).explain()  # noqa: DTZ001 - any time will do
+        return _parsed(self.expression).explain()
 
 
 @lru_cache(maxsize=4096)
@@ -67,10 +121,15 @@ def parse_cron(text: str) -> Cron:
     if len(expression.split()) not in (5, 6):
         raise InvalidRecurrence({"cron": _FIELDS})
     try:
-        CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - only parsed
+        fields = _parsed(expression)
     except (CronSimError, ValueError) as error:
         raise InvalidRecurrence({"cron": _sentence(str(error))}) from None
-    return Cron(expression)
+    times = times_of_day(*(tuple(sorted(values)) for values in (fields.hours, fields.minutes, fields.seconds)))
+    return Cron(expression, _cron_days(*fields.parts[3:]), times)
+
+
+def _parsed(expression: str) -> CronSim:
+    return CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - only parsed
 
 
 def _sentence(error: str) -> str:

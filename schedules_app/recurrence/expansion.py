@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from schedules_app.effort import Effort
 from schedules_app.recurrence.base import DstFold, DstGap, Pattern, Slot
 from schedules_app.recurrence.words import in_zone
 from schedules_app.zones import Segment, Zone
@@ -26,6 +27,8 @@ _FARTHEST: Final = timedelta(days=2)
 _FIRST_YEAR: Final = 100
 _LAST_YEAR: Final = 9900
 _SECOND: Final = timedelta(seconds=1)
+#: What it costs to look at a segment, apart from its matches.
+_SEGMENT_STEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +45,15 @@ class WallClock:
         """As of its pattern."""
         return self.pattern.fixed_time
 
-    def forward(self, start: datetime) -> Iterator[Slot]:
+    def forward(self, start: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots from ``start`` on, ascending."""
         while start.year < _LAST_YEAR:
+            effort.spend(_SEGMENT_STEPS)
             segment = self.zone.segment_at(start)
-            gap = self._gap_slot(segment) if start == segment.start else None
+            gap = self._gap_slot(segment, effort) if start == segment.start else None
             beyond = None
-            for local in self.pattern.upward(self._first_local(segment, start)):
-                if local >= _local(segment.end, segment.offset):
+            for local in self.pattern.upward(self._first_local(segment, start), effort):
+                if local >= segment.end_local:
                     beyond = local
                     break
                 slot = _slot(local, segment)
@@ -66,14 +70,15 @@ class WallClock:
             else:
                 start = max(segment.end, beyond.replace(tzinfo=UTC) - _FARTHEST)
 
-    def backward(self, end: datetime) -> Iterator[Slot]:
+    def backward(self, end: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots before ``end``, descending."""
         while end.year > _FIRST_YEAR:
+            effort.spend(_SEGMENT_STEPS)
             segment = self.zone.segment_at(end - _SECOND)
-            gap = self._gap_slot(segment)
+            gap = self._gap_slot(segment, effort)
             beyond = None
             first = self._first_local(segment, segment.start)
-            for local in self.pattern.downward(_local(end, segment.offset)):
+            for local in self.pattern.downward(_local(end, segment.offset), effort):
                 if local < first:
                     beyond = local
                     break
@@ -90,9 +95,9 @@ class WallClock:
             else:
                 end = min(segment.start, beyond.replace(tzinfo=UTC) + _FARTHEST)
 
-    def has_ended(self, start: datetime) -> bool:
+    def has_ended(self, start: datetime, effort: Effort) -> bool:
         """Is there surely nothing from ``start`` on? Answered in one search."""
-        return next(self.pattern.upward(self.zone.local(start) - _FARTHEST), None) is None
+        return next(self.pattern.upward(self.zone.local(start) - _FARTHEST, effort), None) is None
 
     def explain(self) -> str:
         """The pattern in words, and whose clock is meant."""
@@ -101,14 +106,14 @@ class WallClock:
     def _first_local(self, segment: Segment, start: datetime) -> datetime:
         local = _local(start, segment.offset)
         if self.fixed_time and self.fold is DstFold.ONCE:
-            return max(local, _local(segment.start, segment.before))
+            return max(local, segment.shown_before)
         return local
 
-    def _gap_slot(self, segment: Segment) -> Slot | None:
+    def _gap_slot(self, segment: Segment, effort: Effort) -> Slot | None:
         if not self.fixed_time or segment.before >= segment.offset:
             return None
-        local = next(self.pattern.upward(_local(segment.start, segment.before)), None)
-        if local is None or local >= _local(segment.start, segment.offset):
+        local = next(self.pattern.upward(segment.shown_before, effort), None)
+        if local is None or local >= segment.first_local:
             return None
         return Slot(segment.start, local, GAP_NOTE, runs=self.gap is DstGap.RUN_AFTER)
 
@@ -118,6 +123,5 @@ def _local(at: datetime, offset: timedelta) -> datetime:
 
 
 def _slot(local: datetime, segment: Segment) -> Slot:
-    shown_before = local < _local(segment.start, segment.before)
-    shown_again = local >= _local(segment.end, segment.after)
-    return Slot((local - segment.offset).replace(tzinfo=UTC), local, FOLD_NOTE if shown_before or shown_again else "")
+    twice = local < segment.shown_before or local >= segment.shown_again
+    return Slot(segment.start + (local - segment.first_local), local, FOLD_NOTE if twice else "")

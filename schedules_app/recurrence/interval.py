@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Final
 
+from schedules_app.effort import Effort
 from schedules_app.recurrence.base import InvalidRecurrence, Slot
 from schedules_app.recurrence.words import explain_interval
 from schedules_app.zones import Zone
@@ -28,16 +29,16 @@ class Interval:
         """Never: this is elapsed time."""
         return False
 
-    def forward(self, start: datetime) -> Iterator[Slot]:
+    def forward(self, start: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots from ``start`` on, ascending."""
         first = max(0, -((self.anchor - start) // self.step))
         return (self._slot(n) for n in count(first))
 
-    def backward(self, end: datetime) -> Iterator[Slot]:
+    def backward(self, end: datetime, effort: Effort) -> Iterator[Slot]:
         """Slots before ``end``, descending."""
         return (self._slot(n) for n in range(-((self.anchor - end) // self.step) - 1, -1, -1))
 
-    def has_ended(self, start: datetime) -> bool:
+    def has_ended(self, start: datetime, effort: Effort) -> bool:
         """Never."""
         return False
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules_app.due import due_slots, jitter, look, next_due
+from schedules_app.effort import Effort
 from schedules_app.recurrence import Definition, DstFold, parse
 
 SCHEDULE = UUID("0193a000-0000-7000-8000-000000000001")
@@ -42,7 +43,9 @@ class TestJitter:
     def test_never_reaches_the_next_slot(self) -> None:
         every_second = parse(Definition(interval_seconds=1, anchor=NOON))
         window = look(every_second, NOON, NOON + timedelta(seconds=60))
-        due, following = due_slots(SCHEDULE, every_second, timedelta(hours=1), window, NOON + timedelta(seconds=60))
+        due, following = due_slots(
+            SCHEDULE, every_second, timedelta(hours=1), window, NOON + timedelta(seconds=60), Effort()
+        )
         assert following is not None
         moments = [each.at for each in (*due, following)]
         assert moments == sorted(moments)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from schedules_app.calendars import Absolute, Calendar, OnBlackout
+from schedules_app.blackout_ranges import Absolute
+from schedules_app.calendars import Calendar, OnBlackout
 from schedules_app.firing_rules import (
     Decided,
     FireState,
@@ -45,7 +46,7 @@ def hourly() -> Recurrence:
 
 
 def blackout(start: str, stop: str, on_blackout: str = "skip", name: str = "quiet") -> Calendar:
-    return Calendar(name, "UTC", OnBlackout(on_blackout), (Absolute(clock(start), clock(stop)),))
+    return Calendar(name, "UTC", OnBlackout(on_blackout), (Absolute([(clock(start), clock(stop))]),))
 
 
 def states(decided: Decided) -> str:
@@ -193,7 +194,7 @@ class TestChangesOfTheClock:
     def test_a_slot_in_the_gap_waits_for_the_end_of_a_blackout_only_if_it_runs(self) -> None:
         night = datetime(2026, 3, 29, tzinfo=UTC)
         calendar = Calendar(
-            "quiet", "UTC", AT_END, (Absolute(night + timedelta(minutes=50), night + timedelta(hours=3)),)
+            "quiet", "UTC", AT_END, (Absolute([(night + timedelta(minutes=50), night + timedelta(hours=3))]),)
         )
         for gap, expected in ((DstGap.RUN_AFTER, "L"), (DstGap.SKIP, "LD")):
             definition = Definition(cron="30 1,2,3 * * *", timezone="Europe/Berlin", anchor=night, dst_gap=gap)

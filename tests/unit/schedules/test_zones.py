@@ -43,6 +43,30 @@ class TestSegments:
         start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
         assert segment == Segment(start, end, hours(9), hours(9), hours(9))
 
+    @pytest.mark.parametrize(
+        ("name", "year", "changes"),
+        [
+            ("America/Boa_Vista", 2000, 3),
+            ("America/Noronha", 2000, 3),
+            ("Asia/Gaza", 2040, 4),
+            ("Asia/Hebron", 2053, 4),
+        ],
+    )
+    def test_that_last_a_week_are_found(self, name: str, year: int, changes: int) -> None:
+        """The shortest there are: none is shorter than the stride of the search."""
+        at, found = datetime(year, 1, 1, tzinfo=UTC), 0
+        while at.year == year:
+            segment = zone(name).segment_at(at)
+            at, found = segment.end, found + (segment.offset != segment.after)
+            assert segment.end - segment.start > zones._STRIDE or segment.end.year > year
+        assert found == changes
+
+    def test_of_centuries_are_not_kept(self) -> None:
+        berlin = zone("Europe/Berlin")
+        for year in range(1971, 2400):
+            berlin.segment_at(datetime(year, 7, 1, tzinfo=UTC))
+        assert len(berlin._years) <= zones._YEARS_KEPT
+
     def test_no_clock_is_put_back_within_two_days_of_the_end_of_a_year(self) -> None:
         """`expansion` leaves out stretches without a match, and relies on this where a year is cut."""
         for name in zoneinfo.available_timezones():
