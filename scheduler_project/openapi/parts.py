@@ -129,9 +129,15 @@ def operation(
         "operationId": operation_id,
         "summary": summary,
         "description": f"{description}\n\n{_needs(action)}".strip(),
+        "security": _security(action),
         **more,
         "responses": responses,
     }
+
+
+def _security(action: Action) -> list[Json]:
+    """The same for programs: OpenAPI lets schemes other than OAuth list the roles that are required."""
+    return [{"apiKey": sorted(action.scopes or ())}, {"adminSession": sorted(action.permissions)}]
 
 
 def _needs(action: Action) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles.storage import staticfiles_storage
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from scheduler_project.openapi import document
 from tests.factories import make_key, make_task
@@ -89,6 +89,19 @@ class TestDocumented:
         problem_of(response, 405)
         allowed = set(response["Allow"].split(", ")) - {"HEAD"}
         assert allowed == {method.upper() for method in document()["paths"][path] if method != "parameters"}
+
+    @pytest.mark.parametrize("path", sorted(set(document()["paths"]) - PUBLIC))
+    def test_what_it_needs_is_what_the_table_says(self, path: str) -> None:
+        view: Any = resolve(re.sub(r"\{\w+\}", "01890000-0000-7000-8000-000000000000", path)).func
+        described = {
+            method.upper(): each for method, each in document()["paths"][path].items() if method != "parameters"
+        }
+        assert described.keys() == view.cls.actions.keys()
+        for method, action in view.cls.actions.items():
+            assert described[method]["security"] == [
+                {"apiKey": sorted(action.scopes)},
+                {"adminSession": sorted(action.permissions)},
+            ]
 
     @pytest.mark.parametrize("address", [address for address in API if address not in PUBLIC])
     def test_every_address_needs_a_scope_or_any_key(self, db: None, address: str) -> None:
