@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from scheduler_project.accounts.browsers import browser_of, remember_browser
-from scheduler_project.accounts.throttle import refusal
+from scheduler_project.accounts.throttle import locked_until, name_of, refusal, refuse
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import PasswordChangeForm
@@ -42,10 +42,14 @@ def login(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> 
     """The login page. A browser that has logged in is known from then on."""
     if request.method != "POST":
         return _login(request, extra_context)
+    typed = {"username": request.POST.get("username")}
+    # Before a place is taken: somebody who is locked out could otherwise occupy them all, and keep others out.
+    if locked_until(request, name_of(request, typed)):
+        return refuse(request, None, typed)
     places = _KNOWN if browser_of(request) else _STRANGERS
     if not places.acquire(blocking=False):
         text = "Too many people are logging in at this moment, so the password was not looked at. Try again."
-        return refusal(request, 503, "Busy", text, retry_after=timedelta(seconds=1))
+        return refusal(request, "Busy", text, retry_after=timedelta(seconds=1))
     try:
         response = _login(request, extra_context)
     finally:

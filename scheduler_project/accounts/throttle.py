@@ -104,14 +104,13 @@ def network_of(request: HttpRequest) -> str | None:
     return str(ip_network((address, 64), strict=False).network_address) if ":" in address else address or None
 
 
-def refuse(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None = None) -> HttpResponse:
+def refuse(request: HttpRequest, response: Any, credentials: dict[str, Any] | None = None) -> HttpResponse:
     """AXES_LOCKOUT_CALLABLE: what stands in for the page of a log-in that is not looked at."""
     until = locked_until(request, name_of(request, credentials)) or timezone.now()
     wait = max(timedelta(seconds=1), until - timezone.now())
     minutes = math.ceil(wait / timedelta(minutes=1))
     return refusal(
         request,
-        429,
         "Too many attempts",
         "Logging in has failed too often from here, or for this account, so the password was not looked at."
         f" Try again in {minutes} minute{'' if minutes == 1 else 's'}.",
@@ -119,12 +118,12 @@ def refuse(request: HttpRequest, response: HttpResponse, credentials: dict[str, 
     )
 
 
-def refusal(request: HttpRequest, status: int, title: str, text: str, *, retry_after: timedelta) -> HttpResponse:
-    """A page that says so in plain words, or a problem document where JSON is preferred."""
+def refusal(request: HttpRequest, title: str, text: str, *, retry_after: timedelta) -> HttpResponse:
+    """429: a page that says so in plain words, or a problem document where JSON is preferred."""
     seconds = str(math.ceil(retry_after / timedelta(seconds=1)))
     kinds = ["text/html", "application/json", "application/problem+json"]
     if (request.get_preferred_type(kinds) or kinds[0]) != kinds[0]:
-        return answer(Problem(status, title.lower().replace(" ", "-"), text, headers={"Retry-After": seconds}))
-    response = error_pages.bare(error_pages.ErrorPage(status, title, text))
+        return answer(Problem(429, title.lower().replace(" ", "-"), text, headers={"Retry-After": seconds}))
+    response = error_pages.bare(error_pages.ErrorPage(429, title, text))
     response["Retry-After"] = seconds
     return response

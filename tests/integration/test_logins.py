@@ -271,9 +271,16 @@ class TestPlaces:
         monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
         with logins._STRANGERS:
             response = attempt(password=PASSWORD)
-            assert (response.status_code, response["Retry-After"]) == (503, "1")
+            assert (response.status_code, response["Retry-After"]) == (429, "1")
+            assert "Too many people are logging in" in response.content.decode()
             assert attempt(password=PASSWORD, browser=browser).status_code == 302
         assert attempt(password=PASSWORD).status_code == 302
+
+    def test_are_not_taken_by_those_who_are_locked_out(self, maria: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        fail(throttle.PER_PAIR)
+        monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
+        with logins._STRANGERS:
+            assert "failed too often" in attempt(password=PASSWORD).content.decode()
 
     def test_are_given_back_whatever_happens(self, maria: User, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
