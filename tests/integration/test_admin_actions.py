@@ -146,6 +146,8 @@ class TestPermissions:
         task = make_task()
         for word in ("cancel", "retry", "clone"):
             assert staff.get(f"{TASKS}{task.pk}/{word}/")["Location"] == "../change/"
+            for method in (staff.head, staff.put, staff.delete):
+                assert method(f"{TASKS}{task.pk}/{word}/").status_code == 405
         assert staff.post(f"{TASKS}{task.pk}/change/", {"status": "SUCCESS"}).status_code == 405
         assert staff.post(f"{TASKS}{task.pk}/delete/", {"post": "yes"}).status_code == 403
         assert Task.objects.get().version == task.version

@@ -29,6 +29,8 @@ from workers_app.models import Scheduler, Worker
 
 TYPES: Final = ("DUMMY", "SHELL")
 PAYLOADS: Final[dict[str, Any]] = {"DUMMY": {}, "SHELL": {"command": "true"}}
+#: What rows hold that were there before, and the actions of which one at least lets a caller see it.
+SECRETS: Final = {"task-secret": (Action.TASK_READ,), "schedule-secret": (Action.SCHEDULE_READ, Action.TASK_READ)}
 CHRISTMAS: Final = {"dates": "12-24/12-26"}
 #: Answer without a key; reached by nobody's scopes.
 PUBLIC: Final = {"health-live", "health-ready"}
@@ -73,12 +75,14 @@ class World:
 
     @classmethod
     def of(cls, task_type: str) -> World:
-        template = {"type": task_type, "payload": PAYLOADS[task_type]}
+        secrets = [{"command": f"echo {secret}"} if task_type == "SHELL" else {} for secret in SECRETS]
+        payload, template = secrets[0], {"type": task_type, "payload": secrets[1]}
         made = cls(task_type)
         put, ended = made.rows, TaskStatus.FAILED
-        put["task"] = make_task(**template)
-        put["ended task"] = make_task(**template, status=ended, attempt=1)
-        put["execution"] = make_execution(put["ended task"])
+        put["task"] = make_task(type=task_type, payload=payload)
+        put["ended task"] = make_task(type=task_type, payload=payload, status=ended, attempt=1)
+        told = {"result": {"body": "task-secret"}, "error_code": "TASK_FAILED", "error_message": "task-secret"}
+        put["execution"] = make_execution(put["ended task"], **told)
         make_calendar(f"held-{task_type}", CHRISTMAS)
         make_calendar(f"free-{task_type}", CHRISTMAS)
         put["calendar"], put["free calendar"] = f"held-{task_type}", f"free-{task_type}"
