@@ -41,6 +41,15 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Sandbox(StrEnum):
+    """How far SHELL tasks are confined, weakest first: see ``executors/shell_sandbox.py``."""
+
+    NONE = "none"
+    LIMITS = "limits"
+    LANDLOCK = "landlock"
+    BWRAP = "bwrap"
+
+
 def parse_bool(text: str) -> bool:
     match text.strip().lower():
         case "1" | "true" | "yes" | "on":
@@ -93,6 +102,13 @@ def programs(text: str) -> tuple[str, ...]:
     for word in words(text):
         if "/" in word and not word.startswith("/"):
             raise ValueError(f"must be absolute paths or plain names: {word!r} depends on a task's workingDirectory")
+    return words(text)
+
+
+def folders(text: str) -> tuple[str, ...]:
+    for word in words(text):
+        if not word.startswith("/") or not word.strip("/"):
+            raise ValueError(f"must be absolute paths of folders, and not the root of all: {word!r} is not")
     return words(text)
 
 
@@ -216,6 +232,18 @@ class Config:
         "",
         "with SHELL_ALLOWED_COMMANDS: the names environment may have; any other could turn a listed program",
     )
+    shell_sandbox: Sandbox = _knob(
+        "SHELL_SANDBOX", one_of(Sandbox), "limits", "how far SHELL tasks are confined: none, limits, landlock or bwrap"
+    )
+    shell_writable_paths: tuple[str, ...] = _knob(
+        "SHELL_WRITABLE_PATHS", folders, "", "with landlock or bwrap: where a task may write beside its own TMPDIR"
+    )
+    shell_max_memory_mb: int = _knob(
+        "SHELL_MAX_MEMORY_MB", whole_number(0, 2**30), "0", "address space of each process of a SHELL task; 0: any"
+    )
+    shell_max_file_mb: int = _knob(
+        "SHELL_MAX_FILE_MB", whole_number(0, 2**30), "10240", "largest file a SHELL task may write; 0: any"
+    )
     http_allowed_private_networks: tuple[Network, ...] = _knob(
         "HTTP_ALLOWED_PRIVATE_NETWORKS",
         networks,
@@ -276,6 +304,10 @@ def _combinations(config: Config) -> dict[str, str]:
     if config.shell_allowed_environment and not config.shell_allowed_commands:
         problems["SHELL_ALLOWED_ENVIRONMENT"] = (
             "must be set together with SHELL_ALLOWED_COMMANDS: without that a command sets what it likes"
+        )
+    if config.shell_writable_paths and config.shell_sandbox in (Sandbox.NONE, Sandbox.LIMITS):
+        problems["SHELL_WRITABLE_PATHS"] = (
+            "must be set together with SHELL_SANDBOX=landlock or bwrap: the other levels let a task write anywhere"
         )
     if config.retry_base_delay > config.retry_max_delay:
         problems["RETRY_BASE_DELAY_MS"] = "must not be above RETRY_MAX_DELAY_MS"

@@ -19,6 +19,8 @@ from django.db import DatabaseError
 
 from schedules_app.selectors import OVERDUE
 from tasks_app import invariants, wakeups
+from tasks_app.executors import shell_sandbox
+from tasks_app.executors.shell import ShellExecutor
 from tasks_app.migrations_state import pending_migrations
 from tasks_app.sessions import PLANNING, DatabaseAway, Row, Session
 
@@ -194,6 +196,18 @@ def _workers(session: Session) -> Finding:
     return Finding("workers", alive > 0, f"{alive} active with {slots} slots", "start `python manage.py runworker`")
 
 
+def _sandbox(_: Session) -> Finding:
+    """Of this host: workers run elsewhere ask it of theirs."""
+    config = settings.SCHEDULER
+    if not config.shell_tasks_enabled:
+        return Finding("sandbox", True, "SHELL tasks are off here")
+    with closing(ShellExecutor()) as executor:
+        why = shell_sandbox.problem(config, executor)
+    detail = f"SHELL_SANDBOX={config.shell_sandbox}" + (f": {why}" if why else " works here")
+    advice = "mend that, or choose a level that this host can do: no worker starts here"
+    return Finding("sandbox", not why, detail, advice)
+
+
 def _autovacuum(session: Session) -> Finding:
     off = [table for table, _, _, _, on in _table_health(session) if not on]
     detail = f"off for {', '.join(off)}" if off else "on for every hot table"
@@ -270,6 +284,7 @@ _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
     _schedulers,
     _schedules,
     _workers,
+    _sandbox,
     _autovacuum,
     _dead_rows,
     _old_snapshot,

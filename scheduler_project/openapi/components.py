@@ -84,7 +84,10 @@ _TASK_FIELDS: Final[Json] = {
 }
 _RESULT: Final[Json] = {
     "type": ["object", "null"],
-    "description": "Of the latest ended attempt; a failed one may have a result too.",
+    "description": "Of the latest ended attempt; a failed one may have a result too.\n\n"
+    "* HTTP: `statusCode`, `headers`, `body`, `bodyTruncated`, `durationMs`\n"
+    "* SHELL: `exitCode`, `signal`, `stdout`, `stderr`, `stdoutTruncated`, `stderrTruncated`, `cpuMs`, `maxRssBytes` "
+    "(null when nobody could tell), `sandbox` (none, limits, landlock, bwrap)",
 }
 
 _FIELD_ERROR: Final = obj({"field": {"type": "string"}, "message": {"type": "string"}})

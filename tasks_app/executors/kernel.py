@@ -1,4 +1,4 @@
-"""What the kernel is asked for by the processes around a SHELL task. Standard library only, for `shepherd`.
+"""What the kernel is asked for by the processes around a SHELL task. Standard library only, for `launcher`.
 
 Linux gives all of it. Elsewhere `prctl` does nothing, and callers do without.
 """
@@ -9,7 +9,7 @@ import ctypes
 import sys
 
 LINUX = sys.platform == "linux"
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 24, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 #: What lets root read the memory of others: CAP_SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, PERFMON, BPF. A default
 #: container has none of them. SYS_ADMIN and PERFMON too: newer kernels (6.18) let them read /proc/<pid>/environ.

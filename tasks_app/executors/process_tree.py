@@ -1,4 +1,4 @@
-"""Finding and killing everything below a process. Standard library only: `shepherd` runs with no other.
+"""Finding and killing everything below a process. Standard library only: `launcher` runs with no other.
 
 Whoever sweeps must be a child subreaper: what loses its parent then comes to it, and the next pass finds it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tasks_app.executors.kernel import LINUX
 
@@ -21,13 +21,20 @@ def kill_pass(roots: Iterable[int]) -> bool:
     Answers whether there were any: then another pass is due, for those that the last one missed. A thousand processes
     that fork without end would leave a sweeper a thousandth of the machine, so it runs before them while it has to.
     """
-    found = list(roots)
-    _run_first(first=bool(found))
-    for pid in found:
-        found += children(pid)
+    roots = list(roots)
+    _run_first(first=bool(roots))
+    for pid in descendants(roots):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-    return bool(found)
+    return bool(roots)
+
+
+def descendants(roots: Iterable[int]) -> Iterator[int]:
+    """These processes and all below them, each looked up when those before it have been dealt with."""
+    found = list(roots)
+    for pid in found:
+        found += children(pid)
+        yield pid
 
 
 def _run_first(*, first: bool) -> None:

@@ -1,34 +1,28 @@
 """SHELL: runs a program on the worker, and nothing of it outlives the attempt.
 
 Here: one attempt from payload to outcome. What a payload may say is in `shell_payload`, whether it may run here and
-what the program gets to see in `shell_policy`; the processes are in `shell_process` (the worker's side) and `shepherd`
-(the other side), its output in `capture`, and why a program could not start in `shell_failures`.
+what the program gets to see in `shell_policy`; the processes are in `shell_process` (the worker's side) and `launcher`
+(the other side), how far they are confined in `shell_sandbox`, their output in `capture`, and what is said of those
+that fail in `shell_failures`.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import tempfile
 from datetime import timedelta
-from typing import Any, Final
 
 from django.conf import settings
 
 from tasks_app import inherited
-from tasks_app.conf import Config
-from tasks_app.executors import shell_failures, shell_process
+from tasks_app.conf import Config, Sandbox
+from tasks_app.executors import shell_failures, shell_process, shell_sandbox
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
 from tasks_app.executors.shell_launcher import LauncherProcess
 from tasks_app.executors.shell_payload import argv_of, problems_of
 from tasks_app.executors.shell_policy import environment_of, refusal
 from tasks_app.executors.shell_process import Command, Ending
 from tasks_app.states import ErrorCode
-
-_OF_A_SHELL: Final[dict[int | None, str]] = {
-    shell_failures.NOT_FOUND: ": its shell did not find a program, or the interpreter of a script (see stderr)",
-    shell_failures.NOT_RUNNABLE: ": its shell found what to run, but it cannot be executed (see stderr)",
-}
 
 
 class ShellExecutor:
@@ -49,22 +43,32 @@ class ShellExecutor:
 
     def execute(self, execution: Execution) -> Outcome:
         config = self._config or settings.SCHEDULER
-        if why := refusal(execution.payload, config):
+        folder = execution.payload.get("workingDirectory")
+        if why := refusal(execution.payload, config) or shell_sandbox.folder_problem(folder, config):
             return Outcome.failure(ErrorCode.TASK_FAILED, why, retryable=False)
         if execution.stop_reason:
             return Outcome.stopped(execution.stop_reason, timeout=execution.timeout)
-        command = Command(
-            argv=argv_of(execution.payload),
-            cwd=execution.payload.get("workingDirectory") or tempfile.gettempdir(),
-            env=environment_of(execution, inherited.environment(), config),
-            grace=self._grace.total_seconds(),
-            silence=_longest_silence(config).total_seconds(),
-        )
+        command = self._command(execution, config)
         try:
             ending = shell_process.run(self.launcher, execution, command)
         except OSError as error:
-            return Outcome.failure(ErrorCode.INTERNAL, f"the worker cannot start a process: {error.strerror or error}")
-        return _outcome(execution, ending, command)
+            return Outcome.failure(ErrorCode.INTERNAL, shell_failures.cannot_start("fork", error.errno or 0))
+        return _outcome(execution, ending, command, config.shell_sandbox)
+
+    def _command(self, execution: Execution, config: Config) -> Command:
+        limits = shell_sandbox.limits_of(execution, config)
+        environ = inherited.environment()
+        if limits:
+            environ.pop(b"TMPDIR", None)  # it gets one of its own
+        return Command(
+            argv=argv_of(execution.payload),
+            cwd=execution.payload.get("workingDirectory") or (None if limits else tempfile.gettempdir()),
+            env=environment_of(execution, environ, config),
+            grace=self._grace.total_seconds(),
+            silence=_longest_silence(config).total_seconds(),
+            limits=limits,
+            sandbox=shell_sandbox.sandbox_of(config),
+        )
 
     def close(self) -> None:
         """End the launcher; also happens when the worker exits, however it does."""
@@ -83,21 +87,21 @@ def _longest_silence(config: Config) -> timedelta:
 # -- what the ending means
 
 
-def _outcome(execution: Execution, ending: Ending, command: Command) -> Outcome:
+def _outcome(execution: Execution, ending: Ending, command: Command, level: Sandbox) -> Outcome:
+    result = _result(ending, level)
     if ending.exit_code == 0 and not ending.stopped:
-        return Outcome.success(_result(ending))
+        return Outcome.success(result)
     if execution.stop_reason:
-        return Outcome.stopped(execution.stop_reason, timeout=execution.timeout, result=_result(ending))
+        return Outcome.stopped(execution.stop_reason, timeout=execution.timeout, result=result)
     if ending.failure:
-        return _not_run(ending, command, *ending.failure)
+        return _not_run(result, command, *ending.failure)
     if lost := _lost(ending):
-        return Outcome.failure(ErrorCode.INTERNAL, lost, result=_result(ending))
-    return Outcome.failure(
-        ErrorCode.EXIT_CODE, _how(ending, shell="command" in execution.payload), result=_result(ending)
-    )
+        return Outcome.failure(ErrorCode.INTERNAL, lost, result=result)
+    how = shell_failures.ended(result, shell="command" in execution.payload)
+    return Outcome.failure(ErrorCode.EXIT_CODE, how, result=result)
 
 
-def _result(ending: Ending) -> dict[str, Any]:
+def _result(ending: Ending, level: Sandbox) -> JsonObject:
     stdout, stdout_truncated = ending.stdout.text()
     stderr, stderr_truncated = ending.stderr.text()
     return {
@@ -107,29 +111,24 @@ def _result(ending: Ending) -> dict[str, Any]:
         "stderr": stderr,
         "stdoutTruncated": stdout_truncated,
         "stderrTruncated": stderr_truncated,
+        "cpuMs": ending.cpu_ms,
+        "maxRssBytes": ending.peak_rss,
+        "sandbox": level.value,
     }
 
 
-def _not_run(ending: Ending, command: Command, step: str, number: int) -> Outcome:
+def _not_run(result: JsonObject, command: Command, step: str, number: int) -> Outcome:
     """The program never ran. Retryable: another worker, or a later minute, may have the program or the directory."""
     match step:
         case "exec":
             # As a shell would have it, so that `argv` and `command` fail alike.
             missing = number == errno.ENOENT
-            ending.exit_code = shell_failures.NOT_FOUND if missing else shell_failures.NOT_RUNNABLE
-            message = shell_failures.cannot_run(command.argv[0], number, cwd=command.cwd, env=command.env)
-            return Outcome.failure(ErrorCode.EXIT_CODE, message, result=_result(ending))
-        case "chdir":
+            result["exitCode"] = shell_failures.NOT_FOUND if missing else shell_failures.NOT_RUNNABLE
+            message = shell_failures.cannot_run(command.argv[0], number, cwd=command.cwd or "/", env=command.env)
+            return Outcome.failure(ErrorCode.EXIT_CODE, message, result=result)
+        case "chdir" if command.cwd is not None:
             return Outcome.failure(ErrorCode.TASK_FAILED, shell_failures.cannot_enter(command.cwd, number))
-    return Outcome.failure(ErrorCode.INTERNAL, f"the worker cannot start a process: {os.strerror(number)}")
-
-
-def _how(ending: Ending, *, shell: bool) -> str:
-    """How the program ended by itself, and what a shell means by its code, POSIX "Exit Status for Commands"."""
-    if ending.signal is not None:
-        return f"was ended by {ending.signal}"
-    meanings = _OF_A_SHELL if shell else {}
-    return f"exited with code {ending.exit_code}{meanings.get(ending.exit_code, '')}"
+    return Outcome.failure(ErrorCode.INTERNAL, shell_failures.cannot_start(step, number))
 
 
 def _lost(ending: Ending) -> str | None:

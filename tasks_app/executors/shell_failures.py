@@ -1,4 +1,4 @@
-"""What it means that a SHELL program could not be started, in words that say the way out.
+"""What it means that a SHELL program failed or could not be started, in words that say the way out.
 
 A program that could not run leaves an errno behind, which names no cause: ENOENT is a missing file, a missing
 interpreter or a missing loader. So the file is looked at afterwards, as the worker sees it.
@@ -10,11 +10,42 @@ import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
+
+from tasks_app.conf import Sandbox
 
 #: What a shell answers for a program that is not there, and for one that cannot be run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
+_OF_A_SHELL: Final[dict[int, str]] = {
+    NOT_FOUND: ": its shell did not find a program, or the interpreter of a script (see stderr)",
+    NOT_RUNNABLE: ": its shell found what to run, but it cannot be executed (see stderr)",
+}
+_OF_A_SIGNAL: Final[dict[str, str]] = {
+    "SIGKILL": ": by somebody, or by the kernel because memory ran out",
+    "SIGXCPU": ": it used more time of the processor than its time-out leaves room for",
+    "SIGXFSZ": ": a file it wrote would have grown beyond SHELL_MAX_FILE_MB",
+}
+_STEPS: Final[dict[str, str]] = {
+    "scratch": "make a folder for temporary files",
+    "limits": "hold a process to its limits",
+    "sandbox": "confine a process as SHELL_SANDBOX says",
+}
 #: Linux reads no more of a script's first line (BINPRM_BUF_SIZE).
 _FIRST_LINE_BYTES = 256
+
+
+def ended(result: Mapping[str, Any], *, shell: bool) -> str:
+    """How a program that was run failed; ``shell``: by /bin/sh, whose codes mean something (POSIX, "Exit Status")."""
+    if result["signal"] is not None:
+        return f"was ended by {result['signal']}{_OF_A_SIGNAL.get(result['signal'], '')}"
+    if result["sandbox"] == Sandbox.BWRAP and result["exitCode"] == 1 and result["stderr"].startswith("bwrap: "):
+        return f"could not be run in its sandbox: {result['stderr'].splitlines()[0]}"
+    return f"exited with code {result['exitCode']}{_OF_A_SHELL.get(result['exitCode'], '') if shell else ''}"
+
+
+def cannot_start(step: str, number: int) -> str:
+    """What the worker itself could not do before the program's turn came."""
+    return f"the worker cannot {_STEPS.get(step, 'start a process')}: {_system(number)}"
 
 
 def cannot_enter(directory: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The worker's handle on its launcher, the one small process (`shepherd.py`) that forks for all its SHELL tasks.
+"""The worker's handle on its launcher, the one small process (`launcher.py`) that forks for all its SHELL tasks.
 
 The worker itself forks nothing. Here the launcher is started, asked, replaced and ended; what happens to one attempt is
 in `shell_process`.
@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_PROGRAM = Path(__file__).with_name("shepherd.py")
+_PROGRAM = Path(__file__).with_name("launcher.py")
 #: A launcher takes a request, and ends, within milliseconds; after this long it hangs.
 _HANG_SECONDS = 2.0
 
@@ -90,12 +91,12 @@ def _start_launcher() -> tuple[subprocess.Popen[bytes], socket.socket]:
     with ExitStack() as stack, theirs:
         stack.enter_context(ours)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_PROGRAM)],
+            [sys.executable, "-I", "-S", str(_PROGRAM), tempfile.gettempdir()],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             env=environment,
             cwd="/",
-            process_group=0,  # out of a terminal's reach, but in the worker's session: see `shepherd`
+            process_group=0,  # out of a terminal's reach, but in the worker's session: see `launcher`
         )
         stack.pop_all()
     return process, ours

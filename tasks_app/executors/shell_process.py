@@ -1,7 +1,7 @@
 """One process tree of a SHELL attempt, seen from the worker: started, read, stopped, its ending told.
 
 `Watch` is one attempt in its pool thread, and the only thing that thread waits in. How processes come to be is in
-`shell_launcher` and `shepherd`; what an ending means for the task is decided in `shell`.
+`shell_launcher`, `launcher` and `shepherd`; what an ending means for the task is decided in `shell`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,14 @@ class Command:
     """What to run, and for how long its shepherd waits after TERM, and for a sign of life from this worker."""
 
     argv: list[str]
-    cwd: str
+    #: None: its own folder for temporary files.
+    cwd: str | None
     env: dict[str, str]
     grace: float
     silence: float
+    #: See `shell_sandbox`.
+    limits: dict[str, Any] | None = None
+    sandbox: dict[str, Any] | None = None
 
     def encode(self) -> bytes:
         body = json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
@@ -72,6 +76,9 @@ class Ending:
     #: The step before the program ran that failed (fork, chdir, exec), and its errno.
     failure: tuple[str, int] | None = None
     reported: bool = False
+    #: Of all its processes that had ended by then; None when the program never ran, or nobody could tell.
+    cpu_ms: int | None = None
+    peak_rss: int | None = None
 
 
 def run(launcher: LauncherProcess, execution: Execution, command: Command) -> Ending:
@@ -236,8 +243,8 @@ class Watch:
         else:
             self._take_end(**message)
 
-    def _take_end(self, *, code: int | None, stopped: bool, clean: bool) -> None:
-        self._ending.stopped = stopped
+    def _take_end(self, *, code: int | None, stopped: bool, clean: bool, cpu_ms: int, peak_rss: int) -> None:
+        self._ending.stopped, self._ending.cpu_ms, self._ending.peak_rss = stopped, cpu_ms, peak_rss
         if code is not None and code < 0:
             self._ending.signal = _signal_name(-code)
         else:

@@ -10,67 +10,30 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tasks_app import conf
 from tasks_app.executors import shell_launcher, shell_process
-from tasks_app.executors.base import Execution, Outcome, StopReason
+from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.executors.capture import LIMIT
 from tasks_app.executors.kernel import PRYING_CAPABILITIES
 from tasks_app.executors.shell import ShellExecutor
 from tasks_app.states import ErrorCode, ExecutionStatus
+from tests.support.shell_tasks import Running, alive, execution, state
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and needs a subreaper")
 
 ROOT = Path(__file__).parents[2]
 GRACE = timedelta(seconds=0.3)
-
-
-def alive(mark: str) -> list[int]:
-    """The living processes that have ``mark`` in their arguments."""
-    found = []
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if mark.encode() in cmdline.read_bytes():
-                found.append(int(cmdline.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def execution(payload: dict[str, Any], *, seconds: float = 30, task_id: Any = None) -> Execution:
-    timeout, deadline = timedelta(seconds=seconds), time.monotonic() + seconds
-    return Execution(task_id or uuid4(), 3, "SHELL", payload, timeout, "corr-1", deadline=deadline)
-
-
-class Running:
-    """An attempt in a thread, as in a worker's pool."""
-
-    def __init__(self, executor: ShellExecutor, work: Execution) -> None:
-        self.execution = work
-        self._outcomes: list[Outcome] = []
-        self._thread = threading.Thread(target=lambda: self._outcomes.append(executor.execute(work)))
-        self._thread.start()
-
-    def outcome(self, within: float) -> Outcome:
-        self._thread.join(within)
-        assert self._outcomes, f"still running after {within} s"
-        return self._outcomes[0]
 
 
 @pytest.fixture
@@ -116,6 +79,9 @@ class TestEnding:
     def test_exit_code_0_succeeds_with_its_output(self, run: Callable[..., Outcome]) -> None:
         outcome = run("echo out; echo err >&2")
         assert outcome.status is ExecutionStatus.SUCCESS
+        assert outcome.result
+        used = {name: outcome.result.pop(name) for name in ("cpuMs", "maxRssBytes")}
+        assert all(isinstance(value, int) for value in used.values())
         assert outcome.result == {
             "exitCode": 0,
             "signal": None,
@@ -123,6 +89,7 @@ class TestEnding:
             "stderr": "err\n",
             "stdoutTruncated": False,
             "stderrTruncated": False,
+            "sandbox": "limits",
         }
 
     def test_other_exit_codes_fail_and_keep_the_output(self, run: Callable[..., Outcome]) -> None:
@@ -400,13 +367,12 @@ class TestSight:
         assert "SCHEDULED_FOR=2026-03-29T01:30:00.000000Z" in outcome.result["stdout"].splitlines()
 
     def test_it_has_default_signals_no_input_and_no_other_descriptors(self, run: Callable[..., Outcome]) -> None:
-        outcome = run("grep -E 'Sig(Ign|Blk)' /proc/self/status; readlink /proc/self/fd/0; ls /proc/self/fd; pwd")
+        outcome = run("grep -E 'Sig(Ign|Blk)' /proc/self/status; readlink /proc/self/fd/0; ls /proc/self/fd")
         assert outcome.result
-        ignored, blocked, stdin, *descriptors, directory = outcome.result["stdout"].split("\n")[:-1]
+        ignored, blocked, stdin, *descriptors = outcome.result["stdout"].split("\n")[:-1]
         own = 0b11 << 31  # signals 32 and 33 are the C library's own: no program can choose their mask
         assert [int(line.split()[1], 16) & ~own for line in (blocked, ignored)] == [0, 0]
         assert (stdin, descriptors) == ("/dev/null", ["0", "1", "2", "3"])  # 3 is the directory that ls reads
-        assert directory == "/tmp"
 
     def test_no_process_within_reach_shows_a_secret_of_the_worker(self, mark: str) -> None:
         secret = uuid4().hex
@@ -474,7 +440,7 @@ class TestFaults:
     def test_a_launcher_that_dies_again_and_again_fails_the_attempt(
         self, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        broken = tmp_path / "shepherd.py"
+        broken = tmp_path / "launcher.py"
         broken.write_text("raise SystemExit(1)")
         monkeypatch.setattr(shell_launcher, "_PROGRAM", broken)
         began = time.monotonic()
@@ -576,7 +542,7 @@ class TestWithoutSubreaper:
         source = kernel.read_text()
         assert source.count('LINUX = sys.platform == "linux"') == 1
         kernel.write_text(source.replace('LINUX = sys.platform == "linux"', "LINUX = False"))
-        monkeypatch.setattr(shell_launcher, "_PROGRAM", package / "executors" / "shepherd.py")
+        monkeypatch.setattr(shell_launcher, "_PROGRAM", package / "executors" / "launcher.py")
 
     def test_runs_programs_and_kills_their_group(self, run: Callable[..., Outcome], mark: str) -> None:
         outcome = run(f"sleep {mark} & echo done; exit 3")

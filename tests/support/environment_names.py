@@ -16,7 +16,7 @@ _PACKAGES = ("scheduler_project", "tasks_app", "schedules_app", "workers_app", "
 _BY_NAME = re.compile(r"""(?:environ\.get\(|environ\[|_flag\(|number\()\s*["']([A-Z][A-Z0-9_]+)["']""")
 _BY_CONSTANT = re.compile(r"environ(?:\.get\(|\[)([A-Z_]+)[)\],]")
 #: Read because other programs mean something by them; none of ours to document.
-_FOREIGN = frozenset({"LD_LIBRARY_PATH", "TZ"})
+_FOREIGN = frozenset({"LD_LIBRARY_PATH", "PATH", "TZ"})
 
 
 def known_variables() -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks_app.conf import Config, ConfigErrors, LogFormat, Profile, load, parse_bool
+from tasks_app.conf import Config, ConfigErrors, LogFormat, Profile, Sandbox, load, parse_bool
 
 MS = timedelta(milliseconds=1)
 DAY = timedelta(days=1)
@@ -39,6 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "SHELL_TASKS_ENABLED": True,
     "SHELL_ALLOWED_COMMANDS": (),
     "SHELL_ALLOWED_ENVIRONMENT": (),
+    "SHELL_SANDBOX": Sandbox.LIMITS,
+    "SHELL_WRITABLE_PATHS": (),
+    "SHELL_MAX_MEMORY_MB": 0,
+    "SHELL_MAX_FILE_MB": 10_240,
     "HTTP_ALLOWED_PRIVATE_NETWORKS": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "TRUSTED_PROXIES": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "TASK_EXECUTORS": (),
@@ -66,6 +70,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "LOG_FORMAT": {"json": LogFormat.JSON, "Console": LogFormat.CONSOLE},
     "SHELL_TASKS_ENABLED": {"false": False},
     "SHELL_ALLOWED_COMMANDS": {"/bin/echo, /bin/date ,": ("/bin/echo", "/bin/date"), "date": ("date",)},
+    "SHELL_SANDBOX": {"none": Sandbox.NONE, "Landlock": Sandbox.LANDLOCK, "bwrap": Sandbox.BWRAP},
+    "SHELL_WRITABLE_PATHS": {"/srv/a, /var/b c": ("/srv/a", "/var/b c")},
+    "SHELL_MAX_MEMORY_MB": {"512": 512, "1073741824": 2**30},
+    "SHELL_MAX_FILE_MB": {"0": 0, "1": 1},
     "SHELL_ALLOWED_ENVIRONMENT": {"REGION, dry_run,": ("REGION", "dry_run"), "PATHS,X_LD_A": ("PATHS", "X_LD_A")},
     "HTTP_ALLOWED_PRIVATE_NETWORKS": {"10.0.0.0/8,fd00::/8": (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))},
     "TRUSTED_PROXIES": {
@@ -99,6 +107,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "LOG_FORMAT": ("xml",),
     "SHELL_TASKS_ENABLED": ("sometimes",),
     "SHELL_ALLOWED_COMMANDS": ("./job", "bin/job", "../job"),
+    "SHELL_SANDBOX": ("docker", "1", "true"),
+    "SHELL_WRITABLE_PATHS": ("srv", "./srv", "~/x", "/", "//"),
+    "SHELL_MAX_MEMORY_MB": NOT_WHOLE,
+    "SHELL_MAX_FILE_MB": NOT_WHOLE,
     "SHELL_ALLOWED_ENVIRONMENT": ("A=B", "1A", "A B", "PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"),
     "HTTP_ALLOWED_PRIVATE_NETWORKS": ("10.0.0.1/8", "localhost", "10.0.0.0/33", "fd00::/8;::1"),
     "TRUSTED_PROXIES": ("10.0.0.1/8", "proxy.internal", "10.0.0.0/33", "*"),
@@ -106,7 +118,10 @@ BAD: dict[str, tuple[str, ...]] = {
 }
 
 #: What a variable cannot be set without.
-BESIDE = {"SHELL_ALLOWED_ENVIRONMENT": {"SHELL_ALLOWED_COMMANDS": "date"}}
+BESIDE = {
+    "SHELL_ALLOWED_ENVIRONMENT": {"SHELL_ALLOWED_COMMANDS": "date"},
+    "SHELL_WRITABLE_PATHS": {"SHELL_SANDBOX": "landlock"},
+}
 
 
 def value(config: Config, env: str) -> Any:
@@ -186,6 +201,10 @@ class TestCombinations:
     def test_refuse_a_base_delay_above_the_cap(self) -> None:
         assert list(problems(RETRY_BASE_DELAY_MS="2000", RETRY_MAX_DELAY_MS="1999")) == ["RETRY_BASE_DELAY_MS"]
         assert load({"RETRY_BASE_DELAY_MS": "2000", "RETRY_MAX_DELAY_MS": "2000"})
+
+    def test_refuse_what_has_no_meaning_without_another(self) -> None:
+        assert list(problems(SHELL_ALLOWED_ENVIRONMENT="A")) == ["SHELL_ALLOWED_ENVIRONMENT"]
+        assert list(problems(SHELL_WRITABLE_PATHS="/srv")) == ["SHELL_WRITABLE_PATHS"]
 
     def test_do_not_hide_what_is_wrong_with_one_value_by_itself(self) -> None:
         found = problems(WORKER_HEARTBEAT_INTERVAL_MS="soon", WORKER_HEARTBEAT_TIMEOUT_MS="2500")

@@ -9,6 +9,7 @@ import argparse
 import os
 import socket
 import sys
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,8 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from setproctitle import setproctitle
 
+from tasks_app.executors import shell_sandbox
+from tasks_app.executors.shell import ShellExecutor
 from tasks_app.management.base import ProjectCommand
 from tasks_app.new_tasks import QUEUE_NAME
 from tasks_app.texts import problem_of_line
@@ -76,6 +79,9 @@ class Command(ProjectCommand):
         if not settings.SCHEDULER.worker_enabled:
             self.stderr.write("WORKER_ENABLED is false: no worker started")
             return
+        if why := _sandbox_problem():
+            self.stderr.write(f"SHELL_SANDBOX: {settings.SCHEDULER.shell_sandbox} cannot be used here: {why}")
+            sys.exit(2)
         several = options["processes"] > 1
         # Before hiding: it looks for its room beside the environment.
         setproctitle("task-scheduler supervisor" if several else "task-scheduler guardian")
@@ -85,6 +91,12 @@ class Command(ProjectCommand):
             sys.exit(_supervise(options))
         guardian = Guardian(lambda worker_id, link: _work(worker_id, link, options), grace=_grace(options))
         sys.exit(guardian.run())
+
+
+def _sandbox_problem() -> str | None:
+    """Why SHELL tasks could not be confined here as they should: then this worker must not run any."""
+    with closing(ShellExecutor()) as executor:
+        return shell_sandbox.problem(settings.SCHEDULER, executor)
 
 
 def _supervise(options: dict[str, Any]) -> int:
