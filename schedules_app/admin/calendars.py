@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from django import forms
 from django.contrib import admin, messages
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -156,8 +156,8 @@ class BlackoutCalendarAdmin(StaffAdmin):
             made = _saved(form, lambda: calendar_services.create_calendar(new, created_by=actor_of(request)))
             if made is not None:
                 messages.success(request, f"The calendar {made.name} was created. Schedules can name it now.")
-                return HttpResponseRedirect(display.page_url(made))
-        return self.answer_form(request, _FORM, {"title": "New blackout calendar", "form": form, "back": "../"})
+                return self.to_page(request, made)
+        return self.answer_form(request, _FORM, {"title": "New blackout calendar", "form": form})
 
     def form_edit(self, request: HttpRequest, row: BlackoutCalendar) -> HttpResponse:
         form, person = CalendarForm(request.POST or None, before=row), person_of(request)
@@ -170,8 +170,8 @@ class BlackoutCalendarAdmin(StaffAdmin):
             )
             if saved is not None:
                 messages.success(request, f"The calendar {saved.name} was saved, and holds from now on.")
-                return HttpResponseRedirect(display.page_url(saved))
-        context = {"title": f"Edit {row.name}", "form": form, "original": row, "back": "../change/"}
+                return self.to_page(request, saved)
+        context = {"title": f"Edit {row.name}", "form": form, "original": row}
         return self.answer_form(request, _FORM, context)
 
     def post_delete(self, request: HttpRequest, row: BlackoutCalendar) -> HttpResponse | None:
@@ -186,7 +186,7 @@ class BlackoutCalendarAdmin(StaffAdmin):
             messages.error(request, "Nothing was done: the calendar has changed since you looked.")
             return None
         messages.success(request, f"The calendar {row.name} was deleted.")
-        return HttpResponseRedirect(reverse("admin:schedules_app_blackoutcalendar_changelist"))
+        return self.to_list(request)
 
 
 def state_badge(row: BlackoutCalendar) -> SafeString:

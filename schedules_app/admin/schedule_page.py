@@ -213,7 +213,7 @@ def ledger_of(
         "states": [(state.replace("_", " "), shown.address(state=state, before=None)) for state in FireState],
         "chosen_state": shown.state.replace("_", " "),
         "any_state": shown.address(state="", before=None),
-        "everything": "?" if shown != Shown() else "",
+        "everything": Shown(filters=shown.filters).address() if shown != Shown(filters=shown.filters) else "",
     }
 
 

@@ -124,8 +124,8 @@ class ScheduleAdmin(StaffAdmin):
             )
             if made is not None:
                 messages.success(request, f"The schedule {made.schedule.name} was created.")
-                return HttpResponseRedirect(display.page_url(made.schedule))
-        return self.answer_form(request, _FORM, {"title": "New schedule", "form": form, "back": "../"})
+                return self.to_page(request, made.schedule)
+        return self.answer_form(request, _FORM, {"title": "New schedule", "form": form})
 
     def form_edit(self, request: HttpRequest, row: Schedule) -> HttpResponse:
         """The form of a schedule. It carries the version it was filled from: whoever saves second is told."""
@@ -140,10 +140,8 @@ class ScheduleAdmin(StaffAdmin):
             )
             if saved is not None:
                 messages.success(request, f"The schedule {saved.name} was saved.")
-                return HttpResponseRedirect(display.page_url(saved))
-        return self.answer_form(
-            request, _FORM, {"title": f"Edit {row.name}", "form": form, "original": row, "back": "../change/"}
-        )
+                return self.to_page(request, saved)
+        return self.answer_form(request, _FORM, {"title": f"Edit {row.name}", "form": form, "original": row})
 
     def preview_new(self, request: HttpRequest) -> HttpResponse:
         """What a form for a new schedule would do."""
@@ -176,14 +174,14 @@ class ScheduleAdmin(StaffAdmin):
 
     def post_clone(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
         made = schedule_actions.clone(request, row)
-        return HttpResponseRedirect(display.page_url(made)) if made else None
+        return self.to_page(request, made) if made else None
 
     def post_delete(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
         if not schedule_actions.delete(request, row, reason=reason_of(request)):
             return None
         history = display.link(_history_url(row.pk), "Its slots")
         messages.success(request, format_html("The schedule {} was deleted. {} and its tasks stay.", row.name, history))
-        return HttpResponseRedirect(reverse("admin:schedules_app_schedule_changelist"))
+        return self.to_list(request)
 
     @acts(Action.SCHEDULE_PAUSE, "Pause")
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:

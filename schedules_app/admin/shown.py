@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 
 from schedules_app.firing_rules import FireState
+from tasks_app.admin.way_back import FILTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Shown:
     state: str = ""
     before: datetime | None = None
     unclear: tuple[str, ...] = ()
+    #: The filters of the list that led here.
+    filters: str = ""
 
     @classmethod
     def of(cls, query: QueryDict) -> Shown:
@@ -32,11 +35,16 @@ class Shown:
             "state": state if state in list(FireState) else "",
             "before": _instant(query.get("before", "")),
         }
-        return cls(**read, unclear=tuple(name for name, value in read.items() if query.get(name) and not value))
+        return cls(
+            **read,
+            unclear=tuple(name for name, value in read.items() if query.get(name) and not value),
+            filters=query.get(FILTERS, ""),
+        )
 
     def address(self, **changes: Any) -> str:
         """The same page with other parts chosen."""
-        parts = {"day": self.day, "end": self.end, "state": self.state, "before": self.before, **changes}
+        chosen = {"day": self.day, "end": self.end, "state": self.state, "before": self.before}
+        parts = {**chosen, FILTERS: self.filters, **changes}
         return "?" + urlencode({name: _text(value) for name, value in parts.items() if value})
 
 

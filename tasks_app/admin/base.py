@@ -25,9 +25,9 @@ from django.urls import URLPattern, path
 from psycopg.errors import QueryCanceled
 
 from tasks_app.access import Action, Person
-from tasks_app.admin.display import page_url
 from tasks_app.admin.page_list import PageList
 from tasks_app.admin.strict_filters import StrictFilters
+from tasks_app.admin.way_back import WayBack, way_back
 from tasks_app.texts import problem_of_reason
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
     return decorate
 
 
-class StaffAdmin(StrictFilters, UnfoldAdmin):
+class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for
@@ -239,14 +239,14 @@ class StaffAdmin(StrictFilters, UnfoldAdmin):
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
         everywhere = self.admin_site.each_context(request)
-        context = {**everywhere, "opts": self.opts, "media": self.media, **context}
+        context = {**everywhere, "opts": self.opts, "media": self.media, **way_back(request), **context}
         return TemplateResponse(request, template, context, status=status)
 
     def _posting(self, word: str) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
             if request.method == "GET":  # where signing in again leads from a button of a page that was signed out
                 messages.warning(request, _NOT_SIGNED_IN)
-                return HttpResponseRedirect("../change/")
+                return HttpResponseRedirect(f"../change/{way_back(request)['kept']}")
             if request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
             return self._done(request, object_id, self.posts[word], getattr(self, f"post_{word}"))
@@ -266,12 +266,12 @@ class StaffAdmin(StrictFilters, UnfoldAdmin):
         if row is None:
             return self._gone(request, object_id)
         if self.refuses(request, action, [row]):
-            return HttpResponseRedirect(page_url(row))
+            return self.to_page(request, row)
         if problem := problem_of_reason(reason_of(request)):
             messages.error(request, f"Nothing was done: the reason {problem}.")
-            return HttpResponseRedirect(page_url(row))
+            return self.to_page(request, row)
         answer: HttpResponse | None = do(request, row)
-        return answer or HttpResponseRedirect(page_url(row))
+        return answer or self.to_page(request, row)
 
     def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -152,7 +152,7 @@ class QueueAdmin(StaffAdmin):
             else:
                 queue = add_queue(name, actor=actor)
             messages.success(request, f"The queue {name} is {'paused' if queue.paused_at else 'listed'} now.")
-            return HttpResponseRedirect(display.page_url(queue))
+            return self.to_page(request, queue)
         return self.answer_form(request, "admin/tasks_app/queue/new.html", {"title": "New queue", "form": form})
 
     def post_pause(self, request: HttpRequest, row: Queue) -> HttpResponse | None:

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -160,7 +160,7 @@ class TaskAdmin(StaffAdmin):
     def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
         report, made = task_actions.clone([row.pk], actor=actor_of(request))
         report.tell(request)
-        return HttpResponseRedirect(display.page_url(made[0])) if made else None
+        return self.to_page(request, made[0]) if made else None
 
     @acts(Action.TASK_CANCEL, "Cancel")
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -182,7 +182,7 @@ class TaskAdmin(StaffAdmin):
             task = create_from(form, created_by=actor_of(request))
             if task is not None:
                 messages.success(request, format_html("Task {} was created.", display.task_link(task.pk)))
-                return HttpResponseRedirect(display.page_url(task))
+                return self.to_page(request, task)
         return self.answer_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
 
 
