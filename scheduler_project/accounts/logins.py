@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
@@ -15,13 +14,14 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import PasswordChangeView
 from django.db import transaction
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduler_project.accounts.browsers import browser_of, remember_browser
-from scheduler_project.accounts.throttle import locked_until, name_of, refusal, refuse
+from scheduler_project.accounts.backends import Busy
+from scheduler_project.accounts.browsers import remember_browser
+from scheduler_project.accounts.throttle import refusal
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import PasswordChangeForm
@@ -30,33 +30,23 @@ if TYPE_CHECKING:
 else:  # unfold has no types
     from unfold.forms import AdminOwnPasswordChangeForm
 
-#: Passwords that one process checks at a time. Each takes a processor for a good part of a second, and strangers with
-#: many addresses could otherwise have all threads do nothing else. Known browsers have a place of their own.
-_STRANGERS: Final = threading.BoundedSemaphore(2)
-_KNOWN: Final = threading.BoundedSemaphore(1)
-
 _login = admin.site.login
 
 
 def login(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
     """The login page. A browser that has logged in is known from then on."""
-    if request.method != "POST":
-        return _login(request, extra_context)
-    typed = {"username": request.POST.get("username")}
-    # Before a place is taken: somebody who is locked out could otherwise occupy them all, and keep others out.
-    if locked_until(request, name_of(request, typed)):
-        return refuse(request, None, typed)
-    places = _KNOWN if browser_of(request) else _STRANGERS
-    if not places.acquire(blocking=False):
-        text = "Too many people are logging in at this moment, so the password was not looked at. Try again."
-        return refusal(request, "Busy", text, retry_after=timedelta(seconds=1))
     try:
         response = _login(request, extra_context)
-    finally:
-        places.release()
-    if response.status_code == 302 and request.user.is_authenticated:
+    except Busy:
+        return _busy(request)
+    if request.method == "POST" and response.status_code == 302 and request.user.is_authenticated:
         remember_browser(request, response, request.user.get_username())
     return response
+
+
+def _busy(request: HttpRequest) -> HttpResponse:
+    text = "Too many people are logging in at this moment, so the password was not looked at. Try again."
+    return refusal(request, "Busy", text, retry_after=timedelta(seconds=1))
 
 
 @receiver(user_logged_in)
@@ -80,7 +70,6 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):
         return old
 
 
-@transaction.atomic
 def password_change(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
     """The page of one's own password, which is changed together with its row in the audit trail."""
     request.current_app = admin.site.name
@@ -89,4 +78,9 @@ def password_change(request: HttpRequest, extra_context: dict[str, Any] | None =
         success_url=reverse("admin:password_change_done"),
         extra_context={**admin.site.each_context(request), **(extra_context or {})},
     )
-    return view(request)
+    try:
+        with transaction.atomic():
+            response: HttpResponseBase = view(request)
+    except Busy:
+        return _busy(request)
+    return response

@@ -16,7 +16,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 
-from scheduler_project.accounts import login_trail, logins, throttle
+from scheduler_project.accounts import backends, login_trail, throttle
 from tasks_app.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
@@ -116,10 +116,17 @@ class TestLimits:
 
     def test_are_kept_by_threads_that_try_at_once(self) -> None:
         """The places are fewer than the threads of a process: what passes before it is counted is bounded by them."""
-        assert logins._STRANGERS._initial_value < 8  # type: ignore[attr-defined]
+        assert backends.STRANGERS._initial_value + backends.KNOWN._initial_value < 8  # type: ignore[attr-defined]
 
 
 class TestLock:
+    @pytest.mark.parametrize(
+        "accept", ["", "/", "text", "*/*;q=x", ";;;", "a/b;q=-1,,", "text/html;q=0", "\u00e9/\u00e9"]
+    )
+    def test_answers_any_accept_header(self, maria: User, accept: str) -> None:
+        AccessAttempt.objects.create(username="maria", ip_address=HERE, user_agent="", failures_since_start=5)
+        assert attempt(headers={"Accept": accept}).status_code == 429
+
     def test_comes_before_the_password_is_looked_at(self, maria: User, monkeypatch: pytest.MonkeyPatch) -> None:
         fail(throttle.PER_PAIR)
         seen = hashes(monkeypatch)
@@ -263,31 +270,45 @@ class TestOwnPassword:
 
 
 class TestPlaces:
-    def test_are_few_for_strangers_and_apart_for_known_browsers(
-        self, maria: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture(autouse=True)
+    def _one_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(backends, "STRANGERS", threading.BoundedSemaphore(1))
+
+    def test_are_few_for_strangers_and_apart_for_known_browsers(self, maria: User) -> None:
         browser = Client()
         attempt(password=PASSWORD, browser=browser)
-        monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
-        with logins._STRANGERS:
+        with backends.STRANGERS:
             response = attempt(password=PASSWORD)
             assert (response.status_code, response["Retry-After"]) == (429, "1")
             assert "Too many people are logging in" in response.content.decode()
             assert attempt(password=PASSWORD, browser=browser).status_code == 302
+            assert attempt("otto", browser=browser).status_code == 429
         assert attempt(password=PASSWORD).status_code == 302
 
-    def test_are_not_taken_by_those_who_are_locked_out(self, maria: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bound_the_page_of_ones_own_password_too(self, maria: User) -> None:
+        browser = Client()
+        browser.force_login(maria)
+        with backends.STRANGERS:
+            response = browser.post("/admin/password_change/", {"old_password": WRONG})
+        assert (response.status_code, response["Retry-After"]) == (429, "1")
+
+    def test_that_are_taken_count_nothing(self, maria: User) -> None:
+        with backends.STRANGERS:
+            assert set(fail(throttle.PER_PAIR + 1)) == {429}
+        assert not AccessAttempt.objects.exists()
+        assert attempt(password=PASSWORD).status_code == 302
+
+    def test_are_not_taken_by_those_who_are_locked_out(self, maria: User) -> None:
+        """One address could otherwise keep all others out."""
         fail(throttle.PER_PAIR)
-        monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
-        with logins._STRANGERS:
-            assert "failed too often" in attempt(password=PASSWORD).content.decode()
+        with backends.STRANGERS:
+            for name in ("maria", " maria ", "\uff4daria"):  # the form reads them alike
+                assert "failed too often" in attempt(name, password=PASSWORD).content.decode()
 
     def test_are_given_back_whatever_happens(self, maria: User, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(logins, "_STRANGERS", threading.BoundedSemaphore(1))
-        monkeypatch.setattr(logins, "_login", broken)
-        with pytest.raises(RuntimeError):
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(User, "check_password", broken)
             attempt()
-        monkeypatch.undo()
         assert attempt(password=PASSWORD).status_code == 302
 
 

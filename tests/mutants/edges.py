@@ -411,7 +411,6 @@ EDGES: Final[list[Mutant]] = [
         "login-page",
         "scheduler_project/accounts/logins.py",
         "integration/test_logins.py",
-        ("places", 36, "if not places.acquire(blocking=False):", "if False:"),
         ("session", 36, "request.session.set_expiry(", "str("),
         (
             "old-password",
@@ -425,6 +424,7 @@ EDGES: Final[list[Mutant]] = [
         "scheduler_project/accounts/backends.py",
         "integration/test_logins.py",
         ("only", 36, ' and bool(getattr(user, "is_staff", False))', ""),
+        ("places", 36, "            raise Busy\n", "            places.acquire(timeout=5)\n"),
     ),
     *mutants_of(
         "login-trail",

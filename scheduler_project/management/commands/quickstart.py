@@ -25,6 +25,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from setproctitle import setproctitle
 
+from scheduler_project.accounts.trail import acting_as
 from scheduler_project.management.commands.runall import children, embedded_database, listener_or_exit
 from scheduler_project.web.listening import url_of
 from tasks_app import access, keys, selectors, services
@@ -75,7 +76,7 @@ class Command(ProjectCommand):
         if users.objects.exists() or ApiKey.objects.exists():
             return None
         password = secrets.token_urlsafe(12)
-        with transaction.atomic():
+        with transaction.atomic(), acting_as(lambda: "quickstart"):
             users.objects.create_superuser("admin", password=password)
             _, secret = keys.create_key("quickstart", list(access.Scope), actor="quickstart")
             self._say(
