@@ -223,15 +223,20 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "access",
-        "tasks_app/access.py",
+        "tasks_app/access/callers.py",
         "unit/test_access.py",
         ("scopes", 36, "missing = action.scopes - self.scopes", "missing = action.scopes - action.scopes"),
         ("permissions", 36, "if not self.account.has_perm(permission))", "if False)"),
         ("type-of-keys", 39, "return None if scope in self.scopes else", "return None if True else"),
         ("type-of-people", 39, "return None if self.account.is_superuser else", "return None if True else"),
         ("unknown-type", 39, "if executor else Scope.TASKS_SHELL", "if executor else None"),
-        ("grant", 36, " and _has_all(person.account, needed)]", "]"),
-        ("grant-type", 39, "if scope not in types and", "if"),
+    ),
+    *mutants_of(
+        "grants",
+        "tasks_app/access/grants.py",
+        "unit/test_access.py",
+        ("permissions", 36, " and _has_all(person.account, needed)]", "]"),
+        ("types", 39, "if scope not in types and", "if"),
     ),
     *mutants_of(
         "roles",

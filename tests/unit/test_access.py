@@ -104,8 +104,8 @@ class TestTypesOfThirdParties:
             "REPORT": SimpleNamespace(required_scope="reports:run"),
             "OPS": SimpleNamespace(required_scope="admin"),
         }
-        monkeypatch.setattr(access, "executors", lambda: known)
-        monkeypatch.setattr(access, "executor_for", known.get)
+        monkeypatch.setattr("tasks_app.access.grants.executors", lambda: known)
+        monkeypatch.setattr("tasks_app.access.callers.executor_for", known.get)
 
     def test_add_their_scopes_to_ours(self) -> None:
         assert access.scopes() == [*Scope, "reports:run"]
