@@ -1,5 +1,6 @@
 # One image for every process. What a container is, is its command: the web process by default, else
-# `python manage.py runscheduler`, `… runworker`, `… migrate`. Run it with an init (`docker run --init`, `init: true`).
+# `python manage.py runscheduler`, `… runworker`, `… migrate`. Run it with an init (`docker run --init`, `init: true`), but
+# for workers: their guardian does an init's work, and an init would show its environment to SHELL tasks.
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv

@@ -47,11 +47,14 @@ _SECRETS: Final = frozenset({"SECRET_KEY", "DB_PASSWORD"})
 _ADDRESSES: Final = frozenset({"DATABASE_URL", "DIRECT_DATABASE_URL"})
 #: Names that begin so are taken for ours. Not ``HTTP_``, ``SHELL_`` or ``LOG_``: other programs have many of those.
 _OUR_BEGINNINGS: Final = (
-    "SCHEDULER_", "WORKER_", "RETRY_", "TASK_MAX", "MONITORING_", "RETENTION_", "METRICS_COLLECTION", "SHELL_TASKS",
-    "SHELL_ALLOWED", "HTTP_ALLOWED", "EMBEDDED_", "DB_", "WEB_", "DIRECT_DATABASE", "DATABASE_",
+    "SCHEDULER_", "WORKER_", "RETRY_", "TASK_MAX", "MONITORING_", "RETENTION_", "METRICS_COLLECTION",
+    "SHELL_TASKS", "SHELL_ALLOWED", "SHELL_SANDBOX", "SHELL_WRITABLE", "SHELL_MAX", "HTTP_ALLOWED", "EMBEDDED_",
+    "DB_", "WEB_", "DIRECT_DATABASE", "DATABASE_",
 )  # fmt: skip
 #: Where a slip would not only change nothing but leave open what somebody meant to close.
-_MUST_BE_MEANT: Final = frozenset({"SCHEDULER_PROFILE", "SHELL_TASKS_ENABLED", "SHELL_ALLOWED_COMMANDS"})
+_MUST_BE_MEANT: Final = frozenset(
+    {"SCHEDULER_PROFILE", "SHELL_TASKS_ENABLED", "SHELL_ALLOWED_COMMANDS", "SHELL_SANDBOX"}
+)
 _WHICH_DATABASE: Final = frozenset({"DATABASE_URL", "DB_HOST"})
 #: How alike (`difflib.SequenceMatcher.ratio`) a name must be to be a slip of the pen, and one with our beginning.
 _SLIP: Final = 0.85

@@ -77,7 +77,7 @@ class TestCompose:
     def test_every_variable_is_one_of_ours(self) -> None:
         named = {name for service in OURS.values() for name in service["environment"]}
         asked = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
-        assert named | asked <= known_variables()
+        assert named | asked <= known_variables() | {"WORKER_SECRET_KEY"}
 
     @pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS", "DB_PASSWORD"])
     def test_refuses_to_start_without(self, name: str) -> None:
@@ -87,9 +87,12 @@ class TestCompose:
             filled(OURS["web"]["environment"], **{key: value for key, value in given.items() if key != name})
 
     def test_its_settings_are_accepted_and_those_of_prod(self) -> None:
-        environment = filled(OURS["worker"]["environment"], SECRET_KEY="s", ALLOWED_HOSTS="a.example", DB_PASSWORD="p")
+        given = {"WORKER_SECRET_KEY": "s", "ALLOWED_HOSTS": "a.example", "DB_PASSWORD": "p"}
+        environment = filled(OURS["worker"]["environment"], **given)
+        assert conf.load(environment) == conf.load({"SCHEDULER_PROFILE": "prod"})
+        web = filled(OURS["web"]["environment"], SECRET_KEY="s", **given)
         proxies = "127.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
-        assert conf.load(environment) == conf.load({"SCHEDULER_PROFILE": "prod", "TRUSTED_PROXIES": proxies})
+        assert conf.load(web) == conf.load({"SCHEDULER_PROFILE": "prod", "TRUSTED_PROXIES": proxies})
 
     def test_the_processes_find_the_database(self) -> None:
         password = {"SECRET_KEY": "s", "ALLOWED_HOSTS": "a.example", "DB_PASSWORD": "p@ss/word"}
@@ -105,8 +108,14 @@ class TestCompose:
         assert options_of(OURS[name]["command"])
 
     @pytest.mark.parametrize("name", OURS)
-    def test_every_process_has_an_init(self, name: str) -> None:
-        assert OURS[name]["init"] is True
+    def test_every_process_but_the_worker_has_an_init(self, name: str) -> None:
+        """An init shows what it was started with to all of its account: to SHELL tasks, in a worker's container."""
+        assert OURS[name]["init"] is (name != "worker")
+
+    def test_only_the_web_process_knows_what_it_signs_with(self) -> None:
+        given = {"ALLOWED_HOSTS": "a.example", "DB_PASSWORD": "p", "SECRET_KEY": "webs", "WORKER_SECRET_KEY": "others"}
+        keys = {name: filled(service["environment"], **given)["SECRET_KEY"] for name, service in OURS.items()}
+        assert keys == {"web": "webs", "migrate": "others", "scheduler": "others", "worker": "others"}
 
     def test_the_migration_runs_once_and_first(self) -> None:
         assert SERVICES["migrate"]["restart"] == "no"
@@ -216,7 +225,30 @@ class TestUnits:
     def test_is_restarted_unless_a_setting_is_bad_and_never_as_root(self, name: str) -> None:
         service = unit(name)
         assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
-        assert service["User"] == "task-scheduler"
+        assert service["User"] != "root"
+
+    def test_each_has_an_account_and_settings_of_its_own(self) -> None:
+        services = [unit(name) for name in UNITS]
+        assert len({service["User"] for service in services}) == len(UNITS)
+        assert len({service["EnvironmentFile"] for service in services}) == len(UNITS)
+
+    @pytest.mark.parametrize("name", UNITS)
+    def test_is_hardened(self, name: str) -> None:
+        service = unit(name)
+        assert [service[key] for key in ("NoNewPrivileges", "PrivateTmp", "CapabilityBoundingSet", "LimitCORE")] == [
+            "yes", "yes", "", "0",
+        ]  # fmt: skip
+        assert service["ProtectSystem"] == ("full" if "worker" in name else "strict")
+
+    def test_hardening_leaves_a_worker_what_shell_tasks_need(self) -> None:
+        service = unit("task-scheduler-worker@.service")
+        assert service["OOMPolicy"] == "continue"
+        broken_by = """
+            ProtectProc ProcSubset ProtectKernelTunables ProtectKernelLogs ProtectClock ProtectHome PrivateDevices
+            PrivateUsers PrivateNetwork RestrictNamespaces RestrictAddressFamilies RestrictRealtime SystemCallFilter
+            SystemCallArchitectures MemoryDenyWriteExecute LockPersonality ReadOnlyPaths
+        """
+        assert not set(broken_by.split()) & service.keys()
 
     @pytest.mark.parametrize("name", UNITS)
     def test_tells_the_main_process_and_kills_only_what_is_left(self, name: str) -> None:
