@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -28,6 +28,9 @@ from tasks_app.sessions import PLANNING, DatabaseAway, Row, Session
 CLOCK_SKEW: Final = 2.0
 OLDEST_VERSION: Final = 140000
 WAKE_UP_WITHIN: Final = 2.0
+#: A key that was used this lately, and ends this soon, is told.
+KEY_IN_USE: Final = timedelta(days=30)
+KEY_ENDS_SOON: Final = timedelta(days=7)
 #: Tables that are written all the time; dead row versions in them slow down every pass.
 HOT_TABLES: Final = (
     "tasks",
@@ -189,6 +192,22 @@ def _schedules(session: Session) -> Finding:
     return Finding("schedules", not overdue, detail, advice)
 
 
+def _api_keys(session: Session) -> Finding:
+    """Whoever calls with a key that ends calls in vain, and may notice late: an expiry is the default."""
+    rows = session.fetch(
+        "SELECT name FROM api_keys WHERE revoked_at IS NULL AND last_used_at > now() - %s"
+        " AND expires_at BETWEEN now() AND now() + %s ORDER BY expires_at LIMIT 10",
+        [KEY_IN_USE, KEY_ENDS_SOON],
+    )
+    names = ", ".join(name for (name,) in rows)
+    detail = (
+        f"in use and about to expire: {names}" if names else f"none in use expires within {KEY_ENDS_SOON.days} days"
+    )
+    return Finding(
+        "api keys", not names, detail, "make new keys (`createapikey`), move the callers over, revoke the old"
+    )
+
+
 def _workers(session: Session) -> Finding:
     [(alive, slots)] = session.fetch(
         "SELECT count(*), coalesce(sum(slots), 0) FROM worker_heartbeats WHERE state = 'ACTIVE'"
@@ -283,6 +302,7 @@ _CHECKS: Final[tuple[Callable[[Session], Finding], ...]] = (
     _wakeups,
     _schedulers,
     _schedules,
+    _api_keys,
     _workers,
     _sandbox,
     _autovacuum,

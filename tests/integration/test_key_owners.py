@@ -335,6 +335,12 @@ class TestPages:
         assert dict(browser.get(page).context["facts"])["Owner"] == "a deleted account"
         assert "OWNER GONE" in browser.get(KEYS).content.decode()
 
+    @pytest.mark.parametrize("lookup", ["owner__password__startswith", "owner__user_permissions__codename", "key_hash"])
+    def test_are_no_way_to_ask_about_owners(self, browser: Client, lookup: str) -> None:
+        owned(staff("otto", *READS), "tasks:read", name="ottos")
+        response = browser.get(f"{KEYS}?{lookup}=pbkdf2")
+        assert response.status_code in (302, 400) or "ottos" not in response.content.decode()
+
     def test_read_owners_in_one_query(self, browser: Client) -> None:
         for number in range(5):
             owned(staff(f"o{number}", *READS), "tasks:read", name=f"k{number}")

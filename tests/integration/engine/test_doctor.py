@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tasks_app.keys import NEVER, create_key, find_key, revoke_key
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.races import transaction
@@ -186,3 +187,20 @@ class TestSchedules:
         finding = look(session, "schedules")
         assert not finding.ok
         assert finding.detail.startswith("2 enabled, 1 overdue for up to 30")
+
+
+class TestApiKeys:
+    def test_in_use_that_are_about_to_expire_are_told(self, session: Session) -> None:
+        for name, days in (("soon", 6), ("later", 8), ("unused", 6), ("revoked", 6)):
+            key, secret = create_key(name, ["admin"], actor="test", expires_in=timedelta(days=days))
+            if name != "unused":
+                find_key(secret)
+            if name == "revoked":
+                revoke_key(key, actor="test")
+        finding = look(session, "api keys")
+        assert (finding.ok, finding.detail) == (False, "in use and about to expire: soon")
+
+    def test_that_never_expire_are_fine(self, session: Session) -> None:
+        _, secret = create_key("k", ["admin"], actor="test", expires_in=NEVER)
+        find_key(secret)
+        assert look(session, "api keys").ok
