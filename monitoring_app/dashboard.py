@@ -75,7 +75,7 @@ def _read_overview() -> dict[str, Any]:
         loads = selectors.workers()
         minutes = ended_by_minute(now)
         queues = read_queues()
-        schedules = read_schedules(now)
+        schedules = read_schedules(now) | {"put_off": survey.schedules_put_off}
     except selectors.TooSlow:
         return {"now": now, "too_slow": True}
     processes = processes_of(survey, loads, now)
@@ -201,6 +201,8 @@ def warnings_of(
     if overdue := schedules["overdue"]:
         text = f"Schedules past their time by more than {display.span(OVERDUE)}: {overdue}."
         found.append(("schedule", "ts-red", text))
+    if put_off := schedules["put_off"]:
+        found.append(("schedule", "ts-red", f"Schedules that could not be decided, and are put off: {put_off}."))
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
         found.append(("queue", "ts-orange", f"Paused: {', '.join(paused)}."))
     return found

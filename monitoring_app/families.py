@@ -77,6 +77,7 @@ def _states(survey: Survey) -> Iterator[Metric]:
     yield gauge("workers_live", "Workers heard of within their lease.", survey.live)
     yield gauge("worker_slots", "Slots of the live workers.", survey.slots)
     yield gauge("schedulers_alive", "Scheduler processes heard of within a lease.", survey.schedulers)
+    yield gauge("schedules_put_off", "Schedules that could not be decided.", survey.schedules_put_off)
     yield gauge("database_connections_used", "Connections of the whole server.", survey.connections_used)
     yield gauge("database_connections_allowed", "Connections ordinary users may have.", survey.connections_allowed)
 

@@ -82,6 +82,8 @@ class Survey:
     connections_used: int
     connections_allowed: int
     schedulers: int
+    #: Schedules that could not be decided, and are looked at again later.
+    schedules_put_off: int
     active: int
     draining: int
     stopped: int

@@ -23,10 +23,13 @@ from tasks_app.ids import new_task_id
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
 from tasks_app.new_tasks import InvalidTask, NewTask
 from tasks_app.sql import statement
+from tasks_app.texts import escaped
 
 SQL: Final = "schedules_app.sql"
-#: When a schedule that could not be decided is looked at again.
+#: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
 PUT_OFF: Final = timedelta(minutes=1)
+LONGEST_PUT_OFF: Final = timedelta(hours=1)
+_LONGEST_REASON: Final = 300
 
 #: Every task of such a schedule carries a key: also the first, which others may have to wait for.
 _ONE_AT_A_TIME: Final = frozenset({Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING})
@@ -69,6 +72,8 @@ class Batch:
         self._moves: list[tuple[Any, ...]] = []
         self._tasks: dict[UUID, tuple[Any, ...]] = {}
         self._cancels: list[tuple[UUID, str]] = []
+        #: Schedules that could not be decided for the first time, and why.
+        self._given_up: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
         return len(self._moves)
@@ -105,15 +110,21 @@ class Batch:
         due = next_due(row.id, recurrence, row.jitter, after=row.last_slot, after_local=row.local)
         self._move(row, due, self._rules_of(recurrence), row.last_slot, row.last_local, row.last_fire_at)
 
-    def put_off(self, row: StoredSchedule, rules: str = "") -> None:
-        """Look at one schedule again later; nothing about it is decided."""
-        at, last = self._now + PUT_OFF, (row.last_slot, row.last_local, row.last_fire_at)
-        self._moves.append((row.id, row.next_slot, at, *last, rules or row.zone_rules))
+    def put_off(self, row: StoredSchedule, error: Exception, rules: str = "") -> datetime:
+        """Look at one schedule again later, and answer when; nothing about it is decided."""
+        at, last = self._now + put_off_for(row.put_offs), (row.last_slot, row.last_local, row.last_fire_at)
+        reason = escaped(str(error) or type(error).__name__)[:_LONGEST_REASON]
+        self._moves.append((row.id, row.next_slot, at, *last, rules or row.zone_rules, row.put_offs + 1, reason))
+        if row.put_offs == 0:
+            self._given_up.append((f"schedule:{row.name}", reason))
+        return at
 
     def write(self, cursor: Cursor) -> None:
         """Write everything that was added, in the caller's transaction."""
         if self._cancels:
             self.report.stop = _cancel(cursor, self._cancels)
+        if self._given_up:
+            cursor.execute(_TELL_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
         cursor.execute(statement("record_fires", SQL), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
         rows = [self._tasks[task_id] for (task_id,) in cursor.fetchall()]
         if rows:
@@ -159,7 +170,12 @@ class Batch:
         last_fire_at: datetime | None,
     ) -> None:
         next_slot, next_fire_at = (due.slot.at, due.at) if due else (None, None)
-        self._moves.append((row.id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, rules))
+        self._moves.append((row.id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, rules, 0, ""))
+
+
+def put_off_for(times: int) -> timedelta:
+    """How long a schedule is left alone that could not be decided, so many times before."""
+    return min(PUT_OFF * (1 << min(times, 30)), LONGEST_PUT_OFF)
 
 
 def one_at_a_time(new: NewTask, schedule_id: UUID) -> NewTask:
@@ -216,7 +232,12 @@ def _cancel(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
 
 #: The parameters of ``sql/record_fires.sql``: one array for each column.
 _FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks")
-_MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules")
+_MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules", "put_offs", "reasons")
+#: The first time only: what goes on is told by the row and the log.
+_TELL_GIVEN_UP: Final = (
+    "INSERT INTO audit_events (actor, action, target, reason)"
+    " SELECT 'scheduler', 'schedule.put_off', * FROM unnest(%(targets)s::text[], %(reasons)s::text[])"
+)
 
 
 def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:

@@ -115,7 +115,7 @@ class Blackouts:
 
 
 def covering(calendars: Sequence[Calendar], at: datetime) -> Blackout | None:
-    """The same of a single instant."""
+    """The same of a single instant. Ten calendars cannot spend the effort for one."""
     return Blackouts(calendars, Effort()).covering(at)
 
 

@@ -21,7 +21,9 @@ import structlog
 from schedules_app import signals
 from schedules_app.batches import SQL, Batch, Cursor, FireReport
 from schedules_app.calendars import Calendar, parse_calendar
+from schedules_app.effort import TooCostly
 from schedules_app.firing_rules import Overlap, Pause
+from schedules_app.recurrence import InvalidRecurrence
 from schedules_app.stored import StoredSchedule
 from schedules_app.zones import UnknownZone, zone
 from tasks_app.sessions import Session
@@ -62,16 +64,14 @@ def fire(cursor: Cursor, rows: Sequence[StoredSchedule], *, pause: Pause | None 
         return FireReport()
     calendars, open_tasks = _calendars(cursor, rows), _open_tasks(cursor, rows)
     batch, end = Batch(rows[0].now), time.monotonic() + LONGEST_LOOK
-    for row in rows:
+    for row in sorted(rows, key=lambda each: each.put_offs > 0):  # what could not be decided delays no other
         if len(batch) and time.monotonic() > end:
             batch.report.more = True
             break
         try:
             batch.add(row, calendars, open_tasks.get(row.id, ()), pause)
-        except Exception:
-            # Whatever is wrong with it, a defect of ours included: the others must fire.
-            log.exception("schedule_not_decided", schedule=row.name, schedule_id=str(row.id))
-            batch.put_off(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, a defect of ours too: the others must fire
+            _put_off(batch, row, error)
     batch.write(cursor)
     return batch.report
 
@@ -99,13 +99,26 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
                 for row in rows:
                     try:
                         batch.follow(row)
-                    except Exception:
-                        log.exception("schedule_not_decided", schedule=row.name, schedule_id=str(row.id))
-                        batch.put_off(row, rules[row.timezone])
+                    except Exception as error:  # noqa: BLE001 - as in a pass
+                        _put_off(batch, row, error, rules[row.timezone])
                 batch.write(cursor)
     except psycopg.Error as error:
         raise session.away(error) from error
     return len(rows)
+
+
+def _put_off(batch: Batch, row: StoredSchedule, error: Exception, rules: str = "") -> None:
+    again_at = batch.put_off(row, error, rules)
+    known = isinstance(error, (InvalidRecurrence, TooCostly))  # a traceback would say nothing more
+    log.error(
+        "schedule_not_decided",
+        schedule=row.name,
+        schedule_id=str(row.id),
+        reason=str(error),
+        times=row.put_offs + 1,
+        again_at=again_at.isoformat(),
+        exc_info=None if known else error,
+    )
 
 
 def _rules_of_today(session: Session) -> dict[str, str]:

@@ -50,6 +50,8 @@ class Schedule(models.Model):
         help_text="Its wall clock, kept as if it were UTC: new rules of the zone must not repeat it."
     )
     last_fire_at = models.DateTimeField(null=True, blank=True, help_text="When it last made a task by itself.")
+    put_offs = models.IntegerField(db_default=0, help_text="How often in a row it could not be decided.")
+    put_off_reason = models.TextField(blank=True, db_default="", help_text="Why not, the last time.")
     version = models.IntegerField(db_default=1, help_text="Grows by one with every edit; the ETag.")
     interval_seconds = models.IntegerField(null=True, blank=True)
     jitter_seconds = models.IntegerField(db_default=0)
@@ -79,6 +81,8 @@ class Schedule(models.Model):
         indexes = [
             # due_schedules, and the scheduler's next wake-up.
             models.Index("next_fire_at", name="schedules_due", condition=Q(next_fire_at__isnull=False)),
+            # The few that could not be decided, for who counts them.
+            models.Index("id", name="schedules_put_off", condition=Q(put_offs__gt=0)),
         ]
         constraints = [
             models.CheckConstraint(name="schedules_one_recurrence", condition=_ONE_RECURRENCE),

@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
-from schedules_app.effort import Effort, TooCostly
+from schedules_app.effort import Effort
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
@@ -48,6 +48,8 @@ class Health(StrEnum):
     LATE = "late"
     #: It is due, and no scheduler fires it.
     OVERDUE = "overdue"
+    #: It could not be decided, and is looked at again later.
+    PUT_OFF = "put_off"
     #: Its newest task that ended failed: that it fires says nothing about whether its work is done.
     FAILING = "failing"
 
@@ -186,6 +188,8 @@ def why(schedule: Schedule) -> list[Reason]:
 def _health(schedule: Schedule, newest: str | None, failures: int, now: datetime) -> Health:
     if not schedule.enabled:
         return Health.DISABLED
+    if schedule.put_offs:
+        return Health.PUT_OFF
     if schedule.next_fire_at is not None and not schedule.paused and schedule.next_fire_at < now - OVERDUE:
         return Health.OVERDUE
     if failures:
@@ -222,16 +226,17 @@ def _pauses(schedule: Schedule) -> list[Reason]:
 def _times(schedule: Schedule, now: datetime) -> list[Reason]:
     if schedule.start_at is not None and schedule.start_at > now:
         return [Reason("NOT_STARTED", "its startAt is in the future", schedule.start_at)]
+    if schedule.put_offs:
+        how_often = "once" if schedule.put_offs == 1 else f"{schedule.put_offs} times in a row"
+        detail = f"it could not be decided, {how_often}: {schedule.put_off_reason}"
+        return [Reason("PUT_OFF", detail, schedule.next_fire_at)]
     if schedule.next_fire_at is not None and schedule.next_fire_at > now:
         return [Reason("NOT_DUE", "its next time is in the future", schedule.next_fire_at)]
     return []
 
 
 def _blackouts(schedule: Schedule, now: datetime) -> list[Reason]:
-    try:
-        blackout = calendars.covering(calendars_of(schedule.calendars), now)
-    except TooCostly:  # told as what keeps it from being decided
-        return []
+    blackout = calendars.covering(calendars_of(schedule.calendars), now)
     if blackout is None:
         return []
     return [Reason("IN_BLACKOUT", f"calendar {blackout.calendar} keeps it from running", blackout.until)]

@@ -217,8 +217,10 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
         columns |= _next_columns(edited, now)
         if changed & _TIMING - {"enabled"}:
             columns["defined_at"] = now
-    elif "calendars" in changed:
-        columns["next_fire_at"] = F("next_slot")  # a slot that waits for the end of a blackout is looked at again
+    elif "calendars" in changed or schedule.put_offs:
+        columns["next_fire_at"] = F("next_slot")  # a slot that waits, for the end of a blackout say, is looked at again
+    if schedule.put_offs:
+        columns |= {"put_offs": 0, "put_off_reason": ""}
     _update(schedule, **columns)
     record(actor, "schedule.edited", schedule, detail={"fields": sorted(changed)})
     transaction.on_commit(wakeups.notify_schedulers)

@@ -67,6 +67,8 @@ class StoredSchedule(NamedTuple):
     last_local: datetime
     last_fire_at: datetime | None
     zone_rules: str
+    #: How often in a row it could not be decided.
+    put_offs: int
     now: datetime
 
     @classmethod

@@ -181,15 +181,19 @@ def _schedulers(session: Session) -> Finding:
 
 
 def _schedules(session: Session) -> Finding:
-    [(enabled, overdue, seconds)] = session.fetch(
+    [(enabled, overdue, seconds, put_off)] = session.fetch(
         "SELECT count(*), count(*) FILTER (WHERE next_fire_at < now() - make_interval(secs => %s)),"
-        " coalesce(extract(epoch FROM now() - min(next_fire_at)), 0)::float8"
+        " coalesce(extract(epoch FROM now() - min(next_fire_at)), 0)::float8, count(*) FILTER (WHERE put_offs > 0)"
         " FROM schedules WHERE next_fire_at IS NOT NULL",
         [OVERDUE.total_seconds()],
     )
     detail = f"{enabled} enabled, {overdue} overdue" + (f" for up to {seconds:.0f} s" if overdue else "")
+    if put_off:
+        detail += f", {put_off} put off"
     advice = "start `python manage.py runscheduler`; when one runs, look in its log for schedule_not_decided"
-    return Finding("schedules", not overdue, detail, advice)
+    if put_off and not overdue:
+        advice = "ask `why` of those that the list in the admin shows as put off, and edit them"
+    return Finding("schedules", not overdue and not put_off, detail, advice)
 
 
 def _api_keys(session: Session) -> Finding:

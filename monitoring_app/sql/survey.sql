@@ -46,6 +46,7 @@ SELECT current_setting('server_version') AS server_version,
          - coalesce(current_setting('reserved_connections', true), '0')::int AS connections_allowed,
        (SELECT count(*) FROM scheduler_heartbeats
          WHERE stopped_at IS NULL AND last_heartbeat_at > now() - %(lease)s::interval) AS schedulers,
+       (SELECT count(*) FROM (SELECT FROM schedules WHERE put_offs > 0 LIMIT %(most)s) AS given_up) AS schedules_put_off,
        workers.active, workers.draining, workers.stopped, workers.dead, workers.live, workers.slots,
        CASE WHEN due.n < %(most)s THEN due.n
             ELSE greatest(due.n, (SELECT reltuples FROM pg_class WHERE oid = 'tasks_due'::regclass)::bigint) END

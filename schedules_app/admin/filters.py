@@ -13,19 +13,21 @@ from schedules_app.firing_rules import FireState
 from schedules_app.selectors import OVERDUE
 from tasks_app.admin.filters import BarFilter, ChoiceFilter
 
-_STATES = ("active", "paused", "disabled", "ended", "overdue")
+_STATES = ("active", "paused", "disabled", "ended", "overdue", "put_off")
 
 
 class StateFilter(ChoiceFilter):
     title, parameter_name, kind = "state", "state", "tabs"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [(state, state.capitalize()) for state in _STATES]
+        return [(state, state.replace("_", " ").capitalize()) for state in _STATES]
 
     def narrow_to(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         paused = Q(paused_at__isnull=False, resumed_at__isnull=True)
         if value == "overdue":  # schedules_due serves this, not the order by name
             return queryset.filter(next_fire_at__lt=timezone.now() - OVERDUE)
+        if value == "put_off":
+            return queryset.filter(put_offs__gt=0)
         if value == "active":
             return queryset.exclude(paused).filter(next_fire_at__isnull=False)
         if value == "paused":

@@ -1,5 +1,5 @@
 -- Write the decisions about a batch of locked schedules to the ledger, and how far each schedule is decided now, in one
--- statement. Returns the tasks that are to be made: those of slots that nobody had decided before.
+-- statement; also of those that could not be decided, how often and why not. Returns the tasks that are to be made: those of slots that nobody had decided before.
 --
 -- ON CONFLICT: whatever else happened, a slot that has a row makes no second task. Indexes: fires_slot, the primary keys.
 WITH decided AS (
@@ -13,10 +13,11 @@ WITH decided AS (
 moved AS (
   UPDATE schedules s
      SET next_slot = m.next_slot, next_fire_at = m.next_fire_at, last_slot = m.last_slot, last_local = m.last_local,
-         last_fire_at = m.last_fire_at, zone_rules = m.zone_rules
+         last_fire_at = m.last_fire_at, zone_rules = m.zone_rules, put_offs = m.put_offs, put_off_reason = m.reason
     FROM unnest(%(schedules)s::uuid[], %(next_slots)s::timestamptz[], %(next_fires)s::timestamptz[],
-                %(decided)s::timestamptz[], %(locals)s::timestamptz[], %(fired)s::timestamptz[], %(rules)s::text[])
-         AS m(id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, zone_rules)
+                %(decided)s::timestamptz[], %(locals)s::timestamptz[], %(fired)s::timestamptz[], %(rules)s::text[],
+                %(put_offs)s::int[], %(reasons)s::text[])
+         AS m(id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, zone_rules, put_offs, reason)
    WHERE s.id = m.id
 )
 SELECT task_id FROM decided WHERE task_id IS NOT NULL

@@ -48,6 +48,7 @@ _TONES: Final = {
     "ENDED": "faint",
     "OK": "green",
     "OVERDUE": "red",
+    "PUT_OFF": "red",
     "FAILING": "red",
     "OVERLAPPING": "purple",
     "FIRED": "green",

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant, mutants_of
 _TESTS: Final = "integration/schedules"
 _FIRING: Final = f"{_TESTS}/test_firing.py"
 _POLICIES: Final = f"{_TESTS}/test_policies.py"
+_PUT_OFF: Final = f"{_TESTS}/test_put_off.py"
 _ZONES: Final = f"{_TESTS}/test_zone_rules.py"
 
 SCHEDULES: Final[list[Mutant]] = [
@@ -56,7 +57,13 @@ SCHEDULES: Final[list[Mutant]] = [
         "schedules_app/firing.py",
         _FIRING,
         ("open-tasks", 21, "    return dict(cursor.fetchall())\n", "    return {}\n", _POLICIES),
-        ("one-for-all", 26, "            batch.put_off(row)\n    batch.write", "            raise\n    batch.write"),
+        (
+            "one-for-all",
+            26,
+            "            _put_off(batch, row, error)\n    batch.write",
+            "            raise\n    batch.write",
+        ),
+        ("put-off-last", 26, "sorted(rows, key=lambda each: each.put_offs > 0)", "rows", _PUT_OFF),
         ("long-look", 26, "if len(batch) and time.monotonic() > end:", "if False:"),
     ),
     *mutants_of(
@@ -69,6 +76,7 @@ SCHEDULES: Final[list[Mutant]] = [
             "[self._tasks[task_id] for (task_id,) in cursor.fetchall()]",
             "list(self._tasks.values())",
         ),
+        ("put-off-grows", 26, "row.put_offs + 1, reason))", "1, reason))", _PUT_OFF),
         ("key", 21, "if row.overlap in _ONE_AT_A_TIME else new", "if False else new", _POLICIES),
         ("new-rules", 22, "row.next_slot if rules == row.zone_rules else", "row.next_slot if True else", _ZONES),
         (
@@ -96,6 +104,7 @@ SCHEDULES: Final[list[Mutant]] = [
             "    0 and settle(schedule, now, pause=None if",
         ),
         ("resume-settles", 21, "            settle(schedule, now)\n", ""),
+        ("put-off-ends", 26, '        columns |= {"put_offs": 0, "put_off_reason": ""}\n', "        pass\n", _PUT_OFF),
         ("gives-up", 21, "        _give_up(schedule, now)\n", ""),
         ("calendars", 14, " ORDER BY name FOR KEY SHARE", "", f"{_TESTS}/test_calendar_services.py"),
     ),

@@ -56,6 +56,7 @@ def statements(session: Session, due: list[UUID]) -> dict[str, tuple[dict[str, A
         "fires": due, "slots": [now] * DUE, "last_slots": none, "due": [now] * DUE, "states": ["MISSED"] * DUE,
         "notes": [""] * DUE, "tasks": none, "schedules": due, "next_slots": [now] * DUE, "next_fires": [now] * DUE,
         "decided": [now] * DUE, "locals": [now] * DUE, "fired": none, "rules": [""] * DUE,
+        "put_offs": [0] * DUE, "reasons": [""] * DUE,
     }  # fmt: skip
     return {
         "due_schedules": ({"limit": 500}, SQL, 2 * DUE),
