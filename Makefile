@@ -7,7 +7,7 @@ ARGS ?=
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench chaos mutants browser build lock clean
+.PHONY: help run demo test lint format bench chaos mutants browser client build lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail
 
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)
+
+client: $(VENV)/.installed-dev ## Generate a typed client from the OpenAPI document, check it, and try it out
+	@$(BIN)/python -m pytest tests/client -m client $(ARGS)
 
 build: $(VENV)/.installed-dev ## Build a wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -14,7 +14,6 @@ from django.conf import settings
 from scheduler_project.openapi.components import COMPONENTS
 from scheduler_project.openapi.operations import PATHS as OTHER_PATHS
 from scheduler_project.openapi.parts import Json
-from scheduler_project.openapi.schedule_schemas import SCHEMAS as SCHEDULE_SCHEMAS
 from scheduler_project.openapi.schedules import PATHS as SCHEDULE_PATHS
 from scheduler_project.openapi.tasks import PATHS as TASK_PATHS
 
@@ -52,5 +51,5 @@ def document() -> Json:
             {"name": "documentation", "description": "This document."},
         ],
         "paths": TASK_PATHS | SCHEDULE_PATHS | OTHER_PATHS,
-        "components": COMPONENTS | {"schemas": COMPONENTS["schemas"] | SCHEDULE_SCHEMAS},
+        "components": COMPONENTS,
     }

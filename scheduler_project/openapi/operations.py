@@ -1,7 +1,4 @@
-"""Paths of workers, health, metrics and of this documentation.
-
-Figures of monitoring are described as open objects: they may grow without a new version of the API.
-"""
+"""Paths of workers, health, metrics and of this documentation."""
 
 from __future__ import annotations
 
@@ -13,45 +10,19 @@ from scheduler_project.openapi.parts import (
     answer,
     body,
     integer,
-    obj,
     operation,
     problem,
     query,
     schema,
 )
 from tasks_app.access import Action
-from tasks_app.states import WorkerState
 
-_CHECKS: Final[Json] = {"type": "object", "description": "By name: status and figures."}
 _WORKER_ID: Final[Json] = {
     "name": "worker_id",
     "in": "path",
     "required": True,
     "schema": {"type": "string", "format": "uuid"},
 }
-_ANY: Final[Json] = {"type": "object"}
-
-
-def _status(*names: str) -> Json:
-    return {"type": "string", "enum": list(names)}
-
-
-def _open(properties: Json, required: list[str]) -> Json:
-    return {"type": "object", "properties": properties, "required": required}
-
-
-_READY: Final = _open({"status": _status("UP", "DOWN"), "checks": _CHECKS}, ["status"])
-_HEALTH: Final = _open(
-    {
-        "status": _status("UP", "DEGRADED", "DOWN"),
-        "checks": _CHECKS,
-        "version": {"type": "string"},
-        "uptimeSeconds": {"type": "number"},
-    },
-    ["status", "checks", "version", "uptimeSeconds"],
-)
-
-
 _TEXT: Final[Json] = {"schema": {"type": "string"}}
 _EXPOSITION: Final[Json] = answer("Prometheus text, or OpenMetrics where that is accepted.", None) | {
     "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT}
@@ -75,7 +46,7 @@ PATHS: Final[Json] = {
             {
                 202: answer(
                     "It is told with its next beat, within seconds.",
-                    obj({"workerId": {"type": "string", "format": "uuid"}, "state": {"const": WorkerState.DRAINING}}),
+                    schema("WorkerDraining"),
                 )
             },
             action=Action.WORKER_DRAIN,
@@ -84,14 +55,15 @@ PATHS: Final[Json] = {
             requestBody=body(schema("Empty"), required=False),
         ),
     },
-    "/health/live": {
-        "get": _public("isLive", "Is the process alive?", {200: answer("Yes.", obj({"status": {"const": "UP"}}))})
-    },
+    "/health/live": {"get": _public("isLive", "Is the process alive?", {200: answer("Yes.", schema("Liveness"))})},
     "/health/ready": {
         "get": _public(
             "isReady",
             "Can requests be served?",
-            {200: answer("Yes. With a key also `checks`.", _READY), 503: answer("No.", _READY)},
+            {
+                200: answer("Yes. With a key also `checks`.", schema("Readiness")),
+                503: answer("No.", schema("Readiness")),
+            },
         )
         | {"security": [{}, {"apiKey": []}, {"adminSession": []}]}
     },
@@ -101,8 +73,8 @@ PATHS: Final[Json] = {
             "getHealth",
             "How is everything?",
             {
-                200: answer("UP, or DEGRADED without a live worker or scheduler.", _HEALTH),
-                503: answer("DOWN, when `status` is in it; a problem when the key could not be looked up.", _ANY),
+                200: answer("UP, or DEGRADED without a live worker or scheduler.", schema("Health")),
+                503: answer("DOWN.", schema("HealthDown")),
             },
         )
     },
@@ -111,7 +83,7 @@ PATHS: Final[Json] = {
             "workers",
             "listWorkers",
             "Live and recently lost workers",
-            {200: answer("Each with its load and last heartbeat.", obj({"content": {"type": "array", "items": _ANY}}))},
+            {200: answer("Each with its load and last heartbeat.", schema("WorkerList"))},
             action=Action.WORKER_READ,
         )
     },
@@ -120,7 +92,7 @@ PATHS: Final[Json] = {
             "health",
             "getMetrics",
             "Figures of the last hours",
-            {200: answer("Counts, success rate, percentiles, throughput by hour.", _ANY)},
+            {200: answer("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
             parameters=[query("hours", "How many hours to look back.", integer(1, 720, default=24))],
         )
     },
@@ -129,7 +101,7 @@ PATHS: Final[Json] = {
             "health",
             "recover",
             "Run system recovery",
-            {200: answer("What it found and repaired, invariant checks included.", _ANY)},
+            {200: answer("What it found and repaired, invariant checks included.", schema("Recovery"))},
             action=Action.RECOVERY_RUN,
             problems=BODY_PROBLEMS,
             description="Safe to repeat, and safe while everything is running.",
@@ -155,8 +127,8 @@ PATHS: Final[Json] = {
             "getSchema",
             "This document",
             {
-                200: answer("OpenAPI 3.1.", _ANY)
-                | {"content": {"application/json": {"schema": _ANY}, "application/yaml": {"schema": _ANY}}}
+                200: answer("OpenAPI 3.1.", schema("Document"))
+                | {"content": {f"application/{kind}": {"schema": schema("Document")} for kind in ("json", "yaml")}}
             },
             description="JSON, or YAML when `Accept` names it.",
             action=Action.SCHEMA_READ,

@@ -48,9 +48,37 @@ def obj(properties: Json, *, required: Sequence[str] | None = None, **more: Any)
     return closed | ({"required": names} if names else {}) | more
 
 
+def open_obj(properties: Json, *, required: Sequence[str] = (), **more: Any) -> Json:
+    """An object that may have further properties: figures and results grow without a new version of the API."""
+    return obj(properties, required=required, **more) | {"additionalProperties": True}
+
+
+def string_map(**more: Any) -> Json:
+    """An object of any names and texts."""
+    return {"type": "object", "additionalProperties": {"type": "string"}, **more}
+
+
+def unset(properties: Json) -> Json:
+    """The same properties without defaults, for changes: what is absent stays, and generated clients send defaults."""
+    return {name: {key: value for key, value in one.items() if key != "default"} for name, one in properties.items()}
+
+
+def or_null(name: str, **more: Any) -> Json:
+    return {"oneOf": [schema(name), {"type": "null"}], **more}
+
+
+def choice(name: str, **more: Any) -> Json:
+    """A value of a named set (`enums`), with words or a default of its own."""
+    return {"allOf": [schema(name)], **more} if more else schema(name)
+
+
 def listed(items: Json) -> Json:
     """``{"content": […]}``."""
-    return obj({"content": {"type": "array", "items": items}})
+    return obj({"content": array(items)})
+
+
+def array(items: Json, **more: Any) -> Json:
+    return {"type": "array", "items": items, **more}
 
 
 def nullable(kind: str, **more: Any) -> Json:
@@ -65,19 +93,27 @@ def query(name: str, description: str, value: Json, **more: Any) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": value, **more}
 
 
-def paging(grammar: Grammar) -> list[Json]:
-    """The parameters of a list that say which page of it, in which order."""
+def sort_set(grammar: Grammar) -> Json:
+    """The orders that a list can have."""
     ways = [name + way for name in grammar.sorts for way in ("", ",asc", ",desc")]
+    return {"type": "string", "enum": ways, "description": "A field and the way it goes; without one, upwards."}
+
+
+def paging(grammar: Grammar, sort: str) -> list[Json]:
+    """The parameters of a list that say which page of it, in which order; ``sort`` names the schema of the orders.
+
+    None has a default in its schema: generated clients send those, and `page` must not come with `cursor`.
+    """
     default = f"{next(iter(grammar.sorts))},{'desc' if grammar.descending else 'asc'}"
-    order = "Order; ties are broken by id in the same direction."
+    order = f"Order, {default} if absent; ties are broken by id in the same direction."
     keyset = (
         "Keyset pages: empty for the first, then `next` or `previous` of the page before, with the same filters and "
         "sort. Not together with `page`."
     )
     return [
-        query("page", "Which page, from 0.", integer(0, MAX_PAGE, default=0)),
-        query("size", "How many items a page has.", integer(1, MAX_SIZE, default=DEFAULT_SIZE)),
-        query("sort", order, {"type": "string", "enum": ways, "default": default}),
+        query("page", "Which page, from 0; the first if absent.", integer(0, MAX_PAGE)),
+        query("size", f"How many items a page has, {DEFAULT_SIZE} if absent.", integer(1, MAX_SIZE)),
+        query("sort", order, schema(sort)),
         query("cursor", keyset, {"type": "string"}, allowEmptyValue=True),
     ]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from scheduler_project.openapi.components import SCHEMAS as TASK_SCHEMAS
 from scheduler_project.openapi.parts import (
     COUNT,
     ID,
@@ -12,17 +11,21 @@ from scheduler_project.openapi.parts import (
     INSTANT_OR_NULL,
     NAME,
     Json,
+    array,
+    choice,
     integer,
     nullable,
     obj,
     schema,
+    sort_set,
+    unset,
 )
+from scheduler_project.openapi.payloads import CUSTOM, KINDS, by_type, type_field
+from scheduler_project.openapi.task_schemas import NEW_TASK_FIELDS, pages
 from schedules_app import manual_runs, new_schedules, selectors, simulation
+from schedules_app.api.filters import CALENDARS, FIRES, SCHEDULES
 from schedules_app.api.inputs import MAX_OUTAGES
-from schedules_app.calendars import MAX_RANGES, WEEKDAYS, OnBlackout
-from schedules_app.firing_rules import FireState, Misfire, Overlap
-from schedules_app.recurrence import DstFold, DstGap
-from tasks_app.api.listing import MAX_SIZE
+from schedules_app.calendars import MAX_RANGES
 from tasks_app.texts import MAX_REASON
 
 _VERSION: Final[Json] = {"type": "integer", "minimum": 1}
@@ -30,10 +33,6 @@ _DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DE
 _TIMEZONE: Final[Json] = {"type": "string", "description": "A name of the IANA time zone database."}
 _CRON: Final = "Five fields, names, `@daily` and friends; with six fields the first is seconds."
 _RRULE: Final = "An RRULE of RFC 5545 without DTSTART, which is startAt, or else the creation."
-
-
-def _choice(choices: Any, **more: Any) -> Json:
-    return {"type": "string", "enum": list(map(str, choices)), **more}
 
 
 #: What somebody chooses about a schedule, but for its template; the defaults are those of a new one.
@@ -53,9 +52,20 @@ _CHOICES: Final[Json] = {
         0, new_schedules.MAX_JITTER_SECONDS, default=0, description="Each slot is late by up to this, always the same."
     ),
     "misfire": schema("Misfire"),
-    "overlap": _choice(Overlap, default="skip"),
+    "overlap": choice("Overlap", default="skip"),
     "dst": schema("Dst"),
-    "calendars": {"type": "array", "items": NAME, "maxItems": new_schedules.MAX_CALENDARS, "default": []},
+    "calendars": array(NAME, maxItems=new_schedules.MAX_CALENDARS, default=[]),
+}
+_MISFIRE: Final[Json] = {
+    "policy": choice("MisfirePolicy", default="run_once"),
+    "maxRuns": integer(1, new_schedules.MAX_RUNS, default=10, description="For run_all: the newest so many."),
+    "graceSeconds": integer(
+        0, new_schedules.MAX_GRACE_SECONDS, default=60, description="A slot this late is not missed yet."
+    ),
+}
+_DST: Final[Json] = {
+    "gap": choice("DstGap", default="run_after"),
+    "fold": choice("DstFold", default="once"),
 }
 _READ_ONLY: Final[Json] = {
     "id": ID,
@@ -72,51 +82,35 @@ _READ_ONLY: Final[Json] = {
     "updatedAt": INSTANT,
 }
 _TIMES: Final = {"scheduleAt", "expiresAt"}
-_TEMPLATE: Final[Json] = {
-    name: value for name, value in TASK_SCHEMAS["NewTask"]["properties"].items() if name not in _TIMES
-}
+_TEMPLATE: Final[Json] = {name: value for name, value in NEW_TASK_FIELDS.items() if name not in _TIMES}
 _CALENDAR: Final[Json] = {
     "name": NAME,
     "description": _DESCRIPTION | {"default": ""},
     "timezone": _TIMEZONE | {"default": "UTC"},
-    "onBlackout": _choice(OnBlackout, default="skip", description="What becomes of a slot that falls in."),
-    "ranges": {"type": "array", "items": schema("BlackoutRange"), "minItems": 1, "maxItems": MAX_RANGES},
+    "onBlackout": choice("OnBlackout", default="skip"),
+    "ranges": array(schema("BlackoutRange"), minItems=1, maxItems=MAX_RANGES),
 }
 _TIME: Final[Json] = {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"}
-_OUTAGE: Final = obj({"from": INSTANT, "to": INSTANT})
 _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all slots up to this one: a long outage."}
 
 
-def _pages(name: str) -> Json:
-    """Schemas of numbered and of keyset pages of something: those of tasks with other items."""
-    pages = {}
-    for kind in ("Page", "CursorPage"):
-        page = TASK_SCHEMAS[f"Task{kind}"]
-        content = {"type": "array", "items": schema(name), "maxItems": MAX_SIZE}
-        pages[f"{name}{kind}"] = page | {"properties": page["properties"] | {"content": content}}
-    return pages
+def _template(kind: str) -> Json:
+    """A task that a schedule makes. What a caller may not read is left out of answers: the payload."""
+    return obj({"type": type_field(kind), "payload": schema(f"{kind}Payload"), **_TEMPLATE}, required=["type"])
 
 
 SCHEMAS: Final[Json] = {
-    "Misfire": obj(
-        {
-            "policy": _choice(Misfire, default="run_once", description="What becomes of missed slots."),
-            "maxRuns": integer(1, new_schedules.MAX_RUNS, default=10, description="For run_all: the newest so many."),
-            "graceSeconds": integer(
-                0, new_schedules.MAX_GRACE_SECONDS, default=60, description="A slot this late is not missed yet."
-            ),
-        },
+    "Misfire": obj(_MISFIRE, required=[]),
+    "MisfireChanges": obj(unset(_MISFIRE), required=[], description="What is absent stays as it is."),
+    "Dst": obj(_DST, required=[]),
+    "DstChanges": obj(unset(_DST), required=[], description="What is absent stays as it is."),
+    **{f"{kind}Template": _template(kind) for kind in (*KINDS.values(), CUSTOM)},
+    "TaskTemplate": by_type("Template")
+    | {"description": "What `POST /tasks` takes, but for times: a slot is the time."},
+    "TemplateChanges": obj(
+        unset({"type": {"type": "string"}, "payload": schema("Payload"), **_TEMPLATE}),
         required=[],
-    ),
-    "Dst": obj(
-        {
-            "gap": _choice(DstGap, default="run_after", description="A fixed time that the clock jumps over."),
-            "fold": _choice(DstFold, default="once", description="A fixed time that the clock shows twice."),
-        },
-        required=[],
-    ),
-    "TaskTemplate": obj(
-        _TEMPLATE, required=["type"], description="What `POST /tasks` takes, but for times: a slot is the time."
+        description="What is absent stays as it is.",
     ),
     "NewSchedule": obj(
         _CHOICES | {"task": schema("TaskTemplate")},
@@ -124,7 +118,8 @@ SCHEMAS: Final[Json] = {
         description="Exactly one of `cron`, `intervalSeconds` and `rrule`.",
     ),
     "ScheduleChanges": obj(
-        _CHOICES | {"task": obj(_TEMPLATE, required=[])},
+        unset(_CHOICES)
+        | {"misfire": schema("MisfireChanges"), "dst": schema("DstChanges"), "task": schema("TemplateChanges")},
         required=[],
         minProperties=1,
         description="What is absent stays, also inside `misfire`, `dst` and `task`; `payload` and `retry` are replaced "
@@ -135,37 +130,32 @@ SCHEMAS: Final[Json] = {
         description="Without the `payload` of `task` for a caller that may not read schedules (`schedules:read`).",
     ),
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
-    **_pages("ScheduleItem"),
+    **pages("ScheduleItem"),
+    "ScheduleSort": sort_set(SCHEDULES),
     "Reason": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[]),
     "Clone": obj({"name": NAME}),
     "Fire": obj(
         {
             "slot": INSTANT | {"description": "The intended time."},
             "lastSlot": _LAST_SLOT,
-            "state": _choice(FireState),
+            "state": schema("FireState"),
             "dueAt": INSTANT | {"description": "The intended time with its jitter."},
             "decidedAt": INSTANT,
             "taskId": nullable("string", format="uuid"),
             "note": {"type": "string"},
         }
     ),
-    **_pages("Fire"),
-    "Preview": obj(
+    **pages("Fire"),
+    "FireSort": sort_set(FIRES),
+    "PreviewedFire": obj(
         {
-            "fires": {
-                "type": "array",
-                "maxItems": selectors.MAX_PREVIEW,
-                "items": obj(
-                    {
-                        "at": INSTANT,
-                        "local": INSTANT | {"description": "With the offset of the zone."},
-                        "note": {"type": "string", "description": "DST_GAP, DST_FOLD, or the blackout it falls into."},
-                    }
-                ),
-            }
+            "at": INSTANT,
+            "local": INSTANT | {"description": "With the offset of the zone."},
+            "note": {"type": "string", "description": "DST_GAP, DST_FOLD, or the blackout it falls into."},
         }
     ),
-    "ScheduleWhy": obj({"reasons": TASK_SCHEMAS["Why"]["properties"]["reasons"]}),
+    "Preview": obj({"fires": array(schema("PreviewedFire"), maxItems=selectors.MAX_PREVIEW)}),
+    "ScheduleWhy": obj({"reasons": array(schema("WhyReason"))}),
     "BackfillRequest": obj(
         {
             "from": INSTANT,
@@ -175,67 +165,60 @@ SCHEMAS: Final[Json] = {
         },
         required=["from", "to"],
     ),
+    "BackfilledSlot": obj({"slot": INSTANT, "taskId": ID}),
     "BackfillAnswer": obj(
         {
             "created": COUNT,
             "more": {"type": "boolean", "description": "The window holds others that did not run."},
-            "content": {"type": "array", "items": obj({"slot": INSTANT, "taskId": ID})},
+            "content": array(schema("BackfilledSlot")),
         }
     ),
+    "ScheduleDraft": obj(
+        _CHOICES | {"task": schema("TaskTemplate")},
+        required=[],
+        description="As for `POST /schedules`; name and task may be left out.",
+    ),
+    "Outage": obj({"from": INSTANT, "to": INSTANT}),
     "SimulationRequest": obj(
         {
-            "schedule": obj(
-                _CHOICES | {"task": schema("TaskTemplate")},
-                required=[],
-                description="As for `POST /schedules`; name and task may be left out.",
-            ),
+            "schedule": schema("ScheduleDraft"),
             "from": INSTANT,
             "to": INSTANT,
-            "outages": {"type": "array", "items": _OUTAGE, "maxItems": MAX_OUTAGES, "default": []},
+            "outages": array(schema("Outage"), maxItems=MAX_OUTAGES, default=[]),
         },
         required=["schedule", "from", "to"],
     ),
-    "Simulation": obj(
+    "SimulatedSlot": obj(
         {
-            "slots": {
-                "type": "array",
-                "maxItems": simulation.MOST_SLOTS,
-                "items": obj(
-                    {
-                        "slot": INSTANT,
-                        "lastSlot": _LAST_SLOT,
-                        "state": _choice(FireState),
-                        "at": INSTANT | {"description": "When it is decided."},
-                        "note": {"type": "string"},
-                    }
-                ),
+            "slot": INSTANT,
+            "lastSlot": _LAST_SLOT,
+            "state": schema("FireState"),
+            "at": INSTANT | {"description": "When it is decided."},
+            "note": {"type": "string"},
+        }
+    ),
+    "Simulation": obj({"slots": array(schema("SimulatedSlot"), maxItems=simulation.MOST_SLOTS)}),
+    "BlackoutSpan": obj({"from": INSTANT, "to": INSTANT}, description="From an instant to another."),
+    "BlackoutWeekdays": obj(
+        {
+            "weekdays": array(schema("Weekday"), minItems=1, maxItems=7),
+            "from": _TIME,
+            "to": _TIME | {"description": "Not later than from: on the next day."},
+        }
+    ),
+    "BlackoutDates": obj(
+        {
+            "dates": {
+                "type": "string",
+                "pattern": "^[0-9]{2}-[0-9]{2}(/[0-9]{2}-[0-9]{2})?$",
+                "description": "MM-DD or MM-DD/MM-DD: whole days, every year, both included.",
             }
         }
     ),
-    "BlackoutRange": {
-        "oneOf": [
-            obj({"from": INSTANT, "to": INSTANT}),
-            obj(
-                {
-                    "weekdays": {"type": "array", "items": _choice(WEEKDAYS), "minItems": 1, "maxItems": 7},
-                    "from": _TIME,
-                    "to": _TIME | {"description": "Not later than from: on the next day."},
-                }
-            ),
-            obj(
-                {
-                    "dates": {
-                        "type": "string",
-                        "pattern": "^[0-9]{2}-[0-9]{2}(/[0-9]{2}-[0-9]{2})?$",
-                        "description": "MM-DD or MM-DD/MM-DD: whole days, every year, both included.",
-                    }
-                }
-            ),
-        ]
-    },
+    "BlackoutRange": {"oneOf": [schema(f"Blackout{kind}") for kind in ("Span", "Weekdays", "Dates")]},
     "NewCalendar": obj(_CALENDAR, required=["name", "ranges"]),
     "CalendarChanges": obj(
-        {name: value for name, value in _CALENDAR.items() if name != "name"}, required=[], minProperties=1
+        unset({name: value for name, value in _CALENDAR.items() if name != "name"}), required=[], minProperties=1
     ),
     "Calendar": obj(
         _CALENDAR
@@ -246,5 +229,6 @@ SCHEMAS: Final[Json] = {
             "updatedAt": INSTANT,
         }
     ),
-    **_pages("Calendar"),
+    **pages("Calendar"),
+    "CalendarSort": sort_set(CALENDARS),
 }

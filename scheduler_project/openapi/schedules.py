@@ -12,6 +12,7 @@ from scheduler_project.openapi.parts import (
     NAME,
     Json,
     answer,
+    array,
     body,
     integer,
     operation,
@@ -21,7 +22,6 @@ from scheduler_project.openapi.parts import (
     schema,
 )
 from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDULES
-from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
 from tasks_app.access import Action
@@ -52,14 +52,14 @@ _LIST: Final[Json] = {
         "schedules",
         "listSchedules",
         "List schedules",
-        _pages("ScheduleItem", examples.SCHEDULE_PAGE),
+        _pages("Schedule", examples.SCHEDULE_PAGE),
         action=Action.SCHEDULE_READ,
         parameters=[
             query("name", "The schedule of this name.", NAME),
             query("enabled", "Those that are, or are not.", _BOOLEAN),
             query("paused", "Those that are, or are not.", _BOOLEAN),
             query("calendar", "Those that name this calendar.", NAME),
-            *paging(SCHEDULES),
+            *paging(SCHEDULES, "ScheduleSort"),
         ],
     ),
     "post": operation(
@@ -246,13 +246,13 @@ PATHS: Final[Json] = {
         query(
             "state",
             "Any of these; repeat the parameter.",
-            {"type": "array", "items": {"type": "string", "enum": list(map(str, FireState))}},
+            array(schema("FireState")),
             style="form",
             explode=True,
         ),
         query("from", "Slots from this time on.", INSTANT),
         query("to", "Slots before this time.", INSTANT),
-        *paging(FIRES),
+        *paging(FIRES, "FireSort"),
         text="Also of a schedule that was deleted.",
     ),
     "/schedules/{schedule_id}/preview": _get(
@@ -273,7 +273,7 @@ PATHS: Final[Json] = {
             "List calendars",
             _pages("Calendar", examples.CALENDAR_PAGE),
             action=Action.CALENDAR_READ,
-            parameters=paging(CALENDARS),
+            parameters=paging(CALENDARS, "CalendarSort"),
         ),
         "post": operation(
             "calendars",

@@ -11,6 +11,7 @@ from scheduler_project.openapi.parts import (
     NAME,
     Json,
     answer,
+    array,
     body,
     operation,
     paging,
@@ -20,7 +21,6 @@ from scheduler_project.openapi.parts import (
 )
 from tasks_app.access import Action
 from tasks_app.api.filters import TASKS
-from tasks_app.states import TaskStatus
 
 _TASK_ID: Final = ref("parameters", "TaskId")
 _CORRELATION: Final = ref("parameters", "CorrelationId")
@@ -42,7 +42,7 @@ _FILTERS: Final = [
     query(
         "status",
         "Any of these; repeat the parameter.",
-        {"type": "array", "items": {"type": "string", "enum": list(map(str, TaskStatus))}},
+        array(schema("TaskStatus")),
         style="form",
         explode=True,
     ),
@@ -71,7 +71,7 @@ _LIST: Final[Json] = {
         },
         action=Action.TASK_READ,
         description="Totals beyond 10,000 may be estimates. Keyset pages cost the same however far one goes.",
-        parameters=[*_FILTERS, *paging(TASKS)],
+        parameters=[*_FILTERS, *paging(TASKS, "TaskSort")],
     ),
     "post": operation(
         "tasks",
@@ -108,7 +108,7 @@ _BULK: Final[Json] = {
             "how many."
         ),
         parameters=[
-            query("atomic", "All or none.", {"type": "string", "enum": ["true", "false"], "default": "false"}),
+            query("atomic", "All or none.", {"type": "boolean", "default": False}),
             _IDEMPOTENCY,
             _CORRELATION,
         ],

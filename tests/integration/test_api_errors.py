@@ -189,7 +189,7 @@ class TestDefects:
     def test_a_database_that_is_away_is_503_with_retry_after(
         self, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
     ) -> None:
-        def fail(secret: str) -> None:
+        def fail(secret: str, **_: object) -> None:
             raise error("connection to server at 10.1.2.3 failed")
 
         monkeypatch.setattr(authentication, "find_key", fail)

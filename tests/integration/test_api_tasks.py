@@ -171,12 +171,12 @@ class TestGetTask:
             task,
             attempt=2,
             status=ExecutionStatus.FAILED,
-            result={"exitCode": 3},
+            result={"sleptMs": 3},
             error_code="EXIT_CODE",
             error_message="it exited with 3",
         )
         shown = api.get(f"/tasks/{task.pk}").json()
-        assert shown["result"] == {"exitCode": 3}
+        assert shown["result"] == {"sleptMs": 3}
         assert shown["error"] == {"code": "EXIT_CODE", "message": "it exited with 3"}
 
     def test_shows_nothing_of_an_attempt_that_ended_after_the_task_was_read(self, api: Api) -> None:

@@ -273,8 +273,8 @@ class TestContinuousIntegration:
         assert os.access(script, os.X_OK)
         assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
 
-    def test_lints_then_tests(self) -> None:
+    def test_lints_tries_the_generated_client_then_tests(self) -> None:
         lines = (ROOT / ".ci" / "run").read_text().splitlines()
         assert lines[0] == "#!/usr/bin/env bash"
         assert "set -euo pipefail" in lines
-        assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
+        assert [line for line in lines if line.startswith("make ")] == ["make lint", "make client", "make test"]

@@ -1,0 +1,147 @@
+"""That the OpenAPI document gives generated clients something to hold: names for everything, and no surprises.
+
+``make client`` generates one; these are the rules that it needs, checked without a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils.module_loading import import_string
+
+from scheduler_project.openapi import document
+from scheduler_project.openapi.payloads import KINDS
+from tasks_app.conf import Sandbox
+from tasks_app.executors import http_payload, registry, shell_payload
+from tasks_app.executors.http_reply import Reply
+from tasks_app.executors.shell import _result
+from tasks_app.executors.shell_process import Ending
+from tests.support.api import validator
+
+SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
+
+
+def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every object of the document that is not an example, with its path."""
+    if isinstance(node, dict):
+        yield path, node
+        for name, child in node.items():
+            if name not in {"example", "examples"}:
+                yield from nodes(child, (*path, name))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from nodes(child, (*path, str(index)))
+
+
+def is_named(path: tuple[str, ...]) -> bool:
+    return path[:2] == ("components", "schemas") and len(path) == 3
+
+
+def kinds_of(node: dict[str, Any]) -> list[str]:
+    kind = node.get("type", [])
+    return [kind] if isinstance(kind, str) else kind if isinstance(kind, list) else []
+
+
+def problems(schema: dict[str, Any], value: Any) -> list[str]:
+    return [error.message for error in validator(schema).iter_errors(value)]
+
+
+class TestSchemas:
+    def test_of_objects_and_closed_sets_have_names(self) -> None:
+        unnamed = [
+            "/".join(path)
+            for path, node in nodes(document())
+            if ("object" in kinds_of(node) or "enum" in node) and not is_named(path) and path[-1] != "properties"
+        ]
+        assert unnamed == []
+
+    def test_of_objects_say_what_is_in_them(self) -> None:
+        bare = [
+            name
+            for name, schema in SCHEMAS.items()
+            if "object" in kinds_of(schema) and not schema.get("properties") and "additionalProperties" not in schema
+        ]
+        assert bare == []
+
+    def test_that_may_be_null_say_so_as_json_schema_does(self) -> None:
+        assert [path for path, node in nodes(document()) if "nullable" in node] == []
+
+    def test_have_constants_only_of_text(self) -> None:
+        """The generator writes code that is none for others."""
+        assert [path for path, node in nodes(document()) if not isinstance(node.get("const", ""), str)] == []
+
+    def test_refer_to_what_there_is(self) -> None:
+        refs = {node["$ref"] for _, node in nodes(document()) if "$ref" in node}
+        mapped = {ref for _, node in nodes(document()) for ref in node.get("mapping", {}).values()}
+        for ref in refs | mapped:
+            _, kind, name = ref.removeprefix("#/").split("/")
+            assert name in document()["components"][kind], ref
+
+    def test_are_all_used(self) -> None:
+        refs = {node["$ref"].rpartition("/")[2] for _, node in nodes(document()) if "$ref" in node}
+        assert set(SCHEMAS) - refs == set()
+
+
+class TestDefaults:
+    """Generated clients send the defaults that a schema names."""
+
+    @pytest.mark.parametrize("name", [name for name in SCHEMAS if name.endswith("Changes")])
+    def test_stand_in_no_schema_of_changes(self, name: str) -> None:
+        found: list[Any] = []
+        for _, node in nodes(SCHEMAS[name]):
+            found += [node] if "default" in node else []
+            ref = node.get("$ref", "").rpartition("/")[2]
+            if ref and "Payload" not in ref and ref != "RetryOptions":  # those are replaced whole
+                found += [inner for _, inner in nodes(SCHEMAS[ref]) if "default" in inner]
+        assert found == []
+
+    def test_do_not_bring_page_beside_cursor(self) -> None:
+        for path in document()["paths"].values():
+            named = {one.get("name"): one for one in path.get("get", {}).get("parameters", [])}
+            if "cursor" in named:
+                assert "default" not in named["page"]["schema"]
+
+
+class TestTypes:
+    def test_are_those_that_come_with_it(self) -> None:
+        assert set(KINDS) == {import_string(path).type for path in registry.BUILT_IN}
+
+    @pytest.mark.parametrize(
+        ("payload", "fields"), [("HttpPayload", http_payload._FIELDS), ("ShellPayload", shell_payload._FIELDS)]
+    )
+    def test_have_the_fields_of_the_code(self, payload: str, fields: frozenset[str]) -> None:
+        assert set(SCHEMAS[payload]["properties"]) == fields
+
+    def test_have_the_results_of_the_code(self) -> None:
+        note = {"bodyNote"}
+        http = Reply(200, {}, 0.0).result()
+        shell = _result(Ending(), Sandbox.LIMITS)
+        assert set(SCHEMAS["HttpResult"]["properties"]) - note == set(http)
+        assert set(SCHEMAS["ShellResult"]["properties"]) == set(shell)
+        for name, result in (("HttpResult", http), ("ShellResult", shell)):
+            assert problems(SCHEMAS[name], result) == []
+
+    @pytest.mark.parametrize(
+        ("task", "valid"),
+        [
+            ({"type": "HTTP", "payload": {"url": "https://a/"}}, True),
+            ({"type": "HTTP", "payload": {"url": "https://a/", "body": [1], "expectedStatus": [200, "300-399"]}}, True),
+            ({"type": "HTTP", "payload": {"url": "https://a/", "expectedStatus": 204, "headers": {"A": "b"}}}, True),
+            ({"type": "HTTP", "payload": {"url": "https://a/", "retries": 3}}, False),
+            ({"type": "HTTP", "payload": {"command": "true"}}, False),
+            ({"type": "HTTP"}, False),
+            ({"type": "SHELL", "payload": {"argv": ["/bin/date"], "environment": {"A": "b"}}}, True),
+            ({"type": "SHELL", "payload": {"argv": []}}, False),
+            ({"type": "DUMMY"}, True),
+            ({"type": "DUMMY", "payload": {"sleepDurationMs": 5}}, True),
+            ({"type": "DUMMY", "payload": {"sleepDurationMs": "5"}}, False),
+            ({"type": "REPORT", "payload": {"anything": {"at": "all"}}}, True),
+            ({"type": "HTTPS2"}, True),
+            ({"type": "REPORT", "colour": "red"}, False),
+            ({"payload": {}}, False),
+        ],
+    )
+    def test_of_new_tasks_have_each_their_payload(self, task: dict[str, Any], valid: bool) -> None:
+        assert (problems({"$ref": "#/components/schemas/NewTask"}, task) == []) is valid
