@@ -24,6 +24,8 @@ COUNT_TIMEOUT: Final = timedelta(seconds=5)
 #: Upper bounds of the buckets of every histogram, in seconds.
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, inf)
 
+Counted = TaskExecution | ScheduleFire | AuditEvent
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -45,7 +47,12 @@ def count_new() -> tuple[list[Total], int]:
     """
     count_new_fires()
     uncounted = count_new_executions() + count_new_ends()
-    return [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)], uncounted
+    return _totals(), uncounted
+
+
+def counted_so_far() -> tuple[list[Total], int]:
+    """The same without counting: for a database that cannot be written."""
+    return _totals(), _left("executions", TaskExecution) + _left("ends", AuditEvent)
 
 
 def count_new_executions() -> int:
@@ -63,7 +70,7 @@ def count_new_fires() -> int:
     return _count("count_new_fires", "fires", ScheduleFire)
 
 
-def _count(name: str, mark_name: str, model: type[TaskExecution | ScheduleFire | AuditEvent]) -> int:
+def _count(name: str, mark_name: str, model: type[Counted]) -> int:
     """Add up to the totals what came since the last time; return how many rows are left.
 
     The same statement twice: the first call notes how far the history goes, and the second counts up to there, unless a
@@ -78,6 +85,16 @@ def _count(name: str, mark_name: str, model: type[TaskExecution | ScheduleFire |
     for _ in range(2):
         with selectors.bounded(COUNT_TIMEOUT) as cursor:
             cursor.execute(statement(name, selectors.SQL), parameters)
-    mark, _ = MetricMark.objects.get_or_create(name=mark_name)
+    MetricMark.objects.get_or_create(name=mark_name)
+    return _left(mark_name, model)
+
+
+def _totals() -> list[Total]:
+    return [Total(*row) for row in MetricTotal.objects.values_list(*Total.__slots__)]
+
+
+def _left(mark_name: str, model: type[Counted]) -> int:
+    """How many rows are behind the mark, at most."""
+    counted = MetricMark.objects.filter(name=mark_name).values_list("counted_id", flat=True).first() or 0
     newest = model._default_manager.aggregate(newest=Max("id"))["newest"] or 0
-    return max(0, newest - mark.counted_id)
+    return max(0, newest - counted)

@@ -16,13 +16,17 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from monitoring_app import selectors
 from monitoring_app.selectors import Survey, TooSlow
+from tasks_app.database_faults import Fault, Kind, fault, fault_of, short
 from tasks_app.migrations_state import pending_migrations
 from tasks_app.states import TaskStatus
 
 log = structlog.get_logger(__name__)
 #: What a database that is away, or is going away, raises.
 DATABASE_ERRORS: Final = (DatabaseError, InterfaceError)
+#: Seconds for which a failed write counts: afterwards another one has to show that it is still so.
+NOTED_FOR: Final = 30.0
 _migrated = False
+_noted: tuple[float, Fault] | None = None
 
 
 class Status(StrEnum):
@@ -86,18 +90,38 @@ def health() -> Report:
     return Report({**ready.checks, "database": database, **_processes(survey), "queue": _queue(survey)})
 
 
+def note_fault(fault: Fault) -> None:
+    """A write has just failed for a reason that no read would meet, such as a full disk."""
+    global _noted
+    if fault.leaves_reads:
+        _noted = (time.monotonic(), fault)
+
+
 def _database() -> Check:
     try:
-        return Check(Status.UP, {"latencyMs": round(selectors.round_trip() * 1000, 2)})
+        seconds, read_only = selectors.round_trip()
     except DATABASE_ERRORS as error:
         return _down(error)
+    if read_only:
+        return _down_by(fault(Kind.READ_ONLY))
+    if _noted is not None and _noted[1].kind is not Kind.READ_ONLY and time.monotonic() - _noted[0] < NOTED_FOR:
+        return Check(Status.DOWN, _facts(_noted[1]))
+    return Check(Status.UP, {"latencyMs": round(seconds * 1000, 2)})
 
 
 def _down(error: Exception) -> Check:
-    # The reason names hosts and users: it goes to the log, not into an answer.
-    log.warning("database_unavailable", error=str(error).strip())
-    connection.close()  # a broken connection must not be what the next request finds
-    return Check(Status.DOWN, {"error": "cannot be reached"})
+    return _down_by(fault_of(error) or fault(Kind.UNREACHABLE), error)
+
+
+def _down_by(found: Fault, error: Exception | None = None) -> Check:
+    # What the database says names hosts and users: it goes to the log, not into an answer.
+    log.warning("database_unavailable", kind=str(found.kind), error=None if error is None else short(error))
+    connection.close()  # a broken connection must not be what the next request finds; nor one to a standby
+    return Check(Status.DOWN, _facts(found))
+
+
+def _facts(found: Fault) -> dict[str, Any]:
+    return {"kind": str(found.kind), "error": found.text}
 
 
 def _migrations() -> Check:

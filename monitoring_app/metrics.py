@@ -19,6 +19,7 @@ from monitoring_app import counting, selectors
 from monitoring_app.counting import Total
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.selectors import Survey, TooSlow
+from tasks_app.database_faults import leaves_reads, short
 
 KEPT_FOR: Final = timedelta(seconds=5)
 
@@ -71,12 +72,14 @@ def read() -> Reading:
         log.warning("metrics_not_read", error=str(error))
     except DATABASE_ERRORS as error:
         is_up = False
-        log.warning("database_unavailable", error=str(error).strip())
+        log.warning("database_unavailable", error=short(error))
     if is_up:
         try:
             totals, uncounted = counting.count_new()
         except (TooSlow, *DATABASE_ERRORS) as error:
-            log.warning("metrics_not_counted", error=str(error).strip())
+            log.warning("metrics_not_counted", error=short(error))
+            if leaves_reads(error):
+                totals, uncounted = counting.counted_so_far()
     else:
         connection.close()
     return Reading(survey, totals, uncounted, is_up, time.perf_counter() - started)

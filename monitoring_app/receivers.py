@@ -17,9 +17,11 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django_structlog.signals import bind_extra_request_finished_metadata, bind_extra_request_metadata
 
+from monitoring_app import health
 from schedules_app import signals as schedule_signals
 from schedules_app.batches import FireReport
 from tasks_app import signals
+from tasks_app.database_faults import Fault
 from tasks_app.signals import EndedAttempt, RecoveredTask
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 
@@ -75,6 +77,11 @@ def log_system_recovered(report: Any, actor: Any = None, **_: Any) -> None:
 def log_process_stats(role: str, process_id: Any, stats: Mapping[str, Any], **_: Any) -> None:
     # Statistics first, so that one of them cannot take the place of a name.
     log.info("stats", **{**stats, "role": role, f"{role}_id": str(process_id)})
+
+
+@receiver(signals.database_failed)
+def note_database_fault(fault: Fault, **_: Any) -> None:
+    health.note_fault(fault)
 
 
 def _log_lifecycle(event: str, level: int, signal: Signal) -> None:

@@ -110,13 +110,14 @@ def survey() -> Survey:
     return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
 
 
-def round_trip() -> float:
-    """Seconds the database takes to answer when nothing is asked of it, opening a connection not counted."""
+def round_trip() -> tuple[float, bool]:
+    """Seconds the database takes to answer, opening a connection not counted, and whether it is read-only."""
     connection.ensure_connection()
     started = time.perf_counter()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return time.perf_counter() - started
+        cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")  # a standby's always is
+        [read_only] = cursor.fetchone()
+    return time.perf_counter() - started, read_only
 
 
 @dataclass(frozen=True, slots=True)

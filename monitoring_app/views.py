@@ -23,11 +23,12 @@ from tasks_app.api.base import ApiView, caller_of, content
 from tasks_app.api.parsers import empty_body
 from tasks_app.api.problems import Problem
 from tasks_app.api.times import show_instant
-from tasks_app.sessions import DatabaseAway
 from workers_app.recovery import recover_system
 
 MOST_HOURS = 720
 _HOURS = re.compile(r"[0-9]{1,4}", re.ASCII)
+#: For what is to be known while the database is away.
+WHILE_AWAY = [ScraperAuthentication, AdminSessionAuthentication]
 
 
 class MonitoringView(ApiView):
@@ -60,6 +61,7 @@ class Live(MonitoringView):
 class Ready(MonitoringView):
     """Without a key only the answer; with a valid one, why."""
 
+    authentication_classes = WHILE_AWAY
     permission_classes = []
 
     def perform_authentication(self, request: Request) -> None:
@@ -76,6 +78,8 @@ class Ready(MonitoringView):
 
 
 class Health(MonitoringView):
+    authentication_classes = WHILE_AWAY
+
     def get(self, request: Request) -> Response:
         report = health.health()
         body = {
@@ -115,17 +119,13 @@ class Recovery(MonitoringView):
 
     def post(self, request: Request) -> Response:
         empty_body(request)
-        try:
-            report = recover_system(actor=caller_of(request).name)
-        except DatabaseAway:
-            raise Problem(503, "unavailable", "The database cannot be reached. Nothing is lost: try again.") from None
-        return Response(report.to_json())
+        return Response(recover_system(actor=caller_of(request).name).to_json())
 
 
 class Exposition(MonitoringView):
     """Also while the database is away, to scrapers that are known."""
 
-    authentication_classes = [ScraperAuthentication, AdminSessionAuthentication]
+    authentication_classes = WHILE_AWAY
 
     def get(self, request: Request) -> HttpResponse:
         if not settings.SCHEDULER.metrics_enabled:

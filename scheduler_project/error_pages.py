@@ -7,6 +7,7 @@ and 503, and those of strangers, need no database and no session. The API's answ
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from tasks_app.api import fallbacks
 from tasks_app.api.errors import problem_of
+from tasks_app.database_faults import fault_of
 
 _PAGES: Final = ("/admin/", "/static/")
 
@@ -43,6 +45,8 @@ _NOT_FOUND: Final = ErrorPage(404, "Not found", "There is nothing at this addres
 _BROKEN: Final = ErrorPage(
     500, "Something went wrong", "The fault is on our side, and the log has the details. Try again in a moment."
 )
+_NOTHING_DONE: Final = "Nothing was done. Try again later; whoever runs the site should know."
+_LOOK: Final = "Try again in a moment. If you were changing something, look first whether it was done."
 _STALE: Final = (
     "This page was open for too long, or you have signed in again since. Nothing was done."
     " Load the page again, and do it once more."
@@ -78,12 +82,27 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return fallbacks.server_error(request)
     error = sys.exc_info()[1]
     problem = problem_of(error) if isinstance(error, Exception) else None
-    if problem is None or problem.status != 503:
+    fault = fault_of(error) if error else None
+    if problem is None or fault is None:
         return bare(_BROKEN)
-    response = bare(ErrorPage(503, "Not available", problem.detail))
+    response = bare(ErrorPage(503, "Not available", f"{fault.text} {_NOTHING_DONE if fault.leaves_reads else _LOOK}"))
     for name, value in problem.headers.items():
         response[name] = value
     return response
+
+
+class DatabaseFaults:
+    """Answers for views whose database is away, full or read-only, before somebody logs a traceback of it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Called by Django while it handles the exception, from the innermost middleware outwards."""
+        return server_error(request) if fault_of(error) else None
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -124,6 +124,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
+    "scheduler_project.error_pages.DatabaseFaults",
 ]
 if SCHEDULER.metrics_enabled:
     INSTALLED_APPS.append("django_prometheus")

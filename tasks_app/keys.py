@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from tasks_app import access, audit
 from tasks_app.access import Account, Person
+from tasks_app.database_faults import leaves_reads
 from tasks_app.models import ApiKey
 from tasks_app.sql import statement
 
@@ -129,10 +130,19 @@ def find_key(secret: str, *, address: str = "") -> ApiKey | None:
     owner_name, permissions = row.pop("owner_name"), row.pop("owner_permissions")
     key = ApiKey(**row)
     if key.last_used_at is None or timezone.now() - key.last_used_at > LAST_USED_RESOLUTION:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=Now(), last_used_address=address or None)
+        _note_use(key, address)
     if permissions is not None:
         key.scopes = scopes_in_effect(key.scopes, _Owner(owner_name, frozenset(permissions)))
     return key
+
+
+def _note_use(key: ApiKey, address: str) -> None:
+    """Write when and from where a key was used; a database that cannot be written can still be read with it."""
+    try:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=Now(), last_used_address=address or None)
+    except DatabaseError as error:
+        if connection.in_atomic_block or not leaves_reads(error):
+            raise
 
 
 def scopes_in_effect(scopes: Iterable[str], owner: Account | None) -> list[str]:

@@ -18,6 +18,7 @@ from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from tasks_app.database_faults import fault_of
 from tasks_app.sql import statement
 
 Row = tuple[Any, ...]
@@ -33,12 +34,12 @@ PLANNING: Final = {
     "enable_bitmapscan": "off",
     "max_parallel_workers_per_gather": "0",
 }
-#: SQLSTATEs of a server that cannot write now (a standby, or going down) or has ended a session that stood still.
-_NOT_HERE = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 
 
 class DatabaseAway(Exception):
-    """The statement may or may not have been executed: the connection broke, or none could be made."""
+    """The statement may or may not have been executed: the connection broke, none could be made, or the server cannot
+    write now. ``database_faults.fault_of`` says which.
+    """
 
 
 class Session:
@@ -91,8 +92,8 @@ class Session:
 
     def away(self, error: psycopg.Error) -> Exception:
         """What an error means to the caller: `DatabaseAway` when the statement's fate is unknown, else the error."""
-        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        if lost or error.sqlstate in _NOT_HERE:
+        # A server that cannot write is left, too: after a failover the next one can.
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or fault_of(error) is not None:
             self.close()
             return DatabaseAway(str(error))
         return error

@@ -19,6 +19,7 @@ from django.db import DatabaseError
 
 from schedules_app.selectors import OVERDUE
 from tasks_app import invariants, wakeups
+from tasks_app.database_faults import Kind, fault, fault_of
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
 from tasks_app.migrations_state import pending_migrations
@@ -68,7 +69,7 @@ def examine() -> Iterator[Finding]:
         try:
             yield _connection(session)
         except DatabaseAway as error:
-            yield Finding("connection", False, str(error).strip(), _how_to_connect(str(error)))
+            yield Finding("connection", False, str(error).strip(), _how_to_connect(error))
             return
         for check in _CHECKS:
             yield (finding := _look(check, session))
@@ -80,13 +81,15 @@ def _look(check: Callable[[Session], Finding], session: Session) -> Finding:
     try:
         return check(session)
     except (DatabaseAway, DatabaseError, psycopg.Error) as error:
-        return Finding(check.__name__.strip("_"), False, str(error).strip(), "look at the database's log")
+        found = fault_of(error)
+        advice = "look at the database's log" if found is None else found.advice
+        return Finding(check.__name__.strip("_"), False, str(error).strip(), advice)
 
 
-def _how_to_connect(error: str) -> str:
-    if "startup parameter" in error:  # PgBouncer's words for what it does not know
+def _how_to_connect(error: DatabaseAway) -> str:
+    if "startup parameter" in str(error):  # PgBouncer's words for what it does not know
         return "a pooler refuses what direct connections ask for: set DIRECT_DATABASE_URL to an address past it, or off"
-    return "start the database, or correct DATABASE_URL"
+    return (fault_of(error) or fault(Kind.UNREACHABLE)).advice
 
 
 def _connection(session: Session) -> Finding:
@@ -118,9 +121,27 @@ def _clock(session: Session) -> Finding:
 
 
 def _writable(session: Session) -> Finding:
-    [(standby,)] = session.fetch("SELECT pg_is_in_recovery()")
-    detail = "a standby: it cannot be written" if standby else "a primary"
-    return Finding("writable", not standby, detail, "add target_session_attrs=read-write to DATABASE_URL")
+    [(standby, read_only, source)] = session.fetch(
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',"
+        " (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only')"
+    )
+    if standby:
+        advice = "add target_session_attrs=read-write to DATABASE_URL"
+        return Finding("writable", False, "a standby: it cannot be written", advice)
+    if read_only:
+        detail = f"a primary, but default_transaction_read_only is on ({source})"
+        return Finding("writable", False, detail, _HOW_TO_WRITE.get(source, _HOW_TO_WRITE["configuration file"]))
+    return Finding("writable", True, "a primary")
+
+
+#: By the source of the setting, as pg_settings names it.
+_HOW_TO_WRITE: Final = {
+    "configuration file": "take default_transaction_read_only out of postgresql.conf; somebody had a reason to set it",
+    "database": "ALTER DATABASE … RESET default_transaction_read_only; somebody had a reason to set it",
+    "user": "ALTER ROLE … RESET default_transaction_read_only; somebody had a reason to set it",
+    "database user": "ALTER ROLE … IN DATABASE … RESET default_transaction_read_only; somebody had a reason to set it",
+    "client": "take default_transaction_read_only out of the options of DATABASE_URL",
+}
 
 
 def _pooler(session: Session) -> Finding:

@@ -13,26 +13,26 @@ from typing import Any, Final
 import psycopg
 import structlog
 from django.core import exceptions as django
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, connection
 from django.http import Http404, HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
-from tasks_app import audit
+from tasks_app import audit, signals
 from tasks_app.access import Refused
 from tasks_app.api.problems import MEDIA_TYPE, Problem
 from tasks_app.api.renderers import dumps
+from tasks_app.database_faults import Fault, Kind, fault, fault_of, short
 from tasks_app.models import Queue
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.services import IdempotencyConflict
+from tasks_app.sessions import DatabaseAway
 from tasks_app.transitions import IllegalTransition, Stale, TaskNotFound
 
 log = structlog.get_logger(__name__)
 
-#: Seconds after which a caller may ask again when the database is away.
-RETRY_AFTER: Final = "5"
-_AWAY: Final = "The database cannot be reached. Try again; with an Idempotency-Key nothing is created twice."
+_AGAIN: Final = "Try again; with an Idempotency-Key nothing is created twice."
 _KINDS: Final = {
     400: "invalid-request",
     401: "not-authenticated",
@@ -47,10 +47,12 @@ def _invalid_task(error: InvalidTask) -> Problem:
     return Problem.invalid(error.problems)
 
 
-def _unavailable(error: Exception) -> Problem:
-    log.warning("database_unavailable", error=str(error).strip())
-    headers = {"Retry-After": RETRY_AFTER}
-    return Problem(503, "unavailable", _AWAY, headers=headers)
+def _unavailable(error: Exception, found: Fault) -> Problem:
+    log.warning("database_unavailable", kind=str(found.kind), error=short(error))
+    signals.database_failed.send_robust(None, fault=found)
+    if found.kind is Kind.READ_ONLY and not connection.in_atomic_block:
+        connection.close()  # it works, on a server that only reads: the next one may find the primary
+    return Problem(503, "unavailable", f"{found.text} {_AGAIN}", headers={"Retry-After": str(found.retry_after)})
 
 
 def _refused_value(error: Exception) -> Problem:
@@ -90,13 +92,16 @@ _PROBLEMS: Final[Answers] = (
         lambda error: Problem(400, "bad-request", "The request cannot be understood."),
     ),
     ((DataError, psycopg.DataError), _refused_value),
-    ((OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError), _unavailable),
 )
 
 
 def problem_of(error: Exception, more: Answers = ()) -> Problem | None:
     """The answer to an exception, or None for one that nobody foresaw. ``more``: those of another app's domain."""
-    return next((make(error) for kinds, make in (*more, *_PROBLEMS) if isinstance(error, kinds)), None)
+    known = next((make(error) for kinds, make in (*more, *_PROBLEMS) if isinstance(error, kinds)), None)
+    found = fault_of(error) if known is None else None
+    if found is None and isinstance(error, DatabaseAway):
+        found = fault(Kind.UNREACHABLE)
+    return known if found is None else _unavailable(error, found)
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from tasks_app.database_faults import explained, kind_of, short
 from tasks_app.migrations_state import pending_migrations
 from tasks_app.sessions import backoff
 
@@ -71,10 +72,10 @@ def _await_migrations(*, patient: bool, wait: bool) -> None:
         except DatabaseError as error:
             connection.close()
             if not patient:
-                raise CommandError(f"the database cannot be reached: {str(error).strip()}") from error
+                raise CommandError(explained(error)) from error
             failures += 1
             if failures == 1:
-                log.warning("database_away", error=str(error).strip())
+                log.warning("database_away", kind=kind_of(error), error=short(error))
             time.sleep(backoff(failures))
             continue
         if not pending:

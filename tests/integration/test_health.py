@@ -391,7 +391,9 @@ class TestDatabaseDown:
 
     def test_report_names_the_database_and_no_address(self, database_down: None) -> None:
         report = health.health()
-        assert report.checks_json() == {"database": {"status": "DOWN", "error": "cannot be reached"}}
+        assert report.checks_json() == {
+            "database": {"status": "DOWN", "kind": "unreachable", "error": "The database cannot be reached."}
+        }
         assert not report.is_available
 
 

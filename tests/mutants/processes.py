@@ -36,6 +36,7 @@ PROCESSES: Final[list[Mutant]] = [
         f"{_ENGINE}/test_sessions.py",
         ("epoch", 12, "            self.epoch += 1\n", ""),
         ("away", 12, "            self.close()\n            return DatabaseAway", "            return DatabaseAway"),
+        ("read-only", 12, " or fault_of(error) is not None:", ":", "integration/test_database_faults.py::TestReadOnly"),
     ),
     *mutants_of(
         "lease",

@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 import structlog
 
+from tasks_app.database_faults import kind_of, short
 from tasks_app.sessions import DatabaseAway, backoff
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.processes.wakeups import Listener
@@ -60,7 +61,7 @@ class Process(ABC):
             rest = self.tick()
         except DatabaseAway as error:
             if self._fails_anew("database_away"):
-                log.warning("database_away", error=str(error).strip())
+                log.warning("database_away", kind=kind_of(error), error=short(error))
         except psycopg.Error:
             # A statement that fails changed nothing. Exiting would not mend it, and would cost a worker what it runs.
             if self._fails_anew("step_failed"):

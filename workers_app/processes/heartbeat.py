@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from tasks_app.database_faults import kind_of, leaves_reads, short
 from tasks_app.floors import Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app.heartbeats import BeatAnswer, beat
@@ -50,7 +51,7 @@ class Heartbeat(threading.Thread):
         self._interval = interval
         self._wake = threading.Event()
         self._closed = False
-        self._failures = 0
+        self._failures, self._told = 0, False
         self._floors = Floors()
 
     def hurry(self) -> None:
@@ -76,10 +77,13 @@ class Heartbeat(threading.Thread):
         try:
             prefetch = self._worker.measured_prefetch()
             answer = beat(self._session, self._worker_id, held=held, prefetch=prefetch, floors=self._floors)
-        except DatabaseAway:
+        except DatabaseAway as error:
             self._failures += 1
+            if leaves_reads(error) and not self._told:  # the main thread writes nothing while it has enough to do
+                log.warning("database_away", part="heartbeat", kind=kind_of(error), error=short(error))
+                self._told = True
             return min(backoff(self._failures), self._interval.total_seconds())
-        self._failures = 0
+        self._failures, self._told = 0, False
         if answer is None:
             if not self._closed:  # closed: the worker left by itself while this beat was under way
                 self._worker.disowned()

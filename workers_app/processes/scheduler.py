@@ -25,6 +25,7 @@ from django.conf import settings
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import assignment, retention, signals, wakeups
+from tasks_app.database_faults import kind_of, leaves_reads, short
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
 from workers_app import recovery
@@ -198,7 +199,7 @@ class Housekeeper(threading.Thread):
             config.heartbeat_timeout, shortcut=config.heartbeat_interval * 2 if self._watches_locks else None
         )
         self._closed = threading.Event()
-        self._failures = 0
+        self._failures, self._told = 0, False
         self._idle_keys_after: tuple[str, str] = ("", "")
         self._identity = {
             "scheduler_id": scheduler_id,
@@ -258,14 +259,17 @@ class Housekeeper(threading.Thread):
         interval: float = settings.SCHEDULER.failure_detection_interval.total_seconds()
         try:
             self.round()
-        except DatabaseAway:
+        except DatabaseAway as error:
             self._failures += 1
+            if leaves_reads(error) and not self._told:  # the main thread may do nothing but read for long
+                log.warning("database_away", part="housekeeping", kind=kind_of(error), error=short(error))
+                self._told = True
             return min(interval, backoff(self._failures))
         except Exception:
             # A defect in one chore must not end failure detection for good.
             log.exception("housekeeping_failed")
             return interval
-        self._failures = 0
+        self._failures, self._told = 0, False
         return interval
 
     def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:

@@ -21,6 +21,7 @@ import structlog
 from django.conf import settings
 
 from tasks_app import assignment, signals, wakeups
+from tasks_app.database_faults import kind_of, short
 from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.floors import Floors
 from tasks_app.sessions import DatabaseAway, Session, backoff
@@ -228,7 +229,7 @@ class Worker(Process):
             except DatabaseAway as error:
                 failures += 1
                 if failures == 1:
-                    log.warning("database_away", error=str(error).strip())
+                    log.warning("database_away", kind=kind_of(error), error=short(error))
                 self.pipe.wait(backoff(failures))
             else:
                 config = settings.SCHEDULER

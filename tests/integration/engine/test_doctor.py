@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tasks_app.keys import NEVER, create_key, find_key, revoke_key
-from tasks_app.sessions import Session
+from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import Engine
 from tests.support.races import transaction
 from tests.support.schedules import make_schedule
@@ -107,7 +107,7 @@ class TestPooler:
         ],
     )
     def test_that_refuses_to_be_asked_for_settings_is_no_database_that_is_down(self, error: str, advice: str) -> None:
-        assert advice in doctor._how_to_connect(error)
+        assert advice in doctor._how_to_connect(DatabaseAway(error))
 
 
 def session_count() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from tasks_app.database_faults import explained
 from tasks_app.management.base import ProjectCommand
 from tasks_app.sessions import DatabaseAway
 from workers_app.processes.signals import SelfPipe, stop_on_signals
@@ -26,7 +27,7 @@ class Command(ProjectCommand):
             with stop_on_signals(pipe):
                 report = recover_system(actor="manage.py recover", pipe=pipe)
         except DatabaseAway as error:
-            raise CommandError(f"the database cannot be reached: {error}") from error
+            raise CommandError(explained(error)) from error
         self.stdout.write(json.dumps(report.to_json(), indent=2))
         if report.invariants:
             raise CommandError("an invariant is broken; see the report")

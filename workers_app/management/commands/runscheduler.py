@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
+from tasks_app.database_faults import explained
 from tasks_app.management.base import ProjectCommand
 from tasks_app.sessions import DatabaseAway
 from workers_app.processes.prctl import hide_environment
@@ -43,4 +44,4 @@ class Command(ProjectCommand):
             with stop_on_signals(scheduler.pipe):
                 self.stdout.write(json.dumps(scheduler.once()))
         except DatabaseAway as error:
-            raise CommandError(f"the database cannot be reached: {error}") from error
+            raise CommandError(explained(error)) from error
