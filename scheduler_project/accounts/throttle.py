@@ -98,10 +98,13 @@ def name_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> 
     return printable(str((credentials or {}).get("username") or ""), _LONGEST_NAME)
 
 
-def network_of(request: HttpRequest) -> str | None:
-    """AXES_CLIENT_IP_CALLABLE: the client's address; of IPv6 the /64 it lies in, all of which a client has."""
+def network_of(request: HttpRequest) -> str:
+    """AXES_CLIENT_IP_CALLABLE: the client's address; of IPv6 the /64 it lies in, all of which a client has.
+
+    Whoever has none gets the unspecified one: rows with NULL would not be unique, and axes expects one of each.
+    """
     address = client_address(request)
-    return str(ip_network((address, 64), strict=False).network_address) if ":" in address else address or None
+    return str(ip_network((address, 64), strict=False).network_address) if ":" in address else address or "::"
 
 
 def refuse(request: HttpRequest, response: Any, credentials: dict[str, Any] | None = None) -> HttpResponse:

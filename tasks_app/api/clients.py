@@ -16,5 +16,6 @@ def client_address(request: HttpRequest) -> str:
         address = ip_address(request.META.get("REMOTE_ADDR") or "")
     except ValueError:
         return ""
-    # A socket that listens on :: shows an IPv4 client as ::ffff:192.0.2.1, which is the same client.
-    return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address)
+    # A socket that listens on :: shows an IPv4 client as ::ffff:192.0.2.1, which is the same client. A link-local
+    # address names the interface of this host, as in fe80::1%eth0, which PostgreSQL's inet does not know.
+    return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address).partition("%")[0]

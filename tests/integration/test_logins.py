@@ -105,6 +105,7 @@ class TestLimits:
     @pytest.mark.parametrize("peer", ["", "unix:"])
     def test_hold_for_clients_without_an_address(self, maria: User, peer: str) -> None:
         assert fail(throttle.PER_PAIR, address=peer)[-1] == 429
+        assert [kept.ip_address for kept in AccessAttempt.objects.all()] == ["::"]
 
     def test_are_not_evaded_by_headers_names_or_cookies(self, maria: User) -> None:
         browser = Client()

@@ -447,7 +447,7 @@ EDGES: Final[list[Mutant]] = [
         ("account", 36, "(strangers.filter(username=name), PER_ACCOUNT),", ""),
         ("known", 36, "    if browser := browser_of(request, name):\n", "    if browser := '':\n"),
         ("known-limit", 36, "PER_KNOWN_BROWSER)]", "9_999)]"),
-        ("network", 36, 'if ":" in address else address or None', "if False else address or None"),
+        ("network", 36, 'if ":" in address else address or "::"', 'if False else address or "::"'),
         ("forgive", 36, "        if not browser:\n", "        if False:\n"),
         ("kept", 40, '.update(get_data="", post_data="", http_accept="", path_info="")', ""),
     ),
