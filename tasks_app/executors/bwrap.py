@@ -9,7 +9,7 @@ stays. Signals and exit codes pass through bwrap, which answers 128 and the numb
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 #: Where the task finds its folder for temporary files.
 SCRATCH = "/tmp"  # noqa: S108 - its own
@@ -28,3 +28,18 @@ def options(readable: Iterable[str], writable: Iterable[str], *, scratch: str, c
     for path in writable:
         words += ["--bind", path, path]
     return [*words, "--remount-ro", "/", "--chdir", cwd]
+
+
+def variables(env: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Options that set the task's variables, for a bwrap that is run without any."""
+    for name, value in env.items():
+        yield from (b"--setenv", name, value)
+
+
+def passed(words: Iterable[bytes]) -> list[bytes]:
+    """Arguments that have bwrap read these from a file in memory: arguments themselves are for everybody to see."""
+    file = os.memfd_create("bwrap", 0)
+    with open(file, "wb", closefd=False) as written:
+        written.write(b"\0".join([*words, b""]))
+    os.lseek(file, 0, os.SEEK_SET)
+    return [b"--args", b"%d" % file, b"--"]

@@ -15,10 +15,11 @@ import os
 import resource
 from typing import Any
 
-from tasks_app.executors.kernel import LINUX, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, prctl
+from tasks_app.executors.kernel import LINUX, PR_CAPBSET_DROP, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, prctl
 
 #: Open files: what programs expect, and how far they may raise it themselves.
 _FILES, _MOST_FILES = 1024, 16_384
+_CAP_SYS_RESOURCE = 24
 #: From SIGXCPU, which a program may use for a clean end, to SIGKILL.
 _CPU_GRACE = 5
 #: Of -1000 to 1000, proc(5): far above the worker's, so that a task is ended for its memory and not its worker.
@@ -28,13 +29,15 @@ _OOM_SCORE = 500
 def apply(limits: dict[str, Any]) -> None:
     """Hold this process to ``cpu`` seconds, bytes of ``memory`` and of a ``file`` (None: any). May raise OSError."""
     os.umask(0o077)
-    _limit(resource.RLIMIT_CORE, 0, 0)
+    # Not 0: to a core_pattern that names a program only 1 means none, core(5) and fs/coredump.c. It holds no core file.
+    _limit(resource.RLIMIT_CORE, 1, 1)
     _limit(resource.RLIMIT_NOFILE, _FILES, _MOST_FILES)
     _limit(resource.RLIMIT_CPU, limits["cpu"], limits["cpu"] + _CPU_GRACE)
     if limits["file"] is not None:
         _limit(resource.RLIMIT_FSIZE, limits["file"], limits["file"])
     if limits["memory"] is not None:
         _limit(resource.RLIMIT_AS, limits["memory"], limits["memory"])
+    prctl(PR_CAPBSET_DROP, _CAP_SYS_RESOURCE)  # with which root's commands could raise their limits again
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if LINUX:
         _raise_oom_score()

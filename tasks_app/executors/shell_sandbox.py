@@ -49,7 +49,7 @@ def sandbox_of(config: Config) -> dict[str, Any] | None:
             return {"level": "landlock", **folders}
         case Sandbox.BWRAP:
             folders = {"readable": _readable(), "writable": config.shell_writable_paths}
-            return {"level": "bwrap", "program": shutil.which("bwrap") or "bwrap", **folders}
+            return {"level": "bwrap", "program": shutil.which("bwrap"), **folders}
     return None
 
 

@@ -1,6 +1,6 @@
 """A fresh fork of a shepherd becomes the program of a task. Standard library only, for `launcher`.
 
-    session → limits → folder → sandbox → exec
+    session → limits → chdir → sandbox → exec
 
 Each step is done in full or the program does not run: what failed is written as ``step errno`` to the shepherd.
 """
@@ -8,6 +8,7 @@ Each step is done in full or the program does not run: what failed is written as
 # pathlib would cost start-up time, and memory that every fork copies.
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from typing import Any, NoReturn
@@ -33,14 +34,16 @@ def become(request: dict[str, Any], *, shepherd: int, control: int, stdout: int,
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
         os.close(control)  # before `limits`, from where on others of this account can look into this process
+        step = "sandbox"
+        argv, env, runs = _wrapped(request)
         step = "limits"
         if request["limits"]:
             limits.apply(request["limits"])
         step = "chdir"
         os.chdir(encode(request["cwd"]))
         step = "sandbox"
-        step, argv = _sandboxed(request)
-        env = {encode(name): encode(value) for name, value in request["env"].items()}
+        _confine(request)
+        step = runs
         os.execvpe(argv[0], argv, env)  # noqa: S606 - no shell is the point
     except OSError as error:
         os.write(verdict, f"{step} {error.errno}".encode())
@@ -48,16 +51,25 @@ def become(request: dict[str, Any], *, shepherd: int, control: int, stdout: int,
         os._exit(127)
 
 
-def _sandboxed(request: dict[str, Any]) -> tuple[str, list[bytes]]:
-    """Enter the sandbox, or answer the command that does; with what it means when that cannot be executed."""
-    step, argv = "exec", request["argv"]
+def _wrapped(request: dict[str, Any]) -> tuple[list[bytes], dict[bytes, bytes], str]:
+    """The command and its variables, inside bwrap where that is the level; and which step it is to execute that."""
+    argv = [encode(word) for word in request["argv"]]
+    env = {encode(name): encode(value) for name, value in request["env"].items()}
+    match request["sandbox"]:
+        case {"level": "bwrap", "program": program, "readable": readable, "writable": writable}:
+            if not program:
+                raise FileNotFoundError(errno.ENOENT, "bwrap")
+            options = bwrap.options(readable, writable, scratch=request["scratch"], cwd=request["inside"])
+            # None of the task's variables for bwrap itself: LD_PRELOAD would have it run what it is to confine.
+            passed = bwrap.passed([*map(encode, options), *bwrap.variables(env)])
+            return [encode(program), *passed, *argv], {}, "sandbox"
+    return argv, env, "exec"
+
+
+def _confine(request: dict[str, Any]) -> None:
     match request["sandbox"]:
         case {"level": "landlock", "readable": readable, "writable": writable}:
             landlock.restrict(readable=readable, writable=[*writable, request["scratch"]])
-        case {"level": "bwrap", "program": program, "readable": readable, "writable": writable}:
-            inside = bwrap.options(readable, writable, scratch=request["scratch"], cwd=request["inside"])
-            step, argv = "sandbox", [program, *inside, "--", *argv]
-    return step, [encode(word) for word in argv]
 
 
 def encode(text: str) -> bytes:

@@ -550,6 +550,13 @@ class TestWithoutSubreaper:
         assert (outcome.result["stdout"], outcome.result["exitCode"]) == ("done\n", 3)
         eventually(lambda: not alive(mark))
 
+    def test_runs_nothing_that_it_cannot_confine(self, make: Callable[..., ShellExecutor]) -> None:
+        """There is no Landlock, whatever the worker has found out."""
+        outcome = make(SHELL_SANDBOX="landlock").execute(execution({"command": "echo ran"}))
+        assert outcome.error_code is ErrorCode.INTERNAL
+        assert (outcome.error_message or "").startswith("the worker cannot confine a process as SHELL_SANDBOX says: ")
+        assert outcome.result is None
+
     def test_stops_at_the_deadline(self, run: Callable[..., Outcome], mark: str) -> None:
         outcome = run(f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}", seconds=0.2)
         assert outcome.status is ExecutionStatus.TIMED_OUT
@@ -559,13 +566,16 @@ class TestWithoutSubreaper:
 class TestWorkerGone:
     """The worker is another process here, so that it can be killed."""
 
-    def test_kill_9_of_the_worker_kills_every_descendant(self, mark: str) -> None:
-        with worker(f"setsid sleep {mark} & sleep {mark} & trap '' TERM HUP; sleep {mark}; sleep {mark}") as process:
+    def test_kill_9_of_the_worker_kills_every_descendant_and_takes_its_files(self, mark: str, tmp_path: Path) -> None:
+        command = f"setsid sleep {mark} & sleep {mark} & trap '' TERM HUP; mkdir a; : > a/b; sleep {mark}; sleep {mark}"
+        with worker(command, env={"TMPDIR": str(tmp_path)}) as process:
             eventually(lambda: len(alive(mark)) == 4)
+            assert list(tmp_path.glob("*/a/b"))
             launchers = children(process.pid)
             process.kill()
             eventually(lambda: not alive(mark))
             eventually(lambda: all(ended(pid) for pid in launchers))
+            assert list(tmp_path.iterdir()) == []
 
     def test_a_worker_paused_past_its_lease_loses_the_task(self, mark: str) -> None:
         # 2.5 s of lease less 1 s of margin less an interval: killed after 1.25 s of silence, not before.

@@ -80,6 +80,11 @@ class TestLimits:
             resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
         assert shown == ["0077", "0", "1024", str(35 * CORES), str(10_240 * 2048), "unlimited", "1", "500"]
 
+    def test_hold_for_root_too(self, make: Make) -> None:
+        commands = "ulimit -Hn 20000; ulimit -Hc 100; ulimit -t unlimited; ulimit -f unlimited"
+        for command in commands.split("; "):
+            assert run(make(), command).status is ExecutionStatus.FAILED, command
+
     def test_can_be_chosen(self, make: Make) -> None:
         executor = make(SHELL_MAX_MEMORY_MB="300", SHELL_MAX_FILE_MB="0")
         assert stdout(run(executor, "ulimit -f; ulimit -v")).split() == ["unlimited", "307200"]
@@ -292,6 +297,14 @@ class TestNamespaces:
             processes, folder, capabilities = stdout(outcome).split()
             assert int(processes) <= 5
             assert (folder, int(capabilities, 16)) == ("/tmp", 0)
+
+    def test_hides_the_tasks_variables_from_what_confines_it(self, make: Make) -> None:
+        """Which would load what LD_PRELOAD names; and its arguments are for everybody on the host to see."""
+        executor = make(SHELL_SANDBOX="bwrap")
+        command = "for of in environ cmdline; do tr '\\0' '\\n' < /proc/1/$of | grep -c 'hidde[n]'; done; echo $MARK"
+        outcome = run(executor, command, environment={"MARK": "hidden"})
+        if not shell_sandbox.problem(conf.load({"SHELL_SANDBOX": "bwrap"}), executor):
+            assert stdout(outcome).split() == ["0", "0", "hidden"]
 
 
 class TestProblem:
