@@ -36,6 +36,8 @@ USER_AGENT = "task-scheduler/1"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
+#: Many peers that speak TLS hang up on plain text without a word; so do others that crash.
+_PERHAPS_TLS = "; if it speaks TLS there, the URL should begin with https://"
 _NETWORK_ERRORS = (NetworkFailure, requests.RequestException, HTTPError, http.client.HTTPException, OSError)
 
 
@@ -151,7 +153,10 @@ class _Exchange:
             self._lifeline.check()
         except Stopped:  # we broke the connection ourselves
             return self._stopped()
-        words = explain(error, self._lifeline.phase)
+        phase = self._lifeline.phase
+        words = explain(error, phase)
+        if phase is Phase.WAIT and not self._call.url.lower().startswith("https:"):
+            words += _PERHAPS_TLS
         text = words if isinstance(error, Unreachable) else f"no complete answer: {words}"
         return self._failed(ErrorCode.NETWORK, text, retryable=True)
 

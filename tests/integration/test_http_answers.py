@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tasks_app.executors.http_framing import MAX_HEADERS, MAX_INTERIM
 from tasks_app.executors.http_reply import MAX_BODY, MAX_WIRE
-from tests.support.http_attempts import assert_body, assert_network, run
+from tasks_app.states import ErrorCode, ExecutionStatus
+from tests.support.http_attempts import assert_body, assert_network, assert_plain, run
 from tests.support.peers import Peer, Received, says
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -188,6 +189,30 @@ class TestFraming:
         cut = data.draw(st.integers(0, len(answer) - 3))
         with Peer(says(answer[:cut])) as peer:
             assert_network(run(peer.url()), "no complete answer")
+
+
+PIECES = [
+    *(b"\r", b"\n", b"\r\n\r\n", b":", b"\0", b"\xff", b"0\r\n", b"9", b"-", b","),
+    *(b"chunked", b"HTTP/1.1 100 X\r\n\r\n", b"\x1f\x8b"),
+]
+
+
+class TestAnyAnswer:
+    @settings(max_examples=80, deadline=None)
+    @given(st.data())
+    def test_ends_in_an_outcome_with_words(self, data: st.DataObject) -> None:
+        """Good and bad answers with a few bytes lost, doubled or put in: nothing raises, nothing hangs."""
+        table = [whole[0] for whole in WHOLE.values()] + [broken[0][:5000] for broken in BROKEN.values()]
+        table += [coded(data, coding) for coding, data, _ in (*CODED.values(), *DAMAGED.values())]
+        answer = bytearray(data.draw(st.sampled_from(table)))
+        for _ in range(data.draw(st.integers(1, 4))):
+            at = data.draw(st.integers(0, len(answer)))
+            answer[at : at + data.draw(st.integers(0, 3))] = data.draw(st.sampled_from(PIECES) | st.binary(max_size=3))
+        with Peer(says(bytes(answer))) as peer:
+            outcome = run(peer.url(), expectedStatus=["100-599"])
+        if outcome.status is not ExecutionStatus.SUCCESS:
+            assert outcome.error_code in {ErrorCode.NETWORK, ErrorCode.HTTP_STATUS}
+            assert_plain(outcome.error_message)
 
 
 class TestEffort:

@@ -77,7 +77,7 @@ class TestConnection:
 
     def test_that_is_reset(self) -> None:
         with Peer(greet=resets) as peer:
-            assert_network(run(peer.url()), "the peer broke the connection off while waiting for the answer$")
+            assert_network(run(peer.url()), "the peer broke the connection off while waiting for the answer; if it")
 
     def test_that_is_reset_within_the_body(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def answer(peer: Peer, connection: socket.socket, _: Received) -> None:
@@ -158,6 +158,13 @@ class TestHandshake:
         """The reverse: the URL says http, and the peer speaks TLS."""
         with Peer(greet=alert(70)) as peer:
             assert_network(run(peer.url()), "the peer speaks TLS, so the URL should begin with https://$")
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_that_is_perhaps_not_made(self, scheme: str) -> None:
+        """A TLS server on OpenSSL hangs up on plain text without a word."""
+        with Peer(says(response()), tls=True) if scheme == "http" else Peer(greet=hangs_up) as peer:
+            outcome = run(peer.url().replace("https:", "http:").replace("http:", f"{scheme}:"))
+        assert_network(outcome, "if it speaks TLS there, the URL" if scheme == "http" else "while agreeing on TLS$")
 
     @pytest.mark.parametrize("greet", [hangs_up, resets])
     def test_with_a_peer_that_hangs_up(self, greet: Callable[[Peer, socket.socket], None]) -> None:
