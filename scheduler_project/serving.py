@@ -47,13 +47,22 @@ try:
 except listening.ListeningError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(2)
-worker_class = "gthread"
+# Reads whole requests before a thread gets them, so that slow clients hold none.
+worker_class = "scheduler_project.web.worker.Worker"
+# Connections of each process. Beyond it the oldest that is idle or has not said what it wants makes room.
+worker_connections = 1_000
+asgi_lifespan = "off"
+# Its own, whose state scheduler_project.web.connection looks at, also where a faster one is installed.
+http_parser = "python"
 proc_name = "task-scheduler web"
 # A thread that works does not keep its process from reporting; this is for a process that hangs as a whole.
 timeout = 60
 # Less than what runall gives the web process before it kills it.
 graceful_timeout = 8
-keepalive = 5
+# Longer than proxies keep an idle connection (nginx: 60 s), so that they close it, and never send into a closing one.
+keepalive = 75
+limit_request_fields = 100
+limit_request_field_size = 8_190
 # The file each process touches to show that it is alive: on a slow disk that touch alone can take too long.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes the name itself
 # What proxies say of a client is settled by scheduler_project.web.proxies, for any server alike. Here it would change

@@ -17,7 +17,7 @@ import psutil
 from tasks_app import conf
 
 #: Connections that may wait until they are accepted (the kernel's own limit, somaxconn, may be lower).
-BACKLOG: Final = 2_048
+BACKLOG: Final = 1_024
 
 
 class ListeningError(Exception):

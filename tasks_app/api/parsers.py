@@ -103,6 +103,8 @@ def _read(request: Request, limit: int) -> bytes:
         body: bytes = stream.read(limit + 1)
     except UnreadablePostError:
         raise Problem.malformed("the connection ended before it did") from None
+    except Exception:  # noqa: BLE001 - PEP 3333 names none: servers have their own for chunks that are none
+        raise Problem.malformed("it did not come as HTTP has it") from None
     if len(body) > limit:
         raise _too_large(limit)
     return body

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import DataError, InterfaceError, OperationalError
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, NoMoreData
 
 from tasks_app import selectors, services
 from tasks_app.api import authentication
@@ -122,6 +123,22 @@ class TestBodySizes:
                 raise OSError("connection reset")
 
         environ = {"wsgi.input": Broken(), "CONTENT_LENGTH": "16"}
+        problem_of(api.send("POST", "/tasks", DUMMY, environ=environ), 400)
+
+    @pytest.mark.parametrize(
+        "error", [InvalidChunkSize(b"x"), ChunkMissingTerminator(b"x"), NoMoreData(), ValueError("x"), OSError("x")]
+    )
+    def test_chunks_that_are_none_are_400(self, api: Api, error: Exception) -> None:
+        class Broken(io.BytesIO):
+            def read(self, *args: Any) -> bytes:
+                raise error
+
+        environ = {
+            "wsgi.input": Broken(),
+            "wsgi.input_terminated": True,
+            "HTTP_TRANSFER_ENCODING": "chunked",
+            "CONTENT_LENGTH": "",
+        }
         problem_of(api.send("POST", "/tasks", DUMMY, environ=environ), 400)
 
     def _chunked(self, api: Api, body: bytes, *, terminated: bool = True) -> Any:

@@ -1,0 +1,189 @@
+"""Runs the WSGI application in a fixed number of threads, and lets none of them wait for a client.
+
+The event loop reads a whole request before a thread gets it, and takes the whole answer from the thread before a slow
+client has read it. A body that is not wanted, because it is too large, because nobody who sent no credentials has any
+business to send so much, or because too much is held already, is not read: the application answers by the head alone,
+and the connection is closed after the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import IO, Any, Final
+
+import structlog
+
+from scheduler_project.web.environ import environ_of
+
+log = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+#: What anybody may send: a login form, at most.
+SMALL_BODY: Final = 64 * 1024
+#: Bytes of bodies above `SMALL_BODY` that one process holds at a time.
+HELD_AT_MOST: Final = 128 * 1024 * 1024
+PIECE: Final = 64 * 1024
+_END: Final = object()
+
+
+class ClientGone(Exception):
+    """The connection ended, or was ended, before the request was whole."""
+
+
+class Busy(Exception):
+    """Too many bytes of bodies are held already."""
+
+
+class Body:
+    """A body as far as it was read."""
+
+    def __init__(self, declared: int | None, *, chunked: bool) -> None:
+        self.declared = declared
+        self.chunked = chunked
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.is_whole = False
+
+    def environ(self, scope: dict[str, Any]) -> dict[str, Any]:
+        data = BytesIO(b"".join(self.pieces))
+        if self.is_whole:
+            length = self.size if self.chunked or self.declared is not None else None
+            return environ_of(scope, data, length=length)
+        return environ_of(scope, data, length=self.declared, chunked=self.chunked)
+
+
+class FilePieces:
+    """``wsgi.file_wrapper``: a file is read piece by piece as it is sent, and never as a whole."""
+
+    def __init__(self, file: IO[bytes], _block_size: int = PIECE) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(PIECE), b"")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Bridge:
+    """An ASGI application around a WSGI one. ``largest``: bytes of the largest body that anybody may send."""
+
+    def __init__(self, application: Any, *, threads: int, largest: int) -> None:
+        self._application = application
+        self._largest = largest
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        self._held = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        body = _announced(scope["headers"])
+        try:
+            await self._read(body, scope["headers"], receive)
+            await self._answer(body.environ(scope), send)
+        except Busy:
+            await _send_busy(send)
+        except ClientGone:
+            pass
+        finally:
+            self._held -= _counted(body.size)
+
+    def close(self) -> None:
+        """Take no more requests; what runs in a thread goes on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, body: Body, headers: Headers, receive: Receive) -> None:
+        """Read the body unless it is not wanted. Raises `ClientGone` and `Busy`."""
+        limit = self._largest if _has_credentials(headers) else SMALL_BODY
+        if body.declared is not None and body.declared > limit:
+            return
+        more = True
+        while more and body.size <= limit:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            if piece := message.get("body", b""):
+                self._hold(body, len(piece))
+                body.pieces.append(piece)
+            more = message.get("more_body", False)
+        body.is_whole = not more
+
+    def _hold(self, body: Body, size: int) -> None:
+        before = _counted(body.size)
+        body.size += size
+        self._held += _counted(body.size) - before
+        if self._held > HELD_AT_MOST and body.size > SMALL_BODY:
+            raise Busy
+
+    async def _answer(self, environ: dict[str, Any], send: Send) -> None:
+        environ["wsgi.file_wrapper"] = FilePieces
+        status, headers, pieces = await self._in_thread(self._call, environ)
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            if isinstance(pieces, bytes):
+                await send({"type": "http.response.body", "body": pieces})
+            else:
+                await self._stream(iter(pieces), send)
+        finally:
+            if close := getattr(pieces, "close", None):
+                with contextlib.suppress(RuntimeError):  # the process is stopping
+                    self._pool.submit(close)
+
+    async def _stream(self, pieces: Iterator[bytes], send: Send) -> None:
+        while (piece := await self._in_thread(next, pieces, _END)) is not _END:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
+
+    def _call(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes | Iterable[bytes]]:
+        """In a thread: run the application. An answer of known length comes as a whole, all others piece by piece."""
+        started: list[tuple[int, Headers]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+            encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            started[:] = [(int(status[:3]), encoded)]
+
+        result = self._application(environ, start_response)
+        [(status, headers)] = started
+        if isinstance(result, FilePieces) or not any(name.lower() == b"content-length" for name, _ in headers):
+            return status, headers, result
+        try:
+            return status, headers, b"".join(result)
+        finally:
+            if close := getattr(result, "close", None):
+                close()
+
+
+def _announced(headers: Headers) -> Body:
+    """The body that the head announces. Gunicorn has checked that it announces one, and in one way."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    chunked = any(name == b"transfer-encoding" for name, _ in headers)
+    return Body(int(lengths[0]) if lengths else None, chunked=chunked)
+
+
+def _has_credentials(headers: Headers) -> bool:
+    return any(name in (b"authorization", b"cookie") for name, _ in headers)
+
+
+def _counted(size: int) -> int:
+    """How much of a body counts as held: small ones do not, so that large ones cannot crowd them out."""
+    return size if size > SMALL_BODY else 0
+
+
+async def _send_busy(send: Send) -> None:
+    log.warning("body_refused", reason="too many bytes of bodies are held")
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"5")]
+    body = (
+        b'{"type":"urn:problem-type:task-scheduler:unavailable","title":"Service Unavailable","status":503,'
+        b'"detail":"Too many large requests at once. Try again.","errors":[],"correlationId":""}'
+    )
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

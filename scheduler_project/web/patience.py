@@ -1,0 +1,63 @@
+"""How long a connection may take over what it does. Pure: the worker looks once a second, and ends what is overdue.
+
+Nothing here waits for a slow client in a thread. These are the bounds for how long one may keep its connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: Seconds for the head of a request, from the connection's first moment.
+HEAD_WITHIN: Final = 10.0
+#: Seconds in which a body must come or an answer be taken; of a large one, so many bytes of it in each such while.
+MOVE_WITHIN: Final = 30.0
+MOVE_AT_LEAST: Final = 1024 * 1024
+#: Seconds in which a client may still take an answer that was given before its request was read.
+CLOSE_WITHIN: Final = 3.0
+#: Seconds in which a request that is on its way has come, and its connection is not given up for another.
+HEARD_WITHIN: Final = 0.25
+
+
+class Phase(StrEnum):
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    SERVING = "serving"
+    ANSWER = "answer"
+    CLOSING = "closing"
+
+
+#: Phases in which nothing of the client's is in our hands: first to go when there are too many connections.
+EXPENDABLE: Final = frozenset({Phase.IDLE, Phase.HEAD, Phase.CLOSING})
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was last seen of a connection: its phase, in which request, since when, and the bytes moved until then."""
+
+    phase: Phase = Phase.HEAD
+    request: int = 0
+    since: float = 0.0
+    moved: int = 0
+
+    def is_overdue(self, phase: Phase, *, request: int, moved: int, now: float) -> bool:
+        """Note what is seen now, and answer whether it has gone on for too long. ``moved`` never shrinks."""
+        goes_well = phase in (Phase.BODY, Phase.ANSWER) and moved - self.moved >= MOVE_AT_LEAST
+        if (phase, request) != (self.phase, self.request) or goes_well:
+            self.phase, self.request, self.since, self.moved = phase, request, now, moved
+        return now - self.since > allowed(phase)
+
+
+def allowed(phase: Phase) -> float:
+    """Seconds a phase may last."""
+    match phase:
+        case Phase.HEAD:
+            return HEAD_WITHIN
+        case Phase.BODY | Phase.ANSWER:
+            return MOVE_WITHIN
+        case Phase.CLOSING:
+            return CLOSE_WITHIN
+        case Phase.IDLE | Phase.SERVING:  # gunicorn's keep-alive ends the one, the application the other
+            return float("inf")

@@ -1,0 +1,121 @@
+"""``manage.py runweb`` as a process: what it serves, what it leaves behind, how it stops, what it survives."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+
+from tests.factories import make_key
+from tests.support.stack import database_url, query
+from tests.support.waiting import eventually
+from tests.support.web import Server, serving, started
+
+MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py"), "runweb"]
+SECRET = "a-secret-of-this-test-that-no-process-shows"
+
+
+def ask(server: Server, path: str, key: str = "") -> str:
+    line = f"Authorization: Bearer {key}\r\n" if key else ""
+    answer = server.exchange(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{line}Connection: close\r\n\r\n".encode())
+    assert answer.status == 200, answer
+    return answer.body.decode()
+
+
+def processes(server: Server) -> list[psutil.Process]:
+    return psutil.Process(server.process.pid).children()
+
+
+@pytest.fixture
+def site(committed_db: None, tmp_path: Path) -> Iterator[Server]:
+    """The whole project, by two processes, called from elsewhere."""
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    (counts / "counter_1.db").write_bytes(b"of a process that is long gone")
+    environment = {"DATABASE_URL": database_url(), "WEB_WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(counts)}
+    with started(tmp_path, MANAGE, folder="/", SECRET_KEY=SECRET, **environment) as server:
+        eventually(lambda: len(processes(server)) == 2, timeout=30)
+        yield server
+
+
+def test_serves_counts_and_goes_on_when_a_process_dies(site: Server, tmp_path: Path) -> None:
+    key = make_key(name="prometheus")
+    assert not (tmp_path / "counts" / "counter_1.db").exists()
+    first = processes(site)
+    for _ in range(20):
+        ask(site, "/health/live")
+    eventually(lambda: _probes_counted(site, key) >= 20)
+    for process in [psutil.Process(site.process.pid), *first]:
+        assert SECRET not in Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
+    first[0].kill()
+    eventually(lambda: len(set(processes(site)) - set(first)) == 1, timeout=30)
+    assert _probes_counted(site, key) >= 20
+    assert site.exchange(b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}").status == 401
+    [line] = site.logged("POST /tasks")
+    assert "ip=127.0.0.1" in line
+    assert "code=401" in line
+    held = query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    assert held[0][0] <= 2 * 4
+    assert site.stop() == 0
+
+
+def _probes_counted(server: Server, key: str) -> float:
+    lines = ask(server, "/metrics", key).splitlines()
+    counted = [line for line in lines if line.startswith("django_http_responses_total_by_status_view_method_total")]
+    return sum(float(line.rpartition(" ")[2]) for line in counted if "health-live" in line)
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_answers_what_it_was_asked_and_hears_nobody_new(self, tmp_path: Path, number: signal.Signals) -> None:
+        with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server, ExitStack() as stack:
+            busy, idle, begun = (stack.enter_context(server.connect()) for _ in range(3))
+            idle.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            idle.answer()
+            begun.send(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+            assert begun.socket.recv(100).startswith(b"HTTP/1.1 100")
+            busy.send(b"GET /sleep?s=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # by now the other is at work
+            server.process.send_signal(number)
+            if number == signal.SIGTERM:
+                assert idle.is_closed()
+                begun.send(b"abc")
+                answers = [begun.answer(), busy.answer()]
+                assert [(answer.status, answer.closes) for answer in answers] == [(200, True)] * 2
+            assert server.process.wait(15) == 0
+            with pytest.raises(OSError, match="refused"):
+                server.connect()
+
+    def test_drops_what_does_not_end_within_its_grace(self, tmp_path: Path) -> None:
+        options = ("--graceful-timeout", "1")
+        with serving(tmp_path, *options, METRICS_COLLECTION_ENABLED="false") as server, server.connect() as busy:
+            busy.send(b"GET /sleep?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert server.stop(timeout=15) == 0
+
+
+def test_a_process_that_dies_in_a_request_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server:
+        with server.connect() as wire:
+            wire.send(b"GET /die HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.is_closed()
+        assert server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+
+
+def test_ipv6_and_a_socket_that_is_handed_down(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        command = [*MANAGE, "--fd", str(listener.fileno())]
+        environment = {"METRICS_COLLECTION_ENABLED": "false", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+        with (
+            started(tmp_path, command, descriptor=listener.fileno(), **environment) as server,
+            socket.create_connection(("::1", server.port), timeout=20) as connection,
+        ):
+            connection.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.0 200"
