@@ -4,10 +4,11 @@ site can mean. The outermost middleware, so that every answer carries the id: er
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from tasks_app.api.clients import client_address
@@ -22,6 +23,8 @@ _META: Final = "HTTP_X_CORRELATION_ID"
 MAX_COOKIE: Final = 8 * 1024
 #: A search of many words becomes a query of as many conditions.
 MAX_QUERY: Final = 8 * 1024
+#: Digits of a Content-Length: Python itself refuses to read thousands of them.
+LONGEST_LENGTH: Final = 18
 
 
 class RequestGateMiddleware:
@@ -39,20 +42,33 @@ class RequestGateMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id, ip=client_address(request))
         refusal = _refusal(request)
-        response = bad_request(request, Problem(400, "bad-request", refusal)) if refusal else self.get_response(request)
+        response = bad_request(request, refusal) if refusal else self.get_response(request)
         response[HEADER] = correlation_id
         return response
 
 
-def _refusal(request: HttpRequest) -> str | None:
+def _refusal(request: HttpRequest) -> Problem | None:
+    """What is wrong with a request before anything of it is read.
+
+    A form with a file is measured here: Django counts the size of fields, and puts files on the disk whatever theirs.
+    """
+    if text := _unreadable(request.META):
+        return Problem(400, "bad-request", text)
+    is_form = request.META.get("CONTENT_TYPE", "").strip().lower().startswith("multipart/")
+    if is_form and int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY:
+        return Problem(413, "body-too-large", f"A form must not be larger than {settings.MAX_BODY} bytes.")
+    return None
+
+
+def _unreadable(meta: Mapping[str, Any]) -> str | None:
     """Why a request can mean nothing here: a NUL that would reach a query (PostgreSQL's text has none), or a size.
 
     Paths are left alone: an id with a NUL in it is one that does not exist.
     """
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdigit()):
+    length = meta.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit() and len(length) <= LONGEST_LENGTH):
         return "Content-Length must be a number."
-    cookie, query = request.META.get("HTTP_COOKIE", ""), request.META.get("QUERY_STRING", "")
+    cookie, query = meta.get("HTTP_COOKIE", ""), meta.get("QUERY_STRING", "")
     if len(cookie) > MAX_COOKIE:
         return f"The Cookie header must not be longer than {MAX_COOKIE} bytes."
     if len(query) > MAX_QUERY:

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 
 from tests.factories import make_task
 from tests.support.api import Api, problem_of
@@ -173,6 +175,14 @@ class TestForms:
         for page in PAGES:
             with costs_little():
                 assert admin_client.post(f"/admin/{page}", FORMS[name], **sent).status_code < 500
+
+    @pytest.mark.parametrize("page", ["/admin/login/", "/tasks", "/nope"])
+    def test_with_files_larger_than_two_mib_are_not_read(self, client: Client, page: str) -> None:
+        """Django counts the size of fields, and puts files on the disk whatever their size."""
+        file = SimpleUploadedFile("big", b"x" * settings.MAX_BODY)
+        response = client.post(page, {"username": "a", "file": file})
+        assert response.status_code == 413
+        assert "2097152 bytes" in response.json()["detail"]
 
     def test_larger_than_two_mib_are_not_read(self, client: Any) -> None:
         client.raise_request_exception = False
