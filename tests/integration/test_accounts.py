@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 
+from scheduler_project import error_pages
 from scheduler_project.accounts import rules, trail
 from tasks_app.models import AuditEvent
 
@@ -63,18 +64,25 @@ HARMLESS = {"first_name", "last_name", "email", "is_active"}
 
 def person(name: str, permissions: set[str], **fields: Any) -> User:
     user = User.objects.create_user(name, password=PASSWORD, **fields)
-    user.user_permissions.set(granted(permissions))
+    if permissions:
+        user.user_permissions.set(granted(permissions))
     return user
 
 
-def granted(names: set[str]) -> list[Permission]:
-    every = Permission.objects.select_related("content_type")
-    return [p for p in every if f"{p.content_type.app_label}.{p.codename}" in names or names == {"*"}]
+def granted(names: set[str]) -> list[int]:
+    return [key for label, key in every_permission().items() if label in names or names == {"*"}]
+
+
+def every_permission() -> dict[str, int]:
+    every = Permission.objects.values_list("content_type__app_label", "codename", "pk")
+    return {f"{app}.{codename}": key for app, codename, key in every}
 
 
 @pytest.fixture(autouse=True)
-def _quick_hashes(settings: Any) -> None:
+def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap hashes, and refusals without the frame of navigation, of which there are hundreds."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr(error_pages, "_framed", lambda request, page: error_pages.bare(page))
 
 
 @pytest.fixture

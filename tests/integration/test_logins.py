@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -28,8 +29,10 @@ HERE, ELSEWHERE = "192.0.2.1", "198.51.100.9"
 
 
 @pytest.fixture(autouse=True)
-def _quick_hashes(settings: Any) -> None:
+def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap hashes, and a page of a line for the form, which is shown hundreds of times."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr(admin.site, "login_template", "errors/message.html")
 
 
 @pytest.fixture
