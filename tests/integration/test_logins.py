@@ -240,6 +240,11 @@ class TestSuccess:
         assert attempt().status_code == 429
         assert AccessAttempt.objects.filter(ip_address=ELSEWHERE).get().failures_since_start == 3
 
+    def test_forgives_nothing_that_was_tried_elsewhere(self, maria: User) -> None:
+        fail(throttle.PER_PAIR)
+        assert attempt(password=PASSWORD, address=ELSEWHERE).status_code == 302
+        assert attempt().status_code == 429
+
 
 class TestOwnPassword:
     def change(self, browser: Client, old: str) -> Any:
