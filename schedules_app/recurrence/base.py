@@ -79,7 +79,11 @@ class Pattern(Protocol):
         """Matches before ``end``, descending."""
 
     def explain(self) -> str:
-        """The pattern in words, without its zone."""
+        """The pattern in words, without its zone and its limits."""
+
+    @property
+    def limits(self) -> str:
+        """How often or how long, in words that go on behind the zone; empty where there is no limit."""
 
 
 class Timeline(Protocol):

@@ -19,6 +19,7 @@ from cronsim import CronSim, CronSimError
 from schedules_app.effort import Effort
 from schedules_app.recurrence import walk
 from schedules_app.recurrence.base import InvalidRecurrence
+from schedules_app.recurrence.cron_words import explain_fields
 from schedules_app.recurrence.days import chosen_days, first_of
 from schedules_app.recurrence.products import Product, times_of_day
 
@@ -107,9 +108,14 @@ class Cron:
         """Days and times."""
         return Product(group, self.times, walk.DAY, first_of(year) * walk.DAY)
 
+    @property
+    def limits(self) -> str:
+        """None."""
+        return ""
+
     def explain(self) -> str:
         """The expression in words."""
-        return _parsed(self.expression).explain()
+        return explain_fields(_parsed(self.expression))
 
 
 @lru_cache(maxsize=4096)

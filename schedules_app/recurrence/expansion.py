@@ -101,7 +101,7 @@ class WallClock:
 
     def explain(self) -> str:
         """The pattern in words, and whose clock is meant."""
-        return in_zone(self.pattern.explain(), self.zone.name)
+        return in_zone(self.pattern.explain(), self.zone.name) + self.pattern.limits
 
     def _first_local(self, segment: Segment, start: datetime) -> datetime:
         local = _local(start, segment.offset)

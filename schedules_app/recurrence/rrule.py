@@ -21,7 +21,7 @@ from schedules_app.recurrence.products import Product, at_positions, place
 from schedules_app.recurrence.rrule_parts import rolled, rule_days, times_of, with_defaults
 from schedules_app.recurrence.rrule_text import Frequency, Rule, read_rule
 from schedules_app.recurrence.walk import DAY, NO_END, downward, second_of, upward, year_start
-from schedules_app.recurrence.words import explain_rule
+from schedules_app.recurrence.words import explain_rule, limits_of
 
 _LEAP_YEAR: Final = 2000
 #: All days of a year as one group.
@@ -63,6 +63,11 @@ class RRule:
         """Matches before ``end``, descending, until 50 years have none."""
         self._count_to(end.year, effort)
         return downward(self, end, effort)
+
+    @property
+    def limits(self) -> str:
+        """COUNT or UNTIL in words."""
+        return limits_of(self.rule)
 
     def explain(self) -> str:
         """The rule in words."""

@@ -1,21 +1,26 @@
-"""Explanations of recurrences in plain English. Cron expressions are explained by cronsim itself."""
+"""Explanations of intervals and RRULEs in plain English, and whose clock is meant; crons are in `cron_words`. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from schedules_app.recurrence.phrases import (
+    WEEKDAYS,
+    every,
+    joined,
+    months,
+    numbered,
+    ordinal,
+    ordinal_days,
+    ordinals,
+    runs,
+    times,
+)
 from schedules_app.recurrence.rrule_text import Frequency, Rule
 
 _UNITS: Final = ("year", "month", "week", "day", "hour", "minute", "second")
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS: Final = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-#: With more times of day than this, hours, minutes and seconds are named apart.
-_MOST_TIMES: Final = 4
 
 
 def explain_interval(step: timedelta, anchor: datetime) -> str:
@@ -24,20 +29,26 @@ def explain_interval(step: timedelta, anchor: datetime) -> str:
     size, unit = next(
         (size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if not seconds % size
     )
-    return f"{_every(seconds // size, unit)} of elapsed time, counted from {anchor:%Y-%m-%d %H:%M:%S} UTC"
+    often = every(seconds // size, unit).capitalize()
+    return f"{often} of elapsed time, counted from {anchor:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def explain_rule(rule: Rule) -> str:
-    """``Every 2 weeks on Monday and Friday at 09:00``; the rule with its defaults filled in."""
+    """``Every 2 weeks on Monday and Friday at 09:00``; the rule with its defaults filled in. Without its limits."""
     unit = _UNITS[rule.freq]
-    words = [_every(rule.interval, unit), *_days(rule), *_times(rule)]
+    words = " ".join([every(rule.interval, unit).capitalize(), *_days(rule), *_times(rule)]).replace(" ,", ",")
     if rule.bysetpos:
-        words.append(f"(only the {_join(_ordinal(n) for n in rule.bysetpos)} of these in each {unit})")
+        words += f" (only {ordinals(rule.bysetpos)} of these in each {unit})"
+    return words
+
+
+def limits_of(rule: Rule) -> str:
+    """``, 10 times``, ``, until 2026-12-31 00:00:00``; empty for a rule without an end."""
     if rule.count is not None:
-        words.append("once" if rule.count == 1 else f"{rule.count} times")
+        return ", once" if rule.count == 1 else f", {rule.count} times"
     if rule.until is not None:
-        words.append(f"until {rule.until:%Y-%m-%d %H:%M:%S}{' UTC' if rule.until.tzinfo else ''}")
-    return " ".join(words)
+        return f", until {rule.until:%Y-%m-%d %H:%M:%S}{' UTC' if rule.until.tzinfo else ''}"
+    return ""
 
 
 def in_zone(words: str, zone: str) -> str:
@@ -46,53 +57,44 @@ def in_zone(words: str, zone: str) -> str:
 
 
 def _days(rule: Rule) -> Iterator[str]:
+    in_months = f"in {months(rule.bymonth)}" if rule.bymonth else ""
     if rule.byday:
-        yield f"on {_join(_weekday(day, nth) for day, nth in rule.byday)}"
+        yield f"on {joined(_weekdays(rule))}"
+        if rule.freq == Frequency.YEARLY and any(nth for _, nth in rule.byday) and not in_months:
+            yield "of the year"
     if rule.bymonthday:
-        yield f"on the {_join(_ordinal(day, 'day') for day in rule.bymonthday)} of the month"
+        yield f"on {ordinal_days(rule.bymonthday)} day of {months(rule.bymonth) if rule.bymonth else 'the month'}"
+        in_months = ""
     if rule.byyearday:
-        yield f"on the {_join(_ordinal(day, 'day') for day in rule.byyearday)} of the year"
+        yield f"on {ordinal_days(rule.byyearday)} day of the year"
     if rule.byweekno:
-        yield f"in the {_join(_ordinal(week, 'week') for week in rule.byweekno)} of the year"
-    if rule.bymonth:
-        yield f"in {_join(_MONTHS[month - 1] for month in rule.bymonth)}"
+        yield f"in {ordinals(rule.byweekno)} week of the year"
+    if in_months:
+        yield in_months
+
+
+def _weekdays(rule: Rule) -> list[str]:
+    """Plain ones, then numbered ones from the first to the last."""
+    plain = [day for day, nth in rule.byday if not nth]
+    others = sorted(((nth, day) for day, nth in rule.byday if nth), key=lambda each: (each[0] < 0, each))
+    if len(plain) == len(WEEKDAYS):
+        return ["every day"]
+    return [*runs(plain, lambda day: WEEKDAYS[day]), *(f"the {ordinal(nth)} {WEEKDAYS[day]}" for nth, day in others)]
 
 
 def _times(rule: Rule) -> Iterator[str]:
     hours, minutes, seconds = rule.byhour, rule.byminute, rule.bysecond
-    if rule.freq <= Frequency.DAILY and len(hours) * len(minutes) * len(seconds) <= _MOST_TIMES:
-        times = ((h, m, s) for h in hours for m in minutes for s in seconds)
-        yield f"at {_join(f'{h:02}:{m:02}' + (f':{s:02}' if any(seconds) else '') for h, m, s in times)}"
+    if rule.freq <= Frequency.DAILY:
+        when = times(hours, minutes, seconds)
+        yield when if when.startswith("at ") else f", {when}"
         return
-    if hours:
-        yield f"in {_numbers('hour', hours)}"
-    if minutes:
-        yield f"at {_numbers('minute', minutes)}"
-    if any(seconds):
-        yield f"at {_numbers('second', seconds)}"
+    if hours and len(hours) < 24:
+        yield f"in {numbered('hour', hours)}"
+    inner = [_or_every("minute", minutes)] if minutes else []
+    inner += [_or_every("second", seconds)] if any(seconds) else []
+    if inner:
+        yield f"at {', '.join(inner)}"
 
 
-def _every(count: int, unit: str) -> str:
-    return f"Every {unit}" if count == 1 else f"Every {count} {unit}s"
-
-
-def _numbers(unit: str, values: tuple[int, ...]) -> str:
-    return f"{unit}{'s' if len(values) > 1 else ''} {_join(map(str, values))}"
-
-
-def _weekday(day: int, nth: int) -> str:
-    return f"the {_ordinal(nth)} {_DAYS[day]}" if nth else _DAYS[day]
-
-
-def _ordinal(number: int, unit: str = "") -> str:
-    """``1st``, ``22nd``; from the end ``last``, ``2nd last``; the unit where it is needed to be understood."""
-    if number == -1:
-        return f"last {unit}".strip()
-    size = abs(number)
-    ending = "th" if size % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(size % 10, "th")
-    return f"{size}{ending}{' last' if number < 0 else ''} {unit}".strip()
-
-
-def _join(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+def _or_every(unit: str, numbers: tuple[int, ...]) -> str:
+    return every(1, unit) if len(numbers) == 60 else numbered(unit, numbers)

@@ -237,7 +237,7 @@ class TestParse:
     [
         ({"cron": "30 2 * * 1-5"}, "At 02:30 on Monday through Friday, UTC"),
         ({"cron": "@daily", "timezone": "Europe/Berlin"}, "At 00:00 every day, Europe/Berlin time"),
-        ({"cron": "*/15 * * * *"}, "Every 15th minute of every hour, UTC"),
+        ({"cron": "*/15 * * * *"}, "Every 15 minutes, UTC"),
         ({"interval_seconds": 1}, "Every second of elapsed time, counted from 2026-01-01 09:00:00 UTC"),
         ({"interval_seconds": 5400}, "Every 90 minutes of elapsed time, counted from 2026-01-01 09:00:00 UTC"),
         ({"interval_seconds": 86400}, "Every 24 hours of elapsed time, counted from 2026-01-01 09:00:00 UTC"),
@@ -249,23 +249,23 @@ class TestParse:
         ({"rrule": "FREQ=MONTHLY;BYDAY=-1FR,1MO"}, "Every month on the 1st Monday and the last Friday at 09:00, UTC"),
         (
             {"rrule": "FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1,2"},
-            "Every month on Monday and Tuesday at 09:00 (only the last and 2nd of these in each month), UTC",
+            "Every month on Monday and Tuesday at 09:00 (only the 2nd and last of these in each month), UTC",
         ),
         (
             {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=-1;BYHOUR=0;BYSECOND=5"},
-            "Every year on the last day of the month in February at 00:00:05, UTC",
+            "Every year on the last day of February at 00:00:05, UTC",
         ),
         (
             {"rrule": "FREQ=YEARLY;BYYEARDAY=-2,100"},
-            "Every year on the 2nd last day and 100th day of the year at 09:00, UTC",
+            "Every year on the 100th and 2nd to last day of the year at 09:00, UTC",
         ),
         (
             {"rrule": "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO"},
             "Every year on Monday in the 20th week of the year at 09:00, UTC",
         ),
         ({"rrule": "FREQ=MINUTELY;INTERVAL=15;BYHOUR=9,10"}, "Every 15 minutes in hours 9 and 10, UTC"),
-        ({"rrule": "FREQ=HOURLY;BYMINUTE=0,30;COUNT=1"}, "Every hour at minutes 0 and 30 once, UTC"),
-        ({"rrule": "FREQ=DAILY;UNTIL=20261231T000000Z"}, "Every day at 09:00 until 2026-12-31 00:00:00 UTC, UTC"),
+        ({"rrule": "FREQ=HOURLY;BYMINUTE=0,30;COUNT=1"}, "Every hour at minutes 0 and 30, UTC, once"),
+        ({"rrule": "FREQ=DAILY;UNTIL=20261231T000000Z"}, "Every day at 09:00, UTC, until 2026-12-31 00:00:00 UTC"),
     ],
 )
 def test_explains_in_words(definition: dict[str, Any], words: str) -> None:
