@@ -95,7 +95,7 @@ def test_a_day_of_the_calendar_opens_its_slots(page: Any) -> None:
     page.goto(f"{SCHEDULES}{schedule.pk}/change/")
     rows = page.locator(".ts-ledger tbody tr")
     assert rows.count() == 2
-    page.get_by_label(f"{noon - timedelta(days=1):%A %d %B %Y}: 1 missed").click()
+    page.get_by_role("link", name=f"{noon - timedelta(days=1):%A %d %B %Y}: 1 missed").click()
     page.get_by_text("Show the newest of all").wait_for()
     assert rows.count() == 1
     assert "MISSED" in rows.inner_text()

@@ -66,6 +66,14 @@ class TestMessages:
                 told += 1
         assert told > 30
 
+    def test_are_not_used_up_by_an_overview_in_another_tab(self, staff: Client) -> None:
+        leave_messages(staff)
+        part = staff.get("/admin/", headers={"X-Live": "1"}).content.decode()
+        assert 'id="ts-overview"' in part
+        assert "<html" not in part
+        assert "told at" not in part
+        assert "told at 40" in staff.get("/admin/").content.decode()
+
     def test_tell_the_second_of_two_tabs_that_the_first_was_quicker(self, staff: Client) -> None:
         task = make_task(status=TaskStatus.FAILED, attempt=1)
         make_execution(task, status=ExecutionStatus.FAILED, task_status=TaskStatus.FAILED,

@@ -74,7 +74,7 @@ class TestDocs:
         assert "//" not in re.sub(r"<!--.*?-->", "", html)
         assert page["Content-Security-Policy"] == PAGE
         files = re.findall(r'(?:src|href)="/static/([^"]+)"', html)
-        assert len(files) == 4
+        assert len(files) == 5
         assert all(finders.find(file) for file in files)
 
     def test_needs_a_key_or_sends_a_browser_to_the_login_page(self, anonymous: Api) -> None:

@@ -94,7 +94,7 @@ def make_schedules(text: str) -> None:
         name="nightly", due=0, description=text, paused_at=datetime.now(UTC), paused_by=text, pause_reason=text,
         calendars=["closed"], created_by=text, task={"type": "DUMMY", "queue": "a.b:c", "payload": {"x": text}},
     )  # fmt: skip
-    make_schedule(name="hourly", due=0, cron="0 * * * *", timezone="Europe/Berlin")
+    make_schedule(name="weekly", due=0, cron="0 * * * *", timezone="Europe/Berlin")
     for n, state in enumerate(FireState):
         at = whole_now() - MINUTE * n
         ScheduleFire.objects.create(schedule_id=schedule.pk, slot=at, due_at=at, decided_at=at, state=state, note=text)

@@ -35,6 +35,19 @@ document.addEventListener("alpine:init", () => {
   }));
 });
 
+// Names for what scrolls: SimpleBar calls each of them the same. It begins once the page is there, after this.
+const SCROLLING = { "nav-sidebar-apps": "Navigation", "changelist-form": "Rows", "command-results": "Results" };
+for (const [id, name] of Object.entries(SCROLLING)) {
+  const place = document.getElementById(id);
+  place?.closest("[data-simplebar]")?.setAttribute("data-simplebar-aria-label", name);
+  place?.querySelector("[data-simplebar]")?.setAttribute("data-simplebar-aria-label", name);
+}
+
+// The two lists of Django's selector have help that is a picture with a name.
+addEventListener("load", () => {
+  for (const help of document.querySelectorAll(".search-label-icon[aria-label]")) help.setAttribute("role", "img");
+});
+
 // A choice in the bar of filters is applied at once.
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();

@@ -258,7 +258,7 @@ class TestPage:
         assert (before.worst, before.words.endswith(": 1 skipped paused")) == (FireState.SKIPPED_PAUSED, True)
         assert days[(noon - DAY * 3).date()].words.endswith(": no slots")
         html = self.page(staff, schedule).content.decode()
-        assert f'aria-label="{yesterday.words}"' in html
+        assert f'<span class="ts-hidden">{yesterday.words}</span>' in html
 
     def test_counts_days_as_the_zone_has_them(self, staff: Client) -> None:
         """23 hours long in Berlin; 23:30 UTC lies in the next day there."""
