@@ -26,9 +26,8 @@ def read_fields(
 ) -> dict[str, Any]:
     """The attributes an object sets. What cannot be read is added to ``problems`` (path → one sentence)."""
     values: dict[str, Any] = {}
-    problems |= bounded(
-        (prefix + name, "is read-only" if name in read_only else "unknown field") for name in data if name not in fields
-    )
+    if not data.keys() <= fields.keys():
+        problems |= _unknown(data, fields, read_only, prefix)
     for name, value in data.items():
         field, path = fields.get(name), prefix + name
         try:
@@ -41,6 +40,12 @@ def read_fields(
         except ValueError as error:
             problems[path] = str(error)
     return values
+
+
+def _unknown(data: dict[str, Any], fields: Fields, read_only: Collection[str], prefix: str) -> dict[str, str]:
+    return bounded(
+        (prefix + name, "is read-only" if name in read_only else "unknown field") for name in data if name not in fields
+    )
 
 
 def whole(value: Any) -> Any:

@@ -17,7 +17,8 @@ class DummyExecutor:
     required_scope: str | None = None
 
     def validate(self, payload: JsonObject) -> None:
-        problems = bounded((name, "unknown field") for name in sorted(payload.keys() - _FIELDS))
+        unknown = payload.keys() - _FIELDS
+        problems = bounded((name, "unknown field") for name in sorted(unknown)) if unknown else {}
         sleep = payload.get("sleepDurationMs", 0)
         if isinstance(sleep, bool) or not isinstance(sleep, int) or not 0 <= sleep <= MAX_SLEEP_MS:
             problems["sleepDurationMs"] = f"must be a whole number from 0 to {MAX_SLEEP_MS}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks_app.keys import revoke_key
 from tasks_app.models import ApiKey
 from tests.factories import make_key
 from tests.support.api import Api, problem_of
+from tests.support.environment_names import ROOT
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -68,6 +70,21 @@ class TestFormats:
         assert len(found[0]) > 100
         assert open_metrics.endswith("# EOF\n") and open_metrics.count("# EOF") == 1
         assert "django_http_requests_before_middlewares_total" in open_metrics
+
+    def test_hold_every_name_and_label_value_of_the_alerts_in_the_documents(self, api: Api) -> None:
+        series = [
+            (sample.name, sample.labels)
+            for family in parse_plain(api.get("/metrics").content.decode())
+            for sample in family.samples
+        ]
+        documents = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+        used = set(re.findall(r"\b(task_scheduler_(?:\w+_(?:total|seconds|up|alive|live|used|allowed)))\b", documents))
+        assert len(used) >= 9
+        for name in used:
+            assert any(name in (found, found.removesuffix("_bucket")) for found, _ in series), name
+        for name, label, values in re.findall(r'(task_scheduler_\w+){(\w+)=~?"([A-Z|\\\\]+)"}', documents):
+            for value in re.split(r"\\?\|", values):
+                assert any((found, labels.get(label)) == (name, value) for found, labels in series), (name, value)
 
     def test_are_well_formed_with_all_processes_in_one(self, api: Api, monkeypatch: Any, tmp_path: Any) -> None:
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
