@@ -111,8 +111,8 @@ class WorkerAdmin(StaffAdmin):
         self._drain(request, [row.pk])
 
     @acts(Action.WORKER_DRAIN, "Drain")
-    def drain_selected(self, request: HttpRequest, queryset: QuerySet[Worker]) -> None:
-        self._drain(request, [worker.pk for worker in queryset])
+    def drain_selected(self, request: HttpRequest, rows: list[Worker]) -> None:
+        self._drain(request, [worker.pk for worker in rows])
 
     def _drain(self, request: HttpRequest, worker_ids: list[UUID]) -> None:
         asked, ended = [], 0

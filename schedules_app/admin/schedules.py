@@ -184,12 +184,12 @@ class ScheduleAdmin(StaffAdmin):
         return self.to_list(request)
 
     @acts(Action.SCHEDULE_PAUSE, "Pause")
-    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
-        schedule_actions.pause(request, list(queryset))
+    def pause_selected(self, request: HttpRequest, rows: list[Schedule]) -> None:
+        schedule_actions.pause(request, rows)
 
     @acts(Action.SCHEDULE_RESUME, "Resume")
-    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
-        schedule_actions.resume(request, list(queryset))
+    def resume_selected(self, request: HttpRequest, rows: list[Schedule]) -> None:
+        schedule_actions.resume(request, rows)
 
     def _offered(self, request: HttpRequest, row: Schedule) -> set[str]:
         """The buttons to show: what the state of the schedule and the person's permissions allow."""

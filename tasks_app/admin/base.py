@@ -60,6 +60,7 @@ def reason_of(request: HttpRequest) -> str:
 def acts(action: Action, description: str) -> Callable[[Any], Any]:
     """Make a method an action of the list: offered to who may do it, and done to all selected rows or to none.
 
+    The method gets the rows that were judged: a list, because a query would be asked again, and find others.
     "Everything that matches" is refused: the page does not offer it, and it could be a million rows.
     """
 
@@ -67,10 +68,12 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
         @admin_action(description=description)
         @wraps(method)
         def acting(model_admin: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-            if request.POST.get("select_across") == "1":
+            if request.POST.get("select_across", "") not in ("", "0"):  # Django takes any other text for yes
                 messages.error(request, "Nothing was done: select the rows of one page at a time.")
-            elif not model_admin.refuses(request, action, queryset.only(model_admin.type_column)):
-                method(model_admin, request, queryset)
+                return
+            rows = list(queryset.defer(*set(model_admin.list_defers) - {model_admin.type_column}))
+            if not model_admin.refuses(request, action, rows):
+                method(model_admin, request, rows)
 
         acting.needs = action  # type: ignore[attr-defined]  # read by `StaffAdmin.get_actions`
         return acting

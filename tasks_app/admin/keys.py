@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -163,12 +162,11 @@ class ApiKeyAdmin(StaffAdmin):
         messages.success(request, f"The key {row.name} is refused from now on.")
 
     @acts(Action.KEY_REVOKE, "Revoke")
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        chosen = list(queryset)
-        for key in chosen:
+    def revoke_selected(self, request: HttpRequest, rows: list[ApiKey]) -> None:
+        for key in rows:
             keys.revoke_key(key, actor=actor_of(request))
-        names = ", ".join(key.name for key in chosen)
-        messages.success(request, f"{len(chosen)} key{'' if len(chosen) == 1 else 's'} revoked: {names}.")
+        names = ", ".join(key.name for key in rows)
+        messages.success(request, f"{len(rows)} key{'' if len(rows) == 1 else 's'} revoked: {names}.")
 
 
 def owner_name(key: ApiKey, owner: Any) -> str:

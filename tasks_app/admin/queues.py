@@ -173,20 +173,18 @@ class QueueAdmin(StaffAdmin):
         messages.success(request, f"The queue {row.name} is open.")
 
     @acts(Action.QUEUE_PAUSE, "Pause")
-    def pause_selected(self, request: HttpRequest, queryset: Any) -> None:
-        chosen = list(queryset)
-        waiting = [queue.name for queue in chosen if not is_paused(queue)]
+    def pause_selected(self, request: HttpRequest, rows: list[Queue]) -> None:
+        waiting = [queue.name for queue in rows if not is_paused(queue)]
         for name in waiting:
             services.pause_queue(name, actor=actor_of(request))
-        _tell(request, "paused", waiting, len(chosen) - len(waiting))
+        _tell(request, "paused", waiting, len(rows) - len(waiting))
 
     @acts(Action.QUEUE_RESUME, "Resume")
-    def resume_selected(self, request: HttpRequest, queryset: Any) -> None:
-        chosen = list(queryset)
-        paused = [queue.name for queue in chosen if queue.paused_at is not None]
+    def resume_selected(self, request: HttpRequest, rows: list[Queue]) -> None:
+        paused = [queue.name for queue in rows if queue.paused_at is not None]
         for name in paused:
             services.resume_queue(name, actor=actor_of(request))
-        _tell(request, "resumed", paused, len(chosen) - len(paused))
+        _tell(request, "resumed", paused, len(rows) - len(paused))
 
 
 def counts(names: list[str]) -> dict[str, tuple[int, int]]:

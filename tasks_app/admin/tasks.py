@@ -163,16 +163,16 @@ class TaskAdmin(StaffAdmin):
         return self.to_page(request, made[0]) if made else None
 
     @acts(Action.TASK_CANCEL, "Cancel")
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        task_actions.cancel(_ids(queryset), actor=actor_of(request)).tell(request)
+    def cancel_selected(self, request: HttpRequest, rows: list[Task]) -> None:
+        task_actions.cancel(_ids(rows), actor=actor_of(request)).tell(request)
 
     @acts(Action.TASK_RETRY, "Retry")
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        task_actions.retry(_ids(queryset), actor=actor_of(request)).tell(request)
+    def retry_selected(self, request: HttpRequest, rows: list[Task]) -> None:
+        task_actions.retry(_ids(rows), actor=actor_of(request)).tell(request)
 
     @acts(Action.TASK_CLONE, "Clone")
-    def clone_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        task_actions.clone(_ids(queryset), actor=actor_of(request))[0].tell(request)
+    def clone_selected(self, request: HttpRequest, rows: list[Task]) -> None:
+        task_actions.clone(_ids(rows), actor=actor_of(request))[0].tell(request)
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
         person = person_of(request)
@@ -186,8 +186,8 @@ class TaskAdmin(StaffAdmin):
         return self.answer_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
 
 
-def _ids(queryset: QuerySet[Task]) -> list[UUID]:
-    return list(queryset.values_list("pk", flat=True))
+def _ids(rows: list[Task]) -> list[UUID]:
+    return [task.pk for task in rows]
 
 
 def _correlated(correlation_id: str) -> list[UUID]:

@@ -297,6 +297,23 @@ class TestDeleting:
         assert sign_in("keeper").post(USERS, data).status_code == 403
         assert User.objects.filter(pk__in=chosen).count() == len(accounts)
 
+    def test_several_under_a_filter_is_no_other(self, sign_in: Callable[[str], Client]) -> None:
+        group = Group.objects.create(name="Leaving")
+        User.objects.create_user("another")
+        for filters in (f"groups__id__exact={group.pk}", "is_staff__exact=0&q=going"):
+            going = User.objects.create_user("going")
+            going.groups.add(group)
+            data = {"action": "delete_selected", "post": "yes", "index": "0", "_selected_action": [going.pk]}
+            keeper = User.objects.filter(username="keeper")
+            browser = Client()
+            if keeper:
+                browser.force_login(keeper[0])
+            else:
+                browser = sign_in("keeper")
+            assert browser.post(f"{USERS}?{filters}", data).status_code == 302
+            assert not User.objects.filter(username="going").exists()
+            assert User.objects.filter(username="another").exists()
+
 
 class TestGroups:
     @pytest.mark.parametrize("name", PEOPLE)
@@ -332,6 +349,12 @@ class TestOtherWays:
             ("?user_permissions__user__password__startswith=pbkdf2", 400),
             ("?_to_field=password&_popup=1", 400),
             ("?logentry__user__password__startswith=x", 400),
+            ("?username__regex=(", 400),
+            ("?email__iregex=(a|a)*b", 400),
+            ("?username__startswith=c", 400),
+            ("?is_superuser=1", 400),
+            ("?is_superuser__exact=1&is_active__exact=1", 200),
+            ("?groups__isnull=True", 200),
         ],
     )
     def test_lists_reveal_no_password(self, sign_in: Callable[[str], Client], path: str, status: int) -> None:

@@ -186,7 +186,8 @@ class TestManyAtOnce:
     def test_is_a_page_at_most(self, client: Client, url: str, action: str) -> None:
         client.force_login(User.objects.create_superuser("root"))
         rows = {TASKS: make_task(), SCHEDULES: make_schedule(), QUEUES: Queue.objects.create(name="q")}
-        assert "one page at a time" in act(client, url, action, rows[url], select_across="1")
+        for said in ("1", "on", "true", "2", "01", "false"):
+            assert "one page at a time" in act(client, url, action, rows[url], select_across=said)
         assert Task.objects.get().status == TaskStatus.PENDING
         assert not Schedule.objects.get().paused
         assert Queue.objects.get().paused_at is None

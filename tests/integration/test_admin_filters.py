@@ -111,6 +111,16 @@ class TestABadFilter:
         assert User.objects.count() == 1
 
 
+class TestASelectedRow:
+    @pytest.mark.parametrize("each", admin.site._registry.values(), ids=lambda each: each.opts.model_name)
+    @pytest.mark.parametrize("sent", ["x", "\0", "9" * 30, "é"])
+    def test_that_there_cannot_be_is_refused(self, staff: Client, each: Any, sent: str) -> None:
+        for action in ("delete_selected", *each.actions):
+            form = {"action": action if isinstance(action, str) else action.__name__, "_selected_action": [sent]}
+            assert staff.post(address_of(each), {**form, "index": "0", "post": "yes"}).status_code in (200, 302, 400)
+        assert User.objects.exists()
+
+
 class TestAnEmptyFilter:
     def test_is_none(self, staff: Client) -> None:
         make_task()
