@@ -126,7 +126,8 @@ def _came_from(request: HttpRequest) -> str:
     if not url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure()):
         return ""
     parts = urlsplit(address)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
+    path = "/" + parts.path.lstrip("/")  # two slashes would begin the name of another host
+    return path + (f"?{parts.query}" if parts.query else "")
 
 
 def _framed(request: HttpRequest, page: ErrorPage) -> HttpResponse:

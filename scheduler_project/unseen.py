@@ -17,7 +17,9 @@ from tasks_app.texts import UNSEEN
 
 #: A field of a form, which is left alone; or a character. Stored text cannot pass for a field: its quotes and angle
 #: brackets are escaped.
-_FIELD_OR_UNSEEN: Final = re.compile(rf'<textarea\b.*?</textarea>|\bvalue="[^"]*"|{UNSEEN.pattern}', re.DOTALL)
+_FIELD_OR_UNSEEN: Final = re.compile(rf'<textarea\b.*?</textarea>|\bvalue="[^"]*"|{UNSEEN.pattern}+', re.DOTALL)
+#: So many in a row are shown one by one; a page of nothing else must not grow many times as large.
+_MOST_SHOWN: Final = 8
 
 
 class ShowUnseen:
@@ -37,4 +39,8 @@ class ShowUnseen:
 
 def _shown(match: re.Match[str]) -> str:
     text = match[0]
-    return f"⟨U+{ord(text):04X}⟩" if len(text) == 1 else text
+    if not UNSEEN.match(text):  # a field
+        return text
+    rest = len(text) - _MOST_SHOWN
+    shown = "".join(f"⟨U+{ord(character):04X}⟩" for character in text[:_MOST_SHOWN])
+    return shown if rest <= 0 else f"{shown}⟨and {rest:,} more⟩"

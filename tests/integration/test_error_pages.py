@@ -50,6 +50,11 @@ def test_a_refused_form_leads_back_to_no_other_site(staff: Client, referer: str)
     assert "javascript:" not in response.content.decode()
 
 
+def test_a_refused_form_leads_back_to_no_host_in_a_path(staff: Client) -> None:
+    response = staff.post(f"{TASKS}add/", HTTP_REFERER="http://testserver//elsewhere.example/x?y=1")
+    assert 'href="/elsewhere.example/x?y=1"' in response.content.decode()
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [

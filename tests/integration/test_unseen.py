@@ -91,6 +91,14 @@ def test_output_keeps_its_lines_and_loses_its_colours(staff: Client) -> None:
     assert "c⟨U+0007⟩⟨U+202E⟩d" in html
 
 
+def test_very_many_of_them_do_not_make_a_page_many_times_as_large(staff: Client) -> None:
+    task = make_task(status="FAILED", attempt=1)
+    make_execution(task, result={"stdout": "\u202e\u2066" * 10_000})
+    html = staff.get(f"/admin/tasks_app/task/{task.pk}/change/").content.decode()
+    assert "⟨U+202E⟩⟨U+2066⟩⟨and 19,992 more⟩" in html
+    assert len(html) < 100_000
+
+
 def test_ordinary_writing_is_left_alone() -> None:
     for text in ("Größe ✓ 日本語", "שלום עולם", "می‌خواهم", "👩‍👩‍👧", "a\tb\nc\r\n", "naïve", "١٢٣", "\u00a0"):
         assert not UNSEEN.search(text), text

@@ -35,7 +35,10 @@ def make_history(text: str) -> Task:
         attempt=6,
         retry_count=2,
         crash_count=1,
-        payload={"url": f"https://u:hunter2@x/{text}", "headers": {"Authorization": "hunter2", "X": text}},
+        payload={
+            "url": f"https://u:hunter2@x/{text}?token=hunter2&a=1",
+            "headers": {"Authorization": "hunter2", "X": text},
+        },
         queue="a.b:c",
         type="HTTP",
         correlation_id="order-41",
