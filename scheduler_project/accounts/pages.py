@@ -21,12 +21,16 @@ from django.urls import reverse
 
 from scheduler_project.accounts import rules
 from scheduler_project.accounts.names import OneLineNames
+from scheduler_project.accounts.two_tabs import LockedForChange, SeenForm
 from tasks_app.admin.strict_filters import StrictFilters
 
 if TYPE_CHECKING:
+    from django.contrib.auth.forms import UserChangeForm as DjangoUserChangeForm
+
     AdminPasswordChangeForm: Any
-    UserChangeForm: Any
     UserCreationForm: Any
+
+    class UserChangeForm(DjangoUserChangeForm[User]): ...
 
     class UserBase(DjangoUserAdmin[User]): ...
 
@@ -58,9 +62,12 @@ class OfferedFilters(StrictFilters):
         return lookup in {f"{name}__{how}" for name in self.list_filter for how in ("exact", "id__exact", "isnull")}
 
 
+class UserForm(SeenForm, UserChangeForm): ...
+
+
 @admin.register(User)
-class UserAdmin(OfferedFilters, OneLineNames, UserBase):
-    form = UserChangeForm
+class UserAdmin(OfferedFilters, LockedForChange, OneLineNames, UserBase):
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
@@ -76,13 +83,6 @@ class UserAdmin(OfferedFilters, OneLineNames, UserBase):
         if request.user.is_superuser:
             return _STAMPS
         return tuple(sorted(_FIELDS - rules.HARMLESS - {"password"}))
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> User | None:
-        """The account of an address. For a change it is locked: what it may be is decided on what it stays."""
-        account = super().get_object(request, object_id, from_field)
-        if account is None or request.method != "POST":
-            return account
-        return User.objects.select_for_update().filter(pk=account.pk).first()
 
     def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and not request.user.is_superuser:
@@ -107,8 +107,10 @@ class UserAdmin(OfferedFilters, OneLineNames, UserBase):
 
 
 @admin.register(Group)
-class GroupAdmin(OfferedFilters, OneLineNames, GroupBase):
+class GroupAdmin(OfferedFilters, LockedForChange, OneLineNames, GroupBase):
     """A group gives rights, and approvals may name it: only superusers change one."""
+
+    form = SeenForm
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

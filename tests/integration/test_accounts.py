@@ -14,10 +14,13 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from scheduler_project import error_pages
 from scheduler_project.accounts import rules, trail
+from scheduler_project.accounts.two_tabs import state_of
 from tasks_app.models import AuditEvent
+from tests.support.forms import forms_of
 
 pytestmark = pytest.mark.django_db
 
@@ -196,10 +199,11 @@ class TestFieldsOfUsers:
     def test_are_shown_and_not_asked_for(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
         browser = sign_in("helper")
         page = browser.get(f"{USERS}{accounts['ordinary'].pk}/change/")
-        assert set(page.context["adminform"].form.fields) == HARMLESS | {"password"}
+        assert set(page.context["adminform"].form.fields) == HARMLESS | {"password", "seen"}
         for name in ("operator", "chief"):
             assert browser.get(f"{USERS}{accounts[name].pk}/change/").context["adminform"].form.fields.keys() <= {
-                "password"
+                "password",
+                "seen",
             }
 
     def test_rights_through_groups_count(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
@@ -285,7 +289,7 @@ class TestDeleting:
             else:
                 across = "1" if way == "action across" else "0"
                 chosen = {"_selected_action": [str(target.pk)], "select_across": across, "index": "0"}
-                browser.post(f"{USERS}?username={account}", {"action": "delete_selected", "post": "yes", **chosen})
+                browser.post(f"{USERS}?q={account}", {"action": "delete_selected", "post": "yes", **chosen})
             allowed = may(name, account, "first_name") and name != "helper"
             assert User.objects.filter(pk=target.pk).exists() != allowed, account
 
@@ -323,7 +327,8 @@ class TestGroups:
         User.objects.get(username=name).groups.add(group)
         permission = str(Permission.objects.get(codename="change_queue").pk)
         url = f"{GROUPS}{group.pk}/"
-        status = browser.post(f"{url}change/", {"name": "Renamed", "permissions": [permission]}).status_code
+        sent = form_of(browser, f"{url}change/") | {"name": "Renamed", "permissions": [permission]}
+        status = browser.post(f"{url}change/", sent).status_code
         group.refresh_from_db()
         changed = (group.name, group.permissions.exists(), status)
         assert changed == (("Renamed", True, 302) if root else ("Mine", False, 403))
@@ -387,12 +392,67 @@ class TestRaces:
         self, sign_in: Callable[[str], Client], accounts: dict[str, User], page: str, data: dict[str, str]
     ) -> None:
         browser = sign_in("keeper")
+        url = f"{USERS}{accounts['ordinary'].pk}/{page}/"
+        sent = {**(form_of(browser, url) if page == "change" else {}), **data}
         with Statements() as seen:
-            browser.post(f"{USERS}{accounts['ordinary'].pk}/{page}/", data)
+            browser.post(url, sent)
         lock = next(at for at, sql in enumerate(seen) if 'FROM "auth_user"' in sql and "FOR UPDATE" in sql)
         judged = [at for at, sql in enumerate(seen) if 'FROM "auth_permission"' in sql and sql.count("user_id") > 1]
         write = next(at for at, sql in enumerate(seen) if re.match('(UPDATE|DELETE FROM) "auth_user" ', sql))
         assert any(lock < at < write for at in judged)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_pages_outside_of_a_transaction_lock_nothing(self, sign_in: Callable[[str], Client]) -> None:
+        group = Group.objects.create(name="Mine")
+        browser = sign_in("root")
+        for url in (f"{USERS}{User.objects.get().pk}/history/", f"{GROUPS}{group.pk}/history/"):
+            assert browser.post(url).status_code == 200
+
+
+class TestTwoTabs:
+    """A form that was opened first does not undo what was saved meanwhile."""
+
+    @pytest.mark.parametrize("name", ["root", "helper"])
+    @pytest.mark.parametrize("taken", ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"])
+    def test_of_an_account(self, sign_in: Callable[[str], Client], name: str, taken: str) -> None:
+        account = person("ordinary", set(), is_staff=True, is_superuser=name == "root")
+        account.groups.add(Group.objects.create(name="Powerful"))
+        account.user_permissions.add(Permission.objects.get(codename="view_user"))
+        browser, url = sign_in(name), f"{USERS}{account.pk}/change/"
+        sent = form_of(browser, url) | {"email": "new@example.org"}
+        if taken in ("groups", "user_permissions"):
+            getattr(account, taken).clear()
+        else:
+            User.objects.filter(pk=account.pk).update(**{taken: False})
+        was = state_of(User.objects.get(pk=account.pk))
+        sent = {key: value for key, value in sent.items() if name == "root" or key in {"seen", *HARMLESS}}
+        changed = (name, taken) != ("helper", "is_superuser")
+        response = browser.post(url, sent)
+        assert ("Somebody changed this" in response.content.decode()) == changed
+        assert (state_of(User.objects.get(pk=account.pk)) == was) == changed
+
+    def test_of_a_group(self, sign_in: Callable[[str], Client]) -> None:
+        group = Group.objects.create(name="Powerful")
+        group.permissions.add(Permission.objects.get(codename="view_user"))
+        browser, url = sign_in("root"), f"{GROUPS}{group.pk}/change/"
+        sent = form_of(browser, url)
+        group.permissions.clear()
+        assert "Somebody changed this" in browser.post(url, sent | {"name": "Renamed"}).content.decode()
+        assert not group.permissions.exists()
+
+    def test_are_found_by_a_field_that_browsers_send(self, sign_in: Callable[[str], Client]) -> None:
+        group = Group.objects.create(name="Powerful")
+        browser = sign_in("root")
+        for url in (f"{USERS}{User.objects.get().pk}/change/", f"{GROUPS}{group.pk}/change/"):
+            [fields] = [sent for _, sent in forms_of(browser.get(url).content.decode()) if "seen" in sent]
+            assert len(fields["seen"][0]) == 64
+
+    def test_do_not_mind_who_logs_in(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
+        browser = sign_in("root")
+        sent = form_of(browser, f"{USERS}{accounts['ordinary'].pk}/change/")
+        accounts["ordinary"].last_login = timezone.now()
+        accounts["ordinary"].save()
+        assert change(browser, accounts["ordinary"], sent, email="new@example.org") == 302
 
 
 class Statements(list[str]):
@@ -481,7 +541,10 @@ class TestTrail:
         browser.post(f"{GROUPS}add/", {"name": "Night", "permissions": [permission]})
         group = Group.objects.get(name="Night")
         accounts["ordinary"].groups.add(group)
-        browser.post(f"{GROUPS}{group.pk}/change/", {"name": "Day"})
+        browser.post(
+            f"{GROUPS}{group.pk}/change/",
+            form_of(browser, f"{GROUPS}{group.pk}/change/") | {"name": "Day", "permissions": []},
+        )
         browser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
         assert events() == [
             ("user:root", "group.created", "group:Night", None),

@@ -14,6 +14,7 @@ from django.contrib.messages import get_messages
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from scheduler_project.accounts.two_tabs import state_of
 from schedules_app.api import inputs as schedule_inputs
 from schedules_app.models import BlackoutCalendar, Schedule
 from tasks_app.api import inputs
@@ -162,7 +163,8 @@ class TestAdmin:
             staff.post("/admin/auth/user/add/", {"username": text, "usable_password": "true", **twice})
             for name in ("username", "first_name", "last_name"):
                 person = {"username": "maria", "is_active": "on", "is_superuser": "on", "is_staff": "on", name: text}
-                staff.post(f"/admin/auth/user/{maria.pk}/change/", person)
+                response = staff.post(f"/admin/auth/user/{maria.pk}/change/", {**person, "seen": state_of(maria)})
+                assert set(response.context["adminform"].form.errors) == {name}
         assert set(Group.objects.all()) == before
         assert [user.get_username() + user.get_full_name() for user in User.objects.all()] == ["maria"]
         assert staff.post("/admin/auth/group/add/", {"name": "Équipe de nuit"}).status_code == 302
