@@ -24,9 +24,15 @@ _SECRET_PARAMETER: Final = re.compile(
     r"|^(?:x[-_])?(?:key|sig|auth|pass|pin|otp|sid|session|assertion|bearer|hash)$",
     re.IGNORECASE,
 )
-_USER_INFORMATION: Final = re.compile(r"""(\w*)://([^/\s:@?#"'<>\\]*)(?::([^/\s@?#"'<>\\]*))?@""")
-#: One of a query, a fragment or a form. Neither part takes a quote or a backslash, so that JSON stays JSON.
-_PARAMETER: Final = re.compile(r"""((?:^|[?&#;])([^\s=&#;?"'<>\\]{1,200})=)([^\s&#;"'<>\\]+)""")
+#: Up to the last @ in front of the path, as people write addresses and passwords with one. A word is looked at once,
+#: from where it begins; an apostrophe may close what a URL is quoted in, and belongs to it before another letter only.
+_USER_INFORMATION: Final = re.compile(r"""((?:(?<!\w)\w*:)?)//((?:[^/\s?#"'<>\\]|'(?=\w))*)@""")
+#: One of a query, a fragment or a form. Neither part takes a quote or a backslash, so that JSON stays JSON. What
+#: follows a semicolon belongs to the value unless it is a parameter itself.
+_PARAMETER: Final = re.compile(
+    r"""((?:^|[?&#;])([^\s=&#;?"'<>\\]{1,200})=)"""
+    r"""((?:[^\s&#;"'<>\\]|'(?=[\w%])|;(?=[^\s=&#;?"'<>\\]+(?:[&#;\s]|$)))+)"""
+)
 #: How often a name or a URL in a URL may be encoded before nobody can follow any more.
 _DEEPEST: Final = 3
 
@@ -39,7 +45,7 @@ def names_secret(name: str) -> bool:
 
 def mask_urls(text: str, mask: str) -> str:
     """The text with the credentials of every URL in it, whole or relative, replaced by ``mask``."""
-    if "@" in text and "://" in text:
+    if "@" in text and "//" in text:
         text = _USER_INFORMATION.sub(lambda found: _without_user(found, mask), text)
     if "=" in text:
         text = _PARAMETER.sub(lambda found: found[1] + (mask if _is_credential(found[2], found[3]) else found[3]), text)
@@ -59,10 +65,10 @@ def masked(value: Any, mask: str, *, secret: bool = False) -> Any:
 
 def _without_user(found: re.Match[str], mask: str) -> str:
     """A user beside a password is a name; one without may be a token, where people give tokens: to HTTP."""
-    scheme, user, password = found.groups()
+    scheme, (user, _, password) = found[1], found[2].partition(":")
     if password:
-        return f"{scheme}://{user}:{mask}@"
-    return f"{scheme}://{mask}@" if user and scheme.lower().endswith(("http", "https")) else found[0]
+        return f"{scheme}//{user}:{mask}@"
+    return f"{scheme}//{mask}@" if user and scheme.lower().endswith(("http:", "https:")) else found[0]
 
 
 def _is_credential(name: str, value: str, depth: int = _DEEPEST) -> bool:

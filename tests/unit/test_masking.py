@@ -52,6 +52,16 @@ NESTED = [
     "https://a.example/?next=" + quote("https://joe:{}@b.example/", safe="{}"),
     "https://a.example/?a=" + quote("https://b.example/?b=" + quote("/c?sig={}", safe="{}"), safe="{}"),
 ]
+#: Characters that a URL may hold as they are (RFC 3986 §2.2), and one that many write there all the same.
+AWKWARD = {
+    "https://joe@mail.example:s3cr3t@a.example/x": "https://joe@mail.example:*@a.example/x",
+    "ftp://joe@mail.example:s3cr3t@a.example/x": "ftp://joe@mail.example:*@a.example/x",
+    "postgresql://u:p@ss:w'rd@1@db/x": "postgresql://u:*@db/x",
+    "//u:s3cr3t@db/x": "//u:*@db/x",
+    "https://a.example/x?token=it's;one!$()*+,&y=1": "https://a.example/x?token=*&y=1",
+    "https://a.example/x?token=one;two;three": "https://a.example/x?token=*",
+    "https://a.example/x;token=it's;y=1": "https://a.example/x;token=*;y=1",
+}
 HARMLESS = [
     "https://api.example/x?page=2&sort=name,desc&q=a%20token#part=3",
     "https://api.example:8443/a@b?keyword=x&signal=y&monkey=z&author=w&passenger=p",
@@ -60,6 +70,8 @@ HARMLESS = [
     "https://api.example/token/secret",
     "x = y; token = z",
     "ssh://git@host/repo",
+    "{'https://api.example': 'joe@mail.example', 'http://b':'c@d'}",
+    "//joe@mail.example",
     "",
 ]
 
@@ -74,6 +86,10 @@ class TestMaskUrls:
         shown = mask_urls(url.format(SECRET), "*")
         assert SECRET not in shown
         assert shown.startswith("https://a.example/?")
+
+    @pytest.mark.parametrize("url", AWKWARD)
+    def test_hides_all_of_a_secret_with_any_character_of_a_url(self, url: str) -> None:
+        assert mask_urls(url, "*") == AWKWARD[url]
 
     @pytest.mark.parametrize("text", HARMLESS)
     def test_leaves_the_rest_as_it_is(self, text: str) -> None:
@@ -98,11 +114,32 @@ class TestMaskUrls:
         assert isinstance(json.loads(shown)["text"], str)
         assert mask_urls(shown, "***") == shown
 
-    @pytest.mark.parametrize("piece", ["?", "=", "?a=", "://", "://a:", "%25", "?a=%", "&a=b?a=", "@://", "a=%3Fa%3D"])
+    @pytest.mark.parametrize(
+        "piece",
+        [
+            "a",
+            "?",
+            "=",
+            "?a=",
+            "://",
+            "://a:",
+            "%25",
+            "?a=%",
+            "&a=b?a=",
+            "@://",
+            "a=%3Fa%3D",
+            "@",
+            "a:",
+            ";a",
+            "'a",
+            ";a'",
+        ],
+    )
     def test_costs_time_in_proportion_to_the_text(self, piece: str) -> None:
         text = piece * (50_000 // len(piece))
         began = time.thread_time()
-        mask_urls(text, "*")
+        for around in ("{}", "{} ://@=", "://{} =", "?token={} @//", "//{} x@="):
+            mask_urls(around.format(text), "*")
         assert time.thread_time() - began < 1
 
 
