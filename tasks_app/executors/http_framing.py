@@ -28,11 +28,14 @@ MAX_HEADERS: Final = 99
 #: Bytes of the lines between the chunks of a body, in all: enough for 100,000 chunks.
 MAX_CHUNK_LINES: Final = 512 * 1024
 
+#: `http.client` takes whatever `int` does: +200, 0200, 2_00.
+_STATUS: Final = re.compile(rb"HTTP/1\.[0-9]+[ \t]+[0-9]{3}[ \t\r\n]")
 _HEADER: Final = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 _LENGTH: Final = re.compile(r"0*([0-9]{1,18})", re.ASCII)
 _CHUNK_SIZE: Final = re.compile(rb"0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*|\r?)\n")
 _PIECE: Final = 16 * 1024
 _MAX_CHUNK_LINE: Final = 16 * 1024
+_NO_HTTP: Final = "the peer does not speak HTTP/1"
 _CUT_CHUNKS: Final = "its body ended before its last chunk"
 
 
@@ -83,6 +86,8 @@ class _Lines(io.BufferedReader):
             raise BadAnswer("the peer closed the connection without one")
         if line.startswith(b"HTTP/1.") and not line.endswith(b"\n"):
             raise BadAnswer("it ended within its headers")
+        if line.startswith(b"HTTP/1.") and not _STATUS.match(line):
+            raise BadAnswer(_NO_HTTP)
         self._on_status()
         self._headers, self._foldable = 0, False
         return line
@@ -208,4 +213,4 @@ def _what_else(line: str) -> str:
     """Words for a first line that is no status line; it is not quoted, as it is the peer's."""
     if line.startswith("\x15\x03"):  # an alert (RFC 8446 §5.1): what TLS says to plain text
         return "the peer speaks TLS, so the URL should begin with https://"
-    return "the peer does not speak HTTP/1"
+    return _NO_HTTP

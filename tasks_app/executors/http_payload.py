@@ -32,6 +32,7 @@ MAX_EXPECTED = 500
 _FIELDS = frozenset({"url", "method", "headers", "body", "expectedStatus", "followRedirects"})
 _NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_VARIABLES = re.compile(r"[^a-z0-9]")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _STATUS_RANGE = re.compile(r"([1-5][0-9]{2})-([1-5][0-9]{2})")
 
@@ -217,14 +218,15 @@ def _header_name_problem(name: str, seen: set[str]) -> str | None:
         return "is set by the connection itself"
     if folded.startswith("x-task-") or folded in _TASK_HEADERS:
         return "is set from the task itself"
-    if folded == "idempotency-key" and "_" in name:
+    if folded == "idempotency-key" != name.lower():
         return "must be spelt Idempotency-Key, to take the place of the one that is sent otherwise"
     return "is given twice in different spellings" if folded in seen else None
 
 
 def folded_name(name: str) -> str:
-    """A header name as CGI, WSGI and PHP peers see it: they make one name of X-Task-Id, x-task-id and X_Task_Id."""
-    return name.lower().replace("_", "-")
+    """A header name as CGI, WSGI and PHP peers see it: they make one name of X-Task-Id, x-task-id and X_Task_Id, and
+    some, lighttpd for one, of X.Task.Id too: all that is no letter or digit becomes one character."""
+    return _NOT_IN_VARIABLES.sub("-", name.lower())
 
 
 def _header_value_problem(value: Any) -> str | None:

@@ -148,7 +148,14 @@ class TestHeaders:
         "name",
         [
             *("Host", "Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade", "Expect", "Keep-Alive"),
-            *("Content_Length", "TRANSFER_ENCODING", "keep_alive", "Proxy_Authorization", "HTTP2-Settings"),
+            *(
+                "Content_Length",
+                "TRANSFER_ENCODING",
+                "keep_alive",
+                "Proxy_Authorization",
+                "HTTP2-Settings",
+                "Content.Length",
+            ),
         ],
     )
     def test_of_the_connection_are_refused(self, name: str) -> None:
@@ -159,6 +166,7 @@ class TestHeaders:
         [
             *("X-Task-Id", "x-task-attempt", "X-TASK-Whatever", "X-Correlation-ID", "X-Scheduled-For"),
             *("X_Task_Id", "x_task-ATTEMPT", "X-Correlation_ID", "x_scheduled_for"),
+            *("X.Task.Id", "x!task~attempt", "X-Correlation.ID", "X|Scheduled|For"),
         ],
     )
     def test_of_the_task_are_refused(self, name: str) -> None:
