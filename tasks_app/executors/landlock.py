@@ -21,6 +21,8 @@ _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE, _IOCTL_DEV = 1 << 14, 1 << 15
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+#: Making devices is for nobody: with the number of a disk, one would open all files on it.
+_MAKE_DEVICES = 1 << 6 | 1 << 11
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _SCOPE_SIGNALS_ABI, _IOCTL_ABI = 6, 5
 _SCOPE_ABSTRACT_UNIX_SOCKET, _SCOPE_SIGNAL = 1, 2
@@ -52,7 +54,11 @@ def restrict(*, readable: Iterable[str], writable: Iterable[str]) -> None:
     # A kernel takes no more of the structure than it knows.
     size = 24 if scoped else 8
     ruleset = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
-    for paths, access in ((readable, _READ), (_DEVICES, _READ | _WRITE_FILE | _IOCTL_DEV), (writable, handled)):
+    for paths, access in (
+        (readable, _READ),
+        (_DEVICES, _READ | _WRITE_FILE | _IOCTL_DEV),
+        (writable, handled & ~_MAKE_DEVICES),
+    ):
         for path in paths:
             _allow(ruleset, path, access & handled)
     _call(_RESTRICT_SELF, ruleset, 0)

@@ -14,10 +14,10 @@ worker asks, falls silent or dies, it kills all of them. If a task kills its she
 if it kills the launcher too, the worker's guardian does. Launcher and shepherds stay in the worker's session, by which
 the guardian knows them; every task leads one of its own.
 
-Protocol. Worker to launcher: one byte with three descriptors (control socket, stdout, stderr). Worker to shepherd on
-the control socket: a length and a JSON request, then single bytes: ``T`` stop (TERM, after the grace KILL), ``K`` kill
-now, anything else is a sign of life; EOF kills. Shepherd to worker: JSON lines: ``shepherd`` (its process id, sent
-before anything is started), then ``failure`` (step, errno) or the ending of the leader.
+Protocol. Worker to launcher: ``F`` with three descriptors (control socket, stdout, stderr), or ``S`` without. Worker
+to shepherd on the control socket: a length and a JSON request, then single bytes: ``T`` stop (TERM, after the grace
+KILL), ``K`` kill now, anything else is a sign of life; EOF kills. Shepherd to worker: JSON lines: ``shepherd`` (its
+process id, sent before anything is started), then ``failure`` (step, errno) or the ending of the leader.
 
 Linux gives all of this. Elsewhere (macOS) there is no subreaper and no /proc: only the process group is killed.
 """
@@ -49,6 +49,8 @@ from tasks_app.executors.shepherd import PASS_MS, ChildAlarm, Shepherd, say
 from tasks_app.executors.task_process import IGNORED
 
 LINGER_SECONDS = 10.0
+#: Asks for a look at what the dead have left, of whom this launcher need not be the parent.
+SWEEP = b"S"
 
 
 def main() -> None:
@@ -107,7 +109,9 @@ class Launcher:
         except ConnectionError:
             return False
         try:
-            if len(descriptors) == 3:  # fewer when our own limit was hit; the worker sees its socket close
+            if data == SWEEP:
+                self.fork_sweeper()
+            elif len(descriptors) == 3:  # fewer when our own limit was hit; the worker sees its socket close
                 self.fork(*descriptors)
         finally:
             for descriptor in descriptors:

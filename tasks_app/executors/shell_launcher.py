@@ -14,7 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -56,6 +56,12 @@ class LauncherProcess:
                 else:
                     return process
         raise AssertionError("unreachable")
+
+    def sweep(self) -> None:
+        """Have removed what a task has left whose shepherd was killed: it may have been another launcher's."""
+        with self._lock, suppress(OSError):  # the next launcher looks when it starts
+            if self._socket is not None:
+                self._socket.send(b"S")
 
     def abandon(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a launcher that does not answer, unless it was replaced meanwhile."""

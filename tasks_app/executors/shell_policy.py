@@ -40,6 +40,8 @@ def environment_of(execution: Execution, environ: Mapping[bytes, bytes], config:
     inherited = {_text(name): _text(value) for name, value in environ.items() if _INHERITED.fullmatch(name)}
     if config.shell_allowed_commands and "PATH" in inherited:
         inherited["PATH"] = _without_relative(inherited["PATH"])
+        if not inherited["PATH"]:  # which would mean the working directory as well; without one the system's is used
+            del inherited["PATH"]
     scheduled_for = execution.scheduled_for_text
     return {
         **inherited,

@@ -88,6 +88,7 @@ def run(launcher: LauncherProcess, execution: Execution, command: Command) -> En
             ending = watch.run()
         if ending.shepherd and not ending.reported:
             _kill_marked(execution)
+            launcher.sweep()
         if ending.reported or ending.shepherd or execution.stop_reason:
             break
     return ending

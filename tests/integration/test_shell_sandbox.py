@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -156,6 +157,22 @@ class TestScratchFolder:
         run(executor, "true")  # the next launcher looks for what the last one left
         eventually(lambda: not os.listdir(base))  # noqa: PTH208
 
+    def test_goes_when_its_shepherd_is_killed_after_the_launcher_was_replaced(
+        self, make: Make, base: Path, tmp_path: Path
+    ) -> None:
+        executor, launcher, go = make(), tmp_path / "launcher", tmp_path / "go"
+        command = f"""
+            cut -d" " -f4 /proc/$PPID/stat > {launcher}.part; mv {launcher}.part {launcher}
+            until [ -e {go} ]; do sleep 0.02; done; kill -9 $PPID; sleep 1
+        """
+        running = Running(executor, execution({"command": command}))
+        eventually(launcher.exists)
+        os.kill(int(launcher.read_text()), signal.SIGKILL)
+        stdout(run(executor, "true"))
+        go.touch()
+        assert "was killed" in (running.outcome(within=5).error_message or "")
+        eventually(lambda: not os.listdir(base))  # noqa: PTH208
+
     def test_that_cannot_be_made_is_the_workers_failure(self, make: Make, base: Path) -> None:
         executor = make()
         run(executor, "true")
@@ -234,6 +251,12 @@ class TestConfined:
         )
         assert key.read_text() == "s3cr3t"
         assert not taken.exists()
+
+    def test_makes_no_device_through_which_it_would_reach_a_disk(self, confined: Confined) -> None:
+        """Root may make them, and some kernels grant mknod to nobody else: the null device is harmless."""
+        command = "mkdir own; cd own; mknod null c 1 3; mknod loop b 7 0; mkfifo pipe && ls"
+        if outcome := confined.run(command):
+            assert stdout(outcome) == "pipe\n"
 
     def test_cannot_signal_what_watches_over_it(self, confined: Confined) -> None:
         # One process each, by its number, so that a sandbox that is broken kills nobody else.

@@ -85,7 +85,7 @@ EDGES: Final[list[Mutant]] = [
         "input",
         "tasks_app/executors/http_payload.py",
         "unit/test_http_payload.py::TestHeaders",
-        ("forged", 41, 'return name.lower().replace("_", "-")', "return name.lower()"),
+        ("forged", 41, 'return _NOT_IN_VARIABLES.sub("-", name.lower())', "return name.lower()"),
         ("scheduled", 41, '{"x-correlation-id", "x-scheduled-for"}', '{"x-correlation-id"}'),
     ),
     *mutants_of(
@@ -237,7 +237,8 @@ EDGES: Final[list[Mutant]] = [
         ("parameter", 40, "if names_secret(plain) or _SECRET_PARAMETER.search(plain):", "if False:"),
         ("encoded-name", 40, "plain = _decoded(name)", "plain = name"),
         ("nested", 40, 'if not depth or not ("%" in value or "=" in value):', "if True:"),
-        ("user", 40, 'return f"{scheme}://{mask}@" if user', 'return f"{scheme}://{user}@" if user'),
+        ("user", 40, 'return f"{scheme}//{mask}@" if user', 'return f"{scheme}//{user}@" if user'),
+        ("words", 40, r"(?:(?<!\w)\w*:)?", r"(?:\w*:)?"),
         ("password", 40, "    if password:\n", "    if False:\n"),
     ),
     *mutants_of(
@@ -252,6 +253,18 @@ EDGES: Final[list[Mutant]] = [
         ("memory", 39, '    if limits["memory"] is not None:', "    if False:"),
         ("dumpable", 39, "    prctl(PR_SET_DUMPABLE, 1)\n    with", "    return\n    with"),
         ("lower", 39, "min(soft, hard, now_soft)", "soft"),
+    ),
+    *mutants_of(
+        "landlock",
+        "tasks_app/executors/landlock.py",
+        "integration/test_shell_sandbox.py::TestConfined",
+        ("devices", 39, "handled & ~_MAKE_DEVICES", "handled"),
+    ),
+    *mutants_of(
+        "scratch",
+        "tasks_app/executors/shell_process.py",
+        "integration/test_shell_sandbox.py::TestScratchFolder",
+        ("sweep", 39, "            launcher.sweep()\n", ""),
     ),
     *mutants_of(
         "namespaces",

@@ -105,6 +105,11 @@ class TestEnvironmentOf:
         assert environment({"argv": ["date"]}, environ, restricted)["PATH"] == "/usr/bin:/bin"
         assert environment({"argv": ["date"]}, environ)["PATH"] == ".:/usr/bin::bin:/bin:"
 
+    @pytest.mark.parametrize("path", [b".", b"", b":bin"])
+    def test_leaves_out_a_path_without_an_absolute_folder(self, path: bytes) -> None:
+        """An empty one means the working directory too; without one, the system's own is looked through."""
+        assert "PATH" not in environment({"argv": ["date"]}, {b"PATH": path}, config_of(SHELL_ALLOWED_COMMANDS="date"))
+
     def test_takes_nothing_else_from_the_worker(self) -> None:
         environ = {name.encode(): b"the worker's" for name in TURNERS} | {b"PATHS": b"x", b"HOME2": b"x"}
         seen = environment({"command": "x"}, environ)
