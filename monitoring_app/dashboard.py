@@ -37,6 +37,7 @@ _MOST_WORKERS: Final = 12
 _MOST_FAILURES: Final = 8
 _MOST_SCHEDULES: Final = 6
 _MOST_OVERDUE: Final = 1000
+_SHOWN_OF_SCHEDULES: Final = ("name", "next_fire_at", "next_slot", "calendars", "paused_at", "resumed_at")
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def read_schedules(now: datetime) -> dict[str, Any]:
     enabled = Schedule.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at")
     runs = enabled.exclude(paused_at__isnull=False, resumed_at__isnull=True)
     with selectors.bounded(selectors.SURVEY_TIMEOUT):
-        next_ones = list(runs.defer("task")[:_MOST_SCHEDULES])
+        next_ones = list(runs.only(*_SHOWN_OF_SCHEDULES)[:_MOST_SCHEDULES])
         words = next_fires(next_ones, now)
         overdue = enabled.filter(next_fire_at__lt=now - OVERDUE)[: _MOST_OVERDUE + 1].count()
     rows = [
