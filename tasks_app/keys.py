@@ -28,6 +28,8 @@ from tasks_app.sql import statement
 
 PREFIX: Final = "ts_"
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+#: What timelines and audit rows call parts of the system: a key of such a name would act under it.
+OUR_NAMES: Final = frozenset({"scheduler", "system"})
 #: How stale ``last_used_at`` may be, so that a request costs a read and not a write.
 LAST_USED_RESOLUTION: Final = timedelta(minutes=1)
 #: For ``expires_in``: valid until it is revoked.
@@ -68,12 +70,14 @@ def create_key(
     """Create a key and answer it with its secret, which is not stored and cannot be shown again.
 
     ``owner`` is the account whose rights bound the key's. ``expires_in``: `NEVER`, or None for what the settings say.
-    Raises `KeyRefused` for a bad or used name (names stay taken after a revocation), an unknown scope, an owner who is
-    not an active member of staff, or a scope that the owner may not give away.
+    Raises `KeyRefused` for a bad, reserved or used name (names stay taken after a revocation), an unknown scope, an
+    owner who is not an active member of staff, or a scope that the owner may not give away.
     """
     wanted = sorted(set(scopes))
     if not NAME.fullmatch(name):
         raise KeyRefused("name: must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
+    if name.lower() in OUR_NAMES:
+        raise KeyRefused(f"name: {name} is what timelines call a part of the system; choose another")
     _check_scopes(wanted, owner)
     expires_in = settings.SCHEDULER.api_key_default_expiry if expires_in is None else expires_in
     expires_at = timezone.now() + expires_in if expires_in else None

@@ -35,7 +35,7 @@ class TestCreateKey:
         assert (event.actor, event.action, event.target) == ("me", "api_key.created", "api_key:ci")
         assert secret not in str(event.detail)
 
-    @pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 65, "a\n", "ok\0"])
+    @pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 65, "a\n", "ok\0", "scheduler", "System"])
     def test_refuses_a_bad_name(self, name: str) -> None:
         with pytest.raises(KeyRefused, match="name"):
             create_key(name, [Scope.ADMIN], actor="me")
