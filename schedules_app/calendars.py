@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from schedules_app.blackout_ranges import LONGEST, Absolute, Moment, Ranges, Weekly, Yearly
 from schedules_app.effort import Effort
 from schedules_app.zones import UnknownZone, zone
-from tasks_app.refusals import joined
+from tasks_app.refusals import joined, no_such_time
 
 MAX_RANGES: Final = 100
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -176,11 +176,19 @@ class _Fields:
         try:
             return read(self._value[name])
         except (ValueError, TypeError):
-            self._problem(name, read.__doc__ or "")
+            self._problem(name, _no_such_day(self._value[name]) or read.__doc__ or "")
             return None
 
     def _problem(self, name: str, sentence: str) -> None:
         self._problems[f"{self._path}.{name}" if name else self._path] = sentence
+
+
+def _no_such_day(value: Any) -> str | None:
+    """What is wrong with a time, or a day of the year, that is written as it should be."""
+    if not isinstance(value, str):
+        return None
+    days = (no_such_time(f"2000-{day}") for day in value.split("/"))  # a leap year: 02-29 is a day
+    return no_such_time(value) or next((day.replace(" 2000", "") for day in days if day), None)
 
 
 def _instant(value: Any) -> datetime:
@@ -192,7 +200,7 @@ def _instant(value: Any) -> datetime:
 
 
 def _time(value: Any) -> time:
-    """must be a time of day as HH:MM"""
+    """must be a time of day as HH:MM, from 00:00 to 23:59"""
     if not re.fullmatch(r"\d\d:\d\d", value, re.ASCII):
         raise ValueError(value)
     return time.fromisoformat(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from schedules_app.firing_rules import Misfire, Overlap
@@ -77,7 +77,7 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
 
     ``may_have_ended``: for an edit of anything but its times. One whose COUNT or UNTIL is reached can still be edited.
     """
-    problems = dict(_field_problems(new)) | dict(_time_problems(new))
+    problems = dict(_field_problems(new)) | dict(_time_problems(new, None if may_have_ended else now))
     if not problems.keys() & {"startAt", "endAt", "dst.gap", "dst.fold"}:
         definition = new.definition(created_at=now)
         try:
@@ -130,7 +130,8 @@ def _field_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
         yield "calendars", f"must be at most {MAX_CALENDARS} names, each once"
 
 
-def _time_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
+def _time_problems(new: NewSchedule, now: datetime | None) -> Iterator[tuple[str, str]]:
+    """``now``: of one that must not have ended."""
     for name, instant in (("startAt", new.start_at), ("endAt", new.end_at)):
         if instant is not None and instant.tzinfo is None:
             yield name, "must have a time zone"
@@ -139,3 +140,5 @@ def _time_problems(new: NewSchedule) -> Iterator[tuple[str, str]]:
     both = [instant for instant in (new.start_at, new.end_at) if instant is not None and instant.tzinfo is not None]
     if len(both) == 2 and both[0] > both[1]:
         yield "endAt", "must not lie before startAt"
+    elif now is not None and new.end_at is not None and new.end_at.tzinfo is not None and new.end_at <= now:
+        yield "endAt", f"must lie after {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}: nothing would run"

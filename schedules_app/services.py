@@ -206,7 +206,9 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
     new = change(before)
     columns, old = _columns(new), _columns(before)
     changed = {name for name in columns if columns[name] != old[name]}
-    _check(new, now, may_have_ended=not changed & _TIMING)
+    # One that has ended may be edited, and switched off, but not be given other times that have ended.
+    switched_off = changed & _TIMING == {"enabled"} and not new.enabled
+    _check(new, now, may_have_ended=switched_off or not changed & _TIMING)
     if not changed:
         return schedule
     # What was due is decided as it was meant; of one that is switched off, it does not run any more.

@@ -22,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schedules_app.zone_names import hint
+
 REREAD_AFTER_SECONDS: Final = 60.0
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]{0,40}(/[A-Za-z0-9_+\-]{1,40}){0,2}", re.ASCII)
 #: What lies beside the zones in their directory: copies with leap seconds, and the host's own choice.
@@ -163,8 +165,8 @@ def forget() -> None:
 
 def _read(name: str) -> Zone:
     if not _NAME.fullmatch(name) or _NOT_ZONES.fullmatch(name):
-        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone")
+        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone{hint(name)}")
     try:
         return Zone(name, ZoneInfo.no_cache(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone") from None
+        raise UnknownZone(f"{name[:100]!r} is not an IANA time zone{hint(name)}") from None

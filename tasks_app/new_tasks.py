@@ -25,6 +25,7 @@ MAX_DELAY_MS: Final = 2_592_000_000
 DEFAULT_TIMEOUT_MS: Final = 300_000
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _RETRY_FIELDS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
 
@@ -87,7 +88,14 @@ def field_problems(new: NewTask) -> dict[str, str]:
     for name, instant in (("scheduleAt", new.schedule_at), ("expiresAt", new.expires_at)):
         if instant is not None and instant.tzinfo is None:
             problems[name] = "must have a time zone"
-    return problems
+    return problems | _order_problems(new, problems)
+
+
+def _order_problems(new: NewTask, problems: dict[str, str]) -> dict[str, str]:
+    """Both times as they were asked for: without a clock, the same request is taken or refused whenever it comes."""
+    if new.schedule_at is None or new.expires_at is None or problems.keys() & {"scheduleAt", "expiresAt"}:
+        return {}
+    return {"expiresAt": EXPIRES_TOO_EARLY} if new.expires_at <= new.schedule_at else {}
 
 
 def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ the first problems, and how many more there are.
 from __future__ import annotations
 
 import re
+from calendar import month_name, monthrange
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +16,10 @@ LONGEST_NAME: Final = 100
 LONGEST_SENTENCE: Final = 300
 #: Stands for the fields that are not named.
 MORE: Final = "…"
+_DAY_AND_TIME: Final = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?",
+    re.ASCII | re.IGNORECASE,
+)
 _AND_MORE: Final = re.compile(r"and ([0-9]{1,9}) more", re.ASCII)
 
 
@@ -48,6 +53,25 @@ def count_of(problems: Mapping[str, str]) -> int:
 def joined(problems: Mapping[str, str]) -> str:
     """All of them in one line, for the text of an exception."""
     return "; ".join(f"{name}: {sentence}" for name, sentence in bounded(problems.items()).items())
+
+
+def no_such_time(text: str) -> str | None:
+    """What is wrong with the day or the time of day in a text that is written like ISO 8601; None for nothing."""
+    found = _DAY_AND_TIME.match(text)
+    if found is None:
+        return None
+    year, month, day = (int(found[part]) for part in ("year", "month", "day"))
+    if not (year >= 1 and 1 <= month <= 12):
+        return "has no such month: they are 01 to 12" if year else "has no such year: the first is 0001"
+    days = monthrange(year, month)[1]
+    if not 1 <= day <= days:
+        return f"has no such day: {month_name[month]} {year} has {days} days"
+    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
+    if hour == 24:
+        return "has no such hour: midnight is 00:00 of the next day"
+    if hour > 24 or minute > 59 or second > 59:
+        return "has no such time of day: the last is 23:59:59"
+    return None
 
 
 def cut(text: str, longest: int) -> str:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from tasks_app import audit, transitions, wakeups
 from tasks_app.ids import new_task_ids
 from tasks_app.inserting import COLUMNS, copy_tasks, task_row
 from tasks_app.models import IdempotencyKey, Queue, SchedulerPass, Task
-from tasks_app.new_tasks import NewTask, check_task
+from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, NewTask, check_task
 from tasks_app.sql import statement
 from tasks_app.states import TaskStatus
 from tasks_app.transitions import Versions
@@ -149,11 +149,26 @@ def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versio
 
 
 def edit_task(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versions = None) -> Task:
-    """Change a task that has not started. ``changes`` are checked columns; see `transitions.edit`."""
+    """Change a task that has not started. ``changes`` are checked columns; see `transitions.edit`.
+
+    Raises `InvalidTask` too, when it would expire before it is due.
+    """
     with transaction.atomic():
         task = transitions.edit(task_id, changes, actor=actor, versions=versions)
+        _check_order(task, changes)
         transaction.on_commit(wakeups.notify_schedulers)
     return task
+
+
+def _check_order(task: Task, changes: dict[str, Any]) -> None:
+    if task.expires_at is None or task.expires_at > task.schedule_at:
+        return
+    if "expires_at" in changes:
+        raise InvalidTask({"expiresAt": EXPIRES_TOO_EARLY})
+    if "schedule_at" in changes:
+        raise InvalidTask(
+            {"scheduleAt": f"must lie before expiresAt, {task.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        )
 
 
 def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:

@@ -16,6 +16,7 @@ from typing import Final
 from schedules_app.effort import MOST_STEPS, Effort, TooCostly
 from schedules_app.recurrence.base import Definition, DstFold, DstGap, InvalidRecurrence, Slot, Timeline
 from schedules_app.recurrence.cron import Cron, parse_cron
+from schedules_app.recurrence.cron_refusals import trap_in
 from schedules_app.recurrence.expansion import WallClock
 from schedules_app.recurrence.interval import parse_interval
 from schedules_app.recurrence.rrule import RRule, parse_rrule
@@ -51,8 +52,13 @@ class Recurrence:
     definition: Definition
     zone: Zone
     timeline: Timeline
-    #: The earlier of endAt and an UNTIL that the expression gives in UTC.
-    end_at: datetime | None
+    #: An UNTIL that the expression gives in UTC.
+    until: datetime | None = None
+
+    @property
+    def end_at(self) -> datetime | None:
+        """The earlier of endAt and UNTIL."""
+        return _earlier(self.definition.end_at, self.until)
 
     @property
     def fixed_time(self) -> bool:
@@ -104,17 +110,17 @@ def _parse(definition: Definition, known: Zone) -> Recurrence:
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         raise InvalidRecurrence(dict.fromkeys(given or kinds, "give exactly one of cron, intervalSeconds and rrule"))
-    anchor, end_at = _whole_second(definition.anchor), definition.end_at
+    anchor, until = _whole_second(definition.anchor), None
     if definition.interval_seconds is not None:
-        return Recurrence(definition, known, parse_interval(definition.interval_seconds, anchor, known), end_at)
+        return Recurrence(definition, known, parse_interval(definition.interval_seconds, anchor, known))
     pattern: Cron | RRule
     if definition.cron is not None:
         pattern = parse_cron(definition.cron)
     else:
         pattern = parse_rrule(definition.rrule or "", known.local(anchor))
-        end_at = _earlier(end_at, pattern.last_instant)
+        until = pattern.last_instant
     clock = WallClock(pattern=pattern, zone=known, gap=definition.dst_gap, fold=definition.dst_fold)
-    return Recurrence(definition, known, clock, end_at)
+    return Recurrence(definition, known, clock, until)
 
 
 def check(definition: Definition, *, now: datetime) -> Recurrence:
@@ -124,6 +130,8 @@ def check(definition: Definition, *, now: datetime) -> Recurrence:
     `InvalidRecurrence`.
     """
     recurrence = parse(definition)
+    if definition.cron is not None and (trap := trap_in(definition.cron)):
+        raise InvalidRecurrence({"cron": trap})
     try:
         _check_times(recurrence, now)
     except TooCostly:
@@ -137,9 +145,9 @@ def _check_times(recurrence: Recurrence, now: datetime) -> None:
     start, effort = recurrence.first_second(now), Effort(MOST_STEPS // 2)
     ended = recurrence.timeline.has_ended(start, effort)
     first = None if ended else next(recurrence.timeline.forward(start, effort), None)
-    if first is None or first.at > start + NEVER:
+    if first is None or first.at > start + NEVER or (recurrence.until and first.at > recurrence.until):
         name = "cron" if recurrence.definition.cron is not None else "rrule"
-        raise InvalidRecurrence({name: "never fires: no time in the next 30 years matches"})
+        raise InvalidRecurrence({name: recurrence.timeline.why_over(now)})
 
 
 def _whole_second(at: datetime) -> datetime:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from schedules_app.effort import Effort
 from tasks_app.refusals import joined
+
+NEVER_FIRES: Final = "never fires: no time in the next 30 years matches"
 
 
 class DstGap(StrEnum):
@@ -85,6 +87,9 @@ class Pattern(Protocol):
     def limits(self) -> str:
         """How often or how long, in words that go on behind the zone; empty where there is no limit."""
 
+    def why_over(self, now: datetime) -> str:
+        """Why nothing is left of it from a wall clock on, in one sentence."""
+
 
 class Timeline(Protocol):
     """Slots on the UTC time line; whole seconds."""
@@ -104,3 +109,6 @@ class Timeline(Protocol):
 
     def explain(self) -> str:
         """The slots in words."""
+
+    def why_over(self, now: datetime) -> str:
+        """Why nothing is left of it at an instant, in one sentence."""

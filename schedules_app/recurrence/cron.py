@@ -18,24 +18,13 @@ from cronsim import CronSim, CronSimError
 
 from schedules_app.effort import Effort
 from schedules_app.recurrence import walk
-from schedules_app.recurrence.base import InvalidRecurrence
+from schedules_app.recurrence.base import NEVER_FIRES, InvalidRecurrence
+from schedules_app.recurrence.cron_refusals import ALIASES, refusal_of
 from schedules_app.recurrence.cron_words import explain_fields
 from schedules_app.recurrence.days import chosen_days, first_of
 from schedules_app.recurrence.products import Product, times_of_day
 
 MAX_LENGTH: Final = 200
-ALIASES: Final = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-_FIELDS: Final = (
-    "must have five fields (minute hour day month weekday), six with seconds first, or be an @ name of cron"
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,6 +97,10 @@ class Cron:
         """Days and times."""
         return Product(group, self.times, walk.DAY, first_of(year) * walk.DAY)
 
+    def why_over(self, now: datetime) -> str:
+        """No time matches."""
+        return NEVER_FIRES
+
     @property
     def limits(self) -> str:
         """None."""
@@ -124,19 +117,13 @@ def parse_cron(text: str) -> Cron:
     expression = ALIASES.get(text.strip().lower(), text.strip())
     if len(expression) > MAX_LENGTH:
         raise InvalidRecurrence({"cron": f"must not be longer than {MAX_LENGTH} characters"})
-    if len(expression.split()) not in (5, 6):
-        raise InvalidRecurrence({"cron": _FIELDS})
     try:
         fields = _parsed(expression)
-    except (CronSimError, ValueError) as error:
-        raise InvalidRecurrence({"cron": _sentence(str(error))}) from None
+    except (CronSimError, ValueError):
+        raise InvalidRecurrence({"cron": refusal_of(text)}) from None
     times = times_of_day(*(tuple(sorted(values)) for values in (fields.hours, fields.minutes, fields.seconds)))
     return Cron(expression, _cron_days(*fields.parts[3:]), times)
 
 
 def _parsed(expression: str) -> CronSim:
     return CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - only parsed
-
-
-def _sentence(error: str) -> str:
-    return f"has a {error.lower()} field" if error.startswith("Bad ") else _FIELDS

@@ -99,6 +99,10 @@ class WallClock:
         """Is there surely nothing from ``start`` on? Answered in one search."""
         return next(self.pattern.upward(self.zone.local(start) - _FARTHEST, effort), None) is None
 
+    def why_over(self, now: datetime) -> str:
+        """As of its pattern."""
+        return self.pattern.why_over(self.zone.local(now))
+
     def explain(self) -> str:
         """The pattern in words, and whose clock is meant."""
         return in_zone(self.pattern.explain(), self.zone.name) + self.pattern.limits

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 from schedules_app.effort import Effort
-from schedules_app.recurrence.base import InvalidRecurrence, Slot
+from schedules_app.recurrence.base import NEVER_FIRES, InvalidRecurrence, Slot
 from schedules_app.recurrence.words import explain_interval
 from schedules_app.zones import Zone
 
@@ -41,6 +41,10 @@ class Interval:
     def has_ended(self, start: datetime, effort: Effort) -> bool:
         """Never."""
         return False
+
+    def why_over(self, now: datetime) -> str:
+        """It never is."""
+        return NEVER_FIRES
 
     def explain(self) -> str:
         """The interval in words."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from calendar import isleap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,20 +34,25 @@ class Periods:
     wkst: int
     origin: int
 
-    @property
-    def steps(self) -> int:
+    def steps_in(self, year: int) -> int:
         """What it takes to choose the days of a year, beside looking at it."""
-        return 0 if self.interval == 1 or self.freq == Frequency.YEARLY else 10
+        return 0 if self.interval == 1 or self.freq == Frequency.YEARLY or not self._counts_in(year) else 10
 
     def days_of(self, year: int) -> Days:
         """Numbers of the days of a year that the rule chooses, in periods that count."""
-        if self.interval == 1 or (self.freq == Frequency.YEARLY and (year - self.origin) % self.interval == 0):
-            return chosen_days(self.choice, year)
-        return () if self.freq == Frequency.YEARLY else _days_in_phase(self, year)
+        if self.interval > 1 and not self._counts_in(year):
+            return ()
+        whole = self.interval == 1 or self.freq == Frequency.YEARLY
+        return chosen_days(self.choice, year) if whole else _days_in_phase(self, year)
 
     def groups_of(self, year: int) -> Sequence[Days]:
         """The same by period, for those that begin in the year, each with its last days, also beyond the new year."""
         return _groups(self, year)
+
+    def _counts_in(self, year: int) -> bool:
+        """Is any period of the year one that counts? An interval may be longer than a year."""
+        first, last = (_number(self.freq, self.wkst, year, day) for day in (0, 364 + isleap(year)))
+        return (self.origin - first) % self.interval <= last - first
 
 
 def periods_of(rule: Rule, choice: RuleDays, dtstart: datetime) -> Periods:

@@ -9,13 +9,13 @@ of day, BYSETPOS and COUNT are arithmetic on top, the same forwards and backward
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 from schedules_app.effort import Effort
-from schedules_app.recurrence.base import InvalidRecurrence
+from schedules_app.recurrence.base import NEVER_FIRES, InvalidRecurrence
 from schedules_app.recurrence.periods import PERIODS, Periods, periods_of
 from schedules_app.recurrence.products import Product, at_positions, place
 from schedules_app.recurrence.rrule_parts import rolled, rule_days, times_of, with_defaults
@@ -64,6 +64,18 @@ class RRule:
         self._count_to(end.year, effort)
         return downward(self, end, effort)
 
+    def why_over(self, now: datetime) -> str:
+        """UNTIL is past, COUNT is used up, or no time matches."""
+        until, asked = self.rule.until, now.replace(tzinfo=UTC) if self.last_instant else now
+        if until is not None and until < asked:
+            return f"is over: UNTIL lies in the past, {until:%Y-%m-%d %H:%M:%S}{' UTC' if until.tzinfo else ''}"
+        if until is not None and next(upward(replace(self, until=NO_END), now, Effort()), None):
+            return "never fires: no time of it lies before its UNTIL"
+        count = self.rule.count or 0
+        if count and self._number_before(now.year + 1) >= count and self.dtstart <= now:
+            return f"is over: its COUNT of {count} was used up, counted from {self.dtstart:%Y-%m-%d %H:%M:%S}"
+        return NEVER_FIRES
+
     @property
     def limits(self) -> str:
         """COUNT or UNTIL in words."""
@@ -98,7 +110,7 @@ class RRule:
 
     def groups(self, year: int, effort: Effort) -> Sequence[Sequence[int]]:
         """The days of a year, by the periods that begin in it where BYSETPOS picks from each, or day by day."""
-        effort.spend(self.periods.steps)
+        effort.spend(self.periods.steps_in(year))
         if self._picks:
             return self.periods.groups_of(year)
         if self._rolls_on:

@@ -16,7 +16,10 @@ from schedules_app.recurrence.rrule_text import Frequency, Rule
 from schedules_app.recurrence.walk import DAY, second_of
 
 _UNIT_SECONDS: Final = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}
-_CHANCE: Final = "has an INTERVAL that does not divide the day, and BY parts that it meets only by chance"
+_CHANCE: Final = (
+    "has an INTERVAL that does not divide the day, and BY parts that it meets only by chance:"
+    " use an INTERVAL that divides the day, or intervalSeconds"
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
 
+from schedules_app.recurrence.rrule_refusals import bad_value, refusal_of_text, unknown_part
+
 MAX_LENGTH: Final = 1000
 MAX_COUNT: Final = 10_000
 MAX_INTERVAL: Final = 10_000
@@ -67,20 +69,22 @@ def read_rule(text: str) -> Rule:
     """Read the text of a rule. Raises ValueError: one sentence."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"must not be longer than {MAX_LENGTH} characters")
+    if refusal := refusal_of_text(text):
+        raise ValueError(refusal)
     body = text.strip().upper().removeprefix("RRULE:")
     parts: dict[str, Any] = {}
     for part in body.removesuffix(";").split(";"):
         name, _, value = part.partition("=")
         if name not in _READERS:
-            raise ValueError(f"has an unknown part {name[:20]!r}; only the parts of an RFC 5545 RRULE are known")
+            raise ValueError(unknown_part(name, _READERS))
         if name.lower() in parts:
             raise ValueError(f"has {name} twice")
         try:
             parts[name.lower()] = _READERS[name](value)
         except (ValueError, KeyError):
-            raise ValueError(f"has a bad value in {name}") from None
+            raise ValueError(bad_value(name, value)) from None
     if "freq" not in parts:
-        raise ValueError("must name its FREQ")
+        raise ValueError("must name its FREQ, as in FREQ=DAILY")
     rule = Rule(**parts)
     _check_combination(rule)
     return rule
@@ -89,15 +93,19 @@ def read_rule(text: str) -> Rule:
 def _check_combination(rule: Rule) -> None:
     freq = rule.freq
     refused = {
-        "has both COUNT and UNTIL": rule.count is not None and rule.until is not None,
-        "has BYWEEKNO, which only YEARLY may have": rule.byweekno and freq != Frequency.YEARLY,
+        "has both COUNT and UNTIL: leave one of them out": rule.count is not None and rule.until is not None,
+        "has BYWEEKNO, which only FREQ=YEARLY may have": rule.byweekno and freq != Frequency.YEARLY,
         "has BYYEARDAY, which DAILY, WEEKLY and MONTHLY may not have": rule.byyearday
         and Frequency.MONTHLY <= freq <= Frequency.DAILY,
-        "has BYMONTHDAY, which WEEKLY may not have": rule.bymonthday and freq == Frequency.WEEKLY,
-        "has a numbered BYDAY, which only MONTHLY and YEARLY without BYWEEKNO may have": any(n for _, n in rule.byday)
+        "has BYMONTHDAY, which WEEKLY may not have: use FREQ=MONTHLY": rule.bymonthday and freq == Frequency.WEEKLY,
+        "has a numbered BYDAY, which only MONTHLY, and YEARLY without BYWEEKNO, may have: leave the number out": any(
+            n for _, n in rule.byday
+        )
         and (freq > Frequency.MONTHLY or rule.byweekno),
-        "has a BYDAY whose number is too large": any(abs(nth) > rule.most_weekdays for _, nth in rule.byday),
-        "has BYSETPOS without another BY part": rule.bysetpos
+        "has a BYDAY whose number is too large: a month has each day five times at most, a year 53 times": any(
+            abs(nth) > rule.most_weekdays for _, nth in rule.byday
+        ),
+        "has BYSETPOS without another BY part to choose from": rule.bysetpos
         and not (rule.chooses_days or rule.byhour or rule.byminute or rule.bysecond),
     }
     for sentence, applies in refused.items():

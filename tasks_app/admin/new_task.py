@@ -13,6 +13,7 @@ from tasks_app import services
 from tasks_app.executors.registry import executors
 from tasks_app.models import Task
 from tasks_app.new_tasks import DEFAULT_TIMEOUT_MS, MAX_PAYLOAD_BYTES, InvalidTask, NewTask
+from tasks_app.refusals import no_such_time
 from tasks_app.states import OnWorkerLost
 
 #: Fields of the JSON API, by the names they have in this form.
@@ -57,11 +58,16 @@ class UtcInstant(forms.CharField):
         try:
             instant = datetime.fromisoformat(text) if text else None
         except ValueError:
-            raise forms.ValidationError("This is not a date and time.") from None
+            raise forms.ValidationError(_no_instant(text)) from None
         if instant is not None and instant.tzinfo is not None:
             # The field sends none; and with one, the end of year 9999 would become a time that cannot be read back.
             raise forms.ValidationError("Write the time in UTC, without a zone.")
         return None if instant is None else instant.replace(tzinfo=UTC)
+
+
+def _no_instant(text: str) -> str:
+    problem = no_such_time(text)
+    return f"The time {problem}." if problem else "This is not a date and time."
 
 
 def field_text(at: datetime | None) -> str:

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from tasks_app.refusals import no_such_time
+
 _INSTANT: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?", re.ASCII | re.IGNORECASE
 )
@@ -24,7 +26,7 @@ def parse_instant(text: object) -> datetime:
     except OverflowError:
         raise ValueError("must lie within the years 1 to 9999 in UTC") from None
     except ValueError:
-        raise ValueError(_FORM) from None
+        raise ValueError(no_such_time(match[0]) or _FORM) from None
 
 
 def show_instant(instant: datetime | None) -> str | None:

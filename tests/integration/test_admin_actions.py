@@ -205,6 +205,8 @@ class TestNewTask:
             ({"correlation_id": "ü"}, "correlation_id", "must be 1 to 128"),
             ({"concurrency_key": "x" * 300}, "concurrency_key", "must be 1 to 200"),
             ({"schedule_at": "tomorrow"}, "schedule_at", "not a date"),
+            ({"schedule_at": "2027-02-29T00:00"}, "schedule_at", "February 2027 has 28 days"),
+            ({"schedule_at": "2999-01-02T00:00", "expires_at": "2999-01-01T00:00"}, "expires_at", "after scheduleAt"),
             ({"schedule_at": "9999-12-31T23:59-12:00"}, "schedule_at", "without a zone"),
             ({"type": "NOPE"}, "type", "valid choice"),
         ],

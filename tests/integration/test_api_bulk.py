@@ -34,6 +34,11 @@ class TestBulk:
         assert (response.json()["created"], response.json()["failed"]) == (0, 2)
         assert len(response.json()["items"]) == 2
 
+    def test_names_the_item_that_would_expire_before_it_is_due(self, api: Api) -> None:
+        late = {"type": "DUMMY", "scheduleAt": "2030-01-02T00:00:00Z", "expiresAt": "2030-01-01T00:00:00Z"}
+        items = api.post("/tasks/bulk", {"tasks": [{"type": "DUMMY"}, late]}).json()["items"]
+        assert [error["field"] for error in items[1]["errors"]] == ["expiresAt"]
+
     def test_stores_nothing_when_atomic_and_one_is_bad(self, api: Api) -> None:
         response = api.post("/tasks/bulk?atomic=true", {"tasks": [GOOD, BAD]})
         assert fields_of(response) == {"tasks.1.priority", "tasks.1.payload.x"}

@@ -121,6 +121,8 @@ class TestCreateTask:
             ({"type": "DUMMY", "scheduleAt": "9999-12-31T23:59:59-01:00"}, "scheduleAt"),
             ({"type": "DUMMY", "expiresAt": ""}, "expiresAt"),
             ({"type": "DUMMY", "expiresAt": "2030-01-01T00:00:00"}, "expiresAt"),
+            ({"type": "DUMMY", "scheduleAt": "2030-01-02T00:00:00Z", "expiresAt": "2030-01-02T00:00:00Z"}, "expiresAt"),
+            ({"type": "DUMMY", "scheduleAt": "2030-01-02T00:00:00Z", "expiresAt": "2030-01-01T00:00:00Z"}, "expiresAt"),
             ({"type": "DUMMY", "retry": []}, "retry"),
             ({"type": "DUMMY", "retry": {"backoff": "never"}}, "retry.backoff"),
             ({"type": "DUMMY", "retry": {"backoff": {}}}, "retry.backoff"),
@@ -249,6 +251,22 @@ class TestEditTask:
         assert {name: response.json()[name] for name in changes} == changes
         assert response.json()["nextRunAt"] == changes["scheduleAt"]
         assert response.json()["correlationId"] == task.correlation_id
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"expiresAt": "2050-01-01T00:00:00Z"}, "expiresAt"),
+            ({"scheduleAt": "2051-01-01T00:00:00Z"}, "scheduleAt"),
+            ({"scheduleAt": "2060-01-01T00:00:00Z", "expiresAt": "2059-01-01T00:00:00Z"}, "expiresAt"),
+        ],
+    )
+    def test_that_would_expire_before_it_is_due_is_refused(self, api: Api, change: Any, field: str) -> None:
+        due, expiry = datetime(2050, 1, 1, tzinfo=UTC), datetime(2050, 6, 1, tzinfo=UTC)
+        task = make_task(schedule_at=due, expires_at=expiry)
+        assert fields_of(api.patch(f"/tasks/{task.pk}", change)) == {field}
+        task.refresh_from_db()
+        assert (task.schedule_at, task.expires_at, task.version) == (due, expiry, 1)
+        assert api.patch(f"/tasks/{task.pk}", {"priority": 3}).status_code == 200
 
     def test_a_past_due_time_is_now(self, api: Api) -> None:
         task = make_task(schedule_at=datetime(2100, 1, 1, tzinfo=UTC))

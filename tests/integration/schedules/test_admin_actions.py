@@ -324,7 +324,7 @@ class TestNew:
             ({"name": "taken"}, "name", "Another schedule has this name."),
             ({"cron": ""}, "cron", "required"),
             ({"cron": "*/0 * * * *"}, "cron", ""),
-            ({"cron": "0 0 30 2 *"}, "cron", "day-of-month"),
+            ({"cron": "0 0 30 2 *"}, "cron", "February has no 30th"),
             ({"cron": ",".join(["0-59"] * 1000) + " * * * *"}, "cron", ""),
             ({"cron": "a\0b"}, "cron", "Null characters"),
             ({"repeat": "interval_seconds", "interval_seconds": "0"}, "interval_seconds", "must be"),
@@ -521,7 +521,7 @@ class TestCalendars:
             ({"on_blackout": "x"}, "on_blackout", "not one of the available"),
             ({"ranges": "["}, "ranges", "not JSON"),
             ({"ranges": "[]"}, "ranges", "must be a list of 1 to 100 ranges"),
-            ({"ranges": '[{"dates": "12-24"}, {"dates": "13-40"}]'}, "ranges", "ranges[1].dates must be a day"),
+            ({"ranges": '[{"dates": "12-24"}, {"dates": "13-40"}]'}, "ranges", "ranges[1].dates has no such month"),
         ],
     )
     def test_show_what_is_wrong_at_its_field(
