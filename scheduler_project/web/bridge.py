@@ -73,19 +73,23 @@ class FilePieces:
 
 
 class Bridge:
-    """An ASGI application around a WSGI one. ``largest``: bytes of the largest body that anybody may send."""
+    """An ASGI application around a WSGI one. ``largest``: bytes of the largest body that anybody may send.
+
+    Its scope has one thing more than ASGI's: ``gone``, which says whether the connection has ended.
+    """
 
     def __init__(self, application: Any, *, threads: int, largest: int) -> None:
         self._application = application
         self._largest = largest
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
         self._held = 0
+        self._closed = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         body = _announced(scope["headers"])
         try:
             await self._read(body, scope["headers"], receive)
-            await self._answer(body.environ(scope), send)
+            await self._answer(body.environ(scope), send, scope["gone"])
         except Busy:
             await _send_busy(send)
         except ClientGone:
@@ -95,6 +99,7 @@ class Bridge:
 
     def close(self) -> None:
         """Take no more requests; what runs in a thread goes on."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self, body: Body, headers: Headers, receive: Receive) -> None:
@@ -120,7 +125,7 @@ class Bridge:
         if self._held > HELD_AT_MOST and body.size > SMALL_BODY:
             raise Busy
 
-    async def _answer(self, environ: dict[str, Any], send: Send) -> None:
+    async def _answer(self, environ: dict[str, Any], send: Send, gone: Callable[[], bool]) -> None:
         environ["wsgi.file_wrapper"] = FilePieces
         status, headers, pieces = await self._in_thread(self._call, environ)
         try:
@@ -128,18 +133,22 @@ class Bridge:
             if isinstance(pieces, bytes):
                 await send({"type": "http.response.body", "body": pieces})
             else:
-                await self._stream(iter(pieces), send)
+                await self._stream(iter(pieces), send, gone)
         finally:
             if close := getattr(pieces, "close", None):
                 with contextlib.suppress(RuntimeError):  # the process is stopping
                     self._pool.submit(close)
 
-    async def _stream(self, pieces: Iterator[bytes], send: Send) -> None:
+    async def _stream(self, pieces: Iterator[bytes], send: Send, gone: Callable[[], bool]) -> None:
         while (piece := await self._in_thread(next, pieces, _END)) is not _END:
+            if gone():  # sending would be ignored, and an answer need not have an end
+                raise ClientGone
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        if self._closed:
+            raise ClientGone
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
 
     def _call(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes | Iterable[bytes]]:

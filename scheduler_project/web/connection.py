@@ -31,8 +31,10 @@ MOST_CHUNKS: Final = 10_000
 BYTES_A_CHUNK: Final = 256
 #: Bytes that one piece may announce: more is a mistake or a trick, and would be waited for in vain.
 LARGEST_CHUNK: Final = 2**30
-#: Bytes that wait while a request is served, the next request of a pipelining client say.
-READ_AHEAD: Final = 64 * 1024
+#: Bytes that are read at once, and that wait while a request is served: the next of a pipelining client, say. With an
+#: answer that nobody takes they are what a connection costs.
+READ_AT_ONCE: Final = 64 * 1024
+READ_AHEAD: Final = 16 * 1024
 #: Bytes that are thrown away while a connection closes.
 THROWN_AWAY: Final = 4 * 1024 * 1024
 _KINDS: Final = {400: "bad-request", 408: "too-slow", 414: "uri-too-long", 431: "head-too-large", 503: "unavailable"}
@@ -61,14 +63,17 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         return Phase.SERVING if self._is_whole() else Phase.BODY
 
     def is_expendable(self, now: float) -> bool:
-        """Whether nobody would miss it: nothing of it is in our hands or waits to be read, and it has had its time."""
-        return now - self._began >= HEARD_WITHIN and self.phase in EXPENDABLE and not self._has_unread()
+        """Whether it may make room: nothing of it is in our hands or waits to be read, or what is moves very slowly."""
+        phase = self.phase
+        if phase in EXPENDABLE:
+            return now - self._began >= HEARD_WITHIN and not self._has_unread()
+        same = phase == self._watch.phase in (Phase.BODY, Phase.ANSWER)
+        return same and self._watch.is_slow(moved=self._moved(phase), now=now)
 
     def look(self, now: float) -> None:
         """End the connection if it takes too long."""
         phase = self.phase
-        moved = self._received if phase == Phase.BODY else self._written - self.transport.get_write_buffer_size()
-        if self._watch.is_overdue(phase, request=self.req_count, moved=moved, now=now):
+        if self._watch.is_overdue(phase, request=self.req_count, moved=self._moved(phase), now=now):
             self.end(phase)
 
     def end(self, phase: Phase) -> None:
@@ -77,6 +82,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
             self.refuse(408, "The request did not come in time.")
         else:
             self.abort()
+
+    def _moved(self, phase: Phase) -> int:
+        """Bytes that came, for a body, or that the client has taken."""
+        return self._received if phase == Phase.BODY else self._written - self.transport.get_write_buffer_size()
 
     def abort(self) -> None:
         """Drop it at once, and whatever was still to be sent."""
@@ -95,6 +104,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
     # What asyncio and gunicorn's protocol call.
 
     def connection_made(self, transport: Any) -> None:
+        transport.max_size = READ_AT_ONCE  # asyncio's default is four times that
         super().connection_made(transport)
         if not self.worker.admit(self):
             self._send_error_response(503, "Too many connections. Try again.", [("Retry-After", "5")])
@@ -142,6 +152,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
             if self._chunks > MOST_CHUNKS + self._chunked_bytes // BYTES_A_CHUNK:
                 raise ParseError("Too many chunks for so small a body")
         super()._on_body(chunk)
+
+    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
+        return {**super()._build_http_scope(request, sockname, peername), "gone": lambda: self._closed}
 
     def _is_websocket_upgrade(self, request: Any) -> bool:
         return False  # nobody here speaks it: the request is served as any other

@@ -18,6 +18,9 @@ MOVE_AT_LEAST: Final = 1024 * 1024
 CLOSE_WITHIN: Final = 3.0
 #: Seconds in which a request that is on its way has come, and its connection is not given up for another.
 HEARD_WITHIN: Final = 0.25
+#: Where connections run short: after so many seconds, a body or an answer must have moved at so many bytes a second.
+PRESSED_WITHIN: Final = 2.0
+PRESSED_RATE: Final = 32 * 1024
 
 
 class Phase(StrEnum):
@@ -48,6 +51,11 @@ class Watch:
         if (phase, request) != (self.phase, self.request) or goes_well:
             self.phase, self.request, self.since, self.moved = phase, request, now, moved
         return now - self.since > allowed(phase)
+
+    def is_slow(self, *, moved: int, now: float) -> bool:
+        """Whether a body or an answer moves too slowly to keep its connection where they run short."""
+        lasted = now - self.since
+        return lasted >= PRESSED_WITHIN and moved - self.moved < lasted * PRESSED_RATE
 
 
 def allowed(phase: Phase) -> float:

@@ -99,6 +99,25 @@ class TestStopping:
             busy.send(b"GET /sleep?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
             server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert server.stop(timeout=15) == 0
+            assert server.logged("Traceback") == []
+
+    def test_drops_an_answer_without_an_end(self, tmp_path: Path) -> None:
+        options = ("--graceful-timeout", "1")
+        with serving(tmp_path, *options, METRICS_COLLECTION_ENABLED="false") as server, server.connect() as wire:
+            wire.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.socket.recv(1000)
+            assert server.stop(timeout=15) == 0
+            assert server.logged("Traceback") == []
+
+
+def test_an_answer_without_an_end_ends_with_its_client(tmp_path: Path) -> None:
+    with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server:
+        with server.connect() as wire:
+            wire.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.socket.recv(1000)
+        [process] = processes(server)
+        eventually(lambda: process.cpu_percent(0.3) < 20, timeout=10)
+        assert server.logged("Traceback") == []
 
 
 def test_a_process_that_dies_in_a_request_is_replaced(tmp_path: Path) -> None:

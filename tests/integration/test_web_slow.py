@@ -120,6 +120,23 @@ class TestTooManyConnections:
             crowd(500, b"")
             assert wire.answer().status == 200
 
+    def test_new_ones_are_heard_in_place_of_those_that_take_no_answer(self, tmp_path: Path) -> None:
+        arguments = ("--worker-connections", "40")
+        with serving(tmp_path, *arguments, METRICS_COLLECTION_ENABLED="false") as small, ExitStack() as stack:
+            for _ in range(40):
+                wire = stack.enter_context(_narrow(small))
+                wire.send(PROBE.replace(b"/ ", b"/large?n=8 ") + PROBE * 100)
+            eventually(lambda: small.exchange(PROBE).status == 200, timeout=10, interval=0.1)
+            eventually(lambda: small.exchange(PROBE).status == 200, timeout=10, interval=0.1)
+
+    def test_are_fewer_where_few_files_may_be_open(self, tmp_path: Path) -> None:
+        limited = ("/bin/sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+        with serving(tmp_path, prefix=limited, METRICS_COLLECTION_ENABLED="false") as small, ExitStack() as stack:
+            for _ in range(150):
+                stack.enter_context(small.connect())
+            eventually(lambda: small.exchange(PROBE).status == 200, timeout=10)
+            assert small.logged("out of system resource") == []
+
     def test_no_more_than_fit_are_refused_when_all_are_at_work(self, tmp_path: Path) -> None:
         options = {"WEB_THREADS": "1", "METRICS_COLLECTION_ENABLED": "false"}
         with serving(tmp_path, "--worker-connections", "3", **options) as small, ExitStack() as stack:

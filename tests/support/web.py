@@ -130,10 +130,12 @@ class Wire:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, bounds: tuple[str, ...] = (), **environment: str) -> Iterator[Server]:
-    """The echo application on the project's configuration; further arguments are gunicorn's."""
+def serving(
+    folder: Path, *arguments: str, bounds: tuple[str, ...] = (), prefix: tuple[str, ...] = (), **environment: str
+) -> Iterator[Server]:
+    """The echo application on the project's configuration; further arguments are gunicorn's. ``prefix`` runs it."""
     command = [sys.executable, "-m", "tests.support.echo", *bounds, "--", "-c", "python:scheduler_project.serving"]
-    with started(folder, [*command, *arguments, "tests.support.echo"], **environment) as server:
+    with started(folder, [*prefix, *command, *arguments, "tests.support.echo"], **environment) as server:
         yield server
 
 

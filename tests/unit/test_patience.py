@@ -64,3 +64,11 @@ class TestWatch:
     def test_lets_no_flood_stretch_a_head(self) -> None:
         watch = Watch(since=CLOCK)
         assert watch.is_overdue(Phase.HEAD, request=0, moved=10 * MOVE_AT_LEAST, now=CLOCK + 11)
+
+    @pytest.mark.parametrize(
+        ("seconds", "moved", "slow"),
+        [(1.9, 0, False), (2.0, 0, True), (2.0, 65_535, True), (2.0, 65_536, False), (20.0, 65_536, True)],
+    )
+    def test_tells_what_hardly_moves(self, seconds: float, moved: int, *, slow: bool) -> None:
+        watch = Watch(Phase.ANSWER, request=1, since=CLOCK, moved=500)
+        assert watch.is_slow(moved=500 + moved, now=CLOCK + seconds) is slow
