@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from schedules_app.models import BlackoutCalendar, Schedule
+from tasks_app.admin.tasks import TaskAdmin
 from tasks_app.models import Queue, Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
@@ -191,3 +192,17 @@ class TestManyAtOnce:
         assert Task.objects.get().status == TaskStatus.PENDING
         assert not Schedule.objects.get().paused
         assert Queue.objects.get().paused_at is None
+
+    def test_is_done_to_the_rows_that_were_judged(self, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A task that comes to match the filters in between is not among them."""
+        task, judge = make_task(type="SHELL", status=TaskStatus.FAILED, queue="other"), TaskAdmin.refuses
+
+        def judged_and_moved(*args: Any) -> bool:
+            refused = judge(*args)
+            Task.objects.update(queue="mine")
+            return refused
+
+        monkeypatch.setattr(TaskAdmin, "refuses", judged_and_moved)
+        act(operator, f"{TASKS}?queue=mine", "retry_selected", task)
+        assert Task.objects.get().status == TaskStatus.FAILED
+        assert Task.objects.get().queue == "mine"
