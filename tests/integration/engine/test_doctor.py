@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from tasks_app import conf
 from tasks_app.keys import NEVER, create_key, find_key, revoke_key
 from tasks_app.sessions import DatabaseAway, Session
 from tests.support.engine import Engine
@@ -204,3 +206,22 @@ class TestApiKeys:
         _, secret = create_key("k", ["admin"], actor="test", expires_in=NEVER)
         find_key(secret)
         assert look(session, "api keys").ok
+
+
+class TestSandbox:
+    """The level of SHELL_SANDBOX on this host; that it works is tried in test_shell_sandbox.py."""
+
+    def test_names_what_a_worker_would_not_start_for(
+        self, session: Session, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", "/no/such")
+        settings.SCHEDULER = conf.load({"SHELL_SANDBOX": "bwrap"})
+        finding = look(session, "sandbox")
+        assert not finding.ok
+        assert finding.detail == "SHELL_SANDBOX=bwrap: bwrap is not in PATH: install bubblewrap"
+        assert "no worker starts here" in finding.advice
+
+    @pytest.mark.parametrize("environ", [{}, {"SHELL_SANDBOX": "bwrap", "SHELL_TASKS_ENABLED": "false"}])
+    def test_is_green_where_nothing_is_needed(self, session: Session, settings: Any, environ: dict[str, str]) -> None:
+        settings.SCHEDULER = conf.load(environ)
+        assert look(session, "sandbox").ok
