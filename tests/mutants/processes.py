@@ -180,7 +180,6 @@ PROCESSES: Final[list[Mutant]] = [
         "tasks_app/executors/process_tree.py",
         f"{_GUARDIAN}::TestGuardian::test_kills_what_tasks_hide_from_their_worker_and_nothing_else",
         ("session", 30, " and _session(pid) != trusted_session]", "]"),
-        ("below", 30, "        found += children(pid)\n", ""),
     ),
     *mutants_of(
         "signals",

@@ -27,6 +27,7 @@ from tasks_app.executors.shell import ShellExecutor  # noqa: E402
 from tasks_app.sessions import Session  # noqa: E402
 from tests.support.engine import Engine  # noqa: E402
 from tests.support.stack import gone  # noqa: E402
+from tests.support.waiting import eventually  # noqa: E402
 from workers_app import heartbeats  # noqa: E402
 from workers_app.heartbeats import Registration  # noqa: E402
 from workers_app.processes import guardian, lease  # noqa: E402
@@ -106,7 +107,9 @@ class Scenarios:
             ),
         )
         say("task", engine.running(worker_id).task_id)
-        subprocess.run(["sh", "-c", f"setsid sleep 7{os.getpid()} & echo orphan $!"], check=True)
+        # Its parent stays, so that it does not come to the guardian before the worker is dead.
+        subprocess.Popen(["sh", "-c", f"setsid sleep 7{os.getpid()} & echo $! > {self.marker}; wait"])
+        say("orphan", eventually(lambda: Path(self.marker).read_text().strip()))
         os.kill(os.getpid(), signal.SIGKILL)
         return 1
 
@@ -167,8 +170,18 @@ class Scenarios:
         return 1
 
 
+class Reporting(Guardian):
+    """Says whether the orphan of `Scenarios.crashing` is dead when its tasks are about to move on."""
+
+    def _move_tasks_on(self, worker_id: UUID) -> None:
+        if orphan := Path(sys.argv[2]).read_text():
+            say("moving", "dead" if not Path(f"/proc/{orphan.strip()}").exists() else "alive")
+        super()._move_tasks_on(worker_id)
+
+
 if __name__ == "__main__":
     scenario, marker = sys.argv[1:]
     if scenario == "escaping":
         guardian.HEALTHY_LIFE = 0.0  # type: ignore[misc] # no rest before the next start
-    sys.exit(Guardian(getattr(Scenarios(marker), scenario), grace=timedelta(0)).run())
+    guard = Reporting if scenario == "crashing" else Guardian
+    sys.exit(guard(getattr(Scenarios(marker), scenario), grace=timedelta(0)).run())

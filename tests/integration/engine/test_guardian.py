@@ -82,6 +82,7 @@ class TestGuardian:
         [task_id], [orphan] = scene.hear("task"), scene.hear("orphan")
         assert scene.process.wait(20) == 0
         assert is_gone(int(orphan))
+        assert scene.said("moving") == [["dead"]]  # nobody else may begin what the orphan is still at
         [[first], [second]] = scene.said("worker")
         assert first != second
         assert Worker.objects.get(pk=first).state == "DEAD"
