@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -58,8 +59,9 @@ def folder_problem(folder: str | None, config: Config) -> str | None:
     if folder is None or sandbox_of(config) is None:
         return None
     opened = [os.path.realpath(path) for path in (*_readable(), *config.shell_writable_paths)]
-    if _is_below(Path(os.path.realpath(folder)), opened):
-        return None
+    with suppress(OSError):  # as with /proc/1/root: where the worker may not look there is nothing it has opened
+        if _is_below(Path(os.path.realpath(folder)), opened):
+            return None
     level = config.shell_sandbox.value
     return f"workingDirectory {folder!r} is outside what SHELL_SANDBOX={level} leaves: add it to SHELL_WRITABLE_PATHS"
 

@@ -6,6 +6,7 @@ used, each of its tests asserts what must be so there: nothing runs, and the rea
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -272,6 +273,23 @@ class TestConfined:
             assert "SHELL_WRITABLE_PATHS" in (outcome.error_message or "")
         if outcome := confined.run("pwd", workingDirectory=str(confined.writable)):
             assert stdout(outcome).strip() == str(confined.writable)
+
+    def test_starts_in_no_folder_that_the_worker_cannot_look_up(
+        self, confined: Confined, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As /proc/1/root is for an ordinary account: its link cannot be read."""
+        (way := confined.writable / "way").symlink_to(confined.writable)
+        read = os.readlink
+
+        def refuse(path: str, **more: Any) -> str:
+            if str(path) == str(way):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return read(path, **more)
+
+        monkeypatch.setattr(os, "readlink", refuse)
+        outcome = run(confined.executor, "true", workingDirectory=str(way / "sub"))
+        assert (outcome.error_code, outcome.retryable) == (ErrorCode.TASK_FAILED, False)
+        assert "SHELL_WRITABLE_PATHS" in (outcome.error_message or "")
 
     def test_passes_exit_codes_on_and_tells_what_cannot_run(self, confined: Confined) -> None:
         if outcome := confined.run("exit 7"):

@@ -105,6 +105,21 @@ class TestCannotRun:
     def test_has_words_for_the_rest(self, number: int, why: str) -> None:
         assert why in cannot_run("/no/such", number, cwd="/", env={})
 
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
+    def test_survives_a_link_to_where_the_account_may_not_look(
+        self, number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (link := tmp_path / "link").symlink_to("/root/program")
+        look = os.stat
+
+        def refuse(path: object, **more: bool) -> os.stat_result:
+            if str(path) == str(link):
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return look(str(path), **more)
+
+        monkeypatch.setattr(os, "stat", refuse)
+        assert cannot_run(str(link), number, cwd="/", env={}).startswith(f"cannot run {str(link)!r}: it is ")
+
     def test_survives_any_first_line(self, tmp_path: Path) -> None:
         for number, line in enumerate((b"#!", b"#!\n", b"#!   \n", b"#!\xff\xfe\r\n", b"#!" + b"x" * 5000)):
             program = write(tmp_path / str(number), line)
