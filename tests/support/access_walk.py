@@ -81,7 +81,7 @@ class World:
         put, ended = made.rows, TaskStatus.FAILED
         put["task"] = make_task(type=task_type, payload=payload)
         put["ended task"] = make_task(type=task_type, payload=payload, status=ended, attempt=1)
-        told = {"result": {"body": "task-secret"}, "error_code": "TASK_FAILED", "error_message": "task-secret"}
+        told = {"result": {"sleptMs": 1, "note": "task-secret"}, "error_code": "TASK_FAILED", "error_message": "task-secret"}
         put["execution"] = make_execution(put["ended task"], **told)
         make_calendar(f"held-{task_type}", CHRISTMAS)
         make_calendar(f"free-{task_type}", CHRISTMAS)
