@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from tests.factories import make_key
 from tests.support import access_walk
 from tests.support.access_walk import TYPES, Operation, World, admin_operations, api_operations
 from tests.support.api import Api
+from workers_app.recovery import RecoveryReport
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may is the question, not what a page looks like; and recovery has tests, and connections, of its own."""
     monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", property(lambda self: ""))
     monkeypatch.setattr("scheduler_project.error_pages._framed", lambda request, page: HttpResponseForbidden())
-    monkeypatch.setattr("monitoring_app.views.recover_system", lambda actor: SimpleNamespace(to_json=dict))
+    monkeypatch.setattr("monitoring_app.views.recover_system", lambda actor: RecoveryReport())
 
 
 def worlds(operations: Callable[[World], Iterator[Operation]]) -> list[Operation]:

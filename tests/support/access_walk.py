@@ -30,6 +30,20 @@ from workers_app.models import Scheduler, Worker
 TYPES: Final = ("DUMMY", "SHELL")
 PAYLOADS: Final[dict[str, Any]] = {"DUMMY": {}, "SHELL": {"command": "true"}}
 #: What rows hold that were there before, and the actions of which one at least lets a caller see it.
+RESULTS: Final[Mapping[str, Any]] = {
+    "DUMMY": {"sleptMs": 1, "note": "task-secret"},
+    "SHELL": {
+        "exitCode": 1,
+        "signal": None,
+        "stdout": "task-secret",
+        "stderr": "",
+        "stdoutTruncated": False,
+        "stderrTruncated": False,
+        "cpuMs": 1,
+        "maxRssBytes": 1,
+        "sandbox": "limits",
+    },
+}
 SECRETS: Final = {"task-secret": (Action.TASK_READ,), "schedule-secret": (Action.SCHEDULE_READ, Action.TASK_READ)}
 CHRISTMAS: Final = {"dates": "12-24/12-26"}
 #: Answer without a key; reached by nobody's scopes.
@@ -81,7 +95,7 @@ class World:
         put, ended = made.rows, TaskStatus.FAILED
         put["task"] = make_task(type=task_type, payload=payload)
         put["ended task"] = make_task(type=task_type, payload=payload, status=ended, attempt=1)
-        told = {"result": {"sleptMs": 1, "note": "task-secret"}, "error_code": "TASK_FAILED", "error_message": "task-secret"}
+        told = {"result": RESULTS[task_type], "error_code": "TASK_FAILED", "error_message": "task-secret"}
         put["execution"] = make_execution(put["ended task"], **told)
         make_calendar(f"held-{task_type}", CHRISTMAS)
         make_calendar(f"free-{task_type}", CHRISTMAS)
