@@ -211,7 +211,7 @@ class Confined:
             return outcome
         assert self.problem
         assert outcome.status is ExecutionStatus.FAILED
-        assert (outcome.result or {}).get("stdout") == ""
+        assert not (outcome.result or {}).get("stdout")
         return None
 
 
