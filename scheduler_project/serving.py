@@ -62,6 +62,7 @@ graceful_timeout = 8
 # Longer than proxies keep an idle connection (nginx: 60 s), so that they close it, and never send into a closing one.
 keepalive = 75
 limit_request_fields = 100
+limit_request_line = 8_190
 limit_request_field_size = 8_190
 # The file each process touches to show that it is alive: on a slow disk that touch alone can take too long.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes the name itself

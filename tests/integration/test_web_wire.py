@@ -232,6 +232,11 @@ class TestRefusals:
         request = TOO_MUCH[what] * 200 if what == "fields without an end" else TOO_MUCH[what]
         assert self._refused(ours, request).status in (400, 414, 431)
 
+    def test_are_none_of_a_first_line_of_8_kib(self, ours: Server) -> None:
+        query = "a" * 8_100
+        answer = ours.exchange(b"GET /?%s HTTP/1.1\r\nHost: x\r\n\r\n" % query.encode())
+        assert answer.json["environ"]["QUERY_STRING"] == query
+
     def test_are_problem_documents(self, ours: Server) -> None:
         answer = self._refused(ours, AMBIGUOUS["two lengths"])
         assert answer.headers["content-type"] == "application/problem+json"
