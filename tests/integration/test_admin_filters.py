@@ -16,6 +16,7 @@ from tasks_app.admin.filters import BarFilter, ChoiceFilter
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
+from tests.support.pages import make_worker
 from tests.support.schedules import make_schedule
 
 pytestmark = pytest.mark.django_db
@@ -79,8 +80,12 @@ class TestABadFilter:
         "name", ["nonsense", "pk", "id", "queue__contains", "payload__x", "worker_id", "status__in"]
     )
     def test_is_one_that_the_list_does_not_have(self, staff: Client, each: Any, name: str) -> None:
+        make_task()
+        make_schedule()
+        make_worker()
         response = staff.get(address_of(each), {name: "1"})
         assert response.status_code == 400
+        assert response.context["cl"].result_list == []
         assert [(name, "There is no such filter here.")] == response.context["cl"].problems
 
     def test_keeps_the_others_and_stands_in_its_field(self, staff: Client) -> None:
