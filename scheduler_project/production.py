@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from tasks_app.conf import Network
+
 #: `secrets.token_urlsafe(24)` is as long; it has 192 bits.
 SHORTEST_SECRET: Final = 32
 #: 32 random hexadecimal digits have fewer different ones once in 10^7 times.
@@ -17,7 +19,9 @@ _PLACEHOLDERS: Final = (
 HOW: Final = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
-def refusals(*, secret_key: str, debug: bool, allowed_hosts: Sequence[str]) -> dict[str, str]:
+def refusals(
+    *, secret_key: str, debug: bool, allowed_hosts: Sequence[str], trusted_proxies: Sequence[Network]
+) -> dict[str, str]:
     """What is unsafe, by variable."""
     found: dict[str, str] = {}
     if problem := secret_problem(secret_key):
@@ -26,6 +30,8 @@ def refusals(*, secret_key: str, debug: bool, allowed_hosts: Sequence[str]) -> d
         found["DEBUG"] = "must be off in the prod profile"
     if problem := hosts_problem(allowed_hosts):
         found["ALLOWED_HOSTS"] = problem
+    if everybody := [str(network) for network in trusted_proxies if network.prefixlen == 0]:
+        found["TRUSTED_PROXIES"] = f"must not be everybody in the prod profile, as {everybody[0]} is: name the proxies"
     return found
 
 

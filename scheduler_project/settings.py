@@ -70,7 +70,12 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or ""
 ALLOWED_HOSTS = list(conf.words(os.environ.get("ALLOWED_HOSTS", "")))
 CSRF_TRUSTED_ORIGINS = list(conf.words(os.environ.get("CSRF_TRUSTED_ORIGINS", "")))
 if IS_PROD:
-    problems |= production.refusals(secret_key=SECRET_KEY, debug=DEBUG, allowed_hosts=ALLOWED_HOSTS)
+    problems |= production.refusals(
+        secret_key=SECRET_KEY,
+        debug=DEBUG,
+        allowed_hosts=ALLOWED_HOSTS,
+        trusted_proxies=SCHEDULER.trusted_proxies,
+    )
 else:
     ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]", "testserver"]
     SECRET_KEY = SECRET_KEY or _development_secret()

@@ -62,7 +62,7 @@ def parse_bool(text: str) -> bool:
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
-            number = int(text)
+            number = int(text) if text.isascii() else None  # int() reads the digits of every script
         except ValueError:
             number = None
         if number is None or not low <= number <= high:

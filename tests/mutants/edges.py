@@ -420,7 +420,7 @@ EDGES: Final[list[Mutant]] = [
         "integration/test_admin_actions.py integration/test_admin_pages.py",
         ("permission", 36, "        if not self.may(request, action):\n", "        if False:\n"),
         ("type", 39, "        if self.refuses(request, action, [row]):\n", "        if False:\n", _PAGES),
-        ("bulk-type", 39, "elif not model_admin.refuses(", "elif True or model_admin.refuses(", _PAGES),
+        ("bulk-type", 39, "if not model_admin.refuses(", "if True or model_admin.refuses(", _PAGES),
         ("bulk-permission", 36, "if action and self.may(request, action)}", "if action}"),
         ("reads-too", 36, "return person_of(request).may(self.reads) and person", "return person", _PAGES),
         ("get", 36, '            if request.method != "POST":\n', "            if False:\n"),
@@ -450,6 +450,13 @@ EDGES: Final[list[Mutant]] = [
         ("delays", 17, "if config.retry_base_delay > config.retry_max_delay:", "if False:"),
     ),
     *mutants_of(
+        "account-lock",
+        "scheduler_project/accounts/two_tabs.py",
+        "integration/test_accounts.py",
+        ("row", 36, "_default_manager.select_for_update()", "_default_manager"),
+        ("stale", 14, 'if self.cleaned_data.get("seen") != self._there_is:', "if False:"),
+    ),
+    *mutants_of(
         "accounts",
         "scheduler_project/accounts/pages.py",
         "integration/test_accounts.py",
@@ -467,7 +474,6 @@ EDGES: Final[list[Mutant]] = [
         ),
         ("fields", 36, "return tuple(sorted(_FIELDS - rules.HARMLESS", "return () and tuple(sorted(_FIELDS"),
         ("forged", 36, "    if sent & _FIELDS - allowed:\n", "    if False:\n"),
-        ("lock", 36, "User.objects.select_for_update().filter(pk=account.pk)", "User.objects.filter(pk=account.pk)"),
         (
             "own-password",
             36,

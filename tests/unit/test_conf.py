@@ -84,7 +84,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "TASK_EXECUTORS": {"a.B,c.D": ("a.B", "c.D")},
 }
 
-NOT_WHOLE = ("x", "1.5", "1e3", "-1", "99999999999999", "nan", "0x10", "1 000")
+NOT_WHOLE = ("x", "1.5", "1e3", "-1", "99999999999999", "nan", "0x10", "1 000", "\N{ARABIC-INDIC DIGIT THREE}000")
 BAD: dict[str, tuple[str, ...]] = {
     "SCHEDULER_PROFILE": ("production", "0"),
     "SCHEDULER_ENABLED": ("maybe", "2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from ipaddress import ip_network
 
 import pytest
 
@@ -54,5 +55,7 @@ class TestHosts:
 
 
 def test_each_problem_names_its_variable() -> None:
-    assert set(refusals(secret_key="", debug=True, allowed_hosts=["*"])) == {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS"}
-    assert refusals(secret_key=GOOD, debug=False, allowed_hosts=["a.example"]) == {}
+    unsafe = refusals(secret_key="", debug=True, allowed_hosts=["*"], trusted_proxies=[ip_network("0.0.0.0/0")])
+    assert set(unsafe) == {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "TRUSTED_PROXIES"}
+    proxies = [ip_network("10.0.0.0/8"), ip_network("::1/128")]
+    assert refusals(secret_key=GOOD, debug=False, allowed_hosts=["a.example"], trusted_proxies=proxies) == {}
