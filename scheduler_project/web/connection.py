@@ -7,6 +7,7 @@ answer given before its request had come as a whole (RFC 9112, 9.6).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import termios
@@ -73,7 +74,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
     def look(self, now: float) -> None:
         """End the connection if it takes too long."""
         phase = self.phase
-        if self._watch.is_overdue(phase, request=self.req_count, moved=self._moved(phase), now=now):
+        left = self._half_closed and phase in (Phase.IDLE, Phase.HEAD)  # it can ask for nothing more
+        if left or self._watch.is_overdue(phase, request=self.req_count, moved=self._moved(phase), now=now):
             self.end(phase)
 
     def end(self, phase: Phase) -> None:
@@ -195,12 +197,13 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         """Close; first half only when the client may still be sending: a reset would take the answer from it."""
         if self._closed or self.transport is None:
             return
-        if self._current_request is not None and self._is_whole():
+        if self._half_closed or (self._current_request is not None and self._is_whole()):
             super()._close_transport()
+            self.transport.close()  # gunicorn leaves it open when the peer is gone already, and write_eof() fails
             return
         self._closed = True
         self._thrown_away = 0
-        if self.transport.can_write_eof():
+        with contextlib.suppress(OSError):
             self.transport.write_eof()
         self._resume_reading()
 

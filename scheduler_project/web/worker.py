@@ -12,14 +12,18 @@ import contextlib
 import os
 import resource
 import socket
+from collections import Counter
 from typing import Any, Final
 
+import structlog
 from gunicorn.workers.gasgi import ASGIWorker
 
 from scheduler_project import settings
 from scheduler_project.web.bridge import Bridge
 from scheduler_project.web.connection import Connection
 from scheduler_project.web.patience import Phase
+
+log = structlog.get_logger(__name__)
 
 #: Seconds between two looks, and two signs of life to gunicorn.
 LOOK_EVERY: Final = 1.0
@@ -90,8 +94,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn is untyped
 
     async def _shutdown(self) -> None:
         """Hear nobody new, answer what has been asked within ``graceful_timeout``, and drop the rest."""
-        for server in self.servers:
-            server.close()
+        for opened in (*self.servers, *self.sockets):
+            opened.close()
         end = self.loop.time() + self.cfg.graceful_timeout
         await asyncio.sleep(0 if self._quick_shutdown else LINGER)
         while self.connections and self.loop.time() < end and not self._quick_shutdown:
@@ -99,7 +103,12 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn is untyped
             for connection in list(self.connections):
                 if connection.phase in (Phase.IDLE, Phase.HEAD):
                     connection.abort()
+                else:
+                    connection.look(self.loop.time())
             await asyncio.sleep(0.05)
+        if self.connections:
+            phases = Counter(str(connection.phase) for connection in self.connections)
+            log.warning("connections_dropped", **phases)
         for connection in list(self.connections):
             connection.abort()
         self.asgi.close()

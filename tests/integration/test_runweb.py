@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,6 +68,47 @@ def test_serves_counts_and_goes_on_when_a_process_dies(site: Server, tmp_path: P
     assert site.stop() == 0
 
 
+#: Requests that are refused, most of them before their body is read; K stands for a key's line.
+REFUSED = {
+    401: ["POST /tasks", "POST /tasks/bulk", "PATCH /tasks/x", "POST /nowhere"],
+    404: ["POST /nowhere K", "PATCH /tasks/x K"],
+    405: ["PUT /tasks K", "POST /health/live"],
+    413: ["POST /tasks K"],
+    415: ["POST /tasks K text"],
+    403: ["POST /admin/login/ text"],
+}
+
+
+def test_after_a_refusal_the_next_request_is_answered_or_the_end_is_said(site: Server) -> None:
+    key = make_key(name="refused")
+    for status, requests in REFUSED.items():
+        for request in requests:
+            for size in (2, 100_000, 3_000_000):
+                if status == 413 and size < settings.MAX_BODY:
+                    continue
+                if status == 415 and size > settings.MAX_BODY:
+                    continue
+                assert _next_is_no_surprise(site, request, key, size) == status, (request, size)
+
+
+def _next_is_no_surprise(server: Server, request: str, key: str, size: int) -> int:
+    method, path, *more = request.split(" ")
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
+    lines += [f"Authorization: Bearer {key}"] if "K" in more else []
+    lines += ["Content-Type: " + ("text/plain" if "text" in more else "application/json")]
+    with server.connect(timeout=30) as wire:
+        wire.send("\r\n".join([*lines, "", ""]).encode())
+        with contextlib.suppress(OSError):
+            wire.send(b"{}".ljust(size))
+            wire.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = wire.answer()
+        if answer.closes:
+            assert wire.is_closed()
+        else:
+            assert wire.answer().json == {"status": "UP"}
+    return answer.status
+
+
 def _probes_counted(server: Server, key: str) -> float:
     lines = ask(server, "/metrics", key).splitlines()
     counted = [line for line in lines if line.startswith("django_http_responses_total_by_status_view_method_total")]
@@ -92,6 +135,20 @@ class TestStopping:
             assert server.process.wait(15) == 0
             with pytest.raises(OSError, match="refused"):
                 server.connect()
+
+    def test_waits_for_nobody_who_has_left(self, tmp_path: Path) -> None:
+        with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server, ExitStack() as stack:
+            for number in range(40):  # some end their side before they are answered, some after, some are gone
+                wire = stack.enter_context(server.connect())
+                wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                wire.socket.shutdown(socket.SHUT_WR)
+                if number % 2:
+                    wire.socket.close()
+            server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 6
+            assert server.logged("connections_dropped") + server.logged("connection_ended") == []
 
     def test_drops_what_does_not_end_within_its_grace(self, tmp_path: Path) -> None:
         options = ("--graceful-timeout", "1")

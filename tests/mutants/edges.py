@@ -125,7 +125,18 @@ EDGES: Final[list[Mutant]] = [
             "            if False:",
         ),
         ("digits", 41, "        except ValueError:", "        except ZeroDivisionError:"),
-        ("lingering", 41, "        if self._current_request is not None and self._is_whole():", "        if True:"),
+        (
+            "lingering",
+            41,
+            "        if self._half_closed or (self._current_request is not None and self._is_whole()):",
+            "        if True:",
+        ),
+    ),
+    *mutants_of(
+        "web.leavers",
+        "scheduler_project/web/connection.py",
+        "integration/test_runweb.py::TestStopping",
+        ("gone", 35, "            self.transport.close()  # gunicorn leaves", "            pass  # gunicorn leaves"),
     ),
     *mutants_of(
         "web.bridge",
@@ -139,7 +150,12 @@ EDGES: Final[list[Mutant]] = [
         "web.worker",
         "scheduler_project/web/worker.py",
         "integration/test_web_slow.py",
-        ("look", 35, "                connection.look(self.loop.time())", "                pass"),
+        (
+            "look",
+            35,
+            "                connection.look(self.loop.time())\n            with",
+            "                pass\n            with",
+        ),
         ("room", 35, "            victim.abort()", "            pass"),
         ("full", 35, "                return False", "                break"),
     ),
