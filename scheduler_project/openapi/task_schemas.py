@@ -51,7 +51,8 @@ NEW_TASK_FIELDS: Final[Json] = {
     "queue": NAME | {"default": "default"},
     "priority": _PRIORITY | {"default": 0},
     "timeoutMs": _TIMEOUT | {"default": new_tasks.DEFAULT_TIMEOUT_MS},
-    "expiresAt": INSTANT_OR_NULL | {"description": "Not started by then, it ends FAILED/EXPIRED."},
+    "expiresAt": INSTANT_OR_NULL
+    | {"description": "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."},
     "correlationId": nullable("string", pattern=CORRELATION),
     "concurrencyKey": nullable(
         "string",

@@ -52,6 +52,7 @@ EDGES: Final[list[Mutant]] = [
             'SchedulerPass.objects.select_for_update().get(name="assign")',
             'SchedulerPass.objects.get(name="assign")',
         ),
+        ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
         ("pause-back", 4, '        _hand_back(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),
     *mutants_of(

@@ -109,6 +109,22 @@ SCHEDULES: Final[list[Mutant]] = [
         ("calendars", 14, " ORDER BY name FOR KEY SHARE", "", f"{_TESTS}/test_calendar_services.py"),
     ),
     *mutants_of(
+        "crontab",
+        "schedules_app/crontab_import.py",
+        f"{_TESTS}/test_importcrontab.py",
+        ("all-or-none", 2, "if not any(each.outcome is Outcome.REFUSED for each in told):", "if True:"),
+        ("dry-run", 2, "            transaction.set_rollback(True)\n", "            pass\n"),
+        ("user", 39, "not wish.any_user and job.user != wish.reader", "False"),
+        ("again", 2, "elif (schedule := stored.get(plan.new.name)) is None:", "elif (schedule := None) is None:"),
+    ),
+    *mutants_of(
+        "times",
+        "schedules_app/recurrence/__init__.py",
+        "unit/schedules/test_ways_out.py",
+        ("trap", 22, "if definition.cron is not None and (trap := trap_in(definition.cron)):", "if (trap := None):"),
+        ("until", 22, "or (recurrence.until and first.at > recurrence.until)", ""),
+    ),
+    *mutants_of(
         "backfill",
         "schedules_app/manual_runs.py",
         f"{_TESTS}/test_manual_runs.py",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from schedules_app.firing_rules import FireState
@@ -99,7 +103,7 @@ class TestStatements:
 PROGRAMS = list(
     zip(
         code("python"),
-        [["invoices"], ["crontab-2", "crontab-3", "crontab-4"], ["refresh-rates", "send-reminders"]],
+        [["invoices"], ["refresh-rates", "send-reminders"]],
         strict=True,
     )
 )
@@ -111,6 +115,31 @@ class TestPrograms:
         exec(compile(source, "docs/schedules.md", "exec"), {})
         made = Schedule.objects.filter(next_slot__gt=datetime.now(UTC)).order_by("name")
         assert list(made.values_list("name", flat=True)) == names
+
+
+class TestCrontab:
+    def test_is_reported_as_shown(self, db: None, tmp_path: Path) -> None:
+        (tmp_path / "crontab").write_text(code("crontab")[0])
+        out = io.StringIO()
+        call_command("importcrontab", str(tmp_path / "crontab"), "--timezone", "Europe/Berlin", stdout=out)
+        next_time = re.compile(r"next \d{4}-\d\d-\d\d \d\d:\d\d CES?T")
+        told, shown = (next_time.sub("next", text) for text in (out.getvalue(), code("text")[0]))
+        assert told == shown
+        assert Schedule.objects.count() == 3
+
+    def test_is_read_as_the_page_calls_the_command(
+        self, db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "crontab").write_text("0 4 * * * root job")
+        lines = [line for block in code("sh") for line in block.splitlines() if "importcrontab" in line]
+        assert len(lines) == 3
+        for line in lines:
+            words = shlex.split(line.partition("importcrontab ")[2])
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"0 4 * * * job")))
+            arguments = [str(tmp_path / "crontab") if word == "/etc/crontab" else word for word in words]
+            call_command("importcrontab", *arguments, *(["--any-user"] if "--user-column" in words else []))
+        assert Schedule.objects.filter(enabled=False, timezone="Europe/Berlin").count() == 1
+        assert Schedule.objects.filter(description="In the crontab it ran as root.").count() == 1
 
 
 class TestTables:
