@@ -29,6 +29,10 @@ LOOK_EVERY = 0.5
 ADVICE = "run `python manage.py migrate`"
 
 
+class DatabaseUnreachable(CommandError):
+    """Nobody can tell whether it is migrated."""
+
+
 class ProjectCommand(BaseCommand):
     """A command of ours. ``runs_on``: it waits for its database, and takes ``--wait-for-migrations``."""
 
@@ -53,8 +57,8 @@ class ProjectCommand(BaseCommand):
         """Return when all migrations are applied; leaves no connection open, so that the caller may fork.
 
         ``patient``: wait for a database that is away. ``wait``: wait for migrations too. Raises `CommandError` with
-        status 2 when migrations are missing and 1 when the database is away; ends the process with 0 on SIGTERM or
-        SIGINT while it waits.
+        status 2 when migrations are missing, and `DatabaseUnreachable` with 1 when the database is away; ends the
+        process with 0 on SIGTERM or SIGINT while it waits.
         """
         try:
             with _ending_on_signals():
@@ -72,7 +76,7 @@ def _await_migrations(*, patient: bool, wait: bool) -> None:
         except DatabaseError as error:
             connection.close()
             if not patient:
-                raise CommandError(explained(error)) from error
+                raise DatabaseUnreachable(explained(error)) from error
             failures += 1
             if failures == 1:
                 log.warning("database_away", kind=kind_of(error), error=short(error))

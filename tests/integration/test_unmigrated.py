@@ -14,19 +14,21 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError
+from django.db import OperationalError
 
 from tasks_app.management import base
 from tests.support.stack import Stack, database_url, running_stack
 from tests.support.waiting import eventually
 
 #: Those that need no tables, or make them.
-NEED_NONE = {"migrate", "embedded_db", "config", "quickstart", "runweb"}
+NEED_NONE = {"migrate", "embedded_db", "config", "quickstart"}
 #: What each must be given so that it gets as far as its first look at the database.
 ARGUMENTS = {
     "createapikey": ("x", "--scopes", "admin"),
     "apikey": ("list",),
-    "importcrontab": ("-", "--dry-run"),
+    "importcrontab": (os.devnull, "--dry-run"),
     "runall": ("--no-web",),
+    "runweb": ("--fd", "0"),
 }
 OUR_APPS = {app.name for app in apps.get_app_configs() if Path(app.path).parent == settings.BASE_DIR}
 OURS = {name for name, app in get_commands().items() if app in OUR_APPS}
@@ -53,6 +55,24 @@ class TestEveryCommand:
             call_command(command, *ARGUMENTS.get(command, ()))
         assert refused.value.returncode == 2
         assert str(refused.value) == "1 migrations are not applied: run `python manage.py migrate`"
+
+    def test_but_the_web_process_goes_on_without_a_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its probes say what is wrong, as they do when the database goes away later."""
+
+        class Became(Exception):
+            pass
+
+        def become(*_: object) -> None:
+            raise Became
+
+        def away() -> list[str]:
+            raise OperationalError("connection refused")
+
+        monkeypatch.setattr(base, "pending_migrations", away)
+        monkeypatch.setattr("os.set_inheritable", lambda *_: None)
+        monkeypatch.setattr("os.execve", become)
+        with pytest.raises(Became):
+            call_command("runweb", "--fd", "0")
 
     def test_doctor_looks_no_further(self, fresh: str) -> None:
         doctor = manage(fresh, "doctor")

@@ -57,7 +57,8 @@ def listener_or_exit() -> socket.socket:
 
 def children(listener: socket.socket | None, *, workers: int = 1, schedulers: int = 1, **_: Any) -> list[Child]:
     """The processes of an installation on one host, in the order in which they stop; web only with a listener."""
-    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    script = settings.BASE_DIR / "manage.py"
+    manage = [sys.executable, *([str(script)] if script.exists() else ["-m", "scheduler_project"])]  # of a wheel
     config = settings.SCHEDULER
     wanted = []
     if listener is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -11,17 +12,21 @@ from django.core.management.base import CommandParser
 
 from scheduler_project.management.commands.runall import listener_or_exit
 from tasks_app import inherited
-from tasks_app.management.base import ProjectCommand
+from tasks_app.management.base import DatabaseUnreachable, ProjectCommand
 
 
 class Command(ProjectCommand):
     help = "Serve the API and the pages on HOST (127.0.0.1) and PORT (8000; 0: any that is free)."
+    runs_on = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--fd", type=int, metavar="N", help="serve on this inherited socket instead, which listens")
 
     def handle(self, *args: Any, **options: Any) -> None:
         descriptor = listener_or_exit().detach() if options["fd"] is None else options["fd"]
+        # Without the database it says so to probes, as it does when the database goes away later.
+        with suppress(DatabaseUnreachable):
+            self.require_migrations(wait=options["wait_for_migrations"])
         os.set_inheritable(descriptor, True)
         # A fresh interpreter, because how requests are counted must be decided before anything of Django is imported.
         # It finds the project wherever this was called from.
