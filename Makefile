@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 ARGS ?=
+# Twice as many as processors: many tests wait for processes, clocks and networks.
+TEST_PROCESSES ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 export PORT
 
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free p
 	@BIN=$(BIN) sh deploy/demo.sh
 
 test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
-	@$(BIN)/python -m pytest $(or $(ARGS),-n auto)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES) --dist worksteal)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules; known vulnerabilities where an index answers
 	$(BIN)/ruff check .
@@ -44,7 +46,7 @@ bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes (FULL=1: hours; ARGS=--help)
-	@$(BIN)/python -m pytest tests/chaos tests/integration/test_recovery.py -m "$(if $(FULL),,chaos_long)"
+	@$(BIN)/python -m pytest tests/chaos tests/integration/test_recovery.py -m "$(if $(FULL),,chaos_long and not chaos_full)"
 	@$(BIN)/python -m tests.chaos.campaign $(if $(FULL),--full) $(ARGS)
 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")

@@ -181,7 +181,14 @@ FAULTS: dict[str, Callable[[Proxy], object]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+#: What is tried with every change; `make chaos` tries the others too.
+ALWAYS = ("blackhole", "random resets")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, marks=[] if fault in ALWAYS else [pytest.mark.chaos_long]) for fault in FAULTS],
+)
 @pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=[pytest.mark.chaos_full, pytest.mark.timeout(600)])])
 @pytest.mark.timeout(300)
 class TestUnderLoad:
