@@ -96,7 +96,8 @@ class TestAnswersToWhoMayNotRead:
     def foreign(self, **columns: Any) -> str:
         headers = {"Authorization": f"Bearer {SECRET}"}
         task = make_task(type="HTTP", payload={"url": "http://127.0.0.1/", "headers": headers}, attempt=1, **columns)
-        make_execution(task, result={"body": SECRET}, error_code="TASK_FAILED", error_message=SECRET)
+        answer = {"statusCode": 500, "headers": {}, "body": SECRET, "bodyTruncated": False, "durationMs": 1}
+        make_execution(task, result=answer, error_code="TASK_FAILED", error_message=SECRET)
         return f"/tasks/{task.pk}"
 
     def test_of_tasks_leave_payload_result_and_error_out(self, writer: Api) -> None:

@@ -356,7 +356,7 @@ class TestEndedTasks:
         for _ in range(2):
             expiring = engine.assigned(worker, expires_at=in_seconds(60))
             engine.move(expiring, expires_at=timedelta(seconds=-1))
-        waiting = engine.create_many(4, schedule_at=in_seconds(3600), expires_at=in_seconds(60))
+        waiting = engine.create_many(4, schedule_at=in_seconds(3600), expires_at=in_seconds(7200))
         for task_id in waiting[:3]:
             engine.move(task_id, expires_at=timedelta(seconds=-1))
         assert assignment.expire_tasks(engine.session) == 5

@@ -357,7 +357,7 @@ class EngineMachine(RuleBasedStateMachine):
         beats = self.session.fetch("SELECT beat FROM worker_heartbeats WHERE worker_id = %s", [worker])
         beat = beats[0][0] if beats else 0
         marked = heartbeats.mark_dead(self.session, worker, beat=beat - outdated)
-        assert marked is (self.lives(worker) and not outdated)
+        assert (marked is not None) is (self.lives(worker) and not outdated)
         if marked:
             self.incarnations[worker].state = "DEAD"
             self.replace(worker)
