@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import dropwhile, islice, zip_longest
+from itertools import dropwhile, islice, takewhile, zip_longest
 from typing import Final
 from uuid import UUID
 
@@ -64,7 +66,8 @@ class Window:
     #: First and last of the slots that are too many to look at.
     older: tuple[Slot, Slot] | None
     slots: tuple[Slot, ...]
-    following: Slot | None
+    #: The next two, as far as there are.
+    following: tuple[Slot, ...]
 
 
 @lru_cache(maxsize=128)
@@ -81,18 +84,43 @@ def look_anew(recurrence: Recurrence, first: datetime, now: datetime, effort: Ef
     if len(slots) > MOST_WALKED:
         last_older, *newest = recurrence.recent(after=after, until=now, limit=MOST_KEPT + 1, effort=effort)
         older, slots = (slots[0], last_older), tuple(newest)
-    return Window(older, slots, recurrence.next(now, effort))
+    return Window(older, slots, tuple(islice(recurrence.slots(now, effort=effort), 2)))
 
 
-def due_slots(
-    schedule_id: UUID, recurrence: Recurrence, spread: timedelta, window: Window, now: datetime, effort: Effort
-) -> tuple[list[Due], Due | None]:
-    """Slots whose due moment has come, and the first whose has not. Raises `TooCostly`."""
-    slots = [*window.slots, window.following]
-    if spread and window.following:
-        slots.append(recurrence.next(window.following.at, effort))
+class Upcoming:
+    """Windows of a recurrence for who goes through it in order: each slot is found once, not once for each window."""
+
+    def __init__(self, recurrence: Recurrence, effort: Effort, *, after: datetime) -> None:
+        self._recurrence = recurrence
+        self._effort = effort
+        self._found: deque[Slot] = deque()
+        self._slots: Iterator[Slot] | None = recurrence.slots(after, effort=effort)
+
+    def window(self, first: datetime, now: datetime) -> Window:
+        """As `look`; neither ``first`` nor ``now`` may go back. Raises `TooCostly`."""
+        found = self._found
+        slots = self._slots = self._slots or self._recurrence.slots(first - timedelta.resolution, effort=self._effort)
+        while found and found[0].at < first:
+            found.popleft()
+        while len(found) < 2 or found[-2].at <= now:
+            if len(found) > MOST_WALKED + 2:
+                found.clear()
+                self._slots = None  # what it answers may be left undecided: begin again where it is asked next
+                return look_anew(self._recurrence, first, now, self._effort)
+            slot = next(slots, None)
+            if slot is None:
+                break
+            if slot.at >= first:
+                found.append(slot)
+        due = tuple(takewhile(lambda each: each.at <= now, found))
+        return Window(None, due, tuple(islice(found, len(due), len(due) + 2)))
+
+
+def due_slots(schedule_id: UUID, spread: timedelta, window: Window, now: datetime) -> tuple[list[Due], Due | None]:
+    """Slots whose due moment has come, and the first whose has not."""
+    slots = [*window.slots, *window.following]
     due: list[Due] = []
-    for slot, following in zip_longest(slots, slots[1:]):
+    for slot, following in zip_longest(slots[: len(window.slots) + 1], slots[1:]):
         if slot is None:
             break
         moment = _due(schedule_id, slot, following, spread)

@@ -30,7 +30,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from schedules_app.calendars import Blackout, Blackouts, Calendar, OnBlackout
-from schedules_app.due import Due, due_slots, jitter, look, look_anew, next_due
+from schedules_app.due import Due, Upcoming, due_slots, jitter, look, next_due
 from schedules_app.effort import Effort
 from schedules_app.recurrence import Recurrence, Slot
 
@@ -128,6 +128,14 @@ class Decided:
     next: Due | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is used again from one decision about a schedule to the next, where time goes on between them."""
+
+    upcoming: Upcoming
+    blackouts: Blackouts
+
+
 def decide(
     schedule_id: UUID,
     recurrence: Recurrence,
@@ -137,17 +145,16 @@ def decide(
     now: datetime,
     pause: Pause | None = None,
     open_tasks: Sequence[UUID] = (),
-    effort: Effort | None = None,
+    ahead: Ahead | None = None,
 ) -> Decided:
     """Decide every slot from ``first`` (the stored next_slot, inclusive) that is due at ``now``.
 
-    ``open_tasks``: tasks of this schedule that have not ended, oldest first. ``effort``: for who decides again and
-    again. Raises `TooCostly`.
+    ``open_tasks``: tasks of this schedule that have not ended, oldest first. ``ahead``: of who decides again and again.
+    Raises `TooCostly`.
     """
-    window = look(recurrence, first, now) if effort is None else look_anew(recurrence, first, now, effort)
-    effort = effort or Effort()
-    due, following = due_slots(schedule_id, recurrence, policy.jitter, window, now, effort)
-    blackouts = Blackouts(policy.calendars, effort)
+    window = ahead.upcoming.window(first, now) if ahead else look(recurrence, first, now)
+    due, following = due_slots(schedule_id, policy.jitter, window, now)
+    blackouts = ahead.blackouts if ahead else Blackouts(policy.calendars, Effort())
     decisions, candidates, waiting = _admit(due, blackouts, pause, now)
     runs = _choose_missed(candidates, policy, now, decisions)
     if (hold := _hold(runs, blackouts, now)) and hold.on_blackout is OnBlackout.RUN_AT_END:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Final
 from uuid import UUID
 
+from schedules_app.calendars import Blackouts
+from schedules_app.due import Upcoming
 from schedules_app.effort import Effort, TooCostly
-from schedules_app.firing_rules import FireState, Policy, decide, next_due
+from schedules_app.firing_rules import Ahead, FireState, Policy, decide, next_due
 from schedules_app.recurrence import YEARS, Recurrence
 from tasks_app.refusals import joined
 
@@ -55,9 +57,9 @@ def simulate(
     """Every slot from ``since`` to ``until`` with what becomes of it, in order. Raises `InvalidSimulation`."""
     check_window(since, until, outages)
     try:
-        if not outages:  # each slot is told by itself: quicker counted than decided
-            _check_number(sum(1 for _ in islice(recurrence.slots(since, until, Effort(MOST_STEPS)), MOST_SLOTS + 1)))
-        return _simulate(recurrence, policy, since, until, sorted(outages, key=lambda each: each.since))
+        in_order = sorted(outages, key=lambda each: each.since)
+        _check_number(_count_on_time(recurrence, since, until, in_order))
+        return _simulate(recurrence, policy, since, until, in_order)
     except TooCostly:
         raise InvalidSimulation({"to": "the window takes too long to work out: make it smaller"}) from None
 
@@ -67,11 +69,12 @@ def _simulate(
 ) -> list[SimulatedSlot]:
     told: list[SimulatedSlot] = []
     effort = Effort(MOST_STEPS)
+    ahead = Ahead(Upcoming(recurrence, effort, after=since - datetime.resolution), Blackouts(policy.calendars, effort))
     due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution, effort=effort)
     # A slot that waits for the end of a blackout that has none waits for ever.
     while due is not None and due.slot.at <= until and due.at.year in YEARS:
         now = _up_again(due.at, outages)
-        decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now, effort=effort)
+        decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now, ahead=ahead)
         told += [
             SimulatedSlot(each.slot.at, each.state, now, each.note, each.last_slot)
             for each in decided.decisions
@@ -80,6 +83,25 @@ def _simulate(
         _check_number(len(told))
         due = decided.next
     return told
+
+
+def _count_on_time(recurrence: Recurrence, since: datetime, until: datetime, outages: Sequence[Outage]) -> int:
+    """How many slots lie outside outages, up to one too many: each is told by itself, and counted more quickly."""
+    effort, number = Effort(MOST_STEPS), 0
+    for begin, end in _between(since, until, outages):
+        slots = recurrence.slots(begin - datetime.resolution, end - datetime.resolution, effort)
+        number += sum(1 for _ in islice(slots, MOST_SLOTS + 1 - number))
+    return number
+
+
+def _between(since: datetime, until: datetime, outages: Sequence[Outage]) -> Iterator[tuple[datetime, datetime]]:
+    """The stretches of a window in which schedulers run."""
+    for outage in outages:
+        if since < outage.since < until:
+            yield since, outage.since
+        since = max(since, outage.until)
+    if since <= until:
+        yield since, until + datetime.resolution
 
 
 def _check_number(slots: int) -> None:

@@ -115,6 +115,10 @@ class Zone:
         return segments
 
     def _cut(self, start: datetime, end: datetime) -> Iterator[Segment]:
+        fixed = self.info.utcoffset(None)
+        if fixed is not None:  # a zone that never changes says so
+            yield Segment(start, end, fixed, fixed, fixed)
+            return
         before, offset = self._offset(start - _SECOND), self._offset(start)
         looked = start
         while looked < end:

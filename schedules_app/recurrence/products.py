@@ -69,5 +69,14 @@ def at_positions(members: Sequence[int], positions: tuple[int, ...]) -> Sequence
     """The n-th members, counted from 1, or from the end if negative (BYSETPOS); all if there is no position."""
     if not positions:
         return members
-    indexes = {position - 1 if position > 0 else len(members) + position for position in positions}
-    return [members[index] for index in sorted(indexes) if 0 <= index < len(members)]
+    return [members[index] for index in _indexes(positions, len(members))]
+
+
+def number_at(positions: tuple[int, ...], length: int) -> int:
+    """How many of so many members stand at positions."""
+    return len(_indexes(positions, length))
+
+
+def _indexes(positions: tuple[int, ...], length: int) -> list[int]:
+    indexes = {position - 1 if position > 0 else length + position for position in positions}
+    return [index for index in sorted(indexes) if 0 <= index < length]

@@ -8,6 +8,7 @@ of day, BYSETPOS and COUNT are arithmetic on top, the same forwards and backward
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from typing import Final
 from schedules_app.effort import Effort
 from schedules_app.recurrence.base import NEVER_FIRES, InvalidRecurrence
 from schedules_app.recurrence.periods import PERIODS, Periods, periods_of
-from schedules_app.recurrence.products import Product, at_positions, place
+from schedules_app.recurrence.products import Product, at_positions, number_at, place
 from schedules_app.recurrence.rrule_parts import rolled, rule_days, times_of, with_defaults
 from schedules_app.recurrence.rrule_text import Frequency, Rule, read_rule
 from schedules_app.recurrence.walk import DAY, NO_END, downward, second_of, upward, year_start
@@ -170,7 +171,11 @@ class RRule:
         return self.times is None and not self.rule.chooses_days
 
     def _number_in(self, year: int) -> int:
-        slots = (self.seconds(year, group) for group in self.groups(year, Effort()))
+        groups = self.groups(year, Effort())
+        if self._picks and self.times is not None and year > self.dtstart.year:  # as many of each group as long
+            lengths = Counter(len(group) * len(self.times) for group in groups)
+            return sum(times * number_at(self.rule.bysetpos, length) for length, times in lengths.items())
+        slots = (self.seconds(year, group) for group in groups)
         return sum(len(seconds) - place(seconds, self.first) for seconds in slots)
 
     @property

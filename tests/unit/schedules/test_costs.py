@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schedules_app import simulation
 from schedules_app.calendars import parse_calendar
-from schedules_app.due import look, look_anew
+from schedules_app.due import look, look_anew, next_due
 from schedules_app.effort import MOST_STEPS, Effort, TooCostly
 from schedules_app.firing_rules import Policy, decide
 from schedules_app.recurrence import Definition, InvalidRecurrence, Recurrence, check, cron, days, parse, periods, rrule
@@ -196,16 +196,35 @@ class TestCalendars:
 
 
 class TestSimulation:
+    @pytest.mark.parametrize("name", ["in turns", "half"])
+    @pytest.mark.parametrize("end", ["skip", "run_at_end"])
+    def test_is_what_would_be_decided_one_by_one(self, name: str, end: str) -> None:
+        """What it uses again from one decision to the next changes none of them."""
+        blackouts = (parse_calendar("c", "Europe/Berlin", end, RANGES[name]),)
+        policy = Policy(calendars=blackouts, jitter=timedelta(seconds=90))
+        recurrence = parse(definition(cron="*/7 * * * *", timezone="Europe/Berlin"))
+        outage = simulation.Outage(NOW + timedelta(hours=3), NOW + timedelta(hours=5))
+        until = NOW + timedelta(hours=14)
+        told = simulate(recurrence, policy, since=NOW, until=until, outages=[outage])
+        one_by_one, due = [], next_due(UUID(int=0), recurrence, policy.jitter, after=NOW - NOW.resolution)
+        while due is not None and due.slot.at <= until:
+            now = outage.until if outage.since <= due.at < outage.until else due.at
+            decided = decide(UUID(int=0), recurrence, policy, first=due.slot.at, now=now)
+            one_by_one += [(each.slot.at, each.state, now, each.note) for each in decided.decisions]
+            due = decided.next
+        assert [(row.slot, row.state, row.at, row.note) for row in told] == [r for r in one_by_one if r[0] <= until]
+
     def test_of_too_many_slots_is_refused_before_they_are_decided(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(simulation, "decide", None)
-        with pytest.raises(InvalidSimulation) as refused:
-            simulate(parse(definition(cron="* * * * *")), Policy(), since=NOW, until=NOW + YEAR)
-        assert "more than 10,000 slots" in refused.value.problems["to"]
+        outages = [simulation.Outage(NOW + timedelta(hours=n), NOW + timedelta(hours=n + 1)) for n in (0, 5, 9)]
+        for away in ([], outages, [simulation.Outage(NOW - YEAR, NOW + 300 * timedelta(days=1))]):
+            with pytest.raises(InvalidSimulation) as refused:
+                simulate(parse(definition(cron="* * * * *")), Policy(), since=NOW, until=NOW + YEAR, outages=away)
+            assert "more than 10,000 slots" in refused.value.problems["to"]
 
     def test_that_takes_too_long_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(simulation, "MOST_STEPS", 50_000)
+        monkeypatch.setattr(simulation, "MOST_STEPS", 2_000)
         rule = f"FREQ=WEEKLY;BYDAY={WEEK};{EVERY_SECOND};BYSETPOS={numbers(130, 1)}"
-        outages = [simulation.Outage(NOW, NOW + timedelta(seconds=1))]
         with pytest.raises(InvalidSimulation) as refused:
-            simulate(parse(definition(rrule=rule)), Policy(), since=NOW, until=NOW + 900 * YEAR, outages=outages)
+            simulate(parse(definition(rrule=rule)), Policy(), since=NOW, until=NOW + 60 * timedelta(days=7))
         assert "takes too long" in refused.value.problems["to"]

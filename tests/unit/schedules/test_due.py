@@ -8,10 +8,10 @@ from time import process_time
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules_app.due import due_slots, jitter, look, next_due
+from schedules_app.due import Upcoming, due_slots, jitter, look, next_due
 from schedules_app.effort import Effort
 from schedules_app.recurrence import Definition, DstFold, parse
 
@@ -43,9 +43,7 @@ class TestJitter:
     def test_never_reaches_the_next_slot(self) -> None:
         every_second = parse(Definition(interval_seconds=1, anchor=NOON))
         window = look(every_second, NOON, NOON + timedelta(seconds=60))
-        due, following = due_slots(
-            SCHEDULE, every_second, timedelta(hours=1), window, NOON + timedelta(seconds=60), Effort()
-        )
+        due, following = due_slots(SCHEDULE, timedelta(hours=1), window, NOON + timedelta(seconds=60))
         assert following is not None
         moments = [each.at for each in (*due, following)]
         assert moments == sorted(moments)
@@ -77,3 +75,27 @@ class TestLook:
         assert window.older is not None
         assert window.older[1].at + timedelta(seconds=1) == window.slots[0].at
         assert len(window.slots) == 100
+
+
+class TestUpcoming:
+    @settings(deadline=None)
+    @given(
+        st.sampled_from(["* * * * *", "*/20 * * * * *", "30 2 * * *", "0 0 29 2 *", "@hourly"]),
+        st.sampled_from(["UTC", "Europe/Berlin"]),
+        st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 20_000)), max_size=12),
+    )
+    def test_answers_as_looks_do(self, cron: str, zone: str, steps: list[tuple[int, int]]) -> None:
+        """Also behind a stretch with too many slots to look at one by one."""
+        recurrence = parse(Definition(cron=cron, timezone=zone, anchor=NOON))
+        upcoming = Upcoming(recurrence, Effort(10**9), after=NOON - timedelta(seconds=1))
+        first = now = NOON
+        for later, further in steps:
+            first, now = max(first, now - timedelta(seconds=further)), now + timedelta(seconds=later)
+            assert upcoming.window(first, now) == look(recurrence, first, now)
+
+    def test_ends(self) -> None:
+        recurrence = parse(Definition(rrule="FREQ=DAILY;COUNT=2", anchor=NOON))
+        upcoming = Upcoming(recurrence, Effort(), after=NOON - timedelta(seconds=1))
+        days = [NOON + timedelta(days=n) for n in range(3)]
+        windows = [upcoming.window(day, day) for day in days]
+        assert [(len(each.slots), len(each.following)) for each in windows] == [(1, 1), (1, 0), (0, 0)]
