@@ -29,10 +29,6 @@ LOOK_EVERY = 0.5
 ADVICE = "run `python manage.py migrate`"
 
 
-class DatabaseUnreachable(CommandError):
-    """Nobody can tell whether it is migrated."""
-
-
 class ProjectCommand(BaseCommand):
     """A command of ours. ``runs_on``: it waits for its database, and takes ``--wait-for-migrations``."""
 
@@ -53,30 +49,34 @@ class ProjectCommand(BaseCommand):
             )
         return parser
 
-    def require_migrations(self, *, patient: bool = False, wait: bool = False, **_: Any) -> None:
+    def require_migrations(
+        self, *, patient: bool = False, wait: bool = False, unless_away: bool = False, **_: Any
+    ) -> None:
         """Return when all migrations are applied; leaves no connection open, so that the caller may fork.
 
-        ``patient``: wait for a database that is away. ``wait``: wait for migrations too. Raises `CommandError` with
-        status 2 when migrations are missing, and `DatabaseUnreachable` with 1 when the database is away; ends the
+        ``patient``: wait for a database that is away; ``unless_away``: return then. ``wait``: wait for migrations
+        too. Raises `CommandError` with status 2 when migrations are missing and 1 when the database is away; ends the
         process with 0 on SIGTERM or SIGINT while it waits.
         """
         try:
             with _ending_on_signals():
-                _await_migrations(patient=patient, wait=wait)
+                _await_migrations(patient=patient, wait=wait, unless_away=unless_away)
         finally:
             if not connection.in_atomic_block:  # somebody calls a command from within a transaction of their own
                 connection.close()
 
 
-def _await_migrations(*, patient: bool, wait: bool) -> None:
+def _await_migrations(*, patient: bool, wait: bool, unless_away: bool) -> None:
     failures, told = 0, False
     while True:
         try:
             pending = pending_migrations()
         except DatabaseError as error:
             connection.close()
+            if unless_away:
+                return
             if not patient:
-                raise DatabaseUnreachable(explained(error)) from error
+                raise CommandError(explained(error)) from error
             failures += 1
             if failures == 1:
                 log.warning("database_away", kind=kind_of(error), error=short(error))

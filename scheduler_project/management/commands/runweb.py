@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from django.core.management.base import CommandParser
 
 from scheduler_project.management.commands.runall import listener_or_exit
 from tasks_app import inherited
-from tasks_app.management.base import DatabaseUnreachable, ProjectCommand
+from tasks_app.management.base import ProjectCommand
 
 
 class Command(ProjectCommand):
@@ -25,8 +24,7 @@ class Command(ProjectCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         descriptor = listener_or_exit().detach() if options["fd"] is None else options["fd"]
         # Without the database it says so to probes, as it does when the database goes away later.
-        with suppress(DatabaseUnreachable):
-            self.require_migrations(wait=options["wait_for_migrations"])
+        self.require_migrations(wait=options["wait_for_migrations"], unless_away=True)
         os.set_inheritable(descriptor, True)
         # A fresh interpreter, because how requests are counted must be decided before anything of Django is imported.
         # It finds the project wherever this was called from.
