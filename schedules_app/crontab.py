@@ -26,6 +26,7 @@ _JOB: Final = re.compile(r"(@\S+|\S+(?:\s+\S+){4})\s+(\S.*)", re.DOTALL)
 _USER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*\$?)(?::[\w.-]+)?(?:/[\w.-]+)?\s+(\S.*)", re.ASCII | re.DOTALL)
 #: What every new crontab begins with; nothing that describes a job.
 _HEADING: Final = re.compile(r"[#\s]*(m\s+h\s+dom\s+mon\s+dow\b|[.|*\-\s]+($|\w+.*\(\d+ ?- ?\d+\)))", re.IGNORECASE)
+_LONGEST_HEADING: Final = 200
 DEFAULT_SHELL: Final = "/bin/sh"
 
 
@@ -139,7 +140,7 @@ def _unquoted(value: str) -> str:
 
 def _described(comment: list[str]) -> str:
     """Comments in one text, without headings and lines that are only commented out."""
-    texts = (line.lstrip("#").strip() for line in comment if not _HEADING.match(line))
+    texts = (line.lstrip("#").strip() for line in comment if not _HEADING.match(line[:_LONGEST_HEADING]))
     return "\n".join(text for text in texts if text and not _is_job(text))
 
 

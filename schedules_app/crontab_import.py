@@ -36,6 +36,12 @@ from tasks_app.texts import CONTROL
 #: Shells that read a here-document as sh does.
 _LIKE_SH: Final = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh|mksh|zsh|busybox)")
 _LONGEST_SLUG: Final = 60
+#: As many as cronie takes from one file.
+MAX_JOBS: Final = 1000
+
+
+class TooManyJobs(ValueError):
+    """A file with more jobs than one transaction should make schedules of."""
 
 
 class Outcome(StrEnum):
@@ -84,11 +90,14 @@ class _Planned:
 def import_crontab(text: str, wish: Wish, *, actor: str, dry_run: bool = False) -> list[Told]:
     """Store the jobs of a crontab as schedules, in one transaction; nothing when one of them is refused.
 
-    Answers what became of each line, in order. ``dry_run``: as if, and nothing is stored.
+    Answers what became of each line, in order. ``dry_run``: as if, and nothing is stored. Raises `TooManyJobs`, and
+    `NameTaken` when somebody makes one of them meanwhile.
     """
     counts: Counter[str] = Counter()
     with transaction.atomic():
         lines = list(read_crontab(text, user_column=wish.user_column))
+        if sum(isinstance(line, Job) for line in lines) > MAX_JOBS:
+            raise TooManyJobs
         if not wish.user_column and _all_begin_with_an_account(lines, wish.is_account):
             lines = [_without_its_user(line) for line in lines]
         planned = [_Planned(line, _schedule_of(line, wish, counts)) for line in lines if isinstance(line, Job)]

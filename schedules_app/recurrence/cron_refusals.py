@@ -26,7 +26,7 @@ ALIASES: Final = {
 }
 FIELDS: Final = "must have five fields (minute hour day month weekday), six with seconds first, or be an @ name of cron"
 #: What a field may be made of; a command is made of more.
-_WORDS: Final = "|".join((*LONG_NAMES, *NAMES, "LW", "L", "W", "H"))
+_WORDS: Final = "|".join((*LONG_NAMES, *NAMES, "L", "W", "H"))
 _LIKE_A_FIELD: Final = re.compile(rf"(?:[0-9*,/#?~-]|{_WORDS})+", re.ASCII | re.IGNORECASE)
 _COMMAND: Final = "has a command behind its fields: give that in task.payload.command"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

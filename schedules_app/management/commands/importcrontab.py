@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError
 
-from schedules_app.crontab_import import Outcome, Told, Wish, import_crontab
+from schedules_app.crontab_import import MAX_JOBS, Outcome, Told, TooManyJobs, Wish, import_crontab
 from schedules_app.host_zone import host_zone
 from schedules_app.services import NameTaken
 from schedules_app.zones import UnknownZone, Zone, zone
@@ -58,6 +58,8 @@ class Command(ProjectCommand):
         except NameTaken:
             text = "nothing was stored: somebody has just made one of these schedules; try again"
             raise CommandError(text) from None
+        except TooManyJobs:
+            raise CommandError(f"FILE: must not hold more than {MAX_JOBS} jobs", returncode=2) from None
         clock = zone(wish.timezone)
         for each in told:
             self.stdout.write(_line(each, clock, dry_run=dry_run))

@@ -267,6 +267,7 @@ class TestRefusals:
             (None, (), "FILE: "),
             (b"0 4 * * * job\n0 5 * * * \xff\n", (), "FILE: line 2 is not UTF-8"),
             (b"#" * (1024 * 1024 + 1), (), "FILE: must not be larger"),
+            (b"* * * * * job\n" * 1001, (), "FILE: must not hold more than 1000 jobs"),
             (b"0 4 * * * job", ("--timezone", "berlin"), "--timezone: 'berlin' is not an IANA time zone: did you mean"),
         ],
     )

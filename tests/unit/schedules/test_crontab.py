@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,14 @@ class TestReadCrontab:
     )
     def test_says_what_is_missing(self, line: str, user_column: bool, problem: str) -> None:
         assert list(read_crontab(line, user_column=user_column)) == [Unreadable(number=1, problem=problem)]
+
+    @pytest.mark.parametrize("text", ["# ", " ", "a", '"', "A='", "* ", "\\%", "@a "])
+    def test_reads_long_lines_in_no_time(self, text: str) -> None:
+        lines = [start + text * (300_000 // len(text)) + "x" for start in ("#", "", "* * * * * ")]
+        began = process_time()
+        for user_column in (False, True):
+            list(read_crontab("\n".join([*lines, "* * * * * job"]), user_column=user_column))
+        assert process_time() - began < 0.5
 
     @given(st.text(max_size=200), st.booleans())
     def test_reads_any_text(self, text: str, user_column: bool) -> None:

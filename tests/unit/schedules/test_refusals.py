@@ -48,6 +48,31 @@ CRONS = [
     *("9" * 5000 + " * * * *", ",".join(["0-59"] * 1000) + " * * * *", "* " * 2500, "*/" * 50 + " * * * *"),
     *("1/1/1/1/1 * * * *", "\x00 * * * *", "* * * * *\x00", "* * * * * 'x'"),
 ]
+#: Texts that a pattern could read in many ways, up to the sign that it does not take.
+REPEATED = [
+    f"{text * 1000}"[:170] + "x"
+    for text in (
+        "LW",
+        "L",
+        "H",
+        "MON",
+        "mar,",
+        "sun-",
+        "1-",
+        "1,",
+        "*/",
+        "1/",
+        "a ",
+        "12 ",
+        "1h",
+        "9",
+        "W#",
+        "@",
+        "1 2 3 4 5 ",
+    )
+]
+CRONS += [*REPEATED, *(f"{text} * * * *" for text in REPEATED), *(f"* * * * {text}" for text in REPEATED)]
+CRONS += [f"* * * * * {text}" for text in REPEATED]
 RRULES = [
     *("", "x", "FREQ", "FREQ=", "FREQ=FORTNIGHTLY", "INTERVAL=2", "FREQ=DAILY;FREQ=DAILY", "FREQ=DAILY;;COUNT=1"),
     *(
@@ -111,6 +136,7 @@ RRULES = [
     f"FREQ=YEARLY;BYHOUR={numbers(24)};BYMINUTE={numbers(60)};BYSECOND={numbers(60)};BYMONTH=2;BYMONTHDAY=31",
     f"FREQ=HOURLY;INTERVAL=5;BYMINUTE={numbers(60)};BYSECOND={numbers(60)};BYMONTH=2;BYMONTHDAY=31",
     *("FREQ=DAILY;BYDAY=" + ",".join(["MO"] * 1600), "FREQ=DAILY;" * 400, "A" * 5000),
+    *("MO " * 300, "1 " * 450, "A=B;" * 240, "FREQ=DAILY;UNTIL=" + "2-:" * 300, "FREQ=DAILY;BYDAY=" + "MOMO" * 200),
 ]
 BAD: list[tuple[str, dict[str, Any]]] = [
     *(("cron", {"cron": cron}) for cron in CRONS),
