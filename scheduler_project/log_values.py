@@ -45,7 +45,8 @@ def plain_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Escape what would break the line, or drive the terminal, of a person who reads it."""
     for name, value in event.items():
-        if isinstance(value, str) and CONTROL.search(value):
+        # Nothing that CONTROL finds is printable, and asking that is far cheaper.
+        if isinstance(value, str) and not value.isprintable() and CONTROL.search(value):
             event[name] = _lines_escaped(value) if name in _TRACEBACKS else escaped(value)
     return event
 
