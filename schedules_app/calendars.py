@@ -56,9 +56,11 @@ class Calendar:
         return self.end(Moment.of(at, zone(self.timezone)), Effort())
 
     def end(self, moment: Moment, effort: Effort) -> datetime | None:
-        """The same of a moment in its zone. Raises `TooCostly`: kinds of ranges may take turns for a year."""
+        """The same of a moment in its zone. Raises `TooCostly`: kinds of ranges may take turns for a year.
+
+        A look at it is not counted: schedules have few calendars, and a pass looks at so many slots at most.
+        """
         at = reached = moment.at
-        effort.spend()
         while True:
             ends = [end for each in self.ranges if (end := each.end(moment))]
             if not ends or max(ends) <= reached:

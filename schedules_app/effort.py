@@ -1,7 +1,7 @@
 """How much looking for slots may cost: steps are counted, not seconds, so that the same question always costs the same.
 
-A step is about two microseconds of work: a year, a month, a week or a day that is looked at, a slot that is found. All
-searches are lazy and keep nothing, so that steps bound memory as well.
+A step is two or three microseconds of work: a year, a month, a week or a day that is looked at, a slot that is found.
+All searches are lazy and keep nothing, so that steps bound memory as well.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 #: What one question may cost: well below 50 ms. A pass, or a page, asks a few questions of one schedule.
-MOST_STEPS: Final = 20_000
+MOST_STEPS: Final = 12_000
 
 
 class TooCostly(Exception):

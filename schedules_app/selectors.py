@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
-from schedules_app.effort import Effort
+from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
@@ -105,13 +105,20 @@ def preview(schedule: Schedule, *, count: int = 20) -> list[PreviewFire]:
 def preview_of(
     recurrence: Recurrence, *, after: datetime, count: int = 20, blackouts: Sequence[Calendar] = ()
 ) -> list[PreviewFire]:
-    """The next slots of a recurrence: also of a schedule that is not stored yet. Raises `TooCostly`."""
+    """The next slots of a recurrence: also of a schedule that is not stored yet.
+
+    Fewer where they are so rare that looking for more is too costly. Raises `TooCostly` when there is none to show.
+    """
     effort = Effort()
     known = calendars.Blackouts(blackouts, effort)
-    return [
-        PreviewFire(slot.at, slot.at.astimezone(recurrence.zone.info), _note(slot, known))
-        for slot in islice(recurrence.slots(after, effort=effort), min(count, MAX_PREVIEW))
-    ]
+    found: list[PreviewFire] = []
+    try:
+        for slot in islice(recurrence.slots(after, effort=effort), min(count, MAX_PREVIEW)):
+            found.append(PreviewFire(slot.at, slot.at.astimezone(recurrence.zone.info), _note(slot, known)))
+    except TooCostly:
+        if not found:
+            raise
+    return found
 
 
 def calendars_of(names: Sequence[str]) -> tuple[Calendar, ...]:

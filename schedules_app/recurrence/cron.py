@@ -70,11 +70,6 @@ class Cron:
         return walk.downward(self, end, effort)
 
     @property
-    def steps(self) -> int:
-        """One: a group is not worked out."""
-        return 1
-
-    @property
     def overhang(self) -> int:
         """None: days stand for themselves."""
         return 0

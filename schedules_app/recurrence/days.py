@@ -41,9 +41,9 @@ def first_of(year: int) -> int:
     return date(year, 1, 1).toordinal() - 1
 
 
-def month_of(year: int, day: int) -> int:
-    """The month of the day with a number in a year."""
-    return _MONTHS[isleap(year)][day]
+def months_of(year: int) -> Sequence[int]:
+    """The month of each day of a year."""
+    return _MONTHS[isleap(year)]
 
 
 @lru_cache(maxsize=8192)

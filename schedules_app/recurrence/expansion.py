@@ -28,7 +28,7 @@ _FIRST_YEAR: Final = 100
 _LAST_YEAR: Final = 9900
 _SECOND: Final = timedelta(seconds=1)
 #: What it costs to look at a segment, apart from its matches.
-_SEGMENT_STEPS: Final = 10
+_SEGMENT_STEPS: Final = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from calendar import isleap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
-from schedules_app.recurrence.days import chosen_days, first_of, month_of
+from schedules_app.recurrence.days import chosen_days, first_of, months_of
 from schedules_app.recurrence.rrule_parts import RuleDays
 from schedules_app.recurrence.rrule_text import Frequency, Rule
 
@@ -51,7 +51,8 @@ class Periods:
 
     def _counts_in(self, year: int) -> bool:
         """Is any period of the year one that counts? An interval may be longer than a year."""
-        first, last = (_number(self.freq, self.wkst, year, day) for day in (0, 364 + isleap(year)))
+        number = _numbers(self.freq, self.wkst, year)
+        first, last = number(0), number(364 + isleap(year))
         return (self.origin - first) % self.interval <= last - first
 
 
@@ -60,7 +61,7 @@ def periods_of(rule: Rule, choice: RuleDays, dtstart: datetime) -> Periods:
     if rule.freq > Frequency.DAILY or rule.interval == 1:
         return _periods(choice, min(rule.freq, Frequency.DAILY), 1, rule.wkst, 0)
     day = dtstart.toordinal() - 1 - first_of(dtstart.year)
-    return _periods(choice, rule.freq, rule.interval, rule.wkst, _number(rule.freq, rule.wkst, dtstart.year, day))
+    return _periods(choice, rule.freq, rule.interval, rule.wkst, _numbers(rule.freq, rule.wkst, dtstart.year)(day))
 
 
 #: The same object for the same periods, so that what is kept for it is found by its identity.
@@ -69,19 +70,15 @@ _periods = lru_cache(maxsize=4096)(Periods)
 
 @lru_cache(maxsize=2048)
 def _days_in_phase(periods: Periods, year: int) -> Days:
-    freq, wkst = periods.freq, periods.wkst
-    days = chosen_days(periods.choice, year)
-    return array(
-        "H", (day for day in days if (_number(freq, wkst, year, day) - periods.origin) % periods.interval == 0)
-    )
+    number, origin, interval = _numbers(periods.freq, periods.wkst, year), periods.origin, periods.interval
+    return array("H", [day for day in chosen_days(periods.choice, year) if (number(day) - origin) % interval == 0])
 
 
 @lru_cache(maxsize=2048)
 def _groups(periods: Periods, year: int) -> Sequence[Days]:
     days = periods.days_of(year)
     if periods.freq != Frequency.WEEKLY:
-        by_period = groupby(days, lambda day: _number(periods.freq, periods.wkst, year, day))
-        return [array("H", group) for _, group in by_period]
+        return [array("H", group) for _, group in groupby(days, _numbers(periods.freq, periods.wkst, year))]
     start, length = first_of(year), first_of(year + 1) - first_of(year)
     skipped = (periods.wkst - start) % 7  # days of the week that began in the old year
     days = [*days[bisect_left(days, skipped) :], *(length + day for day in periods.days_of(year + 1)[:6])]
@@ -89,13 +86,15 @@ def _groups(periods: Periods, year: int) -> Sequence[Days]:
     return [array("H", group) for week, group in weeks if skipped + week * 7 < length]
 
 
-def _number(freq: Frequency, wkst: int, year: int, day: int) -> int:
-    """The number of the period, as long as FREQ says, that the day of a year is in."""
+def _numbers(freq: Frequency, wkst: int, year: int) -> Callable[[int], int]:
+    """Tells the number of the period, as long as FREQ says, that a day of a year is in."""
+    start = first_of(year)
     match freq:
         case Frequency.YEARLY:
-            return year
+            return lambda day: year
         case Frequency.MONTHLY:
-            return year * 12 + month_of(year, day)
+            months, before = months_of(year), year * 12
+            return lambda day: before + months[day]
         case Frequency.WEEKLY:
-            return (first_of(year) + day - wkst) // 7  # the calendar begins with a Monday
-    return first_of(year) + day
+            return lambda day: (start + day - wkst) // 7  # the calendar begins with a Monday
+    return lambda day: start + day

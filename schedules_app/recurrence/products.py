@@ -49,6 +49,28 @@ class Product(Sequence[int]):
         return index * len(self._small) + place(self._small, small)
 
 
+class Picked(Sequence[int]):
+    """Those members of an ascending sequence that stand at some indexes."""
+
+    __slots__ = ("_indexes", "_members")
+
+    def __init__(self, members: Sequence[int], indexes: Sequence[int]) -> None:
+        self._members = members
+        self._indexes = indexes
+
+    def __len__(self) -> int:
+        return len(self._indexes)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return Picked(self._members, self._indexes[index])
+        return self._members[self._indexes[index]]
+
+
 def place(members: Sequence[int], number: int) -> int:
     """How many members of an ascending sequence are smaller than a number."""
     return members.place(number) if isinstance(members, Product) else bisect_left(members, number)
@@ -67,9 +89,7 @@ def stored(times: Sequence[int]) -> Sequence[int]:
 
 def at_positions(members: Sequence[int], positions: tuple[int, ...]) -> Sequence[int]:
     """The n-th members, counted from 1, or from the end if negative (BYSETPOS); all if there is no position."""
-    if not positions:
-        return members
-    return [members[index] for index in _indexes(positions, len(members))]
+    return Picked(members, _indexes(positions, len(members))) if positions else members
 
 
 def number_at(positions: tuple[int, ...], length: int) -> int:
@@ -77,6 +97,7 @@ def number_at(positions: tuple[int, ...], length: int) -> int:
     return len(_indexes(positions, length))
 
 
-def _indexes(positions: tuple[int, ...], length: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def _indexes(positions: tuple[int, ...], length: int) -> tuple[int, ...]:
     indexes = {position - 1 if position > 0 else length + position for position in positions}
-    return [index for index in sorted(indexes) if 0 <= index < length]
+    return tuple(index for index in sorted(indexes) if 0 <= index < length)

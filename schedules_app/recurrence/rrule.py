@@ -87,11 +87,6 @@ class RRule:
         return explain_rule(self.rule)
 
     @property
-    def steps(self) -> int:
-        """What BYSETPOS has to pick from a group."""
-        return 1 + len(self.rule.bysetpos) // 2
-
-    @property
     def overhang(self) -> int:
         """A week whose days BYSETPOS picks may begin in the old year."""
         return int(self._picks and self.rule.freq == Frequency.WEEKLY)
@@ -147,7 +142,7 @@ class RRule:
     def _steps_to_count(self, years: int) -> int:
         """What it takes to count so many years at most."""
         if self._picks:
-            return max(0, years) * PERIODS[self.rule.freq] * self.steps
+            return max(0, years) * PERIODS[self.rule.freq]
         if self.times is None and not self._rolls_on:  # day by day, and each has a slot
             days = max(0, years) * len(self.periods.days_of(_LEAP_YEAR))
             return min(days, self.rule.count or 0) // 2
@@ -155,15 +150,14 @@ class RRule:
 
     def _number_before(self, year: int) -> int:
         """How many slots lie before a year; not counted beyond COUNT."""
-        number = self._before.get(year)
-        for each in range(self._first_year, year) if number is None else ():
-            number = self._before.get(each + 1)
-            if number is None:
-                number = self._before.get(each, 0) + self._number_in(each)
-                self._before[each + 1] = number
+        counted = self._first_year + len(self._before)
+        number = self._before.get(min(year, counted), 0)
+        for each in range(counted, year):
             if number >= (self.rule.count or 0):
                 break
-        return number or 0
+            number += self._number_in(each)
+            self._before[each + 1] = number
+        return number
 
     @property
     def _rolls_on(self) -> bool:

@@ -93,7 +93,7 @@ def times_of(rule: Rule, dtstart: datetime) -> Sequence[int] | None:
     """
     if rule.freq <= Frequency.DAILY:
         times = times_of_day(rule.byhour, rule.byminute, rule.bysecond)
-        return _some(at_positions(times, rule.bysetpos) if rule.freq == Frequency.DAILY else times)
+        return _some(stored(at_positions(times, rule.bysetpos)) if rule.freq == Frequency.DAILY else times)
     unit = _UNIT_SECONDS[rule.freq]
     limited = rule.byhour or (rule.byminute and unit < 3600) or (rule.bysecond and unit < 60)
     if DAY // unit % rule.interval:

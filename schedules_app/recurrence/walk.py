@@ -26,9 +26,6 @@ _FIRST: Final = datetime.min  # noqa: DTZ901 - a wall clock
 class Years(Protocol):
     """A pattern, asked about one year at a time."""
 
-    #: What it takes to look at a group.
-    @property
-    def steps(self) -> int: ...
     #: Groups of so many years before may reach into a year.
     @property
     def overhang(self) -> int: ...
@@ -58,7 +55,7 @@ def upward(years: Years, start: datetime, effort: Effort) -> Iterator[datetime]:
             return
         groups = years.groups(year, effort)
         for index in range(_group_before(groups, year, begin), len(groups)):
-            effort.spend(years.steps)
+            effort.spend()
             seconds = years.seconds(year, groups[index])
             for position in range(place(seconds, first), len(seconds)):
                 second = seconds[position]
@@ -82,7 +79,7 @@ def downward(years: Years, end: datetime, effort: Effort) -> Iterator[datetime]:
         stop = min(before, last + 1)
         groups = years.groups(year, effort) if last >= 0 else ()
         for index in range(_groups_up_to(groups, year, stop) - 1, -1, -1):
-            effort.spend(years.steps)
+            effort.spend()
             seconds = years.seconds(year, groups[index])
             for position in range(place(seconds, stop) - 1, -1, -1):
                 second = seconds[position]

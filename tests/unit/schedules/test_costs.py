@@ -20,6 +20,7 @@ from schedules_app.due import look, look_anew, next_due
 from schedules_app.effort import MOST_STEPS, Effort, TooCostly
 from schedules_app.firing_rules import Policy, decide
 from schedules_app.recurrence import Definition, InvalidRecurrence, Recurrence, check, cron, days, parse, periods, rrule
+from schedules_app.selectors import preview_of
 from schedules_app.simulation import InvalidSimulation, simulate
 from tests.support.bombs import EVERY_SECOND, LONG_AGO, NOW, RANGES, TAKEN, WEEK, numbers
 
@@ -35,7 +36,9 @@ def definition(start_at: datetime | None = None, **fields: Any) -> Definition:
 
 
 def preview(recurrence: Recurrence, effort: Effort) -> object:
-    return list(islice(recurrence.slots(NOW, effort=effort), 100))
+    found = preview_of(recurrence, after=NOW, count=100)
+    assert found, "nothing to show of what was taken"
+    return found
 
 
 def after_twenty_years(recurrence: Recurrence, effort: Effort) -> object:
@@ -156,7 +159,7 @@ class TestEffort:
         spent = set()
         for _ in range(2):
             effort = Effort()
-            preview(parse(definition(cron="0 0 29 2 *", timezone="Europe/Berlin")), effort)
+            the_newest(parse(definition(cron="0 0 29 2 *", timezone="Europe/Berlin")), effort)
             spent.add(MOST_STEPS - effort.left)
         assert len(spent) == 1
 
