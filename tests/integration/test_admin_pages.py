@@ -351,6 +351,10 @@ class TestOverview:
             cache.delete("dashboard:overview")
             assert f"Schedules past their time by more than 30 s: {said}" in staff.get("/admin/").content.decode()
 
+    def test_warns_of_schedules_that_are_put_off(self, staff: Client) -> None:
+        make_schedule(due=0, put_offs=1)
+        assert "Schedules that could not be decided, and are put off: 1." in staff.get("/admin/").content.decode()
+
     def test_counts_a_settled_minute_once(self, staff: Client) -> None:
         task = make_task(status=TaskStatus.SUCCESS)
         earlier = datetime.now(UTC) - timedelta(minutes=10)

@@ -190,6 +190,12 @@ class TestSchedules:
         assert not finding.ok
         assert finding.detail.startswith("2 enabled, 1 overdue for up to 30")
 
+    def test_that_cannot_be_decided_are_told(self, session: Session) -> None:
+        make_schedule(due=0, put_offs=3, put_off_reason="its times are too costly to work out")
+        finding = look(session, "schedules")
+        assert (finding.ok, finding.detail) == (False, "1 enabled, 0 overdue, 1 put off")
+        assert "put off, and edit them" in finding.advice
+
 
 class TestApiKeys:
     def test_in_use_that_are_about_to_expire_are_told(self, session: Session) -> None:

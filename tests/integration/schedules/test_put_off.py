@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
+from django.test import Client
 
 from monitoring_app import selectors as monitoring
 from schedules_app import due, firing
@@ -21,6 +23,8 @@ from schedules_app.selectors import Health, conditions_of, why
 from schedules_app.services import edit_schedule
 from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
+from tests.factories import make_key
+from tests.support.api import Api
 from tests.support.logs import capture_logs
 from tests.support.schedules import MINUTE, make_schedule, states
 
@@ -164,3 +168,18 @@ def test_a_preview_that_is_too_costly_is_a_conflict(
     monkeypatch.setattr("schedules_app.selectors.preview_of", too_costly)
     response = Api(make_key()).get(f"/schedules/{schedule.pk}/preview")
     assert (response.status_code, response.json()["errors"][0]["message"]) == (409, COSTLY)
+
+
+def test_the_admin_and_the_api_say_so(session: Session, costly: Callable[[], Schedule], client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    schedule = costly()
+    fire_due(session)
+    page = client.get(f"/admin/schedules_app/schedule/{schedule.pk}/change/").content.decode()
+    assert "PUT_OFF" in page
+    assert COSTLY in page
+    listing = client.get("/admin/schedules_app/schedule/?state=put_off").content.decode()
+    assert schedule.name in listing
+    assert "PUT OFF" in listing
+    reasons = Api(make_key()).get(f"/schedules/{schedule.pk}/why").json()["reasons"]
+    assert [reason["code"] for reason in reasons] == ["PUT_OFF", "NO_LIVE_SCHEDULER"]
+    assert reasons[0]["until"] is not None
