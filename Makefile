@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 ARGS ?=
-# Twice as many as processors: many tests wait for processes, clocks and networks.
-TEST_PROCESSES ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
+# One for each processor: more would end sooner, and make what is timed late.
+TEST_PROCESSES ?= auto
 export PORT
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free p
 	@BIN=$(BIN) sh deploy/demo.sh
 
 test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
-	@$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES) --dist worksteal)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES))
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules; known vulnerabilities where an index answers
 	$(BIN)/ruff check .
