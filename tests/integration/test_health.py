@@ -423,6 +423,8 @@ class TestPlans:
     @pytest.mark.parametrize(("name", "parameters", "indexes"), PLANS)
     def test_ride_their_indexes(self, db: None, name: str, parameters: Any, indexes: list[str]) -> None:
         with selectors.bounded(timedelta(seconds=5)) as cursor:
+            if "executions_finished" not in indexes:  # a table of few rows is read as fast by its times as by its keys
+                cursor.execute("SET LOCAL enable_bitmapscan = off")
             cursor.execute(f"EXPLAIN {statement(name, selectors.SQL)}", parameters)
             plan = "\n".join(row[0] for row in cursor.fetchall())
         assert [index for index in indexes if index not in plan] == [], plan

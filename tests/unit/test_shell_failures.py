@@ -109,7 +109,7 @@ class TestCannotRun:
     def test_survives_a_link_to_where_the_account_may_not_look(
         self, number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        (link := tmp_path / "link").symlink_to("/root/program")
+        (link := tmp_path / "link").symlink_to("/closed/program")
         look = os.stat
 
         def refuse(path: object, **more: bool) -> os.stat_result:
