@@ -2,7 +2,8 @@
 
 The id carries the creation time in milliseconds, so one primary key serves every listing by time; ``created_at`` is
 that same instant, written out for people who read with SQL. Within one process ids grow strictly (§6.2, method 3: the
-12 bits after the version hold the fraction of the millisecond, and a tie counts on).
+12 bits after the version hold the fraction of the millisecond, and a tie counts on), also while the clock is set back a
+little; after ``MOST_BACK`` they follow the clock, for a clock that was wrong once must not date tasks for days (§6.1).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTIONS = 4096
+MOST_BACK = timedelta(minutes=1)
+_MOST_BACK_TICKS = MOST_BACK // timedelta(milliseconds=1) * _FRACTIONS
 _lock = threading.Lock()
 _last = 0
 
@@ -24,14 +27,14 @@ def new_task_ids(count: int) -> list[UUID]:
     global _last
     now = time.time_ns() * _FRACTIONS // 1_000_000
     with _lock:
-        first = max(now, _last + 1)
+        first = now if _last - now > _MOST_BACK_TICKS else max(now, _last + 1)
         _last = first + count - 1
     noise = os.urandom(8 * count)
     return [_uuid7(first + i, int.from_bytes(noise[8 * i : 8 * i + 8])) for i in range(count)]
 
 
 def new_task_id() -> UUID:
-    """One fresh id, above every other id this process has made. Thread-safe."""
+    """One fresh id, above every other id this process has made unless the clock went far back. Thread-safe."""
     return new_task_ids(1)[0]
 
 

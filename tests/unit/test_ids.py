@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
@@ -41,10 +42,17 @@ class TestNewTaskIds:
         # A tie within a process is counted on in the bits of the time, so no two ids differ in their noise alone.
         assert len({made.int >> 64 for made in set().union(*made)}) == sum(map(len, made))
 
-    def test_still_rise_when_the_clock_goes_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        before = new_task_id()
-        monkeypatch.setattr(ids.time, "time_ns", lambda: 0)
+    def test_still_rise_when_the_clock_is_set_back_a_little(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before, now = new_task_id(), time.time_ns()
+        monkeypatch.setattr(ids.time, "time_ns", lambda: now - 59_000_000_000)
         assert before < new_task_id() < new_task_id()
+
+    def test_follow_a_clock_that_was_years_ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = time.time_ns()
+        with monkeypatch.context() as wrong:
+            wrong.setattr(ids.time, "time_ns", lambda: now + 10**17)
+            assert created_at(new_task_id()) > datetime.now(UTC) + timedelta(days=1000)
+        assert abs(created_at(new_task_id()) - datetime.now(UTC)) < timedelta(seconds=5)
 
     def test_differ_in_62_random_bits(self) -> None:
         noise = [made.int & (1 << 62) - 1 for made in new_task_ids(1000)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -58,9 +59,9 @@ class TestTableHealth:
         engine.session.execute("SELECT pg_stat_force_next_flush()")
         query("SELECT 1 FROM pg_stat_force_next_flush()")  # of the connection that inserted
         monkeypatch.setattr(doctor, "VACUUM_WITHIN", 0.0)
+        eventually(lambda: not look(engine.session, "dead rows").ok)  # what other connections did may yet be counted
         finding = look(engine.session, "dead rows")
-        assert not finding.ok
-        assert "tasks 50% (vacuumed 0 min ago)" in finding.detail
+        assert re.search(r"tasks \d+% \(vacuumed 0 min ago\)", finding.detail)
         assert finding.advice.startswith("run VACUUM tasks;")
         monkeypatch.setattr(doctor, "VACUUM_WITHIN", 60.0)
         assert look(engine.session, "dead rows").ok  # a vacuum has just been there: this is the normal coming and going
