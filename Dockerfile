@@ -10,6 +10,8 @@ RUN pip install --require-hashes --no-deps -r /tmp/runtime.txt
 WORKDIR /app
 COPY manage.py gunicorn.conf.py ./
 COPY scheduler_project scheduler_project
+COPY access_app access_app
+COPY flow_app flow_app
 COPY tasks_app tasks_app
 COPY schedules_app schedules_app
 COPY workers_app workers_app

@@ -8,11 +8,12 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
+from access_app.sql import statement
+from access_app.staff import display
+from flow_app.models import Queue
+from flow_app.queues import MOST_COUNTED, counts, is_paused
 from monitoring_app import selectors
-from tasks_app.admin import display
-from tasks_app.admin.queues import MOST_COUNTED, counts, is_paused
-from tasks_app.models import OWNED_ROW, Queue, Task
-from tasks_app.sql import statement
+from tasks_app.models import OWNED_ROW, Task
 
 #: Queues are many only by accident; beyond so many the page does not look.
 MOST_LOOKED_AT: Final = 200

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from django.db.models import Max
 
+from access_app.models import AuditEvent
+from access_app.sql import statement
 from monitoring_app import selectors
 from monitoring_app.models import MetricMark, MetricTotal
 from schedules_app.models import ScheduleFire
-from tasks_app.models import AuditEvent, TaskExecution
-from tasks_app.sql import statement
+from tasks_app.models import TaskExecution
 
 #: Rows counted at one scrape: some tenths of a second; a backlog is worked off over several.
 MOST_COUNTED: Final = 100_000
@@ -84,7 +85,7 @@ def _count(name: str, mark_name: str, model: type[Counted]) -> int:
     }
     for _ in range(2):
         with selectors.bounded(COUNT_TIMEOUT) as cursor:
-            cursor.execute(statement(name, selectors.SQL), parameters)
+            cursor.execute(statement(name), parameters)
     MetricMark.objects.get_or_create(name=mark_name)
     return _left(mark_name, model)
 

@@ -15,6 +15,9 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils import timezone
 
+from access_app.rights import Action, Person
+from access_app.staff import display
+from access_app.staff.outputs import masked
 from monitoring_app import selectors
 from monitoring_app.backlog import oldest_due, read_queues
 from monitoring_app.selectors import Survey, WorkerLoad
@@ -22,9 +25,6 @@ from monitoring_app.throughput import MINUTES, Minute, draw, ended_by_minute, re
 from schedules_app.admin.next_fires import next_fires
 from schedules_app.models import Schedule
 from schedules_app.selectors import OVERDUE
-from tasks_app.access import Action, Person
-from tasks_app.admin import display
-from tasks_app.admin.outputs import masked
 from tasks_app.models import UNSUCCESSFUL_ROW, Task
 from tasks_app.selectors import error_of, latest_executions
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState

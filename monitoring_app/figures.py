@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from access_app.http.times import show_instant
 from monitoring_app.selectors import FRACTIONS, Figures
-from tasks_app.api.times import show_instant
 from tasks_app.states import ExecutionStatus, TaskStatus
 
 HOUR: Final = timedelta(hours=1)

@@ -14,10 +14,10 @@ import psutil
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
+from access_app.database_faults import Fault, Kind, fault, fault_of, short
+from access_app.migrations_state import pending_migrations
 from monitoring_app import selectors
 from monitoring_app.selectors import Survey, TooSlow
-from tasks_app.database_faults import Fault, Kind, fault, fault_of, short
-from tasks_app.migrations_state import pending_migrations
 from tasks_app.states import TaskStatus
 
 log = structlog.get_logger(__name__)

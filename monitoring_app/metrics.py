@@ -15,11 +15,11 @@ from typing import Final
 import structlog
 from django.db import connection
 
+from access_app.database_faults import leaves_reads, short
 from monitoring_app import counting, selectors
 from monitoring_app.counting import Total
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.selectors import Survey, TooSlow
-from tasks_app.database_faults import leaves_reads, short
 
 KEPT_FOR: Final = timedelta(seconds=5)
 

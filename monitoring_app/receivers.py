@@ -17,11 +17,12 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django_structlog.signals import bind_extra_request_finished_metadata, bind_extra_request_metadata
 
+from access_app.database_faults import Fault
+from access_app.signals import database_failed
 from monitoring_app import health
 from schedules_app import signals as schedule_signals
 from schedules_app.batches import FireReport
 from tasks_app import signals
-from tasks_app.database_faults import Fault
 from tasks_app.signals import EndedAttempt, RecoveredTask
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 
@@ -79,7 +80,7 @@ def log_process_stats(role: str, process_id: Any, stats: Mapping[str, Any], **_:
     log.info("stats", **{**stats, "role": role, f"{role}_id": str(process_id)})
 
 
-@receiver(signals.database_failed)
+@receiver(database_failed)
 def note_database_fault(fault: Fault, **_: Any) -> None:
     health.note_fault(fault)
 

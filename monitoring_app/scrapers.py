@@ -14,10 +14,10 @@ from typing import Final
 
 from django.utils import timezone
 
+from access_app.http.authentication import ApiKeyAuthentication
+from access_app.models import ApiKey
 from monitoring_app import metrics
 from monitoring_app.health import DATABASE_ERRORS
-from tasks_app.api.authentication import ApiKeyAuthentication
-from tasks_app.models import ApiKey
 
 KEPT_FOR: Final = timedelta(hours=1)
 MOST_KEPT: Final = 64

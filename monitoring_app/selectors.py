@@ -21,12 +21,11 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Count, ExpressionWrapper, F, Q, fields
 from django.db.models.functions import Now
 
+from access_app.sql import statement
 from tasks_app.models import OWNED_ROW, Task
-from tasks_app.sql import statement
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus
 from workers_app.models import Worker
 
-SQL: Final = "monitoring_app.sql"
 #: Heads of queues that are looked at.
 MOST_HEADS: Final = 2000
 #: Waiting tasks beyond this many are estimated; counting this many costs some ten milliseconds.
@@ -69,7 +68,7 @@ def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
 
 def rows(cursor: CursorWrapper, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one of our statements, by column name."""
-    cursor.execute(statement(name, SQL), parameters)
+    cursor.execute(statement(name), parameters)
     names = [column.name for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.db import connection
 
-from tasks_app.admin import display
+from access_app.staff import display
 
 MINUTES: Final = 60
 #: How long after its end a minute may still grow: an attempt's end is stamped before its transaction commits.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from access_app.http.base import route
 from monitoring_app import views
-from tasks_app.api.base import route
 
 urlpatterns = [
     route("health", views.Health.as_view(), "health"),

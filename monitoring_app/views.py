@@ -11,18 +11,18 @@ from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access_app.http.authentication import AdminSessionAuthentication
+from access_app.http.base import ApiView, caller_of, content
+from access_app.http.parsers import empty_body
+from access_app.http.problems import Problem
+from access_app.http.times import show_instant
+from access_app.rights import Action
 from monitoring_app import health, metrics, selectors
 from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
 from monitoring_app.scrapers import ScraperAuthentication
 from monitoring_app.selectors import TooSlow, WorkerLoad
-from tasks_app.access import Action
-from tasks_app.api.authentication import AdminSessionAuthentication
-from tasks_app.api.base import ApiView, caller_of, content
-from tasks_app.api.parsers import empty_body
-from tasks_app.api.problems import Problem
-from tasks_app.api.times import show_instant
 from workers_app.recovery import recover_system
 
 MOST_HOURS = 720

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from tasks_app.access import Action, Person
+from access_app.rights import Action, Person
 
 
 def _static(path: str) -> Callable[[HttpRequest], str]:

@@ -14,10 +14,10 @@ from django.shortcuts import render
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
+from access_app.http.base import ApiView
+from access_app.http.renderers import dumps
+from access_app.rights import Action
 from scheduler_project.openapi import document
-from tasks_app.access import Action
-from tasks_app.api.base import ApiView
-from tasks_app.api.renderers import dumps
 
 _YAML: Final = re.compile(r"\b(application/(x-)?yaml|text/(x-)?yaml|application/vnd\.oai\.openapi)(?!\+json)\b")
 

@@ -1,7 +1,7 @@
 """The error pages of the staff UI, in its own look: what happened, that nothing was done, and the way out.
 
 Signed-in staff see them inside the frame, with its navigation. What is broken may be anything, so the pages of 400, 500
-and 503, and those of strangers, need no database and no session. The API's answers are ``tasks_app.api.fallbacks``.
+and 503, and those of strangers, need no database and no session. The API's answers are ``access_app.http.fallbacks``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from tasks_app.api import fallbacks
-from tasks_app.api.errors import problem_of
-from tasks_app.database_faults import fault_of
+from access_app.database_faults import fault_of
+from access_app.http import fallbacks
+from access_app.http.errors import problem_of
 
 _PAGES: Final = ("/admin/", "/static/")
 

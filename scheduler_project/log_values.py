@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from structlog.types import EventDict
 
-from tasks_app.masking import mask_urls, names_secret
-from tasks_app.texts import CONTROL, escaped
+from access_app.masking import mask_urls, names_secret
+from access_app.texts import CONTROL, escaped
 
 HIDDEN: Final = "***"
 LONGEST_TEXT: Final = 8_192

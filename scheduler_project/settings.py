@@ -97,7 +97,9 @@ INSTALLED_APPS = [
     "monitoring_app",
     "workers_app",
     "schedules_app",
+    "flow_app",
     "tasks_app",
+    "access_app",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -115,7 +117,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "scheduler_project.content_security.ContentSecurityPolicy",
     "monitoring_app.middleware.ProbesByAnyHost",
-    "tasks_app.api.middleware.RequestGateMiddleware",
+    "access_app.http.middleware.RequestGateMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
@@ -213,14 +215,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "tasks_app.api.authentication.ApiKeyAuthentication",
-        "tasks_app.api.authentication.AdminSessionAuthentication",
+        "access_app.http.authentication.ApiKeyAuthentication",
+        "access_app.http.authentication.AdminSessionAuthentication",
     ],
     # Default deny: a view that declares no scopes answers nobody.
-    "DEFAULT_PERMISSION_CLASSES": ["tasks_app.api.permissions.TableDecides"],
-    "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["tasks_app.api.renderers.JSONRenderer"],
-    "EXCEPTION_HANDLER": "tasks_app.api.errors.problem_response",
+    "DEFAULT_PERMISSION_CLASSES": ["access_app.http.permissions.TableDecides"],
+    "DEFAULT_PARSER_CLASSES": ["access_app.http.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["access_app.http.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "access_app.http.errors.problem_response",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }
@@ -241,7 +243,7 @@ logs.configure(level=SCHEDULER.log_level, json=SCHEDULER.log_format == conf.LogF
 for _stranger in _strangers:
     structlog.get_logger(__name__).warning("unknown_variable", variable=_stranger.name, nearest=_stranger.nearest)
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = True
-# The address is bound for every line of a request, not only for the last: tasks_app.api.middleware.
+# The address is bound for every line of a request, not only for the last: access_app.http.middleware.
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 # Naming the user would load the session of every request that carries a cookie, of health checks too.
 DJANGO_STRUCTLOG_USER_ID_FIELD = None

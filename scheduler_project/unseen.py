@@ -13,7 +13,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from tasks_app.texts import UNSEEN
+from access_app.texts import UNSEEN
 
 #: A field of a form, which is left alone; or a character. Stored text cannot pass for a field: its quotes and angle
 #: brackets are escaped.

@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from access_app.http.base import route
 from scheduler_project.docs import Docs, Schema
-from tasks_app.api.base import route
 
 handler400 = "scheduler_project.error_pages.bad_request"
 handler403 = "scheduler_project.error_pages.forbidden"
@@ -16,6 +16,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("", include("tasks_app.api.urls")),
+    path("", include("flow_app.api.urls")),
     path("", include("schedules_app.api.urls")),
     path("", include("workers_app.api.urls")),
     path("", include("monitoring_app.urls")),

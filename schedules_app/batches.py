@@ -15,17 +15,16 @@ from uuid import UUID
 
 import structlog
 
+from access_app.ids import new_task_id
+from access_app.sql import statement
+from access_app.texts import escaped
 from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
 from schedules_app.recurrence import Recurrence
 from schedules_app.stored import StoredSchedule, checked_template
-from tasks_app.ids import new_task_id
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
 from tasks_app.new_tasks import InvalidTask, NewTask
-from tasks_app.sql import statement
-from tasks_app.texts import escaped
 
-SQL: Final = "schedules_app.sql"
 #: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
 PUT_OFF: Final = timedelta(minutes=1)
 LONGEST_PUT_OFF: Final = timedelta(hours=1)
@@ -125,7 +124,7 @@ class Batch:
             self.report.stop = _cancel(cursor, self._cancels)
         if self._given_up:
             cursor.execute(_TELL_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
-        cursor.execute(statement("record_fires", SQL), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
+        cursor.execute(statement("record_fires"), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
         rows = [self._tasks[task_id] for (task_id,) in cursor.fetchall()]
         if rows:
             copy_tasks(cursor, SCHEDULED_COLUMNS, rows)

@@ -11,16 +11,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from access_app import audit
+from access_app.refusals import NotFound
+from access_app.versions import Stale, Versions
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.new_schedules import description_problems
 from schedules_app.services import NameTaken
-from tasks_app import audit, wakeups
+from tasks_app import wakeups
 from tasks_app.new_tasks import QUEUE_NAME
-from tasks_app.transitions import Stale, Versions
 
 
-class CalendarNotFound(LookupError):
+class CalendarNotFound(NotFound):
     """No calendar has this name."""
 
 

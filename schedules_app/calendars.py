@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from access_app.refusals import InvalidInput, no_such_time
 from schedules_app.blackout_ranges import LONGEST, Absolute, Moment, Ranges, Weekly, Yearly
 from schedules_app.effort import Effort
 from schedules_app.zones import UnknownZone, zone
-from tasks_app.refusals import joined, no_such_time
 
 MAX_RANGES: Final = 100
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -34,12 +34,8 @@ class OnBlackout(StrEnum):
     RUN_AT_END = "run_at_end"
 
 
-class InvalidCalendar(ValueError):
+class InvalidCalendar(InvalidInput):
     """A calendar that cannot be kept. ``problems`` maps a JSON field path (``ranges[0].from``) to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(joined(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)

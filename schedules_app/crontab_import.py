@@ -17,6 +17,7 @@ from typing import Final
 
 from django.db import transaction
 
+from access_app.texts import CONTROL
 from schedules_app.crontab import DEFAULT_SHELL, Job, Note, Unreadable, read_crontab
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import (
@@ -31,7 +32,6 @@ from schedules_app.services import create_schedule, definition_of
 from tasks_app.executors.base import JsonObject
 from tasks_app.new_tasks import MAX_TIMEOUT_MS, NewTask
 from tasks_app.states import OnWorkerLost
-from tasks_app.texts import CONTROL
 
 #: Shells that read a here-document as sh does.
 _LIKE_SH: Final = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh|mksh|zsh|busybox)")

@@ -18,8 +18,9 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from access_app.sql import statement
 from schedules_app import signals
-from schedules_app.batches import SQL, Batch, Cursor, FireReport
+from schedules_app.batches import Batch, Cursor, FireReport
 from schedules_app.calendars import Calendar, parse_calendar
 from schedules_app.effort import TooCostly
 from schedules_app.firing_rules import Overlap, Pause
@@ -27,7 +28,6 @@ from schedules_app.recurrence import InvalidRecurrence
 from schedules_app.stored import StoredSchedule
 from schedules_app.zones import UnknownZone, zone
 from tasks_app.sessions import Session
-from tasks_app.sql import statement
 
 #: Most schedules one pass decides.
 BATCH: Final = 500
@@ -46,7 +46,7 @@ def fire_due(session: Session, *, limit: int = BATCH) -> FireReport:
     """Make one pass over at most ``limit`` due schedules. Raises `DatabaseAway`; then it may have been committed."""
     try:
         with session.connection.transaction(), session.connection.cursor() as cursor:
-            cursor.execute(statement("due_schedules", SQL), {"limit": limit})
+            cursor.execute(statement("due_schedules"), {"limit": limit})
             report = fire(cursor, [StoredSchedule._make(row) for row in cursor.fetchall()])
     except psycopg.Error as error:
         raise session.away(error) from error
@@ -92,7 +92,7 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
     parameters = {"zones": list(rules), "rules": list(rules.values()), "limit": limit}
     try:
         with session.connection.transaction(), session.connection.cursor() as cursor:
-            cursor.execute(statement("schedules_under_old_rules", SQL), parameters)
+            cursor.execute(statement("schedules_under_old_rules"), parameters)
             rows = [StoredSchedule._make(row) for row in cursor.fetchall()]
             if rows:
                 batch = Batch(rows[0].now)
@@ -151,5 +151,5 @@ def _open_tasks(cursor: Cursor, rows: Iterable[StoredSchedule]) -> dict[UUID, li
     ids = [row.id for row in rows if row.overlap != Overlap.ALLOW]
     if not ids:
         return {}
-    cursor.execute(statement("open_tasks", SQL), {"schedules": ids})
+    cursor.execute(statement("open_tasks"), {"schedules": ids})
     return dict(cursor.fetchall())

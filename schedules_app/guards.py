@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from access_app.rights import Action, Caller
 from schedules_app.calendar_services import NewCalendar, types_held_by
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import NewSchedule
 from schedules_app.services import Guard
-from tasks_app.access import Action, Caller
 
 
 def may_run(caller: Caller, action: Action) -> Guard:

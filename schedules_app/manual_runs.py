@@ -14,6 +14,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from access_app import audit
+from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.ids import new_task_id, new_task_ids
+from access_app.models import IdempotencyKey
+from access_app.refusals import InvalidInput
 from schedules_app.batches import one_at_a_time
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Overlap
@@ -23,14 +28,12 @@ from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import database_now
 from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
-from tasks_app import audit, wakeups
+from tasks_app import wakeups
 from tasks_app.executors.base import JsonObject
-from tasks_app.ids import new_task_id, new_task_ids
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
-from tasks_app.models import IdempotencyKey, Task
+from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask, NewTask
-from tasks_app.refusals import joined
-from tasks_app.services import Created, Idempotency, take_idempotency_key
+from tasks_app.services import Created
 
 #: Most runs one backfill makes, and most slots it looks at to find them.
 MAX_BACKFILL: Final = 1000
@@ -44,12 +47,8 @@ _SECOND: Final = timedelta(seconds=1)
 _SECONDS_BACK: Final = 60
 
 
-class InvalidBackfill(ValueError):
+class InvalidBackfill(InvalidInput):
     """A window that cannot be backfilled. ``problems`` maps a JSON field to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(joined(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from access_app.texts import MAX_NAME
 from schedules_app.calendars import OnBlackout
 from schedules_app.firing_rules import FireState, Misfire, Overlap
 from schedules_app.recurrence import DstFold, DstGap
-from tasks_app.models import MAX_NAME
 
 _ONE_RECURRENCE = (
     Q(cron__isnull=False, interval_seconds__isnull=True, rrule__isnull=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from access_app.refusals import InvalidInput
+from access_app.texts import problem_of_line, problem_of_lines
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
 from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
-from tasks_app.refusals import joined
-from tasks_app.texts import problem_of_line, problem_of_lines
 
 MAX_DESCRIPTION: Final = 2000
 #: Of an RRULE or a cron expression; what of that is read is decided in ``recurrence``.
@@ -26,12 +26,8 @@ MAX_GRACE_SECONDS: Final = 86_400
 MAX_CALENDARS: Final = 10
 
 
-class InvalidSchedule(ValueError):
+class InvalidSchedule(InvalidInput):
     """A schedule that cannot be kept. ``problems`` maps a JSON field path to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(joined(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

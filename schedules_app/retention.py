@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from schedules_app.batches import SQL
 from tasks_app.retention import BATCH
 from tasks_app.sessions import Session
 
@@ -12,4 +11,4 @@ from tasks_app.sessions import Session
 def delete_old_fires(session: Session, *, limit: int = BATCH) -> int:
     """Delete up to ``limit`` rows of the ledger past the retention of failed tasks. Raises `DatabaseAway`."""
     age = settings.SCHEDULER.retention_failed
-    return 0 if age is None else len(session.rows("delete_old_fires", {"age": age, "limit": limit}, package=SQL))
+    return 0 if age is None else len(session.rows("delete_old_fires", {"age": age, "limit": limit}))

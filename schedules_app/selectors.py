@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from flow_app.models import Queue
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
 from schedules_app.effort import Effort, TooCostly
@@ -27,8 +28,8 @@ from schedules_app.outcomes import failed_in_a_row
 from schedules_app.recurrence import Recurrence, Slot, parse
 from schedules_app.simulation import Outage, SimulatedSlot
 from schedules_app.stored import StoredSchedule
-from tasks_app.models import Queue, Task
-from tasks_app.selectors import Reason
+from tasks_app.models import Task
+from tasks_app.reasons import Reason
 
 MAX_PREVIEW: Final = 100
 #: A schedule due for longer has nobody who fires it.

@@ -18,6 +18,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from access_app import audit
+from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.ids import created_at, new_task_id
+from access_app.models import IdempotencyKey
+from access_app.refusals import NotFound
+from access_app.versions import Stale, Versions
 from schedules_app import firing
 from schedules_app.batches import FireReport
 from schedules_app.firing_rules import FireState, Pause, next_due
@@ -26,11 +32,7 @@ from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_sche
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.selectors import database_now
 from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
-from tasks_app import audit, wakeups
-from tasks_app.ids import created_at, new_task_id
-from tasks_app.models import IdempotencyKey
-from tasks_app.services import Idempotency, take_idempotency_key
-from tasks_app.transitions import Stale, Versions
+from tasks_app import wakeups
 
 #: What makes the next slot another one. Edits of anything else leave it alone.
 _TIMING: Final = frozenset(
@@ -42,7 +44,7 @@ Guard = Callable[[Schedule], None]
 _FIELDS: Final = frozenset(field.name for field in fields(NewSchedule)) - {"task", "calendars"}
 
 
-class ScheduleNotFound(LookupError):
+class ScheduleNotFound(NotFound):
     """No schedule has this id."""
 
 

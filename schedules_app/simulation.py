@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
+from access_app.refusals import InvalidInput
 from schedules_app.calendars import Blackouts
 from schedules_app.due import Upcoming
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import Ahead, FireState, Policy, decide, next_due
 from schedules_app.recurrence import YEARS, Recurrence
-from tasks_app.refusals import joined
 
 #: Most slots one simulation answers.
 MOST_SLOTS: Final = 10_000
@@ -24,12 +24,8 @@ MOST_STEPS: Final = 45 * MOST_SLOTS
 _ANY: Final = UUID(int=0)
 
 
-class InvalidSimulation(ValueError):
+class InvalidSimulation(InvalidInput):
     """A window that cannot be simulated. ``problems`` maps a JSON field to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(joined(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)

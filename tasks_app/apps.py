@@ -1,10 +1,10 @@
 """Django's registration of this app."""
 
 import sys
-from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+
+from access_app.rights import task_types
 
 
 class TasksAppConfig(AppConfig):
@@ -14,7 +14,7 @@ class TasksAppConfig(AppConfig):
 
     def ready(self) -> None:
         _check_executors()
-        post_migrate.connect(_make_pass_row, sender=self)
+        task_types.register(_scopes)
 
 
 def _check_executors() -> None:
@@ -28,8 +28,8 @@ def _check_executors() -> None:
         sys.exit(2)
 
 
-def _make_pass_row(using: str, **_: Any) -> None:
-    """Without its row no scheduler could take the pass; a flushed database gets it back."""
-    from tasks_app.models import SchedulerPass
+def _scopes() -> dict[str, str | None]:
+    """Which task types there are, and the scope that running each needs: what ``access_app.rights`` asks."""
+    from tasks_app.executors.registry import executors
 
-    SchedulerPass.objects.using(using).get_or_create(name="assign")
+    return {name: executor.required_scope for name, executor in executors().items()}

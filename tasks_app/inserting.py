@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from tasks_app.ids import created_at
+from access_app.ids import created_at
 from tasks_app.new_tasks import NewTask
 
 COLUMNS: Final = (

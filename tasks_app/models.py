@@ -1,4 +1,4 @@
-"""Tables of tasks, their history, queues, keys and the audit trail: fields, CHECKs and indexes with their reasons.
+"""Tables of tasks and their history: fields, CHECKs and indexes with their reasons.
 
 No rules live here: what may change is said by ``states``, and every change of a status is a guarded statement in
 ``sql/``. Nothing points at a worker with a foreign key, because workers are pruned while history stays, and executions
@@ -8,8 +8,6 @@ both in one statement and ``doctor`` looks for orphans.
 
 from __future__ import annotations
 
-from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
@@ -17,7 +15,6 @@ from django.db.models.functions import Cast, Now, Replace
 
 from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskStatus
 
-MAX_NAME = 100
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
@@ -230,126 +227,3 @@ class TaskExecution(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.attempt} of {self.task_id}: {self.status}"
-
-
-class Queue(models.Model):
-    """A queue somebody has paused or configured. A queue without a row exists as well: naming it is enough."""
-
-    name = models.CharField(max_length=MAX_NAME, primary_key=True)
-    paused_at = models.DateTimeField(null=True, blank=True)
-    paused_until = models.DateTimeField(null=True, blank=True)
-    pause_reason = models.TextField(blank=True, db_default="")
-    paused_by = models.TextField(blank=True, db_default="")
-    version = models.IntegerField(db_default=1)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "queues"
-        ordering = ["name"]
-        constraints = [
-            models.CheckConstraint(
-                name="queues_until_needs_pause",
-                condition=Q(paused_until__isnull=True) | Q(paused_at__isnull=False),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class AuditEvent(models.Model):
-    """Append-only: what people did, and what the system did to a task outside the ordinary course.
-
-    Ordinary transitions write no event: creation, assignment, start and end of each attempt are read from the task and
-    its executions (``selectors.timeline``).
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    at = models.DateTimeField(db_default=Now())
-    actor = models.TextField()
-    action = models.TextField(help_text="What was done, in the past tense: task.cancelled, queue.paused …")
-    target = models.TextField(help_text="What it was done to, as kind:name.")
-    task_id = models.UUIDField(null=True, blank=True)
-    attempt = models.IntegerField(null=True, blank=True)
-    from_status = models.TextField(null=True, blank=True)
-    to_status = models.TextField(null=True, blank=True)
-    reason = models.TextField(blank=True, db_default="")
-    correlation_id = models.TextField(blank=True, db_default="")
-    detail = models.JSONField(null=True, blank=True)
-
-    class Meta:
-        db_table = "audit_events"
-        ordering = ["-id"]
-        indexes = [
-            models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False)),
-            # What was done to a schedule; most events are about tasks.
-            models.Index("target", "id", name="audit_target", condition=Q(task_id__isnull=True)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.target}"
-
-
-class ApiKey(models.Model):
-    """A key of the REST API. Only its hash is stored; names are never reused, because tasks record them."""
-
-    id = models.BigAutoField(primary_key=True)
-    name = models.CharField(max_length=64, unique=True)
-    prefix = models.CharField(max_length=16)
-    key_hash = models.BinaryField(max_length=32, unique=True)
-    scopes = ArrayField(models.CharField(max_length=32))
-    created_at = models.DateTimeField(db_default=Now())
-    created_by = models.TextField(blank=True, db_default="")
-    #: Whose rights bound the key's; without one, as made on the command line, it has all its scopes. The id stays when
-    #: the account is deleted: it finds nobody, and the key is refused.
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.DO_NOTHING,
-        null=True,
-        blank=True,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-    )
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True)
-    last_used_address = models.GenericIPAddressField(null=True, blank=True)
-
-    class Meta:
-        db_table = "api_keys"
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class IdempotencyKey(models.Model):
-    """One Idempotency-Key of one caller: what was asked, and the ids it made. Inserting it is what wins the race."""
-
-    id = models.BigAutoField(primary_key=True)
-    created_by = models.TextField()
-    key = models.TextField()
-    fingerprint = models.BinaryField(max_length=32)
-    task_ids = ArrayField(models.UUIDField(), help_text="Looked at by retention: the key lives as long as its tasks.")
-    answer = models.JSONField(null=True, help_text="The answer of a bulk call; a single task is its own answer.")
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "idempotency_keys"
-        constraints = [models.UniqueConstraint(fields=["created_by", "key"], name="idempotency_keys_once")]
-
-    def __str__(self) -> str:
-        return self.key
-
-
-class SchedulerPass(models.Model):
-    """One row per kind of pass; its row lock is held while a scheduler makes the pass, and dies with it."""
-
-    name = models.CharField(max_length=32, primary_key=True)
-
-    class Meta:
-        db_table = "scheduler_pass"
-
-    def __str__(self) -> str:
-        return self.name

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from access_app.refusals import InvalidInput, bounded
+from access_app.texts import CORRELATION_ID
 from tasks_app.executors.base import JsonObject, PayloadError
 from tasks_app.executors.registry import executor_for, executors
-from tasks_app.refusals import bounded, joined
 from tasks_app.retries import Backoff
 from tasks_app.states import OnWorkerLost
 
@@ -24,18 +25,13 @@ MAX_RETRIES: Final = 1000
 MAX_DELAY_MS: Final = 2_592_000_000
 DEFAULT_TIMEOUT_MS: Final = 300_000
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
-CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _RETRY_FIELDS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
 
 
-class InvalidTask(ValueError):
+class InvalidTask(InvalidInput):
     """A task that cannot be created. ``problems`` maps a JSON field path to one sentence."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(joined(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

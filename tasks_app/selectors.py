@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import connection
-
-from tasks_app.models import AuditEvent, Task, TaskExecution
-from tasks_app.sql import statement
+from access_app.models import AuditEvent
+from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
+from tasks_app.transitions import TaskNotFound
 
 #: Messages of ends that no attempt's own outcome explains.
 _END_MESSAGES = {
@@ -38,13 +35,12 @@ class Event:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason why a task is not running now. ``until``: when the reason ends by itself, if that is known."""
-
-    code: str
-    detail: str
-    until: datetime | None = None
+def task_of(task_id: UUID) -> Task:
+    """The task of an id. Raises `TaskNotFound`."""
+    task = Task.objects.filter(pk=task_id).first()
+    if task is None:
+        raise TaskNotFound(f"there is no task {task_id}")
+    return task
 
 
 def latest_executions(task_ids: Iterable[UUID]) -> dict[UUID, TaskExecution]:
@@ -127,50 +123,3 @@ def _current_events(task: Task) -> list[Event]:
     if running and task.started_at:
         events.append(Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt))
     return events
-
-
-def why(task: Task) -> list[Reason]:
-    """Every reason why a task is not running now; empty for one that runs or is about to."""
-    if task.status == TaskStatus.RUNNING:
-        return []
-    if task.finished_at is not None:
-        return [Reason("ENDED", f"it ended as {task.status}")]
-    if task.status == TaskStatus.SCHEDULED:
-        return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement("why_waiting"), {"id": task.pk, "silence": settings.SCHEDULER.heartbeat_timeout.total_seconds()}
-        )
-        row = cursor.fetchone()
-        if row is None:  # it moved on meanwhile
-            return []
-        facts: dict[str, Any] = dict(zip([column.name for column in cursor.description], row, strict=True))
-    return _waiting_reasons(task, facts)
-
-
-def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
-    reasons = []
-    if not facts["due"]:
-        reasons.append(Reason("NOT_DUE", "its nextRunAt is in the future", task.run_at))
-    if facts["paused"]:
-        detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
-        reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
-    if facts["expired"]:
-        reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
-    if facts["key_holder"] is not None:
-        reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
-    if not facts["scheduler_alive"]:
-        reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
-    if not facts["live_workers"]:
-        reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
-    elif not facts["free_slots"]:
-        reasons.append(
-            Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
-        )
-    elif task.crash_count and not facts["free_for_suspect"]:
-        detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
-        reasons.append(Reason("SUSPECT_LIMIT", detail))
-    if facts["due"] and facts["ahead"]:
-        more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
-        reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))
-    return reasons

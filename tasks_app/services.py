@@ -6,46 +6,26 @@ guarded changes of existing ones in ``transitions``; who may ask is decided by t
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
-from django.db.models.functions import Now
 
-from tasks_app import audit, transitions, wakeups
-from tasks_app.ids import new_task_ids
+from access_app import audit
+from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.ids import new_task_ids
+from access_app.models import IdempotencyKey
+from access_app.versions import Versions
+from tasks_app import transitions, wakeups
 from tasks_app.inserting import COLUMNS, copy_tasks, task_row
-from tasks_app.models import IdempotencyKey, Queue, SchedulerPass, Task
+from tasks_app.models import Task
 from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, NewTask, check_task
-from tasks_app.sql import statement
+from tasks_app.selectors import task_of
 from tasks_app.states import TaskStatus
-from tasks_app.transitions import Versions
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """An Idempotency-Key and the fingerprint of the request it came with."""
-
-    key: str
-    fingerprint: bytes
-
-
-class IdempotencyConflict(Exception):
-    """The key was used before, for a request that was not the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The answer given when the key was first used."""
-
-    task_ids: list[UUID]
-    answer: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,31 +92,6 @@ def create_tasks(
     return list(ids)
 
 
-def take_idempotency_key(
-    created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
-) -> Replay | None:
-    """Claim a key inside the caller's transaction; answer what it was used for when it is taken.
-
-    Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
-    `IdempotencyConflict` for another fingerprint.
-    """
-    parameters: list[Any] = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
-                " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
-                parameters,
-            )
-            if cursor.rowcount == 1:
-                return None
-        if held := IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).first():
-            break  # otherwise retention has just deleted it, with its tasks
-    if bytes(held.fingerprint) != idempotency.fingerprint:
-        raise IdempotencyConflict(f"the Idempotency-Key {idempotency.key!r} was used for another request")
-    return Replay(held.task_ids, held.answer)
-
-
 def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
     """Cancel a task: at once when it waits, within a second when it runs. See `transitions.cancel`."""
     with transaction.atomic():
@@ -181,9 +136,7 @@ def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Version
 
 def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) -> Task:
     """Create a new task, due now, with the definition of another in any state. Raises `TaskNotFound`."""
-    source = Task.objects.filter(pk=task_id).first()
-    if source is None:
-        raise transitions.TaskNotFound(f"there is no task {task_id}")
+    source = task_of(task_id)
     return create_task(replace(definition_of(source), correlation_id=correlation_id), created_by=actor).task
 
 
@@ -200,34 +153,6 @@ def definition_of(task: Task) -> NewTask:
         retry=task.retry,
         on_worker_lost=task.on_worker_lost,
     )
-
-
-def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | None = None) -> Queue:
-    """Stop assigning tasks of a queue, and take back what is assigned but not started. Running tasks go on."""
-    with transaction.atomic():
-        # Holding the pass: no assignment that has not seen the pause can commit after the tasks were taken back.
-        SchedulerPass.objects.select_for_update().get(name="assign")
-        Queue.objects.update_or_create(
-            name=name,
-            defaults={"paused_at": Now(), "paused_until": until, "pause_reason": reason, "paused_by": actor},
-        )
-        Queue.objects.filter(name=name).update(version=F("version") + 1)
-        _hand_back(queue=name, actor=actor, reason="its queue was paused")
-        audit.record(actor, "queue.paused", f"queue:{name}", reason=reason)
-    return Queue.objects.get(name=name)
-
-
-def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
-    """Assign tasks of a queue again. Raises `Queue.DoesNotExist` for a queue nobody has paused or configured."""
-    with transaction.atomic():
-        queue = Queue.objects.select_for_update().get(name=name)
-        if queue.paused_at is not None:
-            Queue.objects.filter(name=name).update(
-                paused_at=None, paused_until=None, pause_reason="", paused_by="", version=F("version") + 1
-            )
-            audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason)
-            transaction.on_commit(wakeups.notify_schedulers)
-    return Queue.objects.get(name=name)
 
 
 def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None) -> Task:
@@ -263,12 +188,6 @@ def _wake_after_commit(age: float) -> None:
     """Tell schedulers of new tasks; they bear the moment when the transaction began, ``age`` seconds ago."""
     began = time.monotonic() - age
     transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW))
-
-
-def _hand_back(*, queue: str, actor: str, reason: str) -> None:
-    parameters = {"queue": queue, "worker_id": None, "older_than": None, "limit": 1_000_000}
-    with connection.cursor() as cursor:
-        cursor.execute(statement("hand_back_assigned"), parameters | {"actor": actor, "reason": reason})
 
 
 def _after_commit_wake_worker(worker_id: UUID) -> None:

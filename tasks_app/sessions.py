@@ -7,7 +7,6 @@ first caller would wait out the whole pool's time-out. Parameters and the embedd
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, Self
@@ -18,8 +17,8 @@ from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from tasks_app.database_faults import fault_of
-from tasks_app.sql import statement
+from access_app.database_faults import DatabaseAway, fault_of
+from access_app.sql import statement
 
 Row = tuple[Any, ...]
 
@@ -34,12 +33,6 @@ PLANNING: Final = {
     "enable_bitmapscan": "off",
     "max_parallel_workers_per_gather": "0",
 }
-
-
-class DatabaseAway(Exception):
-    """The statement may or may not have been executed: the connection broke, none could be made, or the server cannot
-    write now. ``database_faults.fault_of`` says which.
-    """
 
 
 class Session:
@@ -67,12 +60,10 @@ class Session:
             self.epoch += 1
         return self._connection
 
-    def rows(
-        self, name: str, parameters: Mapping[str, Any] | None = None, *, package: str = "tasks_app.sql"
-    ) -> list[Row]:
+    def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run one statement file as a transaction of its own and answer its rows. Raises `DatabaseAway`."""
         try:
-            return self.connection.execute(statement(name, package), parameters or {}, prepare=self.prepares).fetchall()
+            return self.connection.execute(statement(name), parameters or {}, prepare=self.prepares).fetchall()
         except psycopg.Error as error:
             raise self.away(error) from error
 
@@ -157,8 +148,3 @@ def _pooled_cursor(server_settings: Mapping[str, str]) -> type[psycopg.Cursor]:
             )
 
     return PooledCursor
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait after ``failures`` (≥ 1) failed tries in a row: up to 2 s, jittered so that hosts spread out."""
-    return float(min(2.0, 0.05 * 2 ** min(failures, 10))) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -81,8 +81,6 @@ scheduler_started: Final = Signal()
 #: A scheduler process ended in good order. ``scheduler_id``, ``host``, ``pid``.
 scheduler_stopped: Final = Signal()
 
-#: A request was refused by a database that is away, full or read-only. ``fault``: a `database_faults.Fault`.
-database_failed: Final = Signal()
 
 #: Once a minute from each process. ``role`` (worker, scheduler), ``process_id``, ``stats``: names to numbers.
 process_stats: Final = Signal()

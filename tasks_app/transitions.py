@@ -6,22 +6,20 @@ audit row, in the caller's transaction. The changes that scheduler and workers m
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F
 from django.db.models.functions import Now
 
-from tasks_app import audit
+from access_app import audit
+from access_app.refusals import NotFound
+from access_app.versions import Stale, Versions
 from tasks_app.models import Task
 from tasks_app.states import FINAL, UNSUCCESSFUL, WAITING, TaskStatus
 
-#: Versions a caller accepts (its If-Match); None accepts any.
-Versions = Collection[int] | None
 
-
-class TaskNotFound(LookupError):
+class TaskNotFound(NotFound):
     """No task has this id."""
 
 
@@ -31,14 +29,6 @@ class IllegalTransition(Exception):
     def __init__(self, status: str, change: str) -> None:
         super().__init__(f"a task that is {status} cannot be {change}")
         self.status = status
-
-
-class Stale(Exception):
-    """What was to be changed, a task if nothing else is said, has changed since the caller read it."""
-
-    def __init__(self, version: int, what: str = "task") -> None:
-        super().__init__(f"the {what} has changed since you read it: it is at version {version} now")
-        self.version = version
 
 
 def cancel(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:

@@ -18,7 +18,8 @@ import psycopg
 import structlog
 from django.conf import settings
 
-from tasks_app.sessions import DatabaseAway, Session
+from access_app.database_faults import DatabaseAway
+from tasks_app.sessions import Session
 
 #: Channel of schedulers: there may be something to assign. An empty message says that it may have been due for long,
 #: `NEW` that there is only room for more, or tasks that came in just now.

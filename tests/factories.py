@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from tasks_app.access import Scope
-from tasks_app.ids import created_at, new_task_id
-from tasks_app.keys import create_key
+from access_app.ids import created_at, new_task_id
+from access_app.keys import create_key
+from access_app.rights import Scope
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 

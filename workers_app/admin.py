@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from tasks_app.access import Action
-from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of
-from tasks_app.admin.filters import ChoiceFilter
+from access_app.rights import Action
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin, actor_of, acts, person_of
+from access_app.staff.filters import ChoiceFilter
 from tasks_app.models import OWNED_ROW, Task
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
 from workers_app import heartbeats

@@ -1,6 +1,6 @@
 """Checks an installation from where it is run, and says what to do about each red line. Reads; changes nothing.
 
-Each check is a function that answers one `Finding`. What must hold of the rows is ``tasks_app.invariants``.
+Each check is a function that answers one `Finding`. What must hold of the rows is ``workers_app.invariants``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError
 
+from access_app.database_faults import DatabaseAway, Kind, fault, fault_of
+from access_app.migrations_state import pending_migrations
 from schedules_app.selectors import OVERDUE
-from tasks_app import invariants, wakeups
-from tasks_app.database_faults import Kind, fault, fault_of
+from tasks_app import wakeups
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
-from tasks_app.migrations_state import pending_migrations
-from tasks_app.sessions import PLANNING, DatabaseAway, Row, Session
+from tasks_app.sessions import PLANNING, Row, Session
+from workers_app import invariants
 
 #: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
 CLOCK_SKEW: Final = 2.0
@@ -274,7 +275,7 @@ def _dead_rows(session: Session) -> Finding:
 
 def _old_snapshot(session: Session) -> Finding:
     """The one that has kept dead rows from being removed for longest, and how to end that."""
-    holders = session.rows("old_snapshots", package="workers_app.sql")
+    holders = session.rows("old_snapshots")
     too_old = [
         row for row in holders if (row[3] >= OLDEST_SNAPSHOT if row[3] is not None else row[4] >= OLDEST_SNAPSHOT_AGE)
     ]
@@ -296,7 +297,7 @@ _HOW_TO_END: Final = {
 
 
 def _index_bloat(session: Session) -> Finding:
-    rows = session.rows("index_sizes", {"tables": list(HOT_TABLES)}, package="workers_app.sql")
+    rows = session.rows("index_sizes", {"tables": list(HOT_TABLES)})
     bloated = [
         (name, size, entries)
         for name, size, entries in rows
@@ -309,7 +310,7 @@ def _index_bloat(session: Session) -> Finding:
 
 
 def _table_health(session: Session) -> list[Row]:
-    return session.rows("table_health", {"tables": list(HOT_TABLES)}, package="workers_app.sql")
+    return session.rows("table_health", {"tables": list(HOT_TABLES)})
 
 
 def _invariants(session: Session) -> Finding:

@@ -10,16 +10,16 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from tasks_app import audit, wakeups
+from access_app import audit
+from access_app.refusals import NotFound
+from tasks_app import wakeups
 from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.states import LIVE_WORKER_STATES, WorkerState
 from workers_app.models import Worker
 
-_SQL = "workers_app.sql"
 
-
-class WorkerNotFound(LookupError):
+class WorkerNotFound(NotFound):
     """No worker has this id, or the one that had it has ended."""
 
 
@@ -62,7 +62,7 @@ def register_worker(session: Session, registration: Registration) -> str:
     """Insert the row of a new incarnation and answer the database's timeline; safe to resend. Raises `DatabaseAway`."""
     parameters = {name: getattr(registration, name) for name in Registration.__slots__}
     parameters |= {"labels": json.dumps(registration.labels)}
-    [(timeline,)] = session.rows("register_worker", parameters, package=_SQL)
+    [(timeline,)] = session.rows("register_worker", parameters)
     return str(timeline)
 
 
@@ -83,7 +83,7 @@ def beat(
         "attempts": list(held.values()),
         "floor": floors.current(session).get(worker_id, LOWEST),
     }
-    for state, *answer, floor in session.rows("beat", parameters, package=_SQL):
+    for state, *answer, floor in session.rows("beat", parameters):
         floors.note([(worker_id, floor)])
         return BeatAnswer(WorkerState(state), *answer)
     return None
@@ -92,7 +92,7 @@ def beat(
 def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) -> tuple[str, list[UUID]]:
     """Answer the database's timeline, and which held attempts are not this worker's on it. Raises `DatabaseAway`."""
     parameters = {"worker_id": worker_id, "ids": list(held), "attempts": list(held.values())}
-    [(timeline, lost)] = session.rows("compare_held", parameters, package=_SQL)
+    [(timeline, lost)] = session.rows("compare_held", parameters)
     return timeline, lost
 
 
@@ -131,5 +131,5 @@ def _change(
     session: Session, worker_id: UUID, state: WorkerState, sources: list[WorkerState], *, beat: int | None = None
 ) -> Gone | None:
     parameters = {"worker_id": worker_id, "state": state, "sources": list(map(str, sources)), "beat": beat}
-    rows = session.rows("change_worker_state", parameters, package=_SQL)
+    rows = session.rows("change_worker_state", parameters)
     return Gone._make(rows[0]) if rows else None

@@ -22,10 +22,11 @@ import psycopg
 import structlog
 from django.conf import settings
 
+from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals
 from tasks_app.executors.base import Outcome
 from tasks_app.retries import RetryAt, RetryPolicy, decide
-from tasks_app.sessions import DatabaseAway, Row, Session, backoff
+from tasks_app.sessions import Row, Session
 from tasks_app.starting import Attempt
 from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app.runner import result_text

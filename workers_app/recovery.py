@@ -22,10 +22,10 @@ from uuid import UUID
 
 from django.conf import settings
 
-from tasks_app import invariants, signals
+from tasks_app import signals
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
-from workers_app import heartbeats
+from workers_app import heartbeats, invariants
 from workers_app.processes import lease
 from workers_app.processes.signals import SelfPipe
 
@@ -116,7 +116,7 @@ def mark_silent_workers(session: Session, silent: Mapping[UUID, int]) -> list[UU
 
 def held_locks(session: Session, workers: Collection[UUID]) -> list[UUID]:
     """Those of the workers that hold their lock. Raises `DatabaseAway`."""
-    rows = session.rows("held_locks", {"workers": list(workers)}, package="workers_app.sql")
+    rows = session.rows("held_locks", {"workers": list(workers)})
     return [worker_id for (worker_id,) in rows]
 
 
@@ -172,7 +172,7 @@ def _watch_old_beats(session: Session, pipe: SelfPipe) -> list[UUID]:
 
 
 def _old_beats(session: Session, age: timedelta | None) -> list[tuple[UUID, int]]:
-    rows = session.rows("live_beats", {"age": None if age is None else age.total_seconds()}, package="workers_app.sql")
+    rows = session.rows("live_beats", {"age": None if age is None else age.total_seconds()})
     return [(worker_id, beat) for worker_id, beat in rows]
 
 

@@ -1,1 +1,1 @@
-"""Reads of monitoring that the ORM cannot say in one bounded statement, and the one write: adding up its own totals."""
+"""Statements of this app, one per file; how they are written and read: ``access_app.sql``."""

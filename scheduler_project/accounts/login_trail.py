@@ -14,10 +14,10 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from access_app import audit
+from access_app.http.clients import client_address
+from access_app.models import AuditEvent
 from scheduler_project.accounts.browsers import browser_of
-from tasks_app import audit
-from tasks_app.api.clients import client_address
-from tasks_app.models import AuditEvent
 
 #: Rows of each kind that failures may add to the audit trail in `WINDOW`.
 MOST_ROWS: Final = 200

@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from tasks_app.texts import problem_of_line
+from access_app.texts import problem_of_line
 
 #: The longest that Django's own columns take.
 MAX_NAME: Final = 150

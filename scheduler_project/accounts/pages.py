@@ -19,10 +19,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from access_app.staff.strict_filters import StrictFilters
 from scheduler_project.accounts import rules
 from scheduler_project.accounts.names import OneLineNames
 from scheduler_project.accounts.two_tabs import LockedForChange, SeenForm
-from tasks_app.admin.strict_filters import StrictFilters
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import UserChangeForm as DjangoUserChangeForm

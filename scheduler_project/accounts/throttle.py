@@ -19,12 +19,12 @@ from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from access_app.http.clients import client_address
+from access_app.http.errors import answer
+from access_app.http.problems import Problem
 from scheduler_project import error_pages
 from scheduler_project.accounts.browsers import browser_of
 from scheduler_project.accounts.login_trail import login_failed, login_locked, printable
-from tasks_app.api.clients import client_address
-from tasks_app.api.errors import answer
-from tasks_app.api.problems import Problem
 
 #: Failures that lock: of one account from one address, from one address, of one account, from one known browser.
 PER_PAIR: Final = 5

@@ -18,8 +18,8 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
-from tasks_app import audit
-from tasks_app.access import Person
+from access_app import audit
+from access_app.rights import Person
 
 #: Fields whose values may stand in an audit row, old and new.
 _SHOWN: Final = ("username", "is_active", "is_staff", "is_superuser", "name")

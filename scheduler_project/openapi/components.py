@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.http.problems import MEDIA_TYPE
+from access_app.texts import MAX_REASON
 from scheduler_project.openapi import examples
 from scheduler_project.openapi.enums import ENUMS
 from scheduler_project.openapi.monitoring_schemas import SCHEMAS as MONITORING
@@ -12,8 +14,6 @@ from scheduler_project.openapi.payloads import PAYLOADS
 from scheduler_project.openapi.schedule_schemas import SCHEMAS as SCHEDULES
 from scheduler_project.openapi.task_schemas import CORRELATION, PROBLEM_FIELDS
 from scheduler_project.openapi.task_schemas import SCHEMAS as TASKS
-from tasks_app.api.problems import MEDIA_TYPE
-from tasks_app.texts import MAX_REASON
 
 _SCHEMAS: Final[Json] = {
     "Queue": obj(

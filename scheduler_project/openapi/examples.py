@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from access_app.http.problems import TYPE_PREFIX
 from scheduler_project.openapi.parts import Json
-from tasks_app.api.problems import TYPE_PREFIX
 
 _ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
 _WORKER: Final = "0f0e0d0c-0b0a-4908-8706-050403020100"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.rights import Action
 from scheduler_project.openapi.parts import (
     BODY_PROBLEMS,
     Json,
@@ -15,7 +16,6 @@ from scheduler_project.openapi.parts import (
     query,
     schema,
 )
-from tasks_app.access import Action
 
 _WORKER_ID: Final[Json] = {
     "name": "worker_id",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from tasks_app.access import Action
-from tasks_app.api.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
+from access_app.http.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
+from access_app.rights import Action
 
 Json = dict[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.texts import MAX_REASON
 from scheduler_project.openapi.parts import (
     COUNT,
     ID,
@@ -26,7 +27,6 @@ from schedules_app import manual_runs, new_schedules, selectors, simulation
 from schedules_app.api.filters import CALENDARS, FIRES, SCHEDULES
 from schedules_app.api.inputs import MAX_OUTAGES
 from schedules_app.calendars import MAX_RANGES
-from tasks_app.texts import MAX_REASON
 
 _VERSION: Final[Json] = {"type": "integer", "minimum": 1}
 _DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.rights import Action
 from scheduler_project.openapi import schedule_examples as examples
 from scheduler_project.openapi.parts import (
     BODY_PROBLEMS,
@@ -24,7 +25,6 @@ from scheduler_project.openapi.parts import (
 from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDULES
 from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
-from tasks_app.access import Action
 
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.http.listing import MAX_SIZE
+from access_app.http.problems import TYPE_PREFIX
 from scheduler_project.openapi.parts import (
     COUNT,
     ID,
@@ -29,8 +31,6 @@ from scheduler_project.openapi.payloads import CUSTOM, KINDS, by_type, type_fiel
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TASKS
-from tasks_app.api.listing import MAX_SIZE
-from tasks_app.api.problems import TYPE_PREFIX
 
 CORRELATION: Final = "^[A-Za-z0-9._-]{1,128}$"
 _PRIORITY: Final = integer(-100, 100, description="Higher starts first.")

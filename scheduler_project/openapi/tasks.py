@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from access_app.rights import Action
 from scheduler_project.openapi import examples
 from scheduler_project.openapi.parts import (
     BODY_PROBLEMS,
@@ -19,7 +20,6 @@ from scheduler_project.openapi.parts import (
     ref,
     schema,
 )
-from tasks_app.access import Action
 from tasks_app.api.filters import TASKS
 
 _TASK_ID: Final = ref("parameters", "TaskId")

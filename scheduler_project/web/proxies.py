@@ -1,7 +1,7 @@
 """Whose word counts about where a request came from: that of the proxies in TRUSTED_PROXIES, and nobody else's.
 
 The outermost middleware. It leaves a request as if the client had connected directly: its address in ``REMOTE_ADDR``
-(where ``tasks_app.api.clients`` and every library look), and of all headers that proxies write, only
+(where ``access_app.http.clients`` and every library look), and of all headers that proxies write, only
 ``X-Forwarded-Proto`` of a trusted one. Nothing behind it can be fooled by a header that a stranger wrote.
 """
 

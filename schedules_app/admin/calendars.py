@@ -16,17 +16,17 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.rights import Action, Refused
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin, actor_of, person_of
+from access_app.staff.form_fields import JsonText
+from access_app.versions import Stale
 from schedules_app import calendar_services, guards
 from schedules_app.admin.schedule_form import zone_names
 from schedules_app.calendar_services import CalendarInUse, CalendarNotFound, NewCalendar
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.services import NameTaken
-from tasks_app.access import Action, Refused
-from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of, person_of
-from tasks_app.admin.new_task import JsonText
-from tasks_app.transitions import Stale
 
 MOST_SCHEDULES: Final = 20
 _FORM: Final = "admin/schedules_app/blackoutcalendar/form.html"

@@ -9,9 +9,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from access_app.staff.filters import BarFilter, ChoiceFilter
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import OVERDUE
-from tasks_app.admin.filters import BarFilter, ChoiceFilter
 
 _STATES = ("active", "paused", "disabled", "ended", "overdue", "put_off")
 

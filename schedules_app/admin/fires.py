@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.rights import Action
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin
 from schedules_app.admin.filters import FireStateFilter
 from schedules_app.admin.ledger import utc
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.access import Action
-from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin
 from tasks_app.admin.filters import ScheduleFilter
 
 

@@ -12,13 +12,13 @@ from uuid import UUID
 from django.db import connection
 from django.utils.safestring import SafeString
 
+from access_app.staff import display
 from schedules_app.admin.times import local_text
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from schedules_app.recurrence import Recurrence
 from schedules_app.selectors import fires
 from schedules_app.zones import Zone
-from tasks_app.admin import display
 from tasks_app.models import Task
 
 WEEKS: Final = 6

@@ -10,9 +10,9 @@ from uuid import UUID
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.staff import display
 from schedules_app.calendars import Calendar, InvalidCalendar, OnBlackout, covering, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
-from tasks_app.admin import display
 
 NOT_WHILE_PAUSED: Final = "not while paused"
 

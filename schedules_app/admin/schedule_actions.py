@@ -14,6 +14,12 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from access_app.idempotency import Idempotency
+from access_app.rights import Action, Refused
+from access_app.staff import display
+from access_app.staff.base import actor_of, person_of
+from access_app.staff.form_fields import UtcInstant
+from access_app.versions import Stale
 from schedules_app import guards, manual_runs, services
 from schedules_app.admin.ledger import utc
 from schedules_app.admin.schedule_form import ScheduleForm
@@ -21,12 +27,6 @@ from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import NameTaken, ScheduleNotFound
-from tasks_app.access import Action, Refused
-from tasks_app.admin import display
-from tasks_app.admin.base import actor_of, person_of
-from tasks_app.admin.new_task import UtcInstant
-from tasks_app.services import Idempotency
-from tasks_app.transitions import Stale
 
 #: Where the problems of a backfill are shown.
 _BACKFILL_FIELDS: Final = {"from": "since", "to": "until", "limit": "limit"}

@@ -15,15 +15,17 @@ from zoneinfo import available_timezones
 
 from django import forms
 
+from access_app.staff import form_fields
+from access_app.staff.form_fields import UtcInstant
+from access_app.texts import seen_in_json
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.models import BlackoutCalendar
 from schedules_app.new_schedules import MAX_DESCRIPTION, MAX_JITTER_SECONDS, NewSchedule
 from schedules_app.recurrence import DstFold, DstGap
 from schedules_app.zones import UnknownZone, zone
 from tasks_app.admin import new_task
-from tasks_app.admin.new_task import TaskForm, UtcInstant
+from tasks_app.admin.new_task import TaskForm
 from tasks_app.new_tasks import NewTask
-from tasks_app.texts import seen_in_json
 
 #: Fields of the JSON API, by the names they have in this form.
 _FIELDS: Final = {
@@ -241,5 +243,5 @@ def _initial(before: NewSchedule) -> dict[str, Any]:
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
     payload = seen_in_json(json.dumps(task.payload, indent=2, ensure_ascii=False))
-    times = {name: new_task.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
+    times = {name: form_fields.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
     return {**template, **plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}

@@ -8,12 +8,12 @@ from django.db.models.fields.json import KeyTextTransform
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app.staff import display
 from schedules_app import selectors
 from schedules_app.admin.ledger import utc
 from schedules_app.admin.next_fires import next_fires
 from schedules_app.admin.schedule_page import expression_of, health_badge, recurrence_of, state_of
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.admin import display
 
 _SHOWN_FIRES: Final = 10
 

@@ -12,6 +12,9 @@ from typing import Any, Final
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app.models import AuditEvent
+from access_app.staff import display
+from access_app.staff.outputs import pretty
 from schedules_app import selectors
 from schedules_app.admin import ledger, times
 from schedules_app.admin.next_fires import known_calendars, next_fires
@@ -24,10 +27,7 @@ from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import Condition, Health
 from schedules_app.stored import StoredSchedule
 from schedules_app.zones import Zone, zone
-from tasks_app.admin import display
-from tasks_app.admin.outputs import pretty
 from tasks_app.admin.task_page import queue_link
-from tasks_app.models import AuditEvent
 
 MOST_EVENTS: Final = 20
 _DAY: Final = timedelta(days=1)

@@ -17,6 +17,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.rights import Action
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin, actor_of, acts, person_of, reason_of
+from access_app.staff.filters import as_uuid
 from schedules_app import guards, services
 from schedules_app.admin import schedule_actions, schedule_list, schedule_page
 from schedules_app.admin.filters import CalendarFilter, StateFilter
@@ -25,10 +29,6 @@ from schedules_app.admin.schedule_actions import BackfillForm
 from schedules_app.admin.schedule_form import ScheduleForm
 from schedules_app.admin.shown import Shown
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.access import Action
-from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of, reason_of
-from tasks_app.admin.filters import as_uuid
 
 _FORM: Final = "admin/schedules_app/schedule/form.html"
 

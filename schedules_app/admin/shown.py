@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
+from access_app.staff.way_back import FILTERS
 from schedules_app.firing_rules import FireState
-from tasks_app.admin.way_back import FILTERS
 
 
 @dataclass(frozen=True, slots=True)

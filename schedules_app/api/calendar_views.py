@@ -7,16 +7,16 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access_app.http import conditions, pagination
+from access_app.http.base import caller_of
+from access_app.http.pagination import Shelf
+from access_app.http.parsers import json_body
+from access_app.http.problems import Problem
+from access_app.rights import Action
 from schedules_app import calendar_services, guards
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import BlackoutCalendar
-from tasks_app.access import Action
-from tasks_app.api import conditions, pagination
-from tasks_app.api.base import caller_of
-from tasks_app.api.pagination import Shelf
-from tasks_app.api.parsers import json_body
-from tasks_app.api.problems import Problem
 from tasks_app.new_tasks import QUEUE_NAME
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from schedules_app.calendar_services import CalendarInUse, CalendarNotFound
-from schedules_app.calendars import InvalidCalendar
-from schedules_app.manual_runs import InvalidBackfill
-from schedules_app.new_schedules import InvalidSchedule
+from access_app.http.base import ApiView
+from access_app.http.errors import Answers, sentence
+from access_app.http.problems import Problem
+from schedules_app.calendar_services import CalendarInUse
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
-from schedules_app.services import NameTaken, ScheduleNotFound
-from schedules_app.simulation import InvalidSimulation
-from tasks_app.api.base import ApiView
-from tasks_app.api.errors import Answers, sentence
-from tasks_app.api.problems import Problem
+from schedules_app.services import NameTaken
 
 
 def _unreadable(error: InvalidRecurrence) -> Problem:
@@ -28,11 +24,6 @@ def _too_costly(error: TooCostly) -> Problem:
 
 
 _ANSWERS: Final[Answers] = (
-    (
-        (InvalidSchedule, InvalidCalendar, InvalidBackfill, InvalidSimulation),
-        lambda error: Problem.invalid(error.problems),
-    ),
-    ((ScheduleNotFound, CalendarNotFound), lambda error: Problem.not_found(sentence(error))),
     (NameTaken, lambda error: Problem(409, "name-taken", sentence(error), errors={"name": str(error)})),
     (CalendarInUse, lambda error: Problem(409, "calendar-in-use", sentence(error))),
     (InvalidRecurrence, _unreadable),

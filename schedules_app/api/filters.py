@@ -7,10 +7,10 @@ from typing import Final
 from django.db.models import Q
 from django.http import QueryDict
 
+from access_app.http.listing import Grammar, flag, instant, matching, one_of, read_value, whole
+from access_app.http.problems import Problem
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW, reaching
-from tasks_app.api.listing import Grammar, flag, instant, matching, one_of, read_value, whole
-from tasks_app.api.problems import Problem
 from tasks_app.new_tasks import QUEUE_NAME
 
 DEFAULT_PREVIEW: Final = 20

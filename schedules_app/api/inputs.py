@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from access_app.http.fields import Fields, anything, flag, json_object, or_null, read_fields, read_object, text, whole
+from access_app.http.problems import Problem
+from access_app.http.times import parse_instant
 from schedules_app.calendar_services import NewCalendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.simulation import Outage
-from tasks_app.api.fields import Fields, anything, flag, json_object, or_null, read_fields, text, whole
-from tasks_app.api.inputs import CREATE, READ_ONLY, read_object
-from tasks_app.api.problems import Problem
-from tasks_app.api.times import parse_instant
+from tasks_app.api.inputs import CREATE, READ_ONLY
 from tasks_app.new_tasks import QUEUE_NAME, NewTask, field_problems
 
 MAX_OUTAGES: Final = 100

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from access_app.http.times import show_instant
+from access_app.rights import Action, Caller
 from schedules_app.manual_runs import Backfilled
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.recurrence import InvalidRecurrence
 from schedules_app.selectors import PreviewFire
 from schedules_app.simulation import SimulatedSlot
 from schedules_app.stored import recurrence_of
-from tasks_app.access import Action, Caller
-from tasks_app.api.times import show_instant
 from tasks_app.executors.base import JsonObject
 
 

@@ -11,22 +11,24 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access_app.http import conditions, pagination
+from access_app.http.base import caller_of, uuid_or_404
+from access_app.http.fields import read_reason
+from access_app.http.idempotency import read_idempotency
+from access_app.http.pagination import Shelf
+from access_app.http.parsers import empty_body, json_body, optional_json_body
+from access_app.http.problems import Problem
+from access_app.idempotency import Idempotency
+from access_app.rights import Action, Caller
+from access_app.versions import Versions
+from flow_app.api.outputs import reason_json
 from schedules_app import guards, manual_runs, selectors, services
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ScheduleApiView
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
-from tasks_app.access import Action, Caller
-from tasks_app.api import conditions, pagination
-from tasks_app.api.base import caller_of, uuid_or_404
-from tasks_app.api.inputs import read_idempotency, read_reason
-from tasks_app.api.outputs import reason_json, task_for
-from tasks_app.api.pagination import Shelf
-from tasks_app.api.parsers import empty_body, json_body, optional_json_body
-from tasks_app.api.problems import Problem
-from tasks_app.services import Idempotency
-from tasks_app.transitions import Versions
+from tasks_app.api.outputs import task_for
 
 _REPLAYED = {"Idempotent-Replayed": "true"}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from access_app.http.base import route
 from schedules_app.api import calendar_views, schedule_views
-from tasks_app.api.base import route
 
 urlpatterns = [
     route("schedules", schedule_views.ScheduleList.as_view(), "schedules"),

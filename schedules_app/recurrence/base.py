@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
+from access_app.refusals import joined
 from schedules_app.effort import Effort
-from tasks_app.refusals import joined
 
 NEVER_FIRES: Final = "never fires: no time in the next 30 years matches"
 

@@ -10,10 +10,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from tasks_app.access import Action
-from tasks_app.admin import display
-from tasks_app.admin.base import StaffAdmin
-from tasks_app.admin.filters import EndedFilter, ExecutionStatusFilter, TypeFilter, as_uuid
+from access_app.rights import Action
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin
+from access_app.staff.filters import EndedFilter, as_uuid
+from tasks_app.admin.filters import ExecutionStatusFilter, TypeFilter
 from tasks_app.admin.task_page import attempt_of
 from tasks_app.models import TaskExecution
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
 
+from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
 from tasks_app.executors.registry import executors
 from tasks_app.models import Task
 from tasks_app.new_tasks import DEFAULT_TIMEOUT_MS, MAX_PAYLOAD_BYTES, InvalidTask, NewTask
-from tasks_app.refusals import no_such_time
 from tasks_app.states import OnWorkerLost
 
 #: Fields of the JSON API, by the names they have in this form.
@@ -35,44 +33,6 @@ _EXAMPLES = {
     "SHELL": '{"argv": ["/usr/bin/env", "date"]}',
     "DUMMY": '{"sleepDurationMs": 1000}',
 }
-
-
-class JsonText(forms.CharField):
-    """A JSON document in a text area; the cleaned value is what it says."""
-
-    def clean(self, value: Any) -> Any:
-        text = super().clean(value)
-        try:
-            return json.loads(text) if text else {}
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is not JSON: {error}") from None
-
-
-class UtcInstant(forms.CharField):
-    """A datetime-local field, read as UTC, as every time of this site is."""
-
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"})
-
-    def clean(self, value: Any) -> Any:
-        text = super().clean(value)
-        try:
-            instant = datetime.fromisoformat(text) if text else None
-        except ValueError:
-            raise forms.ValidationError(_no_instant(text)) from None
-        if instant is not None and instant.tzinfo is not None:
-            # The field sends none; and with one, the end of year 9999 would become a time that cannot be read back.
-            raise forms.ValidationError("Write the time in UTC, without a zone.")
-        return None if instant is None else instant.replace(tzinfo=UTC)
-
-
-def _no_instant(text: str) -> str:
-    problem = no_such_time(text)
-    return f"The time {problem}." if problem else "This is not a date and time."
-
-
-def field_text(at: datetime | None) -> str:
-    """An instant as a datetime-local field holds it."""
-    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class TaskForm(forms.Form):

@@ -14,12 +14,13 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app.staff.display import task_link
+from access_app.versions import Stale, Versions
 from tasks_app import services
-from tasks_app.admin.display import task_link
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.states import FINAL, TaskStatus
-from tasks_app.transitions import IllegalTransition, Stale, TaskNotFound, Versions
+from tasks_app.transitions import IllegalTransition, TaskNotFound
 
 #: How many tasks of each outcome a message names.
 _MOST_NAMED = 5

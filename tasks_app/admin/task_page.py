@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from access_app.staff import display
+from access_app.staff.outputs import Output, masked, pretty, take_apart
 from tasks_app import selectors
-from tasks_app.admin import display
-from tasks_app.admin.outputs import Output, masked, pretty, take_apart
 from tasks_app.models import Task, TaskExecution
-from tasks_app.selectors import Event, Reason
+from tasks_app.reasons import Reason, reasons_for
+from tasks_app.selectors import Event
 from tasks_app.states import TaskStatus
 
 MOST_ATTEMPTS: Final = 20
@@ -90,7 +91,7 @@ def waiting_reasons(task: Task) -> list[tuple[Reason, str]]:
             replace(reason, detail=display.words(reason.detail)),
             f"{display.span(reason.until - now)} from now" if reason.until and reason.until > now else "",
         )
-        for reason in selectors.why(task)
+        for reason in reasons_for(task)
     ]
 
 

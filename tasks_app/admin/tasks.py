@@ -14,24 +14,22 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.rights import Action
+from access_app.staff import display
+from access_app.staff.base import StaffAdmin, actor_of, acts, person_of, reason_of
+from access_app.staff.filters import CreatedAfterFilter, CreatedBeforeFilter, CreatedFilter, as_uuid
+from access_app.staff.outputs import summary
 from tasks_app import selectors
-from tasks_app.access import Action
-from tasks_app.admin import display, task_actions, task_page
-from tasks_app.admin.base import StaffAdmin, actor_of, acts, person_of, reason_of
+from tasks_app.admin import task_actions, task_page
 from tasks_app.admin.filters import (
     WAITING_PARTS,
-    CreatedAfterFilter,
-    CreatedBeforeFilter,
-    CreatedFilter,
     QueueFilter,
     ScheduleFilter,
     TaskStatusFilter,
     TypeFilter,
     WorkerFilter,
-    as_uuid,
 )
 from tasks_app.admin.new_task import NewTaskForm, create_from
-from tasks_app.admin.outputs import summary
 from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, Task
 from tasks_app.states import TaskStatus
 

@@ -8,16 +8,16 @@ from typing import Any, Final
 from django.db import transaction
 from django.http import QueryDict
 
+from access_app.http.problems import Problem, field_errors
+from access_app.http.renderers import dumps
+from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.ids import new_task_ids
+from access_app.refusals import and_more, bounded, count_of
+from access_app.rights import Action, Caller
 from tasks_app import services
-from tasks_app.access import Action, Caller
 from tasks_app.api import inputs
-from tasks_app.api.problems import Problem, field_errors
-from tasks_app.api.renderers import dumps
 from tasks_app.executors.base import JsonObject
-from tasks_app.ids import new_task_ids
 from tasks_app.new_tasks import InvalidTask
-from tasks_app.refusals import and_more, bounded, count_of
-from tasks_app.services import Idempotency
 
 MAX_TASKS: Final = 10_000
 #: Bytes of JSON for why items were refused. An item that finds no room any more says how many errors it has.
@@ -55,7 +55,7 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
     document = _document(outcomes, [str(task_id) for task_id in ids])
     with transaction.atomic():
         if idempotency is not None:
-            replay = services.take_idempotency_key(caller.name, idempotency, ids, document)
+            replay = take_idempotency_key(caller.name, idempotency, ids, document)
             if replay is not None:
                 return BulkAnswer(replay.answer, replayed=True)
         services.create_tasks(

@@ -5,26 +5,15 @@ Every function adds to ``problems`` (JSON field → one sentence) instead of sto
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from tasks_app.api.fields import Fields, anything, json_object, or_null, read_fields, text, whole
-from tasks_app.api.problems import Problem
-from tasks_app.api.times import parse_instant
+from access_app.http.fields import Fields, anything, json_object, or_null, read_fields, text, whole
+from access_app.http.times import parse_instant
 from tasks_app.new_tasks import InvalidTask, NewTask, check_payload, check_task, field_problems
-from tasks_app.services import Idempotency
-from tasks_app.texts import problem_of_reason
-
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
 
 #: JSON field → attribute of `NewTask`, and how its value is read. Fields without a default of their own may be null.
 CREATE: Final[Fields] = {
@@ -96,58 +85,9 @@ def read_changes(data: Any, task_type: str) -> dict[str, Any]:
     return changes
 
 
-def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:
-    """Reason and end of a pause. Raises `Problem`."""
-    values, problems = read_object(data, {"reason": ("reason", _reason), "until": ("until", or_null(parse_instant))})
-    until = values.get("until")
-    if until is not None and until <= now:
-        problems["until"] = "must be in the future"
-    if problems:
-        raise Problem.invalid(problems)
-    return values.get("reason", ""), until
-
-
-def read_reason(data: Any) -> str:
-    """Why somebody does something, if they say so. Raises `Problem`."""
-    values, problems = read_object(data, {"reason": ("reason", _reason)})
-    if problems:
-        raise Problem.invalid(problems)
-    return str(values.get("reason", ""))
-
-
-def read_object(
-    data: Any, fields: Fields, *, required: Collection[str] = (), read_only: Collection[str] = ()
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a body sets, and what is wrong with it. Raises `Problem` when it is no object."""
-    if type(data) is not dict:
-        raise Problem.invalid({"body": "must be an object"})
-    problems: dict[str, str] = {}
-    values = read_fields(data, fields, problems, read_only=read_only)
-    return values, problems | {name: "is required" for name in required if name not in data}
-
-
-def read_idempotency(header: str | None, operation: str, body: Any) -> Idempotency | None:
-    """The Idempotency-Key with a fingerprint of what it is for: equal JSON is equal, however it is spelt."""
-    if header is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(header):
-        raise Problem.invalid({"Idempotency-Key": "must be 1 to 255 visible ASCII characters"})
-    try:
-        request = json.dumps([operation, body], sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        raise Problem.malformed("it is nested too deeply") from None
-    return Idempotency(header, hashlib.sha256(request.encode()).digest())
-
-
 def _further_problems(values: dict[str, Any]) -> dict[str, str]:
     """What else is wrong with a task some of whose fields could not be read: one answer tells all."""
     further: dict[str, str] = {}
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)
     return further | field_problems(NewTask(**{"type": "", **values}))
-
-
-def _reason(value: Any) -> Any:
-    if problem := problem_of_reason(text(value)):
-        raise ValueError(problem)
-    return value

@@ -8,11 +8,11 @@ from functools import cache
 
 from django.conf import settings
 
+from access_app.http.times import show_instant
+from access_app.rights import Action, Caller
 from tasks_app import selectors
-from tasks_app.access import Action, Caller
-from tasks_app.api.times import show_instant
 from tasks_app.executors.base import JsonObject
-from tasks_app.models import Queue, Task, TaskExecution
+from tasks_app.models import Task, TaskExecution
 from tasks_app.retries import RetryPolicy
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -62,22 +62,6 @@ def event_json(event: selectors.Event) -> JsonObject:
         "actor": event.actor,
         "reason": event.reason,
         "attempt": event.attempt,
-    }
-
-
-def reason_json(reason: selectors.Reason) -> JsonObject:
-    return {"code": reason.code, "detail": reason.detail, "until": show_instant(reason.until)}
-
-
-def queue_json(queue: Queue) -> JsonObject:
-    return {
-        "name": queue.name,
-        "paused": queue.paused_at is not None,
-        "pausedAt": show_instant(queue.paused_at),
-        "pausedUntil": show_instant(queue.paused_until),
-        "pauseReason": queue.pause_reason,
-        "pausedBy": queue.paused_by,
-        "version": queue.version,
     }
 
 

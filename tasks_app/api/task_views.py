@@ -7,18 +7,21 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access_app.http import conditions, pagination
+from access_app.http.base import caller_of, content, uuid_or_404
+from access_app.http.idempotency import read_idempotency
+from access_app.http.parsers import empty_body, json_body
+from access_app.rights import Action, Caller
+from access_app.versions import Versions
 from tasks_app import selectors, services
-from tasks_app.access import Action, Caller
-from tasks_app.api import bulk, conditions, inputs, outputs, pagination
-from tasks_app.api.base import ApiView, caller_of, content, uuid_or_404
+from tasks_app.api import bulk, inputs, outputs
+from tasks_app.api.errors import TaskApiView
 from tasks_app.api.filters import TASKS, hint
-from tasks_app.api.parsers import empty_body, json_body
 from tasks_app.executors.base import JsonObject
 from tasks_app.models import Task
-from tasks_app.transitions import TaskNotFound, Versions
 
 
-class TaskList(ApiView):
+class TaskList(TaskApiView):
     actions = {"GET": Action.TASK_READ, "POST": Action.TASK_CREATE}
     parameters = {"GET": TASKS.parameters}
 
@@ -30,7 +33,7 @@ class TaskList(ApiView):
     def post(self, request: Request) -> Response:
         caller = caller_of(request)
         body = json_body(request, limit=settings.MAX_BODY)
-        idempotency = inputs.read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), "POST /tasks", body)
+        idempotency = read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), "POST /tasks", body)
         task = inputs.read_task(body)
         self.require_type(request, task.new.type)
         created = services.create_task(task.new, created_by=caller.name, idempotency=idempotency)
@@ -39,7 +42,7 @@ class TaskList(ApiView):
         return _created(created.task, caller)
 
 
-class TaskBulk(ApiView):
+class TaskBulk(TaskApiView):
     actions = {"POST": Action.TASK_CREATE}
     parameters = {"POST": frozenset({"atomic"})}
 
@@ -47,14 +50,14 @@ class TaskBulk(ApiView):
         atomic = bulk.read_atomic(request.GET)
         body = json_body(request, limit=settings.MAX_BULK_BODY)
         operation = f"POST /tasks/bulk atomic={atomic}"
-        idempotency = inputs.read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), operation, body)
+        idempotency = read_idempotency(request.META.get("HTTP_IDEMPOTENCY_KEY"), operation, body)
         answer = bulk.create(body, caller=caller_of(request), atomic=atomic, idempotency=idempotency)
         if answer.replayed:
             return Response(answer.document, headers={"Idempotent-Replayed": "true"})
         return Response(answer.document, status=201)
 
 
-class TaskDetail(ApiView):
+class TaskDetail(TaskApiView):
     actions = {"GET": Action.TASK_READ, "PATCH": Action.TASK_EDIT, "DELETE": Action.TASK_CANCEL}
 
     def get(self, request: Request, task_id: str) -> Response:
@@ -75,7 +78,7 @@ class TaskDetail(ApiView):
         return _shown(task, caller, status=200 if task.finished_at else 202)
 
 
-class TaskRetry(ApiView):
+class TaskRetry(TaskApiView):
     actions = {"POST": Action.TASK_RETRY}
 
     def post(self, request: Request, task_id: str) -> Response:
@@ -85,7 +88,7 @@ class TaskRetry(ApiView):
         return _shown(services.retry_task(task.pk, actor=caller.name, versions=versions), caller)
 
 
-class TaskClone(ApiView):
+class TaskClone(TaskApiView):
     actions = {"POST": Action.TASK_CLONE}
 
     def post(self, request: Request, task_id: str) -> Response:
@@ -95,7 +98,7 @@ class TaskClone(ApiView):
         return _created(services.clone_task(task.pk, actor=caller.name), caller)
 
 
-class TaskExecutions(ApiView):
+class TaskExecutions(TaskApiView):
     actions = {"GET": Action.TASK_READ}
 
     def get(self, request: Request, task_id: str) -> Response:
@@ -103,27 +106,15 @@ class TaskExecutions(ApiView):
         return content([outputs.execution_json(execution) for execution in executions])
 
 
-class TaskEvents(ApiView):
+class TaskEvents(TaskApiView):
     actions = {"GET": Action.TASK_READ}
 
     def get(self, request: Request, task_id: str) -> Response:
         return content([outputs.event_json(event) for event in selectors.timeline(_task(task_id))])
 
 
-class TaskWhy(ApiView):
-    actions = {"GET": Action.TASK_READ}
-
-    def get(self, request: Request, task_id: str) -> Response:
-        task = _task(task_id)
-        reasons = [outputs.reason_json(reason) for reason in selectors.why(task)]
-        return Response({"running": task.status == "RUNNING", "reasons": reasons})
-
-
 def _task(task_id: str) -> Task:
-    task = Task.objects.filter(pk=uuid_or_404(task_id, "task")).first()
-    if task is None:
-        raise TaskNotFound(f"there is no task {task_id}")
-    return task
+    return selectors.task_of(uuid_or_404(task_id, "task"))
 
 
 def _versions(request: Request) -> Versions:

@@ -1,9 +1,9 @@
-"""Routes of the tasks and queues API; each is answered with a trailing slash as well."""
+"""Routes of the tasks API; each is answered with a trailing slash as well."""
 
 from __future__ import annotations
 
-from tasks_app.api import queue_views, task_views
-from tasks_app.api.base import route
+from access_app.http.base import route
+from tasks_app.api import task_views
 
 urlpatterns = [
     route("tasks", task_views.TaskList.as_view(), "tasks"),
@@ -13,8 +13,4 @@ urlpatterns = [
     route("tasks/<task_id>/clone", task_views.TaskClone.as_view(), "task-clone"),
     route("tasks/<task_id>/executions", task_views.TaskExecutions.as_view(), "task-executions"),
     route("tasks/<task_id>/events", task_views.TaskEvents.as_view(), "task-events"),
-    route("tasks/<task_id>/why", task_views.TaskWhy.as_view(), "task-why"),
-    route("queues", queue_views.QueueList.as_view(), "queues"),
-    route("queues/<name>/pause", queue_views.QueuePause.as_view(), "queue-pause"),
-    route("queues/<name>/resume", queue_views.QueueResume.as_view(), "queue-resume"),
 ]

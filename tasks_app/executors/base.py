@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from tasks_app.refusals import bounded, joined
+from access_app.refusals import bounded, joined
 from tasks_app.states import ErrorCode, ExecutionStatus
 
 JsonObject = dict[str, Any]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from access_app.refusals import bounded
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
-from tasks_app.refusals import bounded
 from tasks_app.states import ErrorCode
 
 MAX_SLEEP_MS = 86_400_000

@@ -18,8 +18,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from requests import PreparedRequest, RequestException
 from requests.utils import requote_uri
 
+from access_app.refusals import bounded
 from tasks_app.executors.base import JsonObject, PayloadError
-from tasks_app.refusals import bounded
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_URL_BYTES = 8192

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from access_app.refusals import bounded
 from tasks_app.executors.base import JsonObject
-from tasks_app.refusals import bounded
 
 _FIELDS = frozenset({"command", "argv", "workingDirectory", "environment"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

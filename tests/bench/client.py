@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from tasks_app.access import Scope
-from tasks_app.keys import create_key
+from access_app.keys import create_key
+from access_app.rights import Scope
 from tests.bench.bench import Bench, wait_for
 
 

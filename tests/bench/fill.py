@@ -13,8 +13,8 @@ from tests.bench.bench import Bench
 
 BATCH = 5_000
 
-# Time-ordered ids like those of tasks_app/ids.py, that end now; the salt keeps two fills apart. The correlation id of a
-# task whose caller sent none is its id, as the service makes it.
+# Time-ordered ids like those of access_app/ids.py, that end now; the salt keeps two fills apart. The correlation id of
+# a task whose caller sent none is its id, as the service makes it.
 _ID = """
 (lpad(to_hex(%(milliseconds)s::bigint + (i - %(count)s) / 4096), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0')
  || '8' || lpad(to_hex(%(salt)s::bigint + i), 15, '0'))::uuid"""

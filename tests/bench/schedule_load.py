@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from access_app.ids import new_task_ids
 from schedules_app.new_schedules import NewSchedule
 from schedules_app.services import create_schedule
-from tasks_app.ids import new_task_ids
 from tests.bench.bench import Bench
 
 #: Copies of a schedule that the service has made: the rows are those it would have made, only quicker.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_app import keys
+from access_app import keys
 from tests.factories import make_task
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -76,7 +76,7 @@ def test_the_bar_of_actions_is_as_wide_as_the_list(page: Any) -> None:
 
 def test_a_new_key_is_copied(page: Any) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto("/admin/tasks_app/apikey/add/")
+    page.goto("/admin/access_app/apikey/add/")
     page.fill("[name=name]", "shop")
     page.get_by_label("tasks:read").check()
     page.get_by_role("button", name="Create key").click()

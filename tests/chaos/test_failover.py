@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, close_old_connections, connection
 from psycopg.conninfo import conninfo_to_dict
 
-from tasks_app import invariants, services, wakeups
+from tasks_app import services, wakeups
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
@@ -30,6 +30,7 @@ from tests.support.api import Api
 from tests.support.replication import Pair, replicated_pair
 from tests.support.stack import EffectLog, Stack, drained, query, running_stack
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 #: Seconds after a promotion within which all must write again.
 BACK_WITHIN = 10.0

@@ -12,13 +12,14 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from tasks_app import invariants, services
+from tasks_app import services
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.hosts import Host, can_make_hosts, hosts
 from tests.support.stack import Stack, drained, query, running_stack
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 pytestmark = [
     pytest.mark.chaos_long,

@@ -13,12 +13,13 @@ from django.utils import timezone
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from tasks_app import invariants, services
+from tasks_app import services
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.stack import EffectLog, Stack, drained, gone, processes_with, query
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 
 def create(new: NewTask) -> Task:

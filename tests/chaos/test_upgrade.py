@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks_app import invariants, services
+from tasks_app import services
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
@@ -17,6 +17,7 @@ from tests.factories import make_key
 from tests.support.api import Api
 from tests.support.stack import Stack, drained, query
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 
 @pytest.fixture

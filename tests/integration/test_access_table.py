@@ -16,8 +16,8 @@ from django.http import HttpResponseForbidden
 from django.template.response import SimpleTemplateResponse
 from django.test import Client
 
-from tasks_app import access
-from tasks_app.access import Action, Caller, KeyCaller, Person, Role, Scope
+from access_app import rights as access
+from access_app.rights import Action, Caller, KeyCaller, Person, Role, Scope
 from tests.factories import make_key
 from tests.support import access_walk
 from tests.support.access_walk import TYPES, Operation, World, admin_operations, api_operations

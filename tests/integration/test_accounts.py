@@ -16,10 +16,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from access_app.models import AuditEvent
 from scheduler_project import error_pages
 from scheduler_project.accounts import rules, trail
 from scheduler_project.accounts.two_tabs import state_of
-from tasks_app.models import AuditEvent
 from tests.support.forms import forms_of
 
 pytestmark = pytest.mark.django_db
@@ -208,7 +208,7 @@ class TestFieldsOfUsers:
 
     def test_rights_through_groups_count(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
         group = Group.objects.create(name="Queues")
-        group.permissions.set(granted({"tasks_app.change_queue"}))
+        group.permissions.set(granted({"flow_app.change_queue"}))
         accounts["ordinary"].groups.add(group)
         assert change(sign_in("helper"), accounts["ordinary"], first_name="Ann") == 403
 
@@ -488,12 +488,12 @@ class TestTrail:
         assert events() == [
             ("user:root", "user.changed", "user:ordinary", {**told, **flags}),
             ("user:root", "user.groups_changed", "user:renamed", {"added": ["Operators"]}),
-            ("user:root", "user.permissions_changed", "user:renamed", {"added": ["tasks_app.change_queue"]}),
+            ("user:root", "user.permissions_changed", "user:renamed", {"added": ["flow_app.change_queue"]}),
         ]
         assert change(browser, ordinary, groups="", user_permissions="") == 302
         assert [(action, detail) for _, action, _, detail in events()[3:]] == [
             ("user.groups_changed", {"removed": ["Operators"]}),
-            ("user.permissions_changed", {"removed": ["tasks_app.change_queue"]}),
+            ("user.permissions_changed", {"removed": ["flow_app.change_queue"]}),
         ]
 
     def test_is_silent_when_nothing_changed(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
@@ -548,9 +548,9 @@ class TestTrail:
         browser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
         assert events() == [
             ("user:root", "group.created", "group:Night", None),
-            ("user:root", "group.permissions_changed", "group:Night", {"added": ["tasks_app.change_queue"]}),
+            ("user:root", "group.permissions_changed", "group:Night", {"added": ["flow_app.change_queue"]}),
             ("user:root", "group.changed", "group:Night", {"name": ["Night", "Day"]}),
-            ("user:root", "group.permissions_changed", "group:Day", {"removed": ["tasks_app.change_queue"]}),
+            ("user:root", "group.permissions_changed", "group:Day", {"removed": ["flow_app.change_queue"]}),
             ("user:root", "group.deleted", "group:Day", {"members": ["ordinary"], "permissions": []}),
         ]
 
@@ -565,8 +565,8 @@ class TestTrail:
         assert [event[1:] for event in events()] == [
             ("group.members_changed", "group:Night", {"added": ["ordinary"]}),
             ("group.members_changed", "group:Night", {"removed": ["ordinary"]}),
-            ("permission.users_changed", "permission:tasks_app.delete_queue", {"added": ["ordinary"]}),
-            ("permission.groups_changed", "permission:tasks_app.delete_queue", {"added": ["Night"]}),
+            ("permission.users_changed", "permission:flow_app.delete_queue", {"added": ["ordinary"]}),
+            ("permission.groups_changed", "permission:flow_app.delete_queue", {"added": ["Night"]}),
         ]
 
     @pytest.mark.parametrize("page", ["change", "password", "delete"])
@@ -581,7 +581,7 @@ class TestTrail:
         url, before = f"{USERS}{ordinary.pk}/{page}/", state(ordinary)
         data = {**form_of(browser, f"{USERS}{ordinary.pk}/change/"), "is_staff": "on", "post": "yes"}
         data |= {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
-        monkeypatch.setattr("tasks_app.audit.record", fail)
+        monkeypatch.setattr("access_app.audit.record", fail)
         browser.raise_request_exception = False
         assert browser.post(url, data).status_code == 500
         assert state(ordinary) == before
@@ -591,7 +591,7 @@ class TestTrail:
     ) -> None:
         browser = sign_in("helper")
         browser.raise_request_exception = False
-        monkeypatch.setattr("tasks_app.audit.record", fail)
+        monkeypatch.setattr("access_app.audit.record", fail)
         mine = {"old_password": PASSWORD, "new_password1": OTHER_PASSWORD, "new_password2": OTHER_PASSWORD}
         assert browser.post("/admin/password_change/", mine).status_code == 500
         assert User.objects.get(username="helper").check_password(PASSWORD)

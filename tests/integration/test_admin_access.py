@@ -10,9 +10,10 @@ from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.test import Client
 
+from flow_app.models import Queue
 from schedules_app.models import BlackoutCalendar, Schedule
 from tasks_app.admin.tasks import TaskAdmin
-from tasks_app.models import Queue, Task
+from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
@@ -20,7 +21,7 @@ from tests.support.schedules import make_calendar, make_schedule, whole_now
 pytestmark = pytest.mark.django_db
 
 TASKS = "/admin/tasks_app/task/"
-QUEUES = "/admin/tasks_app/queue/"
+QUEUES = "/admin/flow_app/queue/"
 SCHEDULES = "/admin/schedules_app/schedule/"
 CALENDARS = "/admin/schedules_app/blackoutcalendar/"
 WORKERS = "/admin/workers_app/worker/"

@@ -11,7 +11,9 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from tasks_app.models import AuditEvent, Queue, Task
+from access_app.models import AuditEvent
+from flow_app.models import Queue
+from tasks_app.models import Task
 from tasks_app.states import FINAL, TaskStatus, WorkerState
 from tests.factories import make_task
 from workers_app.models import Worker
@@ -19,7 +21,7 @@ from workers_app.models import Worker
 pytestmark = pytest.mark.django_db
 
 TASKS = "/admin/tasks_app/task/"
-QUEUES = "/admin/tasks_app/queue/"
+QUEUES = "/admin/flow_app/queue/"
 WORKERS = "/admin/workers_app/worker/"
 
 
@@ -156,7 +158,7 @@ class TestPermissions:
         client = Client(enforce_csrf_checks=True)
         client.force_login(User.objects.create_superuser("maria"))
         task = make_task()
-        for url in (f"{TASKS}{task.pk}/cancel/", TASKS, f"{TASKS}add/", "/admin/tasks_app/apikey/add/"):
+        for url in (f"{TASKS}{task.pk}/cancel/", TASKS, f"{TASKS}add/", "/admin/access_app/apikey/add/"):
             assert client.post(url, {"action": "cancel_selected"}).status_code == 403, url
         assert Task.objects.get().status == TaskStatus.PENDING
 

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from access_app.staff.base import StaffAdmin
+from access_app.staff.filters import BarFilter, ChoiceFilter
 from schedules_app.models import Schedule
-from tasks_app.admin.base import StaffAdmin
-from tasks_app.admin.filters import BarFilter, ChoiceFilter
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task

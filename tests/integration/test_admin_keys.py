@@ -11,12 +11,12 @@ from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from tasks_app import keys
-from tasks_app.models import ApiKey, AuditEvent
+from access_app import keys
+from access_app.models import ApiKey, AuditEvent
 
 pytestmark = pytest.mark.django_db
 
-KEYS = "/admin/tasks_app/apikey/"
+KEYS = "/admin/access_app/apikey/"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class TestCreating:
         response = create(staff)
         secret = secret_in(response)
         key = ApiKey.objects.get()
-        for url in (KEYS, f"{KEYS}{key.pk}/change/", "/admin/tasks_app/auditevent/", "/admin/", f"{KEYS}add/"):
+        for url in (KEYS, f"{KEYS}{key.pk}/change/", "/admin/access_app/auditevent/", "/admin/", f"{KEYS}add/"):
             assert secret not in staff.get(url).content.decode(), url
         assert not list(get_messages(response.wsgi_request))
         assert all(secret not in str(session.get_decoded()) for session in Session.objects.all())

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tasks_app import services
+from flow_app.queues import pause_queue
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
 from tests.support.forms import forms_of
@@ -47,7 +47,7 @@ def crumb(html: str, address: str) -> str:
 
 LISTS: list[tuple[str, str, Any]] = [
     ("/admin/tasks_app/task/", "status=FAILED&queue=q", lambda: make_task(status=TaskStatus.FAILED, queue="q")),
-    ("/admin/tasks_app/queue/", "q=part", lambda: services.pause_queue("part", actor="user:anna")),
+    ("/admin/flow_app/queue/", "q=part", lambda: pause_queue("part", actor="user:anna")),
     ("/admin/workers_app/worker/", "state=ACTIVE", make_worker),
     ("/admin/schedules_app/schedule/", "q=night&state=active", lambda: make_schedule(due=0, name="nightly")),
     ("/admin/schedules_app/blackoutcalendar/", "q=clo", lambda: make_calendar("closed", {"dates": "12-24"})),

@@ -16,9 +16,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from access_app import keys
+from access_app.models import AuditEvent
+from flow_app.queues import pause_queue
 from monitoring_app import dashboard
-from tasks_app import keys, services
-from tasks_app.models import AuditEvent, Task, TaskExecution
+from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.schedules import make_schedule
@@ -155,7 +157,7 @@ def everything() -> Task:
     make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
     make_task(status=TaskStatus.CANCELLED)
     Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host=SCRIPT)
-    services.pause_queue("a.b:c", actor="user:maria", reason=REASON)
+    pause_queue("a.b:c", actor="user:maria", reason=REASON)
     keys.create_key("shop", ["tasks:read"], actor=f"user:{SCRIPT}")
     return task
 
@@ -195,7 +197,7 @@ class TestPages:
             failed = make_task(status=TaskStatus.FAILED, attempt=1, queue=f"q{n}")
             make_execution(failed, status=ExecutionStatus.FAILED, task_status=TaskStatus.FAILED)
             make_task(status=TaskStatus.RUNNING, worker_id=make_worker().pk, queue=f"r{n}")
-            services.pause_queue(f"r{n}", actor="user:maria")
+            pause_queue(f"r{n}", actor="user:maria")
         for attempt in range(7, 37):
             make_execution(everything, attempt=attempt)
         cache.clear()
@@ -220,9 +222,9 @@ class TestPages:
             "tasks_app/task/?status=FAILED&status=RUNNING",
             "tasks_app/task/?after=9999-12-31T23:59:59&before=0001-01-01T00:00",
             "tasks_app/task/?after=9999-12-31T23:59:59-12:00",
-            "tasks_app/queue/?q=%25&o=1.2.-3",
+            "flow_app/queue/?q=%25&o=1.2.-3",
             "tasks_app/taskexecution/?ended=1h&q=x",
-            "tasks_app/auditevent/?actor=x&action=y&q=z",
+            "access_app/auditevent/?actor=x&action=y&q=z",
             "workers_app/worker/?state=NO",
             "auth/user/?id=x",
         ],
@@ -369,7 +371,7 @@ class TestOverview:
 
 
 def _old_id() -> Any:
-    from tasks_app.ids import lowest_id
+    from access_app.ids import lowest_id
 
     return lowest_id(datetime(2020, 1, 1, tzinfo=UTC))
 

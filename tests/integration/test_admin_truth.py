@@ -15,9 +15,10 @@ from django.core.cache import cache
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from flow_app.models import Queue
+from flow_app.queues import pause_queue
 from schedules_app.models import BlackoutCalendar, Schedule
-from tasks_app import services
-from tasks_app.models import Queue, Task
+from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.forms import send_untouched
@@ -101,17 +102,15 @@ class TestFormsOpenedAndSaved:
     @pytest.mark.parametrize("until", [None, timedelta(hours=3, microseconds=123_456)])
     def test_keep_the_reason_and_the_end_of_a_pause(self, staff: Client, until: timedelta | None) -> None:
         end = until and timezone.now() + until
-        services.pause_queue("q", actor="user:anna", reason="partner is <down>", until=end)
-        send_untouched(staff, "/admin/tasks_app/queue/q/change/", "/pause/")
+        pause_queue("q", actor="user:anna", reason="partner is <down>", until=end)
+        send_untouched(staff, "/admin/flow_app/queue/q/change/", "/pause/")
         queue = Queue.objects.get()
         assert (queue.pause_reason, queue.paused_until) == ("partner is <down>", end)
 
     def test_ask_for_a_new_reason_when_the_last_pause_is_over(self, staff: Client) -> None:
-        services.pause_queue("q", actor="user:anna", reason="partner is down", until=None)
+        pause_queue("q", actor="user:anna", reason="partner is down", until=None)
         Queue.objects.update(paused_until=timezone.now() - timedelta(minutes=1))
-        assert (
-            "partner is down" not in staff.get("/admin/tasks_app/queue/q/change/").content.decode().split("<form")[-1]
-        )
+        assert "partner is down" not in staff.get("/admin/flow_app/queue/q/change/").content.decode().split("<form")[-1]
 
     def test_keep_a_schedule(self, staff: Client) -> None:
         make_calendar("closed", {"dates": "12-24"})
@@ -181,7 +180,7 @@ class TestScheduleThatWillNotRun:
 class TestOldestDue:
     def test_is_not_well_while_due_tasks_wait_in_a_paused_queue(self, staff: Client) -> None:
         make_task(queue="held", run_at=timezone.now() - timedelta(hours=3))
-        services.pause_queue("held", actor="user:anna")
+        pause_queue("held", actor="user:anna")
         stats = staff.get("/admin/").context["overview"]["stats"]
         assert (stats["oldest_due"], stats["oldest_due_tone"]) == ("3 h", "ts-orange")
         assert "paused" in stats["oldest_due_where"]
@@ -191,14 +190,14 @@ class TestOldestDue:
     def test_is_that_of_the_queues_that_run_and_names_the_paused_ones_beside(self, staff: Client) -> None:
         make_task(queue="held", run_at=timezone.now() - timedelta(hours=3))
         make_task(queue="free", run_at=timezone.now() - timedelta(minutes=20))
-        services.pause_queue("held", actor="user:anna", until=timezone.now() + timedelta(hours=1))
+        pause_queue("held", actor="user:anna", until=timezone.now() + timedelta(hours=1))
         stats = staff.get("/admin/").context["overview"]["stats"]
         assert (stats["oldest_due"], stats["oldest_due_tone"]) == ("20 min", "ts-red")
         assert "3 h" in stats["oldest_due_where"]
 
     def test_is_none_and_well_without_any(self, staff: Client) -> None:
         make_task(queue="held", run_at=timezone.now() + timedelta(hours=3))
-        services.pause_queue("held", actor="user:anna")
+        pause_queue("held", actor="user:anna")
         stats = staff.get("/admin/").context["overview"]["stats"]
         assert (stats["oldest_due"], stats["oldest_due_tone"]) == ("none", "ts-green")
 

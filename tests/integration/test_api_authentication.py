@@ -11,10 +11,10 @@ from django.contrib.auth.models import Permission, User
 from django.db.models.functions import Now
 from django.test import Client
 
-from tasks_app.access import Action, KeyCaller, Scope
-from tasks_app.api.permissions import TableDecides
-from tasks_app.keys import create_key, revoke_key
-from tasks_app.models import ApiKey
+from access_app.http.permissions import TableDecides
+from access_app.keys import create_key, revoke_key
+from access_app.models import ApiKey
+from access_app.rights import Action, KeyCaller, Scope
 from tests.factories import make_key, make_task, unknown_id
 from tests.support.api import Api, problem_of
 

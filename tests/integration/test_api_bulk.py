@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from access_app.models import IdempotencyKey
 from tasks_app.api import bulk
-from tasks_app.models import IdempotencyKey, Task
+from tasks_app.models import Task
 from tests.factories import make_key
 from tests.support.api import Api, fields_of, problem_of
 

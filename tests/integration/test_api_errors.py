@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import DataError, InterfaceError, OperationalError
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, NoMoreData
 
+from access_app.http import authentication
 from tasks_app import selectors, services
-from tasks_app.api import authentication
 from tasks_app.models import Task
 from tests.factories import make_key, make_task
 from tests.support.api import Api, problem_of

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from django.http import QueryDict
 
-from tasks_app.api import pagination
+from access_app.http import pagination
+from access_app.ids import created_at
 from tasks_app.api.filters import TASKS, hint
-from tasks_app.ids import created_at
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_execution, make_task

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tasks_app.models import AuditEvent, Queue
+from access_app.models import AuditEvent
+from flow_app.models import Queue
 from tasks_app.states import TaskStatus, WorkerState
 from tests.factories import make_task
 from tests.support.api import Api, fields_of, problem_of

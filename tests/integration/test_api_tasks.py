@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from tasks_app.models import AuditEvent, Task
+from access_app.models import AuditEvent
+from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task, unknown_id
 from tests.support.api import Api, fields_of, problem_of

@@ -14,11 +14,13 @@ from django.contrib.messages import get_messages
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from access_app.models import ApiKey, AuditEvent
+from flow_app.models import Queue
 from scheduler_project.accounts.two_tabs import state_of
 from schedules_app.api import inputs as schedule_inputs
 from schedules_app.models import BlackoutCalendar, Schedule
 from tasks_app.api import inputs
-from tasks_app.models import ApiKey, AuditEvent, Queue, Task
+from tasks_app.models import Task
 from tests.factories import make_task
 from tests.integration.schedules.test_admin_actions import NEW
 from tests.support.api import Api, fields_of
@@ -117,7 +119,7 @@ def said(response: Any) -> str:
 class TestAdmin:
     @pytest.mark.parametrize(
         "button",
-        ["tasks_app/task/{task}/cancel", "tasks_app/task/{task}/retry", "tasks_app/queue/q/pause"]
+        ["tasks_app/task/{task}/cancel", "tasks_app/task/{task}/retry", "flow_app/queue/q/pause"]
         + [f"schedules_app/schedule/{{schedule}}/{word}" for word in ("pause", "resume", "delete")],
     )
     def test_refuses_them_in_reasons(self, staff: Client, button: str) -> None:
@@ -145,9 +147,9 @@ class TestAdmin:
         for steering in STEERING:
             text = f"a{steering}b"
             for form, fields in (
-                ("tasks_app/queue/add", {"name": text, "paused": "on"}),
-                ("tasks_app/queue/add", {"name": "q", "paused": "on", "reason": text}),
-                ("tasks_app/apikey/add", {"name": text, "scopes": ["tasks:read"], "expires_in_days": "1"}),
+                ("flow_app/queue/add", {"name": text, "paused": "on"}),
+                ("flow_app/queue/add", {"name": "q", "paused": "on", "reason": text}),
+                ("access_app/apikey/add", {"name": text, "scopes": ["tasks:read"], "expires_in_days": "1"}),
                 ("schedules_app/blackoutcalendar/add", {"name": text, "timezone": "UTC"}),
             ):
                 assert staff.post(f"/admin/{form}/", fields).status_code == 422, (form, fields)

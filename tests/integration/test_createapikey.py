@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
-from tasks_app.models import ApiKey, AuditEvent
+from access_app.models import ApiKey, AuditEvent
 from tests.support.api import Api
 
 

@@ -17,10 +17,12 @@ from django.db import OperationalError, close_old_connections, connection, conne
 from django.test import Client
 from psycopg import errors, sql
 
+from access_app.database_faults import DatabaseAway
+from flow_app.queues import pause_queue
 from monitoring_app import health, metrics, scrapers
 from tasks_app import selectors, services
 from tasks_app.new_tasks import NewTask
-from tasks_app.sessions import DatabaseAway, Session
+from tasks_app.sessions import Session
 from tests.factories import make_key, make_task
 from tests.support.api import Api, problem_of
 from tests.support.processes import cpu_of_family
@@ -110,7 +112,7 @@ def writes() -> list[tuple[str, str, Any]]:
     task, schedule = make_task().pk, make_schedule().pk
     ended = make_task(status="FAILED").pk
     make_calendar("freeze", {"dates": "12-24"})
-    services.pause_queue("paused", actor="test")
+    pause_queue("paused", actor="test")
     return [
         ("POST", "/tasks", {"type": "DUMMY"}),
         ("POST", "/tasks/bulk", {"tasks": [{"type": "DUMMY"}]}),
@@ -181,7 +183,7 @@ class TestReadOnly:
             assert staff.get("/admin/tasks_app/task/").status_code == 200
             for path, data in (
                 (f"/admin/tasks_app/task/{task.pk}/cancel/", {}),
-                ("/admin/tasks_app/queue/add/", {"name": "q", "paused": "on"}),
+                ("/admin/flow_app/queue/add/", {"name": "q", "paused": "on"}),
                 ("/admin/auth/group/add/", {"name": "crew"}),
             ):
                 caplog.clear()

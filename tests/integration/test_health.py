@@ -16,10 +16,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from access_app.database_faults import DatabaseAway
+from access_app.sql import statement
 from monitoring_app import health, selectors, views
 from tasks_app.models import Task
-from tasks_app.sessions import DatabaseAway
-from tasks_app.sql import statement
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task
 from tests.support.api import Api, fields_of, problem_of
@@ -294,7 +294,7 @@ class TestMetrics:
             )
             cursor.execute("SELECT min(id) FROM task_executions WHERE finished_at > now() - interval '1 hour'")
             [first] = cursor.fetchone()
-            cursor.execute(statement("first_execution_since", selectors.SQL), {"hours": 1})
+            cursor.execute(statement("first_execution_since"), {"hours": 1})
             _, found, highest = cursor.fetchone()
         assert found <= first <= highest
         with connection.cursor() as cursor:
@@ -425,7 +425,7 @@ class TestPlans:
         with selectors.bounded(timedelta(seconds=5)) as cursor:
             if "executions_finished" not in indexes:  # a table of few rows is read as fast by its times as by its keys
                 cursor.execute("SET LOCAL enable_bitmapscan = off")
-            cursor.execute(f"EXPLAIN {statement(name, selectors.SQL)}", parameters)
+            cursor.execute(f"EXPLAIN {statement(name)}", parameters)
             plan = "\n".join(row[0] for row in cursor.fetchall())
         assert [index for index in indexes if index not in plan] == [], plan
         assert "Seq Scan on task" not in plan, plan

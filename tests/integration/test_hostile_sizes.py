@@ -14,8 +14,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tasks_app.api.parsers import MOST_BULK_VALUES, MOST_VALUES, parse_json
-from tasks_app.api.problems import Problem
+from access_app.http.parsers import MOST_BULK_VALUES, MOST_VALUES, parse_json
+from access_app.http.problems import Problem
 from tests.factories import make_task
 from tests.support.api import Api, problem_of
 
@@ -185,7 +185,7 @@ class TestQueries:
             with costs_little():
                 response = api.send("POST" if "bulk" in path else "GET", f"{path}?{QUERIES[name]}")
             assert len(response.content) < LARGEST_ANSWER
-        for path in ("tasks_app/task", "tasks_app/queue"):
+        for path in ("tasks_app/task", "flow_app/queue"):
             with costs_little():
                 admin_client.get(f"/admin/{path}/?{QUERIES[name]}")
 

@@ -16,16 +16,17 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from tasks_app import access, keys
-from tasks_app.access import Scope
-from tasks_app.models import ApiKey, AuditEvent
-from tasks_app.sql import statement
+from access_app import keys
+from access_app import rights as access
+from access_app.models import ApiKey, AuditEvent
+from access_app.rights import Scope
+from access_app.sql import statement
 from tests.factories import make_key
 from tests.support.api import Api, problem_of
 
 pytestmark = pytest.mark.django_db
 
-KEYS = "/admin/tasks_app/apikey/"
+KEYS = "/admin/access_app/apikey/"
 READS = ("view_task", "view_taskexecution")
 ADDRESS = "192.0.2.7"
 

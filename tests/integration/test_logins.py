@@ -17,8 +17,8 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 
+from access_app.models import AuditEvent
 from scheduler_project.accounts import backends, login_trail, throttle
-from tasks_app.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,8 @@ from monitoring_app import counting, families, labels, metrics, selectors
 from monitoring_app.models import MetricMark, MetricTotal
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
-from tasks_app import assignment, services
+from tasks_app import services
+from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_key, make_task
@@ -359,7 +360,7 @@ class TestEndedTasks:
         waiting = engine.create_many(4, schedule_at=in_seconds(3600), expires_at=in_seconds(7200))
         for task_id in waiting[:3]:
             engine.move(task_id, expires_at=timedelta(seconds=-1))
-        assert assignment.expire_tasks(engine.session) == 5
+        assert expire_tasks(engine.session) == 5
         services.cancel_task(waiting[3], actor="test")
         by_batch = engine.create_many(2, type="HTTP", payload={"url": "http://h/"}, schedule_at=in_seconds(3600))
         engine.session.rows("cancel_tasks", {"ids": by_batch, "actors": ["x"] * 2, "reason": "overlap"})

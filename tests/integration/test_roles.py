@@ -11,9 +11,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from tasks_app import access
-from tasks_app.access import Action, Person, Role
-from tasks_app.roles import make_roles
+from access_app import rights as access
+from access_app.rights import Action, Person, Role
+from access_app.roles import make_roles
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from django.db import OperationalError
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
+from access_app.http import authentication
+from access_app.keys import revoke_key
+from access_app.models import ApiKey
 from monitoring_app import metrics, scrapers, selectors
-from tasks_app.api import authentication
-from tasks_app.keys import revoke_key
-from tasks_app.models import ApiKey
 from tests.factories import make_key
 from tests.support.api import Api, problem_of
 from tests.support.environment_names import ROOT

@@ -16,7 +16,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
-from tasks_app.management import base
+from access_app.management import base
 from tests.support.stack import Stack, database_url, running_stack
 from tests.support.waiting import eventually
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.db.models import CharField, JSONField, TextField
 from django.test import Client
 
+from access_app.texts import UNSEEN
 from schedules_app.models import Schedule
-from tasks_app.texts import UNSEEN
 from tests.factories import make_execution, make_task
 from tests.support.forms import send_untouched
 from tests.support.pages import admin_addresses, make_everything, make_schedules

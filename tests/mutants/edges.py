@@ -65,14 +65,14 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "input",
-        "tasks_app/refusals.py",
+        "access_app/refusals.py",
         "unit/test_refusals.py",
         ("number", 41, "elif len(kept) < MOST_PROBLEMS:", "elif True:"),
         ("length", 41, "kept[cut(name, LONGEST_NAME)]", "kept[name]"),
     ),
     *mutants_of(
         "input",
-        "tasks_app/api/middleware.py",
+        "access_app/http/middleware.py",
         "integration/test_hostile_sizes.py::TestHeaders",
         ("cookie", 41, "if len(cookie) > MAX_COOKIE:", "if False:"),
     ),
@@ -91,7 +91,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "input",
-        "tasks_app/admin/base.py",
+        "access_app/staff/base.py",
         "integration/test_control_characters.py::TestAdmin",
         ("reason", 41, "if problem := problem_of_reason(reason_of(request)):", "if problem := None:"),
     ),
@@ -249,7 +249,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "masking",
-        "tasks_app/masking.py",
+        "access_app/masking.py",
         "unit/test_masking.py",
         ("parameter", 40, "if names_secret(plain) or _SECRET_PARAMETER.search(plain):", "if False:"),
         ("encoded-name", 40, "plain = _decoded(name)", "plain = name"),
@@ -327,7 +327,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "scope",
-        "tasks_app/api/permissions.py",
+        "access_app/http/permissions.py",
         f"{_AUTHENTICATION} integration/test_api_urls.py integration/test_api_tasks.py",
         ("checked", 36, "        request.auth.require(action)\n", ""),
         ("key", 36, "if not isinstance(request.auth, Caller):", "if False:"),
@@ -340,7 +340,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "access",
-        "tasks_app/access/callers.py",
+        "access_app/rights/callers.py",
         "unit/test_access.py",
         ("scopes", 36, "missing = action.scopes - self.scopes", "missing = action.scopes - action.scopes"),
         ("permissions", 36, "if not self.account.has_perm(permission))", "if False)"),
@@ -350,14 +350,14 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "grants",
-        "tasks_app/access/grants.py",
+        "access_app/rights/grants.py",
         "unit/test_access.py",
         ("permissions", 36, " and _has_all(person.account, needed)]", "]"),
         ("types", 39, "if scope not in types and", "if"),
     ),
     *mutants_of(
         "roles",
-        "tasks_app/roles.py",
+        "access_app/roles.py",
         "integration/test_roles.py",
         ("own-group", 36, "        if made:\n", "        if True:\n"),
         ("fresh", 36, "        _create_permissions(apps.get_app_config(label), apps, alias)\n", "        pass\n"),
@@ -394,7 +394,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "caller",
-        "tasks_app/api/authentication.py",
+        "access_app/http/authentication.py",
         _AUTHENTICATION,
         ("csrf", 36, "        self.enforce_csrf(plain)  #", "        #"),
         ("staff", 36, "user.is_active and user.is_staff", "user.is_active"),
@@ -402,7 +402,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "key",
-        "tasks_app/sql/find_key.sql",
+        "access_app/sql/find_key.sql",
         f"{_ENGINE}/test_keys.py integration/test_key_owners.py",
         ("revoked", 36, " AND k.revoked_at IS NULL\n", "\n"),
         ("expired", 36, "(k.expires_at IS NULL OR k.expires_at > statement_timestamp())", "true"),
@@ -412,7 +412,7 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "key-rights",
-        "tasks_app/keys.py",
+        "access_app/keys.py",
         "integration/test_key_owners.py",
         ("in-effect", 36, "    if permissions is not None:\n", "    if False:\n"),
         ("beyond", 36, "if scope not in access.grantable(Person(owner))]:", "if False]:"),
@@ -426,14 +426,14 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "if-match",
-        "tasks_app/api/conditions.py",
+        "access_app/http/conditions.py",
         "unit/test_api_conditions.py integration/test_api_tasks.py",
         ("read", 14, 'if header is None or header.strip() == "*":', "if True:"),
         ("garbage", 14, "    if versions is None:\n", "    if False:\n"),
     ),
     *mutants_of(
         "admin",
-        "tasks_app/admin/base.py",
+        "access_app/staff/base.py",
         "integration/test_admin_actions.py integration/test_admin_pages.py",
         ("permission", 36, "        if not self.may(request, action):\n", "        if False:\n"),
         ("type", 39, "        if self.refuses(request, action, [row]):\n", "        if False:\n", _PAGES),

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from access_app.http.parsers import parse_json
+from access_app.http.problems import Problem
 from tasks_app.api.filters import TASKS
-from tasks_app.api.parsers import parse_json
-from tasks_app.api.problems import Problem
 from tests.factories import make_key, make_task
 from tests.support.api import Api
 

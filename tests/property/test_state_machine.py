@@ -23,12 +23,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tasks_app import assignment, selectors, services
+from access_app.versions import Stale
+from flow_app import assignment
+from flow_app.queues import pause_queue, resume_queue
+from tasks_app import selectors, services
 from tasks_app.executors.base import Outcome
+from tasks_app.expiry import expire_tasks
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running
 from tasks_app.states import FINAL, WAITING, ExecutionStatus, TaskStatus, is_legal
-from tasks_app.transitions import IllegalTransition, Stale
+from tasks_app.transitions import IllegalTransition
 from tests.support.engine import (
     CANCELLED,
     FAILED,
@@ -174,9 +178,9 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(queue=st.sampled_from(QUEUES))
     def pause_or_resume(self, queue: str) -> None:
         if queue in self.paused:
-            services.resume_queue(queue, actor="person")
+            resume_queue(queue, actor="person")
         else:
-            services.pause_queue(queue, actor="person")
+            pause_queue(queue, actor="person")
         self.paused ^= {queue}
 
     # Time
@@ -190,7 +194,7 @@ class EngineMachine(RuleBasedStateMachine):
         before = self.task(which, "SCHEDULED")
         if before.status in WAITING:
             self.engine.move(before.id, expires_at=-timedelta(seconds=1))
-        assert assignment.expire_tasks(self.session) == (before.status in WAITING)
+        assert expire_tasks(self.session) == (before.status in WAITING)
 
     # Schedulers
 
@@ -241,7 +245,7 @@ class EngineMachine(RuleBasedStateMachine):
     def keep_house(self) -> None:
         """The slower chores: idle keys, and the rows of workers that have ended and own nothing."""
         self.session.rows("release_idle_keys", {"queue": "", "key": "", "limit": 1000})
-        self.session.rows("prune_processes", {"age": -1.0}, package="workers_app.sql")
+        self.session.rows("prune_processes", {"age": -1.0})
         left = {worker_id for (worker_id,) in self.session.fetch("SELECT worker_id FROM worker_heartbeats")}
         owners = {row.worker_id for row in self.rows.values() if row.status in ("SCHEDULED", "RUNNING")}
         live = {worker_id for worker_id in self.incarnations if self.lives(worker_id)}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from tasks_app.access import Action
+from access_app.rights import Action
 from tests.support.environment_names import ROOT
 
 PAGE: Final = ROOT / "docs" / "security.md"

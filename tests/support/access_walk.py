@@ -15,13 +15,14 @@ from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from access_app import keys
+from access_app.http.base import ApiView
+from access_app.models import AuditEvent
+from access_app.rights import Action, Scope
+from access_app.staff.base import StaffAdmin
+from flow_app.models import Queue
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
-from tasks_app import keys
-from tasks_app.access import Action, Scope
-from tasks_app.admin.base import StaffAdmin
-from tasks_app.api.base import ApiView
-from tasks_app.models import AuditEvent, Queue
 from tasks_app.states import TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now

@@ -12,16 +12,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from tasks_app import assignment, invariants, services
-from tasks_app.assignment import PassReport
+from access_app.models import AuditEvent
+from flow_app import assignment
+from flow_app.assignment import PassReport
+from flow_app.survey import survey_due
+from tasks_app import services
 from tasks_app.executors.base import Outcome, StopReason
-from tasks_app.models import AuditEvent, Task, TaskExecution
+from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import ErrorCode
-from workers_app import heartbeats, recovery
+from workers_app import heartbeats, invariants, recovery
 from workers_app.heartbeats import Registration
 from workers_app.models import Worker
 from workers_app.recorder import Ending, ending_of, finish_attempts, keep_late_results
@@ -82,7 +85,7 @@ class Engine:
 
     def assign(self, *, limit: int = assignment.MAX_BATCH) -> PassReport:
         """One survey and one pass."""
-        return assignment.assign_due_tasks(self.session, assignment.survey_due(self.session), limit=limit)
+        return assignment.assign_due_tasks(self.session, survey_due(self.session), limit=limit)
 
     def start(self, worker_id: UUID, *, limit: int = 100) -> list[Attempt]:
         return start_assigned(self.session, worker_id=worker_id, limit=limit, timeline=self.timeline)

@@ -12,10 +12,12 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from access_app import keys
+from access_app.models import AuditEvent
+from flow_app.queues import pause_queue
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
-from tasks_app import keys, services
-from tasks_app.models import AuditEvent, Task
+from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
@@ -85,7 +87,7 @@ def make_everything(text: str) -> Task:
     make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
     make_task(status=TaskStatus.CANCELLED)
     Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host=text)
-    services.pause_queue("a.b:c", actor="user:maria", reason=text)
+    pause_queue("a.b:c", actor="user:maria", reason=text)
     keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
     return task
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from access_app.sql import statement
 from tasks_app.sessions import Session
-from tasks_app.sql import statement
 from tests.support.waiting import eventually
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def held_after_its_look(
     session: Session, name: str, here: str, parameters: dict[str, Any], *, package: str = "tasks_app.sql"
 ) -> list[Any]:
     """Run a statement file that waits between its snapshot and its locks; ``here`` is the WHERE of its look."""
-    text = statement(name, package)
+    text = statement(name)
     assert text.count(here) == 1
     pause = f"(SELECT true FROM pg_advisory_xact_lock_shared({LOOK_KEY})) AND"
     text = text.replace(here, here.replace("WHERE", f"WHERE {pause}"))

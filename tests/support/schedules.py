@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.db.models import F
 
+from access_app.ids import created_at, new_task_id
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.zones import zone
-from tasks_app.ids import created_at, new_task_id
 from tasks_app.models import Task
 
 MINUTE = timedelta(minutes=1)

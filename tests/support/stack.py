@@ -23,10 +23,10 @@ import psutil
 from django.conf import settings
 from django.db import connection
 
-from tasks_app import invariants
 from tasks_app.sessions import Session
 from tests.support.traces import Traces
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 #: A short lease, so that death is noticed within seconds: the shortest that settings allow with beats of 0.4 s.
 FAST = {

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks_app import access
-from tasks_app.access import Action, KeyCaller, Person, Refused, Role, Scope
+from access_app import rights as access
+from access_app.rights import Action, KeyCaller, Person, Refused, Role, Scope
 
 
 @dataclass
@@ -104,8 +104,8 @@ class TestTypesOfThirdParties:
             "REPORT": SimpleNamespace(required_scope="reports:run"),
             "OPS": SimpleNamespace(required_scope="admin"),
         }
-        monkeypatch.setattr("tasks_app.access.grants.executors", lambda: known)
-        monkeypatch.setattr("tasks_app.access.callers.executor_for", known.get)
+        monkeypatch.setattr("access_app.rights.grants.executors", lambda: known)
+        monkeypatch.setattr("access_app.rights.callers.executor_for", known.get)
 
     def test_add_their_scopes_to_ours(self) -> None:
         assert access.scopes() == [*Scope, "reports:run"]

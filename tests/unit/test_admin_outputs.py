@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks_app.admin import display
-from tasks_app.admin.outputs import MASK, masked, pretty, readable, summary, take_apart
+from access_app.staff import display
+from access_app.staff.outputs import MASK, masked, pretty, readable, summary, take_apart
 
 
 class TestMasked:

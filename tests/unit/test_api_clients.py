@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import RequestFactory
 
-from tasks_app.api.clients import client_address
+from access_app.http.clients import client_address
 
 
 class TestClientAddress:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks_app.api.conditions import etag, if_match, is_fresh
-from tasks_app.api.problems import Problem
+from access_app.http.conditions import etag, if_match, is_fresh
+from access_app.http.problems import Problem
 
 
 class TestIfMatch:

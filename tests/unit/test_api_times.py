@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks_app.api.times import parse_instant, show_instant
+from access_app.http.times import parse_instant, show_instant
 
 
 class TestParseInstant:

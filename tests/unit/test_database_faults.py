@@ -7,8 +7,7 @@ import pytest
 from django.db import DataError, IntegrityError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from psycopg import errors
 
-from tasks_app.database_faults import _BY_STATE, _FAULTS, Kind, explained, fault_of, short
-from tasks_app.sessions import DatabaseAway
+from access_app.database_faults import _BY_STATE, _FAULTS, DatabaseAway, Kind, explained, fault_of, short
 
 
 def wrapped(error: Exception, *around: Exception) -> Exception:

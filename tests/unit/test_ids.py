@@ -9,8 +9,8 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from tasks_app import ids
-from tasks_app.ids import created_at, lowest_id, new_task_id, new_task_ids
+from access_app import ids
+from access_app.ids import created_at, lowest_id, new_task_id, new_task_ids
 
 MILLISECOND = timedelta(milliseconds=1)
 

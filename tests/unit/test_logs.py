@@ -21,6 +21,7 @@ import structlog
 from django.conf import settings
 from django.test import RequestFactory
 
+from access_app.texts import CONTROL
 from monitoring_app import receivers
 from scheduler_project import logs
 from schedules_app import signals as schedule_signals
@@ -28,7 +29,6 @@ from schedules_app.batches import FireReport
 from tasks_app import signals
 from tasks_app.conf import LogFormat
 from tasks_app.signals import RecoveredTask
-from tasks_app.texts import CONTROL
 from workers_app.background_logs import in_background
 
 TASK, WORKER = UUID(int=1), UUID(int=2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks_app.masking import mask_urls, masked, names_secret
+from access_app.masking import mask_urls, masked, names_secret
 
 SECRET = "s3cr3t"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from access_app.refusals import LONGEST_NAME, LONGEST_SENTENCE, MOST_PROBLEMS, bounded, count_of
 from tasks_app.executors.base import PayloadError
 from tasks_app.new_tasks import InvalidTask
-from tasks_app.refusals import LONGEST_NAME, LONGEST_SENTENCE, MOST_PROBLEMS, bounded, count_of
 
 MANY = {f"f{n}": "is wrong" for n in range(1_000)}
 

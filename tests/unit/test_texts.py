@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from tasks_app.texts import MAX_REASON, escaped, problem_of_line, problem_of_lines, problem_of_reason
+from access_app.texts import MAX_REASON, escaped, problem_of_line, problem_of_lines, problem_of_reason
 
 GOOD = "Rechnung 7: « prêt » \u00a0— \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f4bb 日本"
 

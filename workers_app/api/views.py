@@ -5,10 +5,10 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks_app.access import Action
-from tasks_app.api.base import ApiView, caller_of, uuid_or_404
-from tasks_app.api.parsers import empty_body
-from tasks_app.api.problems import Problem
+from access_app.http.base import ApiView, caller_of, uuid_or_404
+from access_app.http.parsers import empty_body
+from access_app.http.problems import Problem
+from access_app.rights import Action
 from tasks_app.states import WorkerState
 from workers_app import heartbeats
 

@@ -14,8 +14,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from tasks_app.database_faults import kind_of, short
-from tasks_app.sessions import DatabaseAway, backoff
+from access_app.database_faults import DatabaseAway, backoff, kind_of, short
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.processes.wakeups import Listener
 

@@ -26,9 +26,10 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals, wakeups
 from tasks_app.executors import process_tree
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import Session
 from workers_app import heartbeats, recovery
 from workers_app.processes import lease
 from workers_app.processes.prctl import adopt_orphans, die_with_parent

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import structlog
 
-from tasks_app.database_faults import kind_of, leaves_reads, short
+from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_reads, short
 from tasks_app.floors import Floors
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import Session
 from workers_app.heartbeats import BeatAnswer, beat
 from workers_app.processes import lease
 

@@ -22,12 +22,16 @@ import psutil
 import structlog
 from django.conf import settings
 
+from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_reads, short
+from flow_app import assignment
+from flow_app.outlook import Outlook
+from flow_app.survey import Survey, survey_due
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
-from tasks_app import assignment, retention, signals, wakeups
-from tasks_app.database_faults import kind_of, leaves_reads, short
+from tasks_app import retention, signals, wakeups
+from tasks_app.expiry import expire_tasks
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import Session
 from workers_app import recovery
 from workers_app.processes import lease
 from workers_app.processes.base import Process
@@ -64,12 +68,12 @@ class Scheduler(Process):
         # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         self._housekeeper = Housekeeper(self.id, self._stats)
-        self._outlook = assignment.Outlook()
+        self._outlook = Outlook()
         self._passes = self._assigned = self._fired = 0
         #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
         self._fire_at, self._fire_not_before = float("inf"), 0.0
         self._fire_fails = False
-        self._recent: assignment.Survey | None = None
+        self._recent: Survey | None = None
         self._recent_until = 0.0
 
     @contextlib.contextmanager
@@ -134,17 +138,17 @@ class Scheduler(Process):
         due_in = survey.next_due_in
         return interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
 
-    def _survey(self) -> assignment.Survey:
+    def _survey(self) -> Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
         if not wakeups.enabled():  # nobody tells of what comes in sight late
             self._outlook.pairs.forget()
-        survey = assignment.survey_due(self._session, beside=firing.NEXT_DUE, outlook=self._outlook)
+        survey = survey_due(self._session, beside=firing.NEXT_DUE, outlook=self._outlook)
         [due_in] = survey.beside
         due_at = float("inf") if due_in is None else time.monotonic() + due_in
         self._fire_at = max(due_at, self._fire_not_before)
         return survey
 
-    def _assign(self, survey: assignment.Survey) -> assignment.PassReport:
+    def _assign(self, survey: Survey) -> assignment.PassReport:
         """Make passes over what a survey found while they are as large as they may be; answer the last one."""
         for _ in range(PASSES_PER_SURVEY):
             report = assignment.assign_due_tasks(self._session, survey, outlook=self._outlook)
@@ -159,7 +163,7 @@ class Scheduler(Process):
     def once(self) -> dict[str, int]:
         """One round of everything due: recovery and expiry, then schedules, and what can be assigned."""
         report = recovery.recover_system(actor="runscheduler --once", pipe=self.pipe)
-        expired = _until_short(assignment.expire_tasks, self._session)
+        expired = _until_short(expire_tasks, self._session)
         _follow_zone_rules(self._session)
         while self.tick() == timedelta(0) and not self.stopping:
             pass
@@ -236,7 +240,7 @@ class Housekeeper(threading.Thread):
         floors = self._floors.current(self._session)
         parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
         parameters |= {"workers": list(floors), "floors": list(floors.values())}
-        [row] = self._session.rows("look_round", parameters, package="workers_app.sql")
+        [row] = self._session.rows("look_round", parameters)
         workers, beats, lowest, has_lost_tasks, has_expired_tasks, has_stale_assignments = row
         self._floors.note(zip(workers, lowest, strict=True))
         marked = self._mark_silent_workers(dict(zip(workers, beats, strict=True)))
@@ -244,7 +248,7 @@ class Housekeeper(threading.Thread):
         if has_lost_tasks or marked:
             changed += self._recover()
         if has_expired_tasks:
-            changed += _logged("tasks_expired", _until_short(assignment.expire_tasks, self._session))
+            changed += _logged("tasks_expired", _until_short(expire_tasks, self._session))
         if has_stale_assignments:
             changed += _logged("assignments_handed_back", _until_short(assignment.hand_back_stale, self._session))
         for chore in self._chores:
@@ -319,7 +323,7 @@ def _until_short(step: Callable[[Session], int], session: Session) -> int:
 
 
 def _prune_processes(session: Session) -> int:
-    rows = session.rows("prune_processes", {"age": PRUNE_AFTER.total_seconds()}, package="workers_app.sql")
+    rows = session.rows("prune_processes", {"age": PRUNE_AFTER.total_seconds()})
     return int(rows[0][0])
 
 

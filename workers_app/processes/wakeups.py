@@ -15,8 +15,9 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
+from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import wakeups
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import Session
 from workers_app.processes.signals import SelfPipe
 
 

@@ -20,11 +20,12 @@ import psycopg
 import structlog
 from django.conf import settings
 
-from tasks_app import assignment, signals, wakeups
-from tasks_app.database_faults import kind_of, short
+from access_app.database_faults import DatabaseAway, backoff, kind_of, short
+from flow_app import assignment
+from tasks_app import signals, wakeups
 from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.floors import Floors
-from tasks_app.sessions import DatabaseAway, Session, backoff
+from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import TaskStatus, WorkerState
 from workers_app import heartbeats

@@ -1,1 +1,1 @@
-"""Statements about processes: registration, beats, death. Loaded by ``tasks_app.sql.statement``."""
+"""Statements of this app, one per file; how they are written and read: ``access_app.sql``."""

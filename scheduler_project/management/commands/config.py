@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from access_app.management.base import ProjectCommand
 from scheduler_project import environment
-from tasks_app.management.base import ProjectCommand
 
 
 class Command(ProjectCommand):

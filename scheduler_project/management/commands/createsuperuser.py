@@ -6,8 +6,8 @@ from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 
+from access_app.management.base import ProjectCommand
 from scheduler_project.accounts.trail import acting_as
-from tasks_app.management.base import ProjectCommand
 
 
 class Command(ProjectCommand, createsuperuser.Command):

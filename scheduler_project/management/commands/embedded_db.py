@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from access_app.management.base import ProjectCommand
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
-from tasks_app.management.base import ProjectCommand
 
 STOPPED = 3
 

@@ -25,13 +25,16 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from setproctitle import setproctitle
 
+from access_app import keys
+from access_app import rights as access
+from access_app.management.base import ProjectCommand
+from access_app.models import ApiKey
 from scheduler_project.accounts.trail import acting_as
 from scheduler_project.management.commands.runall import children, embedded_database, listener_or_exit
 from scheduler_project.web.listening import url_of
-from tasks_app import access, keys, selectors, services
+from tasks_app import selectors, services
 from tasks_app.api.outputs import task_json
-from tasks_app.management.base import ProjectCommand
-from tasks_app.models import ApiKey, Task
+from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor

@@ -16,9 +16,9 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
+from access_app.management.base import ProjectCommand
 from scheduler_project.embedded.server import EmbeddedError, EmbeddedServer
 from scheduler_project.web import listening
-from tasks_app.management.base import ProjectCommand
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
 

@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from access_app.management.base import ProjectCommand
 from scheduler_project.management.commands.runall import listener_or_exit
 from tasks_app import inherited
-from tasks_app.management.base import ProjectCommand
 
 
 class Command(ProjectCommand):

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError
 
+from access_app.management.base import ProjectCommand
+from access_app.texts import escaped
 from schedules_app.crontab_import import MAX_JOBS, Outcome, Told, TooManyJobs, Wish, import_crontab
 from schedules_app.host_zone import host_zone
 from schedules_app.services import NameTaken
 from schedules_app.zones import UnknownZone, Zone, zone
-from tasks_app.management.base import ProjectCommand
-from tasks_app.texts import escaped
 
 MAX_BYTES: Final = 1024 * 1024
 #: Files of these have a user column.

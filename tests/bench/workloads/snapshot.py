@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import psycopg
 
-from tasks_app.sql import statement
+from access_app.sql import statement
 from tests.bench import fill
 from tests.bench.bench import Bench
 from tests.bench.drain import drain

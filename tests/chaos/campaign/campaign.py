@@ -17,14 +17,14 @@ import psutil
 import psycopg
 from django.db import DatabaseError
 
-from tasks_app import invariants
-from tasks_app.sessions import DatabaseAway
+from access_app.database_faults import DatabaseAway
 from tests.chaos.campaign.effects import runs_of
 from tests.chaos.campaign.findings import Findings
 from tests.chaos.campaign.installation import Incarnation, Installation
 from tests.chaos.campaign.load import RATE, Load
 from tests.chaos.campaign.oracles import AttemptRow, Settled, TaskRow, check
 from tests.support.waiting import eventually
+from workers_app import invariants
 
 #: Seconds in which no descendant of a killed or ended task may be left.
 DESCENDANTS_GONE = 5.0

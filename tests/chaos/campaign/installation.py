@@ -176,7 +176,7 @@ class Installation:
 
     def ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of one query; a database that is away is waited for."""
-        from tasks_app.sessions import DatabaseAway
+        from access_app.database_faults import DatabaseAway
 
         end = time.monotonic() + 60
         while True:
@@ -191,7 +191,7 @@ class Installation:
         return self.ask(sql, *parameters)[0][0]
 
     def _cut_off(self) -> bool:
-        from tasks_app.sessions import DatabaseAway
+        from access_app.database_faults import DatabaseAway
 
         try:
             self.session.fetch("SELECT 1")

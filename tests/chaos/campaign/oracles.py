@@ -1,6 +1,6 @@
 """What must be true when everything has settled: the accepted tasks, their history, and the log outside agree.
 
-Pure: rows and runs in, findings out. What must hold at every instant is ``tasks_app/invariants.py``.
+Pure: rows and runs in, findings out. What must hold at every instant is ``workers_app/invariants.py``.
 """
 
 from __future__ import annotations

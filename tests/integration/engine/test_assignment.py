@@ -9,7 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from tasks_app import assignment, services
+from flow_app import assignment
+from flow_app.queues import pause_queue, resume_queue
+from flow_app.survey import survey_due
+from tasks_app import services
+from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine, in_seconds, pass_over
@@ -182,25 +186,25 @@ class TestAssignDueTasks:
 
     def test_leaves_tasks_of_a_paused_queue(self, engine: Engine) -> None:
         engine.worker()
-        services.pause_queue("held", actor="test")
+        pause_queue("held", actor="test")
         held, free = engine.create(queue="held"), engine.create()
         engine.assign()
         assert engine.statuses([held, free]) == ["PENDING", "SCHEDULED"]
-        services.resume_queue("held", actor="test")
+        resume_queue("held", actor="test")
         engine.assign()
         assert engine.task(held).status == "SCHEDULED"
 
     def test_sees_a_pause_that_came_after_its_survey(self, engine: Engine) -> None:
         engine.worker()
         held = engine.create(queue="held")
-        survey = assignment.survey_due(engine.session)
-        services.pause_queue("held", actor="test")
+        survey = survey_due(engine.session)
+        pause_queue("held", actor="test")
         assert not assignment.assign_due_tasks(engine.session, survey).moved
         assert engine.task(held).status == "PENDING"
 
     def test_assigns_again_when_a_pause_has_run_out(self, engine: Engine) -> None:
         engine.worker()
-        services.pause_queue("held", actor="test", until=in_seconds(60))
+        pause_queue("held", actor="test", until=in_seconds(60))
         held = engine.create(queue="held")
         assert not engine.assign().moved
         engine.session.execute("UPDATE queues SET paused_until = now() - interval '1 second'")
@@ -212,7 +216,7 @@ class TestAssignDueTasks:
         task_id = engine.create(expires_at=in_seconds(60))
         engine.move(task_id, expires_at=-timedelta(seconds=1))
         assert not engine.assign().moved
-        assert assignment.expire_tasks(engine.session) == 1
+        assert expire_tasks(engine.session) == 1
 
     def test_raises_the_version_of_no_task_it_leaves(self, engine: Engine) -> None:
         engine.worker(slots=1)
@@ -269,7 +273,7 @@ class TestAssignDueTasksAmongOthers:
         engine.worker(slots=5)
         engine.create_many(20)
         first, second = open_session(), open_session()
-        survey = assignment.survey_due(first)
+        survey = survey_due(first)
         with transaction(first):
             first.rows("take_pass")
             first.rows("assign_due_tasks", pass_over(["default"], limit=100))
@@ -311,7 +315,7 @@ class TestAssignDueTasksAmongOthers:
     ) -> None:
         worker, task_id = engine.worker(), engine.create()
         marking, passing = open_session(), open_session()
-        survey = assignment.survey_due(passing)
+        survey = survey_due(passing)
         with transaction(marking):
             heartbeats.mark_dead(marking, worker)
             scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
@@ -340,7 +344,7 @@ class TestAssignDueTasksAmongOthers:
         worker = engine.worker(slots=10)
         later, moved, cancelled, kept = engine.create_many(4)
         marking, passing = open_session(), open_session()
-        survey = assignment.survey_due(passing)
+        survey = survey_due(passing)
         with locked(marking, "worker_heartbeats", "worker_id", worker):
             scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
             scheduler.waits(engine.session)
@@ -357,7 +361,7 @@ class TestAssignDueTasksAmongOthers:
         worker = engine.worker(slots=10)
         first, second = engine.create_many(2, concurrency_key="k")
         marking, passing = open_session(), open_session()
-        survey = assignment.survey_due(passing)
+        survey = survey_due(passing)
         with locked(marking, "worker_heartbeats", "worker_id", worker):
             scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
             scheduler.waits(engine.session)
@@ -453,7 +457,7 @@ class TestSuspects:
     def test_of_a_paused_queue_wait(self, engine: Engine) -> None:
         [task_id] = suspects(engine, {"queue": "mail"})
         engine.worker()
-        services.pause_queue("mail", actor="test")
+        pause_queue("mail", actor="test")
         assert not engine.assign().moved
         assert engine.task(task_id).status == "PENDING"
 
@@ -476,38 +480,38 @@ class TestSurveyDue:
     def test_lists_the_head_of_every_queue_and_priority(self, engine: Engine) -> None:
         for queue, priority in [("a", 5), ("a", 0), ("b", -3)]:
             engine.create_many(3, queue=queue, priority=priority)
-        survey = assignment.survey_due(engine.session)
+        survey = survey_due(engine.session)
         assert {(head.queue, head.priority) for head in survey.heads} == {("a", 5), ("a", 0), ("b", -3)}
         assert all(head.due_in <= 0 for head in survey.heads)
 
     def test_tells_when_the_next_one_falls_due(self, engine: Engine) -> None:
         engine.create(schedule_at=in_seconds(30))
         engine.create(schedule_at=in_seconds(90), queue="other")
-        survey = assignment.survey_due(engine.session)
+        survey = survey_due(engine.session)
         assert survey.next_due_in == pytest.approx(30, abs=2)
         assert not survey.has_due
 
     def test_knows_nothing_due_without_a_worker_that_serves_it(self, engine: Engine) -> None:
         engine.create(queue="mail")
-        assert not assignment.survey_due(engine.session).has_due
+        assert not survey_due(engine.session).has_due
         engine.worker(queues=["other"])
-        assert not assignment.survey_due(engine.session).has_due
+        assert not survey_due(engine.session).has_due
         engine.worker(queues=["mail", "more"])
-        assert assignment.survey_due(engine.session).has_due
+        assert survey_due(engine.session).has_due
 
     def test_leaves_out_a_queue_paused_for_good(self, engine: Engine) -> None:
         engine.create(queue="held")
-        services.pause_queue("held", actor="test")
-        assert assignment.survey_due(engine.session).heads == []
+        pause_queue("held", actor="test")
+        assert survey_due(engine.session).heads == []
 
     def test_takes_the_end_of_a_pause_for_a_due_time(self, engine: Engine) -> None:
         engine.create(queue="held")
-        services.pause_queue("held", actor="test", until=in_seconds(40))
-        assert assignment.survey_due(engine.session).next_due_in == pytest.approx(40, abs=2)
+        pause_queue("held", actor="test", until=in_seconds(40))
+        assert survey_due(engine.session).next_due_in == pytest.approx(40, abs=2)
 
     def test_lists_suspects_as_one_head_of_no_queue(self, engine: Engine) -> None:
         suspects(engine, {"queue": "a"}, {"queue": "b"})
-        [head] = assignment.survey_due(engine.session).heads
+        [head] = survey_due(engine.session).heads
         assert (head.queue, head.priority) == (None, None)
         assert head.due_in <= 0
 
@@ -515,7 +519,7 @@ class TestSurveyDue:
         engine.worker(slots=1)
         engine.create_many(2, concurrency_key="k")
         engine.assign()
-        assert assignment.survey_due(engine.session).heads == []
+        assert survey_due(engine.session).heads == []
 
 
 class TestExpireTasks:
@@ -530,7 +534,7 @@ class TestExpireTasks:
             engine.move(task_id, expires_at=-timedelta(milliseconds=1))
         assert engine.statuses([pending, scheduled]) == ["PENDING", "SCHEDULED"]
         versions = {task_id: engine.task(task_id).version for task_id in (pending, scheduled)}
-        assert assignment.expire_tasks(engine.session) == 2
+        assert expire_tasks(engine.session) == 2
         for task_id in (pending, scheduled):
             task = engine.task(task_id)
             assert (task.status, task.end_reason, task.attempt) == ("FAILED", "EXPIRED", 0)
@@ -545,7 +549,7 @@ class TestExpireTasks:
         worker = engine.worker()
         attempt = engine.running(worker, expires_at=in_seconds(60))
         engine.move(attempt.task_id, expires_at=-timedelta(seconds=1))
-        assert assignment.expire_tasks(engine.session) == 0
+        assert expire_tasks(engine.session) == 0
         assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
 
     def test_gives_the_room_of_an_assigned_task_back(self, engine: Engine) -> None:
@@ -554,21 +558,21 @@ class TestExpireTasks:
         waiting = engine.create()
         assert engine.assign().assigned == 0
         engine.move(expiring, expires_at=-timedelta(seconds=1))
-        assignment.expire_tasks(engine.session)
+        expire_tasks(engine.session)
         engine.assign()
         assert engine.task(waiting).worker_id == worker
 
     def test_works_in_batches(self, engine: Engine) -> None:
         for task_id in engine.create_many(5, expires_at=in_seconds(60)):
             engine.move(task_id, expires_at=-timedelta(seconds=1))
-        assert [assignment.expire_tasks(engine.session, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [expire_tasks(engine.session, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
     def test_skips_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
         task_id = engine.create(expires_at=in_seconds(60))
         engine.move(task_id, expires_at=-timedelta(seconds=1))
         with locked(open_session(), "tasks", "id", task_id):
-            assert assignment.expire_tasks(engine.session) == 0
-        assert assignment.expire_tasks(engine.session) == 1
+            assert expire_tasks(engine.session) == 0
+        assert expire_tasks(engine.session) == 1
 
     def test_leaves_what_changed_between_its_look_and_its_lock(self, engine: Engine, open_session: OpenSession) -> None:
         """One task is started in time after all, another is given more time."""
@@ -696,7 +700,7 @@ class TestHandBack:
         with transaction(passing):
             passing.rows("take_pass")
             passing.rows("assign_due_tasks", pass_over(["default"]))
-            pausing = rival(lambda: services.pause_queue("default", actor="test"))
+            pausing = rival(lambda: pause_queue("default", actor="test"))
             pausing.waits(engine.session)
         pausing.answer()
         assert engine.statuses(tasks) == ["PENDING"] * 3
@@ -714,7 +718,7 @@ class TestHeldWorkerRows:
         marking, passing = open_session(), open_session()
         for setting in ("enable_indexscan = off", "enable_bitmapscan = off", "enable_seqscan = on"):
             passing.execute(f"SET {setting}")
-        survey = assignment.survey_due(passing)
+        survey = survey_due(passing)
         epoch = passing.epoch
         with transaction(marking):
             heartbeats.mark_dead(marking, low)

@@ -8,7 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from tasks_app import assignment, services
+from flow_app import assignment
+from flow_app.queues import pause_queue, resume_queue
+from flow_app.survey import survey_due
+from tasks_app import services
+from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine, in_seconds, pass_over
@@ -109,7 +113,7 @@ class TestConcurrencyKeys:
             engine.finish(worker, attempt, SUCCEEDED)
         engine.create(concurrency_key="k")
         marking, passing = open_session(), open_session()
-        survey = assignment.survey_due(passing)
+        survey = survey_due(passing)
         with locked(marking, "worker_heartbeats", "worker_id", worker):
             scheduler = rival_on(passing, lambda session: assignment.assign_due_tasks(session, survey))
             scheduler.waits(engine.session)
@@ -165,10 +169,10 @@ class TestConcurrencyKeys:
             engine.lose(worker)
         elif way == "expire":
             engine.move(holder, expires_at=-timedelta(seconds=1))
-            assert assignment.expire_tasks(engine.session) == 1
+            assert expire_tasks(engine.session) == 1
         elif way == "pause":
-            services.pause_queue("default", actor="test")
-            services.resume_queue("default", actor="test")
+            pause_queue("default", actor="test")
+            resume_queue("default", actor="test")
         assert not engine.task(parked).key_blocked
         assert engine.violations() == {}
         engine.worker(slots=1, queues=["default"])
@@ -206,7 +210,7 @@ class TestConcurrencyKeys:
             services.edit_task(leaving, {"queue": "elsewhere"}, actor="test")
         else:
             engine.move(leaving, expires_at=-timedelta(seconds=1))
-            assert assignment.expire_tasks(engine.session) == 1
+            assert expire_tasks(engine.session) == 1
         assert engine.task(staying).key_blocked
 
     def test_let_a_task_in_backoff_come_back_in_its_turn(self, engine: Engine) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from access_app.database_faults import DatabaseAway
+from access_app.keys import NEVER, create_key, find_key, revoke_key
 from tasks_app import conf
-from tasks_app.keys import NEVER, create_key, find_key, revoke_key
-from tasks_app.sessions import DatabaseAway, Session
+from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.races import transaction
 from tests.support.schedules import make_schedule

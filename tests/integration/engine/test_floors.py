@@ -13,11 +13,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tasks_app import assignment
-from tasks_app.assignment import Outlook
-from tasks_app.floors import LOWEST, MOST_SPARED, Floors, KnownPairs
+from access_app.sql import statement
+from flow_app import assignment
+from flow_app.outlook import MOST_SPARED, KnownPairs, Outlook
+from flow_app.survey import survey_due
+from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
-from tasks_app.sql import statement
 from tasks_app.starting import start_assigned
 from tests.support.engine import SUCCEEDED, Engine, pass_over
 from tests.support.races import transaction
@@ -44,7 +45,7 @@ def floors() -> Floors:
 
 
 def assign(engine: Engine, floors: Floors) -> assignment.PassReport:
-    return assignment.assign_due_tasks(engine.session, assignment.survey_due(engine.session), outlook=Outlook(floors))
+    return assignment.assign_due_tasks(engine.session, survey_due(engine.session), outlook=Outlook(floors))
 
 
 class TestFloors:
@@ -137,10 +138,10 @@ def tasks_kept_in_sight(engine: Engine, holder: Session) -> Iterator[UUID]:
         yield worker
 
 
-def blocks_read(session: Session, name: str, parameters: dict[str, Any], package: str = "tasks_app.sql") -> int:
+def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
     """Blocks a statement looks at, taken back."""
     connection = session.connection
-    text = psycopg.ClientCursor(connection).mogrify(statement(name, package).replace(")b", ")s"), parameters)
+    text = psycopg.ClientCursor(connection).mogrify(statement(name).replace(")b", ")s"), parameters)
     with connection.transaction(force_rollback=True):
         connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
         [plans] = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}".encode()).fetchone() or [None]
@@ -200,8 +201,8 @@ class TestBeatsAndRounds:
                 ("beat", beat | {"floor": LOWEST}, beat | {"floor": "now"}),
                 ("look_round", ROUND, ROUND | {"workers": [worker], "floors": ["now"]}),
             ):
-                some = blocks_read(engine.session, name, bounded, package="workers_app.sql")
-                assert some < blocks_read(engine.session, name, everything, package="workers_app.sql") / 4
+                some = blocks_read(engine.session, name, bounded)
+                assert some < blocks_read(engine.session, name, everything) / 4
             assert floor < engine.session.fetch("SELECT now()::text")[0][0]
 
 
@@ -215,7 +216,7 @@ class Round:
 def look_round(session: Session, floors: dict[UUID, str] | None = None) -> Round:
     floors = floors or {}
     parameters = ROUND | {"workers": list(floors), "floors": list(floors.values())}
-    [(workers, _, found, has_lost, _, has_stale)] = session.rows("look_round", parameters, package="workers_app.sql")
+    [(workers, _, found, has_lost, _, has_stale)] = session.rows("look_round", parameters)
     return Round(dict(zip(workers, found, strict=True)), has_lost, has_stale)
 
 
@@ -224,12 +225,12 @@ class TestKnownPairs:
 
     @pytest.fixture
     def outlook(self, monkeypatch: pytest.MonkeyPatch) -> Outlook:
-        monkeypatch.setattr("tasks_app.floors.SLOW", 0.0)
-        monkeypatch.setattr("tasks_app.floors.SPARED", 1_000_000)
+        monkeypatch.setattr("flow_app.outlook.SLOW", 0.0)
+        monkeypatch.setattr("flow_app.outlook.SPARED", 1_000_000)
         return Outlook()
 
     def heads(self, engine: Engine, outlook: Outlook) -> dict[tuple[str | None, int], UUID]:
-        survey = assignment.survey_due(engine.session, outlook=outlook)
+        survey = survey_due(engine.session, outlook=outlook)
         return {(head.queue, head.priority): head.task_id for head in survey.heads}
 
     def test_answer_what_a_survey_of_everything_answers(self, engine: Engine, outlook: Outlook) -> None:
@@ -278,8 +279,8 @@ class TestKnownPairs:
     def test_say_when_what_they_know_falls_due(self, engine: Engine, outlook: Outlook) -> None:
         engine.worker()
         engine.move(engine.create(), run_at=timedelta(seconds=60))
-        assignment.survey_due(engine.session, outlook=outlook)
-        survey = assignment.survey_due(engine.session, outlook=outlook)
+        survey_due(engine.session, outlook=outlook)
+        survey = survey_due(engine.session, outlook=outlook)
         assert not survey.has_due
         assert survey.next_due_in == pytest.approx(60, abs=30)
         sooner = engine.create()
@@ -290,9 +291,9 @@ class TestKnownPairs:
         paused, suspect = engine.create(queue="paused"), engine.create()
         engine.session.execute("UPDATE tasks SET crash_count = 1 WHERE id = %s", [suspect])
         engine.session.execute("INSERT INTO queues (name, paused_at) VALUES ('paused', now())")
-        before = assignment.survey_due(engine.session, outlook=outlook)
+        before = survey_due(engine.session, outlook=outlook)
         assert [head.queue for head in before.heads] == [None]
-        after = assignment.survey_due(engine.session, outlook=outlook)
+        after = survey_due(engine.session, outlook=outlook)
         assert [head.queue for head in after.heads] == [None]
         engine.session.execute("DELETE FROM queues")
         assert self.heads(engine, outlook)[("paused", 0)] == paused
@@ -351,7 +352,7 @@ class TestLockedHeads:
         return Outlook()
 
     def assign(self, engine: Engine, outlook: Outlook) -> int:
-        survey = assignment.survey_due(engine.session)
+        survey = survey_due(engine.session)
         return assignment.assign_due_tasks(engine.session, survey, limit=1, outlook=outlook).assigned
 
     def due(self, engine: Engine, *seconds: float) -> list[UUID]:

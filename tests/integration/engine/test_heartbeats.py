@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction as django_transaction
 
+from access_app.models import AuditEvent
 from tasks_app import services, wakeups
-from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
 from tasks_app.states import WorkerState
 from tests.support.engine import FAILED, SUCCEEDED, Engine, pass_over

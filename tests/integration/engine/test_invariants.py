@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tasks_app import invariants
 from tests.support.engine import SUCCEEDED, Engine
+from workers_app import invariants
 
 CHECKS = ("tasks_state", "tasks_ranges")
 

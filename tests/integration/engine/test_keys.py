@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from tasks_app import keys
-from tasks_app.access import Scope
-from tasks_app.keys import KeyRefused, create_key, find_key, revoke_key
-from tasks_app.models import ApiKey, AuditEvent
+from access_app import keys
+from access_app.keys import KeyRefused, create_key, find_key, revoke_key
+from access_app.models import ApiKey, AuditEvent
+from access_app.rights import Scope
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 

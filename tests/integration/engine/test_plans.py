@@ -20,16 +20,15 @@ from django.db import transaction as django_transaction
 from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 
+from access_app.sql import statement
 from tasks_app import services
 from tasks_app.floors import LOWEST
 from tasks_app.models import Task
 from tasks_app.sessions import Session
-from tasks_app.sql import statement
 from tests.support.engine import SUCCEEDED, Engine, pass_over
 
 ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
 WORKERS, OWNED = 20, 8
-WORKERS_SQL = "workers_app.sql"
 GROWING = ("tasks", "task_executions", "audit_events", "schedules", "schedule_fires")
 TABLES = ("tasks", "task_executions", "worker_heartbeats")
 SCANS = "SELECT coalesce(sum(seq_scan), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"
@@ -58,11 +57,11 @@ class Plan:
             self.read(child)
 
 
-def explain(session: Session, name: str, parameters: dict[str, Any], package: str) -> Plan:
+def explain(session: Session, name: str, parameters: dict[str, Any]) -> Plan:
     """Prepare the statement as the session would, run it with its generic plan, and take it back."""
     connection = session.connection
     query = PostgresQuery(Transformer(connection))
-    query.convert(statement(name, package).replace(")s", ")t").replace(")b", ")t"), parameters)
+    query.convert(statement(name).replace(")s", ")t").replace(")b", ")t"), parameters)
     types = [session.fetch("SELECT format_type(%s, NULL)", [oid])[0][0] if oid else "unknown" for oid in query.types]
     values = ["NULL" if v is None else "'" + bytes(v).decode().replace("'", "''") + "'" for v in query.params or ()]
     arguments = f"({', '.join(values)})" if values else ""
@@ -88,7 +87,6 @@ class Hot:
     parameters: dict[str, Any]
     indexes: str
     most: int
-    package: str = "tasks_app.sql"
 
 
 def hot_statements(session: Session) -> list[Hot]:
@@ -189,31 +187,28 @@ def hot_statements(session: Session) -> list[Hot]:
             {"worker_id": worker, "running": 1, "prefetch": 0, "ids": held, "attempts": attempts, "floor": LOWEST},
             "tasks_owned tasks_pkey",
             4 * OWNED,
-            WORKERS_SQL,
         ),
         Hot(
             "compare_held",
             {"worker_id": worker, "ids": held, "attempts": attempts},
             "tasks_pkey",
             4 * OWNED,
-            WORKERS_SQL,
         ),
-        Hot("look_round", me, "tasks_owned tasks_expiring", 4 * owned, WORKERS_SQL),
+        Hot("look_round", me, "tasks_owned tasks_expiring", 4 * owned),
         Hot(
             "change_worker_state",
             {"worker_id": worker, "state": "STOPPED", "sources": ["ACTIVE"], "beat": None},
             "tasks_owned",
             4,
-            WORKERS_SQL,
         ),
-        Hot("prune_processes", {"age": 1.0}, "tasks_owned", 50, WORKERS_SQL),
+        Hot("prune_processes", {"age": 1.0}, "tasks_owned", 50),
     ]
 
 
 def offences(session: Session, *, large: bool) -> dict[str, str]:
     found = {}
     for hot in hot_statements(session):
-        plan = explain(session, hot.name, hot.parameters, hot.package)
+        plan = explain(session, hot.name, hot.parameters)
         foreign = {i for i in plan.indexes if i.startswith(("tasks", "exec", "task_exec", "audit"))} - set(
             hot.indexes.split()
         )

@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
+from access_app.sql import statement
 from tasks_app import services, signals
 from tasks_app.models import Task, TaskExecution
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
-from tasks_app.sql import statement
 from tests.factories import make_execution
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked, rival, rival_on, transaction
@@ -399,14 +399,14 @@ class TestPrunedWorkers:
         assert heartbeats.mark_stopped(engine.session, stopped)
         idle = engine.worker()
         engine.session.execute("UPDATE worker_heartbeats SET state_changed_at = now() - interval '2 days'")
-        [(pruned,)] = engine.session.rows("prune_processes", {"age": 86_400.0}, package="workers_app.sql")
+        [(pruned,)] = engine.session.rows("prune_processes", {"age": 86_400.0})
         assert pruned == 2
         assert set(Worker.objects.values_list("worker_id", flat=True)) == {owner, live, idle}
         assert attempt.task_id in {row.task_id for row in engine.recover()}
 
     def test_stay_for_people_to_see_for_a_while(self, engine: Engine) -> None:
         engine.kill(engine.worker())
-        assert engine.session.rows("prune_processes", {"age": 60.0}, package="workers_app.sql") == [(0,)]
+        assert engine.session.rows("prune_processes", {"age": 60.0}) == [(0,)]
 
 
 def test_an_unknown_worker_cannot_be_marked(engine: Engine) -> None:

@@ -11,11 +11,13 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 
+from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.models import AuditEvent, IdempotencyKey
+from flow_app.queues import pause_queue
 from tasks_app import services
-from tasks_app.models import AuditEvent, IdempotencyKey, Task, TaskExecution
+from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
 from tasks_app.retention import delete_ended_tasks
-from tasks_app.services import Idempotency
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
 from tests.support.races import locked
@@ -81,7 +83,7 @@ class TestDeleteEndedTasks:
             services.retry_task(task_id, actor="test")
             services.cancel_task(task_id, actor="test")
         engine.move(old, finished_at=-timedelta(days=8))
-        services.pause_queue("q", actor="test")
+        pause_queue("q", actor="test")
         assert delete_ended_tasks(engine.session) == 1
         assert set(TaskExecution.objects.values_list("task_id", flat=True)) == {young}
         assert set(AuditEvent.objects.values_list("task_id", flat=True)) == {young, None}
@@ -103,7 +105,7 @@ class TestDeleteEndedTasks:
         news = [NewTask(type="DUMMY") for _ in range(3)]
         with engine_transaction():
             ids = services.new_task_ids(3)
-            services.take_idempotency_key("test", idempotency, ids)
+            take_idempotency_key("test", idempotency, ids)
             services.create_tasks(news, created_by="test", ids=ids, idempotency=idempotency)
         for task_id in ids:
             services.cancel_task(task_id, actor="test")

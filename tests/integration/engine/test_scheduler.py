@@ -12,12 +12,15 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from access_app.database_faults import DatabaseAway
+from flow_app import assignment
+from flow_app.survey import MAX_HEADS
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app import assignment, floors, services, wakeups
+from tasks_app import floors, services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
-from tasks_app.sessions import DatabaseAway, Session
+from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.logs import capture_logs
 from tests.support.races import locked
@@ -169,7 +172,7 @@ class TestTick:
     def test_starves_no_queue_however_many_are_full(self, engine: Engine, scheduler: Scheduler) -> None:
         """One slot, more queues than one survey looks at, and the last of them has waited longest."""
         worker = engine.worker(slots=1)
-        names = [f"customer-{n}" for n in range(assignment.MAX_HEADS + 5)]
+        names = [f"customer-{n}" for n in range(MAX_HEADS + 5)]
         services.create_tasks([NewTask(type="DUMMY", queue=name) for name in names], created_by="test")
         oldest = engine.create(queue="zebra")
         engine.move(oldest, run_at=-timedelta(hours=1))

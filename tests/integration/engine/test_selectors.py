@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import settings
 
-from tasks_app import assignment, selectors, services
+from flow_app.queues import pause_queue
+from flow_app.why import why
+from tasks_app import selectors, services
+from tasks_app.expiry import expire_tasks
 from tasks_app.selectors import Event
 from tests.support.engine import (
     CANCELLED,
@@ -28,7 +31,7 @@ FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def codes(engine: Engine, task_id: UUID) -> list[str]:
-    return [reason.code for reason in selectors.why(engine.task(task_id))]
+    return [reason.code for reason in why(engine.task(task_id))]
 
 
 class TestWhy:
@@ -50,31 +53,31 @@ class TestWhy:
 
     def test_names_the_worker_it_is_assigned_to(self, engine: Engine) -> None:
         worker = engine.worker()
-        [reason] = selectors.why(engine.task(engine.assigned(worker)))
+        [reason] = why(engine.task(engine.assigned(worker)))
         assert reason.code == "ASSIGNED"
         assert str(worker) in reason.detail
 
     def test_names_the_end_of_a_task_that_has_ended(self, engine: Engine) -> None:
         task_id = engine.create()
         services.cancel_task(task_id, actor="me")
-        [reason] = selectors.why(engine.task(task_id))
+        [reason] = why(engine.task(task_id))
         assert (reason.code, reason.detail) == ("ENDED", "it ended as CANCELLED")
 
     def test_names_the_due_time(self, engine: Engine) -> None:
         engine.worker()
-        [reason] = selectors.why(engine.task(engine.create(schedule_at=FUTURE)))
+        [reason] = why(engine.task(engine.create(schedule_at=FUTURE)))
         assert (reason.code, reason.until) == ("NOT_DUE", FUTURE)
 
     def test_names_the_pause_and_its_end(self, engine: Engine) -> None:
         engine.worker()
-        services.pause_queue("default", actor="ops", reason="upgrade", until=FUTURE)
-        [reason] = selectors.why(engine.task(engine.create()))
+        pause_queue("default", actor="ops", reason="upgrade", until=FUTURE)
+        [reason] = why(engine.task(engine.create()))
         assert (reason.code, reason.until) == ("QUEUE_PAUSED", FUTURE)
         assert "upgrade" in reason.detail
 
     def test_does_not_name_a_pause_that_is_over(self, engine: Engine) -> None:
         engine.worker()
-        services.pause_queue("default", actor="ops", until=FUTURE)
+        pause_queue("default", actor="ops", until=FUTURE)
         engine.session.execute("UPDATE queues SET paused_until = now()")
         assert codes(engine, engine.create()) == []
 
@@ -82,7 +85,7 @@ class TestWhy:
         engine.worker()
         holder, waiting = engine.create_many(2, concurrency_key="k")
         engine.assign()
-        [reason] = selectors.why(engine.task(waiting))
+        [reason] = why(engine.task(waiting))
         assert reason.code == "KEY_LIMIT"
         assert str(holder) in reason.detail
 
@@ -109,11 +112,11 @@ class TestWhy:
         engine.create(schedule_at=FUTURE, priority=50)
         engine.create(queue="other")
         last = engine.create()
-        [reason] = selectors.why(engine.task(last))
+        [reason] = why(engine.task(last))
         assert (reason.code, reason.detail) == ("AHEAD_IN_QUEUE", "4 due tasks of the queue come first")
 
     def test_names_every_reason_at_once(self, engine: Engine) -> None:
-        services.pause_queue("default", actor="ops")
+        pause_queue("default", actor="ops")
         assert codes(engine, engine.create(schedule_at=FUTURE)) == ["NOT_DUE", "QUEUE_PAUSED", "NO_LIVE_WORKER"]
 
     def test_names_the_limit_of_suspects(self, engine: Engine) -> None:
@@ -143,7 +146,7 @@ class TestWhy:
         engine.worker()
         stale = engine.task(engine.create())
         engine.assign()
-        assert selectors.why(stale) == []
+        assert why(stale) == []
 
 
 def steps(engine: Engine, task_id: UUID) -> list[tuple[str | None, str]]:
@@ -213,7 +216,7 @@ class TestTimeline:
                 services.cancel_task(task_id, actor="me")
             case "expire":
                 engine.move(task_id, expires_at=-timedelta(seconds=1))
-                assignment.expire_tasks(engine.session)
+                expire_tasks(engine.session)
             case "cancel assigned":
                 engine.assign()
                 services.cancel_task(task_id, actor="me")
@@ -256,7 +259,7 @@ class TestErrorOf:
         cancelled, expired = engine.create(), engine.create(expires_at=FUTURE)
         services.cancel_task(cancelled, actor="me")
         engine.move(expired, expires_at=-timedelta(seconds=1))
-        assignment.expire_tasks(engine.session)
+        expire_tasks(engine.session)
         assert [self.error(engine, task_id) for task_id in (cancelled, expired)] == ["CANCELLED", "EXPIRED"]
 
     @pytest.mark.parametrize(("on_worker_lost", "code"), [("fail", "WORKER_LOST"), ("retry", "QUARANTINED")])

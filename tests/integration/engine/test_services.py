@@ -14,11 +14,14 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
+from access_app.idempotency import Idempotency, IdempotencyConflict, take_idempotency_key
+from access_app.ids import created_at
+from access_app.models import AuditEvent, IdempotencyKey
+from flow_app.models import Queue
+from flow_app.queues import pause_queue, resume_queue
 from tasks_app import services, wakeups
-from tasks_app.ids import created_at
-from tasks_app.models import AuditEvent, IdempotencyKey, Queue, Task
+from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask, NewTask
-from tasks_app.services import Idempotency, IdempotencyConflict
 from tasks_app.sessions import Session
 from tasks_app.transitions import TaskNotFound
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
@@ -235,9 +238,9 @@ class TestIdempotency:
     def test_keeps_the_answer_of_a_call(self) -> None:
         answer = {"created": 1, "failed": 0}
         with transaction.atomic():
-            assert services.take_idempotency_key("me", key(), [UUID(int=1)], answer) is None
+            assert take_idempotency_key("me", key(), [UUID(int=1)], answer) is None
         with transaction.atomic():
-            replay = services.take_idempotency_key("me", key(), [UUID(int=2)], {"other": True})
+            replay = take_idempotency_key("me", key(), [UUID(int=2)], {"other": True})
         assert replay is not None
         assert (replay.task_ids, replay.answer) == ([UUID(int=1)], answer)
         assert IdempotencyKey.objects.count() == 1
@@ -291,7 +294,7 @@ class TestPauseQueue:
         other = engine.create(queue="other")
         engine.assign()
         started = engine.start(worker, limit=1)[0].task_id
-        queue = services.pause_queue("default", actor="ops", reason="broken")
+        queue = pause_queue("default", actor="ops", reason="broken")
         assert (queue.pause_reason, queue.paused_by) == ("broken", "ops")
         assert queue.paused_at is not None
         assert Counter(engine.statuses(tasks)) == {"RUNNING": 1, "PENDING": 2}
@@ -300,13 +303,13 @@ class TestPauseQueue:
         assert AuditEvent.objects.filter(action="queue.paused", target="queue:default", reason="broken").exists()
 
     def test_may_be_repeated_and_changed(self, engine: Engine) -> None:
-        first = services.pause_queue("q", actor="ops")
-        second = services.pause_queue("q", actor="ops", until=FUTURE)
+        first = pause_queue("q", actor="ops")
+        second = pause_queue("q", actor="ops", until=FUTURE)
         assert (first.paused_until, second.paused_until) == (None, FUTURE)
         assert second.version == first.version + 1
 
     def test_stops_no_creation(self, engine: Engine) -> None:
-        services.pause_queue("default", actor="ops")
+        pause_queue("default", actor="ops")
         assert engine.task(engine.create()).status == "PENDING"
 
     def test_waits_for_the_running_pass_and_ends_before_the_next(
@@ -315,28 +318,28 @@ class TestPauseQueue:
         engine.worker()
         engine.create()
         with transaction.atomic():
-            services.pause_queue("default", actor="ops")
+            pause_queue("default", actor="ops")
             assert not engine.assign().held
         assert not engine.assign().moved
 
 
 class TestResumeQueue:
     def test_clears_the_pause_and_wakes_the_schedulers(self, engine: Engine, woken: WakeUps) -> None:
-        services.pause_queue("q", actor="ops", reason="broken", until=FUTURE)
-        queue = services.resume_queue("q", actor="ops")
+        pause_queue("q", actor="ops", reason="broken", until=FUTURE)
+        queue = resume_queue("q", actor="ops")
         assert (queue.paused_at, queue.paused_until, queue.pause_reason, queue.paused_by) == (None, None, "", "")
         assert woken == ["schedulers"]
         assert AuditEvent.objects.filter(action="queue.resumed").count() == 1
 
     def test_does_nothing_to_a_queue_that_is_not_paused(self, engine: Engine, woken: WakeUps) -> None:
-        services.pause_queue("q", actor="ops")
-        version = services.resume_queue("q", actor="ops").version
-        assert services.resume_queue("q", actor="ops").version == version
+        pause_queue("q", actor="ops")
+        version = resume_queue("q", actor="ops").version
+        assert resume_queue("q", actor="ops").version == version
         assert AuditEvent.objects.filter(action="queue.resumed").count() == 1
 
     def test_knows_no_queue_that_nobody_configured(self, engine: Engine) -> None:
         with pytest.raises(Queue.DoesNotExist):
-            services.resume_queue("q", actor="ops")
+            resume_queue("q", actor="ops")
 
 
 class TestWakeUps:

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from tasks_app.sessions import PLANNING, DatabaseAway, Session, backoff
+from access_app.database_faults import DatabaseAway, backoff
+from tasks_app.sessions import PLANNING, Session
 from tests.support.races import rival_on, transaction
 
 OpenSession = Callable[[], Session]

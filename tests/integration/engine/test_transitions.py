@@ -16,12 +16,19 @@ from uuid import UUID
 import pytest
 from django.db import transaction as django_transaction
 
-from tasks_app import assignment, services, transitions
-from tasks_app.models import AuditEvent, Queue, Task
+from access_app.models import AuditEvent
+from access_app.versions import Stale
+from flow_app import assignment
+from flow_app.models import Queue
+from flow_app.queues import pause_queue
+from flow_app.survey import survey_due
+from tasks_app import services, transitions
+from tasks_app.expiry import expire_tasks
+from tasks_app.models import Task
 from tasks_app.retention import delete_ended_tasks
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
-from tasks_app.transitions import IllegalTransition, Stale, TaskNotFound
+from tasks_app.transitions import IllegalTransition, TaskNotFound
 from tests.support.engine import (
     FAILED,
     FAILED_FOR_GOOD,
@@ -124,7 +131,7 @@ class TestRetry:
     def test_clears_an_expiry_that_has_passed_and_keeps_one_to_come(self, engine: Engine) -> None:
         expired = engine.create(expires_at=datetime(2100, 1, 1, tzinfo=UTC))
         engine.move(expired, expires_at=-timedelta(seconds=1))
-        assignment.expire_tasks(engine.session)
+        expire_tasks(engine.session)
         task = services.retry_task(expired, actor="me")
         assert (task.expires_at, task.end_reason) == (None, None)
         kept = ended(engine, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
@@ -254,7 +261,7 @@ NOTHING = "nothing"
 
 def _assign(session: Session, scene: Scene) -> Any:
     """A pass in pieces, so that its transaction can be held open."""
-    survey = assignment.survey_due(session)
+    survey = survey_due(session)
     if session.connection.info.transaction_status == session.connection.info.transaction_status.IDLE:
         return assignment.assign_due_tasks(session, survey).assigned
     due = survey.due(None)
@@ -277,7 +284,7 @@ BY_THE_ENGINE: dict[str, Callable[[Session, Scene], Any]] = {
     "fail for good": _finish(FAILED_FOR_GOOD),
     "release": _finish(RELEASED),
     "recover": lambda session, scene: [row.next_status for row in Engine(session).recover()],
-    "expire": lambda session, scene: assignment.expire_tasks(session),
+    "expire": lambda session, scene: expire_tasks(session),
     "hand back": lambda session, scene: assignment.hand_back_assigned(session, worker_id=scene.worker, reason="x"),
     "delete": lambda session, scene: delete_ended_tasks(session),
 }
@@ -291,7 +298,7 @@ BY_PEOPLE: dict[str, Callable[[Scene], Any]] = {
     ),
     "retry": lambda scene: services.retry_task(scene.task_id, actor="me"),
     "retry what was read": lambda scene: services.retry_task(scene.task_id, actor="me", versions={scene.version}),
-    "pause": lambda scene: services.pause_queue("default", actor="me"),
+    "pause": lambda scene: pause_queue("default", actor="me"),
 }
 MATRIX: dict[Callable[[Engine], Scene], list[str]] = {
     pending: ["assign", "cancel", "edit", "edit what was read", "pause"],

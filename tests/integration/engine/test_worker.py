@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import settings
 
+from access_app.database_faults import DatabaseAway
 from tasks_app import services
 from tasks_app.executors.base import Execution, Outcome, StopReason
-from tasks_app.sessions import DatabaseAway, Session
+from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, start_assigned
 from tests.support.engine import Engine
 from tests.support.waiting import eventually

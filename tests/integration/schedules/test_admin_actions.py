@@ -13,10 +13,11 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.test import Client
 
+from access_app.models import AuditEvent
 from schedules_app import services
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
-from tasks_app.models import AuditEvent, Task
+from tasks_app.models import Task
 from tests.support.schedules import MINUTE, ledger, make_calendar, make_schedule, tasks_of, whole_now
 
 pytestmark = pytest.mark.django_db

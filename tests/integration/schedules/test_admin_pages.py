@@ -16,9 +16,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from access_app.models import AuditEvent
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
-from tasks_app.models import AuditEvent
 from tests.factories import make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 
@@ -358,7 +358,7 @@ class TestAuditTrail:
     def test_links_schedules_and_calendars(self, staff: Client) -> None:
         for target in ("schedule:a&b", "calendar:freeze"):
             AuditEvent.objects.create(actor="user:maria", action="x", target=target)
-        html = staff.get("/admin/tasks_app/auditevent/").content.decode()
+        html = staff.get("/admin/access_app/auditevent/").content.decode()
         assert f'href="{SCHEDULES}?q=a%26b"' in html
         assert f'href="{CALENDARS}freeze/change/"' in html
 

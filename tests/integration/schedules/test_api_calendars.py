@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from access_app.rights import Scope
 from schedules_app.models import BlackoutCalendar
-from tasks_app.access import Scope
 from tests.factories import make_key
 from tests.support.api import Api, fields_of, problem_of
 from tests.support.schedules import make_calendar, make_schedule

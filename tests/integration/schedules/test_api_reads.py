@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from access_app.http.times import show_instant
 from schedules_app import selectors
 from schedules_app.firing_rules import FireState
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.api.times import show_instant
 from tests.factories import make_task, unknown_id
 from tests.support.api import Api, fields_of, problem_of
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from access_app.models import AuditEvent, IdempotencyKey
+from access_app.rights import Scope
 from schedules_app.firing_rules import FireState
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app.access import Scope
-from tasks_app.models import AuditEvent, IdempotencyKey, Task
+from tasks_app.models import Task
 from tests.factories import make_key, unknown_id
 from tests.support.api import Api, fields_of, problem_of
 from tests.support.schedules import MINUTE, ledger, make_calendar, make_schedule, tasks_of

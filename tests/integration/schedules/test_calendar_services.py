@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from access_app.models import AuditEvent
+from access_app.versions import Stale
 from schedules_app import calendar_services, services
 from schedules_app.calendar_services import CalendarInUse, CalendarNotFound, NewCalendar
 from schedules_app.calendars import InvalidCalendar
@@ -16,9 +18,7 @@ from schedules_app.firing import fire_due
 from schedules_app.models import BlackoutCalendar
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import NameTaken
-from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
-from tasks_app.transitions import Stale
 from tests.support.races import rival, transaction
 from tests.support.schedules import make_calendar, make_schedule, states, whole_now
 

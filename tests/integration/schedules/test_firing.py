@@ -11,13 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from access_app.database_faults import DatabaseAway
+from access_app.sql import statement
 from schedules_app import batches, firing
 from schedules_app.firing import fire, fire_due
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.stored import StoredSchedule
 from tasks_app.models import Task
-from tasks_app.sessions import DatabaseAway, Session
-from tasks_app.sql import statement
+from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.logs import capture_logs
 from tests.support.races import held_after_its_look, looks_held, rival_on, transaction
@@ -25,11 +26,10 @@ from tests.support.schedules import MINUTE, ledger, make_schedule, states, tasks
 from tests.support.waiting import eventually
 
 OpenSession = Callable[[], Session]
-SQL = "schedules_app.sql"
 
 
 def locked_rows(session: Session) -> list[StoredSchedule]:
-    return [StoredSchedule._make(row) for row in session.rows("due_schedules", {"limit": 500}, package=SQL)]
+    return [StoredSchedule._make(row) for row in session.rows("due_schedules", {"limit": 500})]
 
 
 def everything_once(session: Session) -> bool:
@@ -160,9 +160,7 @@ class TestSeveralSchedulers:
         make_schedule()
         looker, watcher = open_session(), open_session()
         with looks_held(watcher):
-            look = rival_on(
-                looker, lambda s: held_after_its_look(s, "due_schedules", "WHERE", {"limit": 500}, package=SQL)
-            )
+            look = rival_on(looker, lambda s: held_after_its_look(s, "due_schedules", "WHERE", {"limit": 500}))
             look.waits(session)
             assert fire_due(session).tasks == 1
         assert look.answer() == []
@@ -266,5 +264,5 @@ class TestDeletedUnderAPass:
 
 def test_the_order_of_columns_is_the_same_in_all_places() -> None:
     for name in ("due_schedules", "schedules_under_old_rules"):
-        columns = statement(name, SQL).partition("SELECT")[2].partition("FROM")[0].replace("s.", "").split(",")
+        columns = statement(name).partition("SELECT")[2].partition("FROM")[0].replace("s.", "").split(",")
         assert [column.strip().removesuffix("::text") for column in columns[:-1]] == list(StoredSchedule._fields[:-1])

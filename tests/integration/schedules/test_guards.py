@@ -10,10 +10,11 @@ from uuid import UUID
 
 import pytest
 
+from access_app.models import AuditEvent
+from access_app.rights import Action, KeyCaller, Refused
 from schedules_app import calendar_services, guards, manual_runs, services
 from schedules_app.models import BlackoutCalendar, Schedule
-from tasks_app.access import Action, KeyCaller, Refused
-from tasks_app.models import AuditEvent, Task
+from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.races import rival, transaction
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now

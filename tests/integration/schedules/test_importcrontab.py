@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from access_app.models import AuditEvent
 from schedules_app.management.commands import importcrontab
 from schedules_app.models import Schedule
 from tasks_app.executors.shell_payload import argv_of
-from tasks_app.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from access_app.idempotency import Idempotency, IdempotencyConflict
+from access_app.models import AuditEvent
 from schedules_app import manual_runs
 from schedules_app.firing import fire_due
 from schedules_app.manual_runs import Backfilled, InvalidBackfill, backfill_schedule, trigger_schedule
@@ -15,8 +17,7 @@ from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
 from schedules_app.stored import recurrence_of
-from tasks_app.models import AuditEvent, Task
-from tasks_app.services import Idempotency, IdempotencyConflict
+from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.factories import unknown_id
 from tests.support.engine import Engine

@@ -16,7 +16,6 @@ from tasks_app.sessions import Session
 from tests.integration.engine.test_plans import Plan, explain
 from tests.support.schedules import make_schedule
 
-SQL = "schedules_app.sql"
 SCHEDULES, DUE, FIRES = 100_000, 50, 100_000
 
 
@@ -49,7 +48,7 @@ def crowd(session: Session) -> Iterator[list[UUID]]:
 
 
 def statements(session: Session, due: list[UUID]) -> dict[str, tuple[dict[str, Any], str, int]]:
-    """Of each statement of a pass: parameters, the package it lies in, and how many rows it may touch."""
+    """Of each statement of a pass: parameters and how many rows it may touch."""
     now, none = datetime.now(UTC), [None] * len(due)
     [open_task] = session.fetch("SELECT id FROM tasks WHERE schedule_id = %s AND finished_at IS NULL LIMIT 1", due[:1])
     record = {
@@ -59,18 +58,18 @@ def statements(session: Session, due: list[UUID]) -> dict[str, tuple[dict[str, A
         "put_offs": [0] * DUE, "reasons": [""] * DUE,
     }  # fmt: skip
     return {
-        "due_schedules": ({"limit": 500}, SQL, 2 * DUE),
-        "open_tasks": ({"schedules": due}, SQL, 4 * DUE),
-        "record_fires": (record, SQL, 3 * DUE),
-        "delete_old_fires": ({"age": "27 hours", "limit": 1000}, SQL, 3 * 2800),
+        "due_schedules": ({"limit": 500}, 2 * DUE),
+        "open_tasks": ({"schedules": due}, 4 * DUE),
+        "record_fires": (record, 3 * DUE),
+        "delete_old_fires": ({"age": "27 hours", "limit": 1000}, 3 * 2800),
         "cancel_tasks": ({"ids": list(open_task), "actors": ["x"], "reason": "x"}, "tasks_app.sql", 5),
     }
 
 
 def offences(session: Session, due: list[UUID]) -> dict[str, str]:
     found = {}
-    for name, (parameters, package, most) in statements(session, due).items():
-        plan: Plan = explain(session, name, parameters, package)
+    for name, (parameters, most) in statements(session, due).items():
+        plan: Plan = explain(session, name, parameters)
         if plan.scanned:
             found[name] = f"reads all of {plan.scanned}"
         elif plan.touched > most:
@@ -96,6 +95,6 @@ class TestPass:
     def test_is_not_slowed_by_schedules_that_are_off(self, session: Session) -> None:
         make_schedule()
         make_schedule(enabled=False, next_slot=None, next_fire_at=None)
-        plan = explain(session, "due_schedules", {"limit": 500}, SQL)
+        plan = explain(session, "due_schedules", {"limit": 500})
         assert plan.touched <= 2
         assert plan.indexes == {"schedules_due"}

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from access_app.models import AuditEvent
 from schedules_app.firing import fire_due
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
-from tasks_app.models import AuditEvent, Task
+from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import CANCELLED, SUCCEEDED, Engine
 from tests.support.schedules import (

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client
 
+from access_app.models import AuditEvent
 from monitoring_app import selectors as monitoring
 from schedules_app import due, firing
 from schedules_app.admin.filters import StateFilter
@@ -21,7 +22,6 @@ from schedules_app.firing import fire_due
 from schedules_app.models import Schedule
 from schedules_app.selectors import Health, conditions_of, why
 from schedules_app.services import edit_schedule
-from tasks_app.models import AuditEvent
 from tasks_app.sessions import Session
 from tests.factories import make_key
 from tests.support.api import Api

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flow_app.queues import pause_queue
 from schedules_app import outcomes, selectors
 from schedules_app.firing import fire_due
 from schedules_app.models import Schedule
@@ -15,7 +16,6 @@ from schedules_app.recurrence import Definition, parse
 from schedules_app.retention import delete_old_fires
 from schedules_app.selectors import Condition, Health
 from schedules_app.simulation import InvalidSimulation, Outage
-from tasks_app import services as task_services
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tasks_app.states import TaskStatus
@@ -144,7 +144,7 @@ class TestWhy:
         make_calendar("freeze", {"from": iso(now - HOUR), "to": iso(now + HOUR)})
         schedule = make_schedule(overlap="skip")
         fire_due(session)
-        task_services.pause_queue("default", actor="ops")
+        pause_queue("default", actor="ops")
         Schedule.objects.update(calendars=["freeze"], paused_at=now, paused_by="ops", pause_reason="broken")
         reasons = {reason.code: reason for reason in selectors.why(Schedule.objects.get(pk=schedule.pk))}
         assert list(reasons) == [

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from access_app.idempotency import Idempotency, IdempotencyConflict
+from access_app.models import AuditEvent, IdempotencyKey
+from access_app.versions import Stale
 from schedules_app import services
 from schedules_app.firing import fire, fire_due
 from schedules_app.models import Schedule
@@ -16,11 +19,8 @@ from schedules_app.new_schedules import InvalidSchedule, NewSchedule
 from schedules_app.services import NameTaken, ScheduleNotFound
 from schedules_app.stored import StoredSchedule
 from tasks_app import wakeups
-from tasks_app.models import AuditEvent, IdempotencyKey
 from tasks_app.new_tasks import NewTask
-from tasks_app.services import Idempotency, IdempotencyConflict
 from tasks_app.sessions import Session
-from tasks_app.transitions import Stale
 from tests.factories import unknown_id
 from tests.support.races import rival, transaction
 from tests.support.schedules import (
@@ -205,7 +205,7 @@ class TestEdit:
     def test_waits_for_a_pass_and_then_sees_what_it_did(self, session: Session, open_session: OpenSession) -> None:
         schedule, other = make_schedule(), open_session()
         with transaction(other), other.connection.cursor() as cursor:
-            rows = other.rows("due_schedules", {"limit": 5}, package="schedules_app.sql")
+            rows = other.rows("due_schedules", {"limit": 5})
             fire(cursor, [StoredSchedule._make(row) for row in rows])
             change = rival(lambda: edit(schedule, interval_seconds=3600))
             change.waits(session)

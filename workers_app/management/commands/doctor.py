@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from tasks_app.management.base import ProjectCommand
+from access_app.management.base import ProjectCommand
 from workers_app.doctor import Finding, examine
 
 

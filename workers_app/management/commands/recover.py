@@ -7,9 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from tasks_app.database_faults import explained
-from tasks_app.management.base import ProjectCommand
-from tasks_app.sessions import DatabaseAway
+from access_app.database_faults import DatabaseAway, explained
+from access_app.management.base import ProjectCommand
 from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.recovery import recover_system
 

@@ -9,9 +9,8 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from setproctitle import setproctitle
 
-from tasks_app.database_faults import explained
-from tasks_app.management.base import ProjectCommand
-from tasks_app.sessions import DatabaseAway
+from access_app.database_faults import DatabaseAway, explained
+from access_app.management.base import ProjectCommand
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.scheduler import Scheduler
 from workers_app.processes.signals import stop_on_signals

@@ -18,11 +18,11 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from setproctitle import setproctitle
 
+from access_app.management.base import ProjectCommand
+from access_app.texts import problem_of_line
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
-from tasks_app.management.base import ProjectCommand
 from tasks_app.new_tasks import QUEUE_NAME
-from tasks_app.texts import problem_of_line
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import Guardian, GuardianLink

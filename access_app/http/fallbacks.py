@@ -1,0 +1,57 @@
+"""What is answered where no view of the API had its say, as `Problem` documents too.
+
+People's error pages are ``scheduler_project.error_pages``, which hands on here what is no page.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from access_app.http.base import ApiView
+from access_app.http.errors import answer, problem_of
+from access_app.http.problems import Problem
+
+
+class UnknownUrl(ApiView):
+    """Any address that no route knows: a caller without a key learns no more than that it needs one."""
+
+    http_method_names = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        APIView.initial(self, request, *args, **kwargs)
+        raise NotFound("There is nothing at this address.")
+
+
+_unknown_url: Final = UnknownUrl.as_view()
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """A host that is not ours, a request that cannot be read."""
+    problem = problem_of(exception) if exception else None
+    return answer(problem or Problem(400, "bad-request", "The request cannot be understood."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What nobody may do, whoever asks."""
+    return answer(Problem(403, "forbidden", "This is not allowed."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Any address that no route knows."""
+    return _unknown_url(request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """An exception that got away: the traceback is in the log; a database that is away is not our defect."""
+    error = sys.exc_info()[1]
+    problem = problem_of(error) if isinstance(error, Exception) else None
+    if problem is not None and problem.status == 503:
+        return answer(problem)
+    return answer(Problem(500, "internal", "Something went wrong on our side. The log has the details."))

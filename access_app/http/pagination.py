@@ -1,0 +1,156 @@
+"""Pages of any list: numbered ones with a total, and keyset ones that cost the same however far one goes.
+
+A cursor names the row it was made at, the direction, and the listing it belongs to; it is signed, so that nobody has
+to be asked what a changed one might mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.core import signing
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.utils.crypto import salted_hmac
+
+from access_app.http.listing import Listing
+from access_app.http.problems import Problem
+
+#: Totals are counted up to here; a larger one is an estimate, unless the page at hand is the last.
+COUNTED: Final = 10_000
+_SIGNER: Final = signing.Signer(sep=".", salt="tasks_app.api.cursor")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The rows a listing is about, and how some of them are shown."""
+
+    rows: QuerySet[Any]
+    show: Callable[[Sequence[Any]], list[dict[str, Any]]]
+    #: Changes no row of the answer, but may help the planner.
+    hint: Q | None = None
+    #: What the rows are part of: cursors of another part do not fit.
+    part: str = ""
+
+
+def page_of(listing: Listing, shelf: Shelf) -> dict[str, Any]:
+    """One page of the listing, as the contract shows it."""
+    if listing.cursor is not None:
+        return _keyset_page(listing, shelf)
+    return _numbered_page(listing, shelf)
+
+
+def _rows(listing: Listing, shelf: Shelf) -> QuerySet[Any]:
+    return shelf.rows.filter(listing.where, shelf.hint or Q())
+
+
+def _numbered_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
+    offset = listing.page * listing.size
+    rows = list(_rows(listing, shelf).order_by(*listing.sort.order())[offset : offset + listing.size + 1])
+    more, rows = len(rows) > listing.size, rows[: listing.size]
+    seen = offset + len(rows)
+    if more or (not rows and offset):
+        total, estimated = _count(listing, shelf, at_least=seen + 1 if more else 0)
+    else:
+        total, estimated = seen, False
+    page: dict[str, Any] = {
+        "content": shelf.show(rows),
+        "page": listing.page,
+        "size": listing.size,
+        "totalElements": total,
+        "totalPages": -(-total // listing.size),
+        "first": listing.page == 0,
+        "last": not more,
+    }
+    return page | {"totalIsEstimate": True} if estimated else page
+
+
+def _count(listing: Listing, shelf: Shelf, *, at_least: int) -> tuple[int, bool]:
+    counted = _rows(listing, shelf).order_by().values("pk")[: COUNTED + 1].count()
+    if counted <= COUNTED:
+        return max(counted, at_least), False
+    if listing.filtered or shelf.part:
+        estimate = _planned(shelf.rows.filter(listing.where).order_by())
+    else:
+        estimate = _rows_of_table(shelf.rows.model._meta.db_table)
+    return max(estimate, at_least, COUNTED + 1), True
+
+
+def _rows_of_table(name: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [name])
+        return int(cursor.fetchone()[0])
+
+
+def _planned(rows: QuerySet[Any]) -> int:
+    """How many rows the planner expects, from its statistics: one look at no table."""
+    [plan] = json.loads(rows.values("pk").explain(format="json"))
+    return int(plan["Plan"]["Plan Rows"])
+
+
+def _keyset_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
+    forward, anchor = _read_cursor(listing, shelf)
+    found = _rows(listing, shelf).order_by(*listing.sort.order(reverse=not forward))
+    if anchor is not None:
+        found = found.filter(_beyond(listing, anchor, forward=forward))
+    rows = list(found[: listing.size + 1])
+    more, rows = len(rows) > listing.size, rows[: listing.size]
+    if not forward:
+        rows.reverse()
+    before, after = (anchor is not None, more) if forward else (more, True)
+    first, last = (_anchor(listing, rows[0]), _anchor(listing, rows[-1])) if rows else (anchor, None)
+    return {
+        "content": shelf.show(rows),
+        "next": _write_cursor(listing, shelf, True, last) if after else None,
+        "previous": _write_cursor(listing, shelf, False, first) if before else None,
+    }
+
+
+def _beyond(listing: Listing, anchor: list[Any], *, forward: bool) -> Q:
+    """The rows after (or before) one of them: compared like a row of the sort column and the primary key."""
+    key, pk = anchor
+    less = listing.sort.descending == forward
+    operator = "lt" if less else "gt"
+    if listing.sort.column == "pk":
+        return Q(**{f"pk__{operator}": pk})
+    column = listing.sort.column
+    return Q(**{f"{column}__{operator}e": key}) & (Q(**{f"{column}__{operator}": key}) | Q(**{f"pk__{operator}": pk}))
+
+
+def _anchor(listing: Listing, row: Any) -> list[Any]:
+    column = listing.sort.column
+    return [None if column == "pk" else getattr(row, column), row.pk]
+
+
+def _write_cursor(listing: Listing, shelf: Shelf, forward: bool, anchor: list[Any] | None) -> str:
+    """Without an anchor it leads to the first page: where one ends up when everything before has been deleted."""
+    key, pk = anchor or (None, None)
+    shown = key.isoformat() if isinstance(key, datetime) else key
+    return _SIGNER.sign_object([forward, shown, str(pk) if pk is not None else None, _binding(listing, shelf)])
+
+
+def _read_cursor(listing: Listing, shelf: Shelf) -> tuple[bool, list[Any] | None]:
+    if not listing.cursor:
+        return True, None
+    try:
+        forward, key, pk, binding = _SIGNER.unsign_object(listing.cursor)
+    except (signing.BadSignature, ValueError):
+        raise Problem.invalid({"cursor": "is not one of ours"}) from None
+    if binding != _binding(listing, shelf):
+        raise Problem.invalid({"cursor": "belongs to other filters or another sort: repeat those it was made with"})
+    if pk is None:
+        return True, None
+    meta = shelf.rows.model._meta
+    if listing.sort.column != "pk":
+        key = meta.get_field(listing.sort.column).to_python(key)
+    return forward, [key, meta.pk.to_python(pk)]
+
+
+def _binding(listing: Listing, shelf: Shelf) -> str:
+    table = shelf.rows.model._meta.db_table
+    text = f"{table},{shelf.part},{listing.sort.name},{listing.sort.descending},{listing.scope}"
+    return salted_hmac("tasks_app.api.cursor.binding", text).hexdigest()[:16]

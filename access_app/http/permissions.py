@@ -1,0 +1,27 @@
+"""Every view names an action of the table for each of its methods; a method that names none is refused to everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from access_app.rights import Caller
+
+
+class TableDecides(BasePermission):
+    """Reads ``view.actions``; HEAD is judged as GET. A method the view does not have is let through to its 405, for
+    callers with a key. Raises `Refused` for what the table does not allow.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not isinstance(request.auth, Caller):
+            raise NotAuthenticated("Send an API key: Authorization: Bearer ts_…")
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        action = getattr(view, "actions", {}).get(method)
+        if action is None:
+            return method.lower() not in view.http_method_names or not hasattr(view, method.lower())
+        request.auth.require(action)
+        return True

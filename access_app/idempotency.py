@@ -1,0 +1,57 @@
+"""What an Idempotency-Key promises: one request, sent however often, is done once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from access_app.models import IdempotencyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An Idempotency-Key and the fingerprint of the request it came with."""
+
+    key: str
+    fingerprint: bytes
+
+
+class IdempotencyConflict(Exception):
+    """The key was used before, for a request that was not the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer given when the key was first used."""
+
+    task_ids: list[UUID]
+    answer: Any
+
+
+def take_idempotency_key(
+    created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
+) -> Replay | None:
+    """Claim a key inside the caller's transaction; answer what it was used for when it is taken.
+
+    Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
+    `IdempotencyConflict` for another fingerprint.
+    """
+    parameters: list[Any] = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
+                " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
+                parameters,
+            )
+            if cursor.rowcount == 1:
+                return None
+        if held := IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).first():
+            break  # otherwise retention has just deleted it, with its tasks
+    if bytes(held.fingerprint) != idempotency.fingerprint:
+        raise IdempotencyConflict(f"the Idempotency-Key {idempotency.key!r} was used for another request")
+    return Replay(held.task_ids, held.answer)

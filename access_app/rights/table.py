@@ -1,0 +1,139 @@
+"""The table of actions: what each allows, and what keys and people need for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum, StrEnum, unique
+from typing import Final
+
+
+class Scope(StrEnum):
+    """What an API key may be given. Task types of third parties may name further ones; see `scopes`."""
+
+    TASKS_READ = "tasks:read"
+    TASKS_WRITE = "tasks:write"
+    TASKS_SHELL = "tasks:shell"
+    SCHEDULES_READ = "schedules:read"
+    SCHEDULES_WRITE = "schedules:write"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """Groups of people made by migration; each may do what the ones before it may."""
+
+    VIEWER = "Viewer"
+    OPERATOR = "Operator"
+    ADMINISTRATOR = "Administrator"
+
+
+VIEWER, OPERATOR, ADMINISTRATOR = Role
+#: In the column of keys: any valid key, and no key at all. In the column of people: any member of staff.
+ANY_KEY: Final = frozenset[Scope]()
+NO_KEY: Final = None
+STAFF: Final = frozenset[str]()
+
+
+@unique
+class Action(Enum):
+    """The table. Columns: what it allows, scopes a key needs, Django permissions a person needs, the least role.
+
+    ``runs``: it may make a task run, or run at another time or place. Where the type of the task needs a scope of its
+    own (SHELL: ``tasks:shell``), a key needs that as well, and only superusers of people. Stopping does not need it.
+    """
+
+    TASK_READ = "see tasks: payload, result, attempts, timeline", {Scope.TASKS_READ}, {"tasks_app.view_task"}, VIEWER
+    TASK_CREATE = "create tasks", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    TASK_EDIT = "change a task that has not started", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
+    TASK_CANCEL = "cancel a task", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR
+    TASK_RETRY = "run an ended task again", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
+    TASK_CLONE = "create a task like another", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    EXECUTION_READ = "see the list of all attempts", {Scope.TASKS_READ}, {"tasks_app.view_taskexecution"}, VIEWER
+
+    SCHEDULE_READ = (
+        "see schedules: template, ledger, preview, simulation",
+        {Scope.SCHEDULES_READ},
+        {"schedules_app.view_schedule"},
+        VIEWER,
+    )
+    SCHEDULE_CREATE = "create schedules", {Scope.SCHEDULES_WRITE}, {"schedules_app.add_schedule"}, OPERATOR, True
+    SCHEDULE_EDIT = "change a schedule", {Scope.SCHEDULES_WRITE}, {"schedules_app.change_schedule"}, OPERATOR, True
+    SCHEDULE_PAUSE = "pause a schedule", {Scope.SCHEDULES_WRITE}, {"schedules_app.change_schedule"}, OPERATOR
+    SCHEDULE_RESUME = "end its pause", {Scope.SCHEDULES_WRITE}, {"schedules_app.change_schedule"}, OPERATOR, True
+    SCHEDULE_TRIGGER = "run it now", {Scope.SCHEDULES_WRITE}, {"schedules_app.change_schedule"}, OPERATOR, True
+    SCHEDULE_BACKFILL = (
+        "run its slots that did not run",
+        {Scope.SCHEDULES_WRITE},
+        {"schedules_app.change_schedule"},
+        OPERATOR,
+        True,
+    )
+    SCHEDULE_CLONE = "copy a schedule", {Scope.SCHEDULES_WRITE}, {"schedules_app.add_schedule"}, OPERATOR, True
+    SCHEDULE_DELETE = "delete a schedule", {Scope.SCHEDULES_WRITE}, {"schedules_app.delete_schedule"}, OPERATOR
+    FIRE_READ = "see the list of all slots", {Scope.SCHEDULES_READ}, {"schedules_app.view_schedulefire"}, VIEWER
+
+    CALENDAR_READ = (
+        "see blackout calendars",
+        {Scope.SCHEDULES_READ},
+        {"schedules_app.view_blackoutcalendar"},
+        VIEWER,
+    )
+    CALENDAR_CREATE = (
+        "create blackout calendars",
+        {Scope.SCHEDULES_WRITE},
+        {"schedules_app.add_blackoutcalendar"},
+        ADMINISTRATOR,
+    )
+    CALENDAR_EDIT = (
+        "change a blackout calendar, and so when the schedules that name it run",
+        {Scope.SCHEDULES_WRITE},
+        {"schedules_app.change_blackoutcalendar"},
+        ADMINISTRATOR,
+        True,
+    )
+    CALENDAR_DELETE = (
+        "delete a blackout calendar that no schedule names",
+        {Scope.SCHEDULES_WRITE},
+        {"schedules_app.delete_blackoutcalendar"},
+        ADMINISTRATOR,
+    )
+
+    QUEUE_READ = "see queues", {Scope.ADMIN}, {"flow_app.view_queue"}, VIEWER
+    QUEUE_CREATE = "list a queue before its first task", {Scope.ADMIN}, {"flow_app.add_queue"}, OPERATOR
+    QUEUE_PAUSE = "pause a queue", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
+    QUEUE_RESUME = "open a queue, whatever waits in it", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
+
+    WORKER_READ = "see workers and their load", ANY_KEY, {"workers_app.view_worker"}, VIEWER
+    WORKER_DRAIN = "drain a worker", {Scope.ADMIN}, {"workers_app.change_worker"}, OPERATOR
+    SCHEDULER_READ = "see schedulers", ANY_KEY, {"workers_app.view_scheduler"}, VIEWER
+    RECOVERY_RUN = (
+        "run system recovery",
+        {Scope.ADMIN},
+        {"tasks_app.change_task", "workers_app.change_worker"},
+        OPERATOR,
+    )
+
+    HEALTH_READ = "see health, figures and metrics", ANY_KEY, STAFF, VIEWER
+    SCHEMA_READ = "read the API's documentation", ANY_KEY, STAFF, VIEWER
+
+    AUDIT_READ = "see the audit trail", NO_KEY, {"access_app.view_auditevent"}, ADMINISTRATOR
+    KEY_READ = "see API keys", NO_KEY, {"access_app.view_apikey"}, ADMINISTRATOR
+    KEY_CREATE = "create API keys", NO_KEY, {"access_app.add_apikey"}, ADMINISTRATOR
+    KEY_REVOKE = "revoke API keys", NO_KEY, {"access_app.change_apikey"}, ADMINISTRATOR
+
+    def __init__(
+        self,
+        allows: str,
+        scopes: Collection[Scope] | None,
+        permissions: Collection[str],
+        role: Role,
+        runs: bool = False,
+    ) -> None:
+        self.allows = allows
+        self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
+        self.permissions = frozenset(permissions)
+        self.role = role
+        self.runs = runs
+
+    def __str__(self) -> str:
+        """As documents name it: ``task.read``."""
+        return self.name.lower().replace("_", ".")

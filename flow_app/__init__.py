@@ -1,0 +1,1 @@
+"""Who may start now: queues, the survey of what is due, and the pass that gives it to workers."""

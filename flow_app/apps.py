@@ -1,0 +1,26 @@
+"""Django's registration of this app."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class FlowAppConfig(AppConfig):
+    name = "flow_app"
+    verbose_name = "Flow"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from flow_app.why import why
+        from tasks_app import reasons
+
+        reasons.register(why)
+        post_migrate.connect(_make_pass_row, sender=self)
+
+
+def _make_pass_row(using: str, **_: Any) -> None:
+    """Without its row no scheduler could take the pass; a flushed database gets it back."""
+    from flow_app.models import SchedulerPass
+
+    SchedulerPass.objects.using(using).get_or_create(name="assign")

@@ -1,0 +1,138 @@
+"""Giving due tasks to workers: the assignment pass, and taking back what should not have been given.
+
+All policy is decided here, in one short transaction at a time: the pass lock makes counting exact, so any number of
+schedulers may run and none of them leads. What is picked, and why, is in ``sql/assign_due_tasks.sql``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from access_app.sql import statement
+from flow_app.outlook import SLOW, Answer, Head, LockedHeads, Outlook, pairs_of
+from flow_app.survey import Survey
+from tasks_app.sessions import Session
+
+#: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
+MAX_BATCH: Final = 1000
+#: Most tasks one statement of housekeeping changes.
+BATCH: Final = 1000
+#: An assignment its worker has not started for this long goes to a worker with a free slot.
+STALE_AFTER: Final = timedelta(seconds=2)
+
+_NIL = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one pass did. ``wake`` are the workers that were given tasks, and may be asleep.
+
+    ``room`` is how many more it could have assigned, had more been due; 0 also when it assigned as many as it may.
+    """
+
+    assigned: int
+    parked: int
+    wake: list[UUID]
+    held: bool = True
+    room: int = 0
+
+    @property
+    def out_of_room(self) -> bool:
+        """Whether every slot it knew of is taken now."""
+        return self.held and not self.room and self.assigned < MAX_BATCH
+
+    @property
+    def moved(self) -> bool:
+        """Whether another pass, at once, may find more to do."""
+        return bool(self.assigned or self.parked)
+
+
+def assign_due_tasks(
+    session: Session, survey: Survey, *, limit: int = MAX_BATCH, outlook: Outlook | None = None
+) -> PassReport:
+    """Make one assignment pass over what a survey found; nothing when another scheduler is making one.
+
+    Workers that serve named queues are served before those that serve all, so that general workers leave them their
+    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. ``outlook`` is
+    read and kept up. Raises `DatabaseAway`; then the pass may have been committed, and its workers find their tasks
+    with the next beat.
+    """
+    batches = [(queues, due) for queues in _specialists_first(survey.classes) if (due := survey.due(queues))]
+    if not batches:
+        return PassReport(0, 0, [])
+    outlook, began = outlook or Outlook(), time.monotonic()
+    try:
+        connection = session.connection
+        workers = _owned_from(outlook.floors.current(session))
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            taken = connection.execute(statement("take_pass"), prepare=session.prepares)
+            passes = [
+                connection.execute(
+                    statement("assign_due_tasks"),
+                    {"class": queues, "limit": limit} | workers | _places(due, outlook.locked),
+                    prepare=session.prepares,
+                )
+                for queues, due in batches
+            ]
+            connection.execute("COMMIT")
+        [(_, held)] = taken.fetchall()
+        answers = [[Answer._make(row) for row in done] for done in passes]
+    except psycopg.Error as error:
+        session.close()
+        raise session.away(error) from error
+    slow = time.monotonic() - began > SLOW
+    for (_, due), answer in zip(batches, answers, strict=True):
+        outlook.learn(due, answer, slow=slow)
+    return _report(held, [row for answer in answers for row in answer])
+
+
+def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:
+    """Take back assignments their workers sit on while another worker has a free slot; answer how many."""
+    parameters = {"worker_id": None, "queue": None, "older_than": STALE_AFTER.total_seconds(), "limit": limit}
+    reason = "its worker had not started it while another one was free"
+    return len(session.rows("hand_back_assigned", parameters | {"actor": "scheduler", "reason": reason}))
+
+
+def hand_back_assigned(session: Session, *, worker_id: UUID, reason: str, limit: int = 10_000) -> int:
+    """Give back what this worker was assigned and has not started; answer how many."""
+    parameters = {"worker_id": worker_id, "queue": None, "older_than": None, "limit": limit}
+    return len(session.rows("hand_back_assigned", parameters | {"actor": f"worker:{worker_id}", "reason": reason}))
+
+
+def _owned_from(floors: dict[UUID, str]) -> dict[str, list[Any]]:
+    return {"workers": list(floors), "floors": list(floors.values())}
+
+
+def _places(due: list[Head], locked: LockedHeads) -> dict[str, list[Any]]:
+    """Where the statement begins to look: parallel arrays, without the suspects' head."""
+    places: dict[str, list[Any]] = {"queues": [], "priorities": [], "from": [], "ids": [], "locked": []}
+    for pair, head in pairs_of(due):
+        behind = locked.behind(pair, head.task_id)
+        if behind is not None:
+            places["locked"].append(head.task_id)
+        places["queues"].append(pair[0])
+        places["priorities"].append(pair[1])
+        places["from"].append(head.run_at if behind is None else behind)
+        places["ids"].append(head.task_id if behind is None else _NIL)
+    return places
+
+
+def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | None]:
+    return sorted(classes, key=lambda queues: (queues is None, len(queues or ()), queues or []))
+
+
+def _report(held: bool, rows: list[Answer]) -> PassReport:
+    given = [row for row in rows if row.worker_id is not None and row.number]
+    summaries = [row for row in rows if row.worker_id is None and row.queue is None]
+    # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
+    wake = sorted({row.worker_id for row in given if row.worker_id is not None})
+    assigned, parked = sum(row.number for row in given), sum(row.number for row in summaries)
+    return PassReport(assigned, parked, wake, held, sum(row.room for row in summaries))

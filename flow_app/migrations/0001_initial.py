@@ -1,0 +1,44 @@
+"""Tables of queues and of the pass, with the row of the pass."""
+
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='SchedulerPass',
+            fields=[
+                ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
+            ],
+            options={
+                'db_table': 'scheduler_pass',
+            },
+        ),
+        migrations.CreateModel(
+            name='Queue',
+            fields=[
+                ('name', models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ('paused_at', models.DateTimeField(blank=True, null=True)),
+                ('paused_until', models.DateTimeField(blank=True, null=True)),
+                ('pause_reason', models.TextField(blank=True, db_default='')),
+                ('paused_by', models.TextField(blank=True, db_default='')),
+                ('version', models.IntegerField(db_default=1)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'db_table': 'queues',
+                'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause')],
+            },
+        ),
+        migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
+    ]

@@ -1,0 +1,91 @@
+"""What a person or a program may ask of a queue: list it, pause it, resume it; and what is in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from access_app import audit
+from access_app.sql import statement
+from flow_app.models import Queue, SchedulerPass
+from tasks_app import wakeups
+
+#: Counting stops here: a page must not walk through a backlog of millions.
+MOST_COUNTED = 10_000
+
+# What waits and what is owned, by queue, each count bounded. Indexes: tasks_due, tasks_suspects, tasks_key_waiting and
+# tasks_owned, whose predicates are written out. Not the ORM: it has no lateral join.
+_COUNTS = """
+SELECT q.name,
+       (SELECT count(*) FROM (SELECT FROM tasks t
+         WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
+           AND NOT t.key_blocked AND t.crash_count = 0 LIMIT %(limit)s) AS due)
+     + (SELECT count(*) FROM (SELECT FROM tasks t
+         WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
+           AND t.concurrency_key IS NOT NULL AND t.key_blocked LIMIT %(limit)s) AS blocked)
+     + coalesce(suspects.n, 0) AS waiting,
+       coalesce(owned.n, 0) AS owned
+  FROM unnest(%(names)s::text[]) AS q(name)
+  LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
+                AND NOT key_blocked AND crash_count > 0 GROUP BY queue) AS suspects ON suspects.queue = q.name
+  LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL
+              GROUP BY queue) AS owned ON owned.queue = q.name
+"""
+
+
+def counts(names: list[str]) -> dict[str, tuple[int, int]]:
+    """How many tasks wait (bounded) and are assigned or running, by queue."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, {"names": names, "limit": MOST_COUNTED})
+        return {name: (min(waiting, MOST_COUNTED), owned) for name, waiting, owned in cursor.fetchall()}
+
+
+def is_paused(queue: Queue) -> bool:
+    return queue.paused_at is not None and (queue.paused_until is None or queue.paused_until > timezone.now())
+
+
+def add_queue(name: str, *, actor: str) -> Queue:
+    """List a queue without pausing it; one that is listed stays as it is."""
+    with transaction.atomic():
+        _, made = Queue.objects.get_or_create(name=name)
+        if made:
+            audit.record(actor, "queue.created", f"queue:{name}")
+    return Queue.objects.get(name=name)
+
+
+def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | None = None) -> Queue:
+    """Stop assigning tasks of a queue, and take back what is assigned but not started. Running tasks go on."""
+    with transaction.atomic():
+        # Holding the pass: no assignment that has not seen the pause can commit after the tasks were taken back.
+        SchedulerPass.objects.select_for_update().get(name="assign")
+        Queue.objects.update_or_create(
+            name=name,
+            defaults={"paused_at": Now(), "paused_until": until, "pause_reason": reason, "paused_by": actor},
+        )
+        Queue.objects.filter(name=name).update(version=F("version") + 1)
+        _hand_back(queue=name, actor=actor, reason="its queue was paused")
+        audit.record(actor, "queue.paused", f"queue:{name}", reason=reason)
+    return Queue.objects.get(name=name)
+
+
+def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
+    """Assign tasks of a queue again. Raises `Queue.DoesNotExist` for a queue nobody has paused or configured."""
+    with transaction.atomic():
+        queue = Queue.objects.select_for_update().get(name=name)
+        if queue.paused_at is not None:
+            Queue.objects.filter(name=name).update(
+                paused_at=None, paused_until=None, pause_reason="", paused_by="", version=F("version") + 1
+            )
+            audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason)
+            transaction.on_commit(wakeups.notify_schedulers)
+    return Queue.objects.get(name=name)
+
+
+def _hand_back(*, queue: str, actor: str, reason: str) -> None:
+    parameters = {"queue": queue, "worker_id": None, "older_than": None, "limit": 1_000_000}
+    with connection.cursor() as cursor:
+        cursor.execute(statement("hand_back_assigned"), parameters | {"actor": actor, "reason": reason})

@@ -1,0 +1,129 @@
+"""What is waiting, by queue and priority: the look without a lock that comes before every pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from access_app.sql import statement
+from flow_app.outlook import Head, KnownPairs, Outlook, pairs_of
+from tasks_app.sessions import Row, Session
+
+#: Most (queue, priority) pairs one pass looks into.
+MAX_PAIRS: Final = 500
+
+#: Most (queue, priority) pairs one look of a survey answers; each costs some 20 µs.
+MAX_HEADS: Final = 2000
+
+_CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is waiting, and the sets of queues that live workers serve (None: all queues).
+
+    ``beside``: the answer of the question that was asked in the same trip.
+    """
+
+    heads: list[Head]
+    classes: list[list[str] | None]
+    beside: Row = ()
+
+    def due(self, queues: list[str] | None) -> list[Head]:
+        """The heads that are due and that workers of this class serve. Suspects belong to every class.
+
+        Of more than a pass takes, those of the queues that have waited longest, each with all its priorities.
+        """
+        due = [
+            head
+            for head in self.heads
+            if head.due_in <= 0 and (queues is None or head.queue is None or head.queue in queues)
+        ]
+        return due if len(due) <= MAX_PAIRS else _longest_waiting(due)
+
+    @property
+    def has_due(self) -> bool:
+        """Whether anything is due that some live worker serves."""
+        return any(self.due(queues) for queues in self.classes)
+
+    @property
+    def next_due_in(self) -> float | None:
+        """Seconds until the next head falls due that is not due yet; None when there is none."""
+        return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
+
+
+def survey_due(
+    session: Session, *, limit: int = MAX_HEADS, beside: str = "SELECT", outlook: Outlook | None = None
+) -> Survey:
+    """Look at what is waiting, ``limit`` heads at a time, without a lock.
+
+    ``beside`` is a query of one row that is asked in the same trip and transaction. ``outlook`` is read and kept up.
+    Raises `DatabaseAway`.
+    """
+    outlook = outlook or Outlook()
+    try:
+        survey = _survey_known(session, outlook.pairs, beside) or _survey_all(session, outlook.pairs, beside, limit)
+    except psycopg.Error as error:
+        raise session.away(error) from error
+    return survey
+
+
+def _survey_known(session: Session, pairs: KnownPairs, beside: str) -> Survey | None:
+    """Look behind the floors of the pairs that are known; None to look at everything."""
+    floors = pairs.current(session)
+    if not floors:
+        return None
+    queues, priorities = zip(*floors, strict=True)
+    parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
+    rows, classes, answer = _ask(session, "survey_known", parameters, beside)
+    pairs.note(((queue, priority), floor) for queue, priority, _, _, _, floor, _ in rows if queue is not None)
+    if any(row[-1] for row in rows):
+        return None
+    return Survey(_scheduled(Head._make(row[:-1]) for row in rows), classes, answer)
+
+
+def _survey_all(session: Session, pairs: KnownPairs, beside: str, limit: int) -> Survey:
+    heads: list[Head] = []
+    start, began = "", time.monotonic()
+    while True:
+        rows, classes, answer = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
+        found = [Head._make(row) for row in rows]
+        pairs.note((pair, head.floor) for pair, head in pairs_of(found))
+        heads += _scheduled(found)
+        queues = [head.queue for head in found if head.queue is not None]
+        if len(queues) < limit:
+            pairs.note_cost(time.monotonic() - began)
+            return Survey(heads, classes, answer)
+        # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
+        start = queues[-1]
+        heads = [head for head in heads if head.queue is not None and head.queue != start]
+
+
+def _ask(
+    session: Session, name: str, parameters: dict[str, Any], beside: str
+) -> tuple[list[Row], list[list[str] | None], Row]:
+    """The rows of a survey, the sets of queues that are served, and the row of ``beside``."""
+    with session.connection.pipeline():
+        rows = session.connection.execute(statement(name), parameters, prepare=session.prepares)
+        classes = session.connection.execute(_CLASSES, prepare=session.prepares)
+        answer = session.connection.execute(beside, prepare=session.prepares)
+    [row] = answer.fetchall()
+    return rows.fetchall(), [served for (served,) in classes], row
+
+
+def _scheduled(heads: Iterable[Head]) -> list[Head]:
+    """Those with a time. The others' queues are paused until somebody resumes them, or nothing waits there."""
+    return [head for head in heads if head.due_in is not None]
+
+
+def _longest_waiting(due: list[Head]) -> list[Head]:
+    """The suspects' head, and the heads of the queues whose oldest head is oldest, up to `MAX_PAIRS` of them."""
+    age: dict[str | None, float] = {}
+    for head in due:
+        age[head.queue] = min(age.get(head.queue, 0.0), head.due_in)
+    age[None] = float("-inf")
+    return sorted(due, key=lambda head: (age[head.queue], head.queue or ""))[:MAX_PAIRS]

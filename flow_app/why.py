@@ -1,0 +1,60 @@
+"""Why a task is not running now: every reason, from one bounded read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from access_app.sql import statement
+from tasks_app.models import Task
+from tasks_app.reasons import Reason
+from tasks_app.states import TaskStatus
+
+
+def why(task: Task) -> list[Reason]:
+    """Every reason why a task is not running now; empty for one that runs or is about to."""
+    if task.status == TaskStatus.RUNNING:
+        return []
+    if task.finished_at is not None:
+        return [Reason("ENDED", f"it ended as {task.status}")]
+    if task.status == TaskStatus.SCHEDULED:
+        return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("why_waiting"), {"id": task.pk, "silence": settings.SCHEDULER.heartbeat_timeout.total_seconds()}
+        )
+        row = cursor.fetchone()
+        if row is None:  # it moved on meanwhile
+            return []
+        facts: dict[str, Any] = dict(zip([column.name for column in cursor.description], row, strict=True))
+    return _waiting_reasons(task, facts)
+
+
+def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
+    reasons = []
+    if not facts["due"]:
+        reasons.append(Reason("NOT_DUE", "its nextRunAt is in the future", task.run_at))
+    if facts["paused"]:
+        detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
+        reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
+    if facts["expired"]:
+        reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
+    if facts["key_holder"] is not None:
+        reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
+    if not facts["scheduler_alive"]:
+        reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
+    if not facts["live_workers"]:
+        reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
+    elif not facts["free_slots"]:
+        reasons.append(
+            Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
+        )
+    elif task.crash_count and not facts["free_for_suspect"]:
+        detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
+        reasons.append(Reason("SUSPECT_LIMIT", detail))
+    if facts["due"] and facts["ahead"]:
+        more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
+        reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))
+    return reasons

@@ -1,0 +1,13 @@
+"""The end of tasks that passed their expiresAt before they started."""
+
+from __future__ import annotations
+
+from tasks_app.sessions import Session
+
+#: Most tasks one statement ends.
+BATCH = 1000
+
+
+def expire_tasks(session: Session, *, limit: int = BATCH) -> int:
+    """End up to ``limit`` waiting tasks that passed their expiresAt; answer how many."""
+    return len(session.rows("expire_tasks", {"limit": limit}))
