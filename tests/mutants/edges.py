@@ -32,8 +32,6 @@ EDGES: Final[list[Mutant]] = [
         "ask",
         "tasks_app/services.py",
         _SERVICES,
-        ("fingerprint", 2, "if bytes(held.fingerprint) != idempotency.fingerprint:", "if False:"),
-        ("claim", 2, "if cursor.rowcount == 1:", "if True:"),
         (
             "wake",
             25,
@@ -46,13 +44,25 @@ EDGES: Final[list[Mutant]] = [
             "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
             "    wakeups.notify_stop(worker_id)",
         ),
+        ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
+    ),
+    *mutants_of(
+        "ask",
+        "access_app/idempotency.py",
+        _SERVICES,
+        ("fingerprint", 2, "if bytes(held.fingerprint) != idempotency.fingerprint:", "if False:"),
+        ("claim", 2, "if cursor.rowcount == 1:", "if True:"),
+    ),
+    *mutants_of(
+        "ask",
+        "flow_app/queues.py",
+        _SERVICES,
         (
             "pause",
             4,
             'SchedulerPass.objects.select_for_update().get(name="assign")',
             'SchedulerPass.objects.get(name="assign")',
         ),
-        ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
         ("pause-back", 4, '        _hand_back(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),
     *mutants_of(
@@ -170,18 +180,23 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "table",
         "tasks_app/migrations/0001_initial.py",
-        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys {_SERVICES}::TestIdempotency",
+        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys",
         (
             "key-held",
             19,
             "fields=('queue', 'concurrency_key'), name",
             "fields=('queue', 'concurrency_key', 'id'), name",
         ),
+    ),
+    *mutants_of(
+        "table",
+        "access_app/migrations/0001_initial.py",
+        f"{_SERVICES}::TestIdempotency",
         ("idempotency", 2, "fields=('created_by', 'key'), name", "fields=('created_by', 'key', 'id'), name"),
     ),
     *mutants_of(
         "trigger",
-        "tasks_app/migrations/0002_storage.py",
+        "tasks_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys",
         ("release", 24, "     SET key_blocked = false\n", "     SET key_blocked = key_blocked\n"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
@@ -346,7 +361,12 @@ EDGES: Final[list[Mutant]] = [
         ("permissions", 36, "if not self.account.has_perm(permission))", "if False)"),
         ("type-of-keys", 39, "return None if scope in self.scopes else", "return None if True else"),
         ("type-of-people", 39, "return None if self.account.is_superuser else", "return None if True else"),
-        ("unknown-type", 39, "if executor else Scope.TASKS_SHELL", "if executor else None"),
+    ),
+    *mutants_of(
+        "access",
+        "access_app/rights/task_types.py",
+        "unit/test_access.py",
+        ("unknown-type", 39, "return _types().get(task_type, _UNKNOWN)", "return _types().get(task_type)"),
     ),
     *mutants_of(
         "grants",

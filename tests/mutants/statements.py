@@ -15,6 +15,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutants_of
 
 _SQL: Final = "tasks_app/sql"
+_FLOW: Final = "flow_app/sql"
 _WORKERS: Final = "workers_app/sql"
 _ENGINE: Final = "integration/engine"
 _RECORDER: Final = f"{_ENGINE}/test_recorder.py"
@@ -85,14 +86,14 @@ STATEMENTS: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "pass",
-        f"{_SQL}/take_pass.sql",
+        f"{_FLOW}/take_pass.sql",
         _ASSIGNMENT,
         ("lock", 27, " FOR UPDATE SKIP LOCKED", ""),
         ("skip", 27, " FOR UPDATE SKIP LOCKED", " FOR UPDATE"),
     ),
     *mutants_of(
         "assign",
-        f"{_SQL}/assign_due_tasks.sql",
+        f"{_FLOW}/assign_due_tasks.sql",
         f"{_ASSIGNMENT} {_CONCURRENCY_KEYS}",
         ("pass", 8, "     AND current_setting('scheduler.pass', true) = 'held'\n", ""),
         ("active", 10, "WHERE state = 'ACTIVE' AND queues", "WHERE queues"),
@@ -243,7 +244,7 @@ STATEMENTS: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "hand-back",
-        f"{_SQL}/hand_back_assigned.sql",
+        f"{_FLOW}/hand_back_assigned.sql",
         f"{_ASSIGNMENT}::TestHandBack",
         (
             "recheck-status",
@@ -272,7 +273,7 @@ STATEMENTS: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "keys",
-        f"{_SQL}/release_idle_keys.sql",
+        f"{_FLOW}/release_idle_keys.sql",
         f"{_CONCURRENCY_KEYS}::TestReleaseIdleKeys",
         ("held", 19, "h.worker_id IS NOT NULL AND h.finished_at IS NULL)", "false)"),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
@@ -297,6 +298,11 @@ STATEMENTS: Final[list[Mutant]] = [
         f"{_ENGINE}/test_floors.py",
         ("epoch", 8, " or (session.connection and session.epoch != self._epoch)", ""),
         ("age", 4, "if now >= self._forget_at or", "if"),
+    ),
+    *mutants_of(
+        "floors",
+        "flow_app/outlook.py",
+        f"{_ENGINE}/test_floors.py",
         ("same-head", 4, "if known == head and time", "if known and time"),
         ("look-again", 4, "known == head and time.monotonic() < until", "known == head"),
         ("pairs-epoch", 4, "if session.connection and session.epoch != self._epoch:", "if False:"),
@@ -305,7 +311,7 @@ STATEMENTS: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "floors-survey",
-        f"{_SQL}/survey_known.sql",
+        f"{_FLOW}/survey_known.sql",
         f"{_ENGINE}/test_floors.py",
         ("between", 4, "AND queue = k.queue AND priority > k.priority AND priority < k.above", "AND false"),
         ("below", 4, "AND queue = k.queue AND priority < k.priority", "AND false"),
@@ -323,7 +329,7 @@ STATEMENTS: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "floors-pass",
-        f"{_SQL}/assign_due_tasks.sql",
+        f"{_FLOW}/assign_due_tasks.sql",
         f"{_ENGINE}/test_floors.py",
         ("margin", 8, "coalesce(o.oldest, now()) - interval '1 second'", "coalesce(o.oldest, now())"),
         ("locked-heads", 4, "WHERE t.id = ANY(%(locked)s::uuid[])", "WHERE false"),

@@ -14,14 +14,10 @@ from django.db import migrations
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED
 
-#: The newest migration of each app in the last release (empty: it had no such app): what came with it was judged then,
-#: and stays as it is.
-RELEASED = {
-    "tasks_app": "0003_late_results",
-    "workers_app": "0003_timeline",
-    "monitoring_app": "0001_initial",
-    "schedules_app": "",
-}
+#: The newest migration of each app in the last release: what came with it was judged then, and stays as it is.
+RELEASED = dict.fromkeys(
+    ("access_app", "flow_app", "monitoring_app", "schedules_app", "tasks_app", "workers_app"), "0001_initial"
+)
 
 #: Adds something that the release before does not know, and so cannot miss.
 _HARMLESS = (migrations.CreateModel, migrations.AddIndex, AddIndexConcurrently, migrations.AlterModelOptions)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
 from access_app import rights as access
-from access_app.rights import Action, KeyCaller, Person, Refused, Role, Scope
+from access_app.rights import Action, KeyCaller, Person, Refused, Role, Scope, task_types
 
 
 @dataclass
@@ -100,12 +99,7 @@ class TestTypesOfThirdParties:
 
     @pytest.fixture(autouse=True)
     def types(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        known = {
-            "REPORT": SimpleNamespace(required_scope="reports:run"),
-            "OPS": SimpleNamespace(required_scope="admin"),
-        }
-        monkeypatch.setattr("access_app.rights.grants.executors", lambda: known)
-        monkeypatch.setattr("access_app.rights.callers.executor_for", known.get)
+        monkeypatch.setattr(task_types, "_known", [lambda: {"REPORT": "reports:run", "OPS": "admin"}])
 
     def test_add_their_scopes_to_ours(self) -> None:
         assert access.scopes() == [*Scope, "reports:run"]

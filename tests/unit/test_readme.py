@@ -157,7 +157,7 @@ class TestExamples:
 
 class TestDocuments:
     def test_troubleshooting_knows_every_reason_of_why(self) -> None:
-        given = set(re.findall(r'Reason\(\s*"([A-Z_]+)"', (ROOT / "tasks_app" / "selectors.py").read_text()))
+        given = set(re.findall(r'Reason\(\s*"([A-Z_]+)"', (ROOT / "flow_app" / "why.py").read_text()))
         section = DOCUMENTS["docs/operations.md"].partition("| `why` says |")[2].partition("| symptom |")[0]
         assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == given
 
