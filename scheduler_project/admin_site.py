@@ -68,7 +68,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Tasks", "task_alt", "tasks_app", "task", _may(Action.TASK_READ)),
                     _item("Executions", "history", "tasks_app", "taskexecution", _may(Action.EXECUTION_READ)),
-                    _item("Queues", "low_priority", "tasks_app", "queue", _may(Action.QUEUE_READ)),
+                    _item("Queues", "low_priority", "flow_app", "queue", _may(Action.QUEUE_READ)),
                 ],
             },
             {
@@ -95,8 +95,8 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Access",
                 "items": [
-                    _item("API keys", "key", "tasks_app", "apikey", _may(Action.KEY_READ)),
-                    _item("Audit trail", "policy", "tasks_app", "auditevent", _may(Action.AUDIT_READ)),
+                    _item("API keys", "key", "access_app", "apikey", _may(Action.KEY_READ)),
+                    _item("Audit trail", "policy", "access_app", "auditevent", _may(Action.AUDIT_READ)),
                     _item("Users", "person", "auth", "user", _has("auth.view_user")),
                     _item("Groups", "group", "auth", "group", _has("auth.view_group")),
                 ],

@@ -123,19 +123,18 @@ def pages_of(task: Task) -> list[str]:
     execution = TaskExecution.objects.order_by("-attempt").first()
     event = AuditEvent.objects.first()
     assert execution and event
-    lists = ["task", "taskexecution", "queue", "auditevent", "apikey"]
     rows = [
-        ("task", task.pk),
-        ("taskexecution", execution.pk),
-        ("auditevent", event.pk),
-        ("queue", "a.b_3Ac"),
-        ("apikey", keys.ApiKey.objects.get().pk),
+        ("tasks_app/task", task.pk),
+        ("tasks_app/taskexecution", execution.pk),
+        ("access_app/auditevent", event.pk),
+        ("flow_app/queue", "a.b_3Ac"),
+        ("access_app/apikey", keys.ApiKey.objects.get().pk),
     ]
     return [
         "/admin/",
-        *(f"/admin/tasks_app/{name}/" for name in lists),
+        *(f"/admin/{name}/" for name, _ in rows),
         *(f"/admin/workers_app/{name}/" for name in ("worker", "scheduler")),
-        *(f"/admin/tasks_app/{name}/{key}/change/" for name, key in rows),
+        *(f"/admin/{name}/{key}/change/" for name, key in rows),
         f"/admin/tasks_app/task/{Task.objects.filter(type='SHELL', queue='a.b:c').get().pk}/change/",
         f"/admin/workers_app/worker/{Worker.objects.get().pk}/change/",
         f"/admin/workers_app/scheduler/{Scheduler.objects.get().pk}/change/",
@@ -206,9 +205,16 @@ class TestPages:
             assert reads <= 30, url
 
     def test_answer_404s_and_broken_ids_without_an_error(self, staff: Client) -> None:
-        for model in ("task", "taskexecution", "queue", "auditevent", "apikey"):
+        models = (
+            "tasks_app/task",
+            "tasks_app/taskexecution",
+            "flow_app/queue",
+            "access_app/auditevent",
+            "access_app/apikey",
+        )
+        for model in models:
             for key in ("nonsense", str(uuid4()), "9" * 40, "%00", "_00", "a/b"):
-                assert staff.get(f"/admin/tasks_app/{model}/{key}/change/").status_code in (302, 404), (model, key)
+                assert staff.get(f"/admin/{model}/{key}/change/").status_code in (302, 404), (model, key)
 
     @pytest.mark.parametrize(
         "url",

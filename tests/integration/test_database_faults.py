@@ -20,7 +20,7 @@ from psycopg import errors, sql
 from access_app.database_faults import DatabaseAway
 from flow_app.queues import pause_queue
 from monitoring_app import health, metrics, scrapers
-from tasks_app import selectors, services
+from tasks_app import services
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.factories import make_key, make_task
@@ -292,7 +292,8 @@ class TestInTheMiddleOfARequest:
         kind: str,
     ) -> None:
         api, task = Api(make_key(), allow_5xx=True), make_task()
-        monkeypatch.setattr(selectors, "why", lambda *_: happens())
+        for reads in ("flow_app.api.views.why", "tasks_app.admin.task_page.reasons_for"):
+            monkeypatch.setattr(reads, lambda *_: happens())
         caplog.clear()
         assert says in problem_of(api.get(f"/tasks/{task.pk}/why"), 503)["detail"]
         close_old_connections()  # as at the end of a request; the test client leaves it out
@@ -320,7 +321,8 @@ class TestFullDisk:
 
     def test_a_busy_table_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         api, task = Api(make_key(), allow_5xx=True), make_task()
-        monkeypatch.setattr(selectors, "why", lambda *_: take_too_long())
+        for reads in ("flow_app.api.views.why", "tasks_app.admin.task_page.reasons_for"):
+            monkeypatch.setattr(reads, lambda *_: take_too_long())
         problem_of(api.get(f"/tasks/{task.pk}/why"), 503)
         assert api.get("/health/ready").status_code == 200
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(scope="module")
 def historical() -> Any:
     """The apps as the migration sees them."""
-    return MigrationLoader(None).project_state(("tasks_app", "0006_roles")).apps
+    return MigrationLoader(None).project_state(("scheduler_project", "0001_roles")).apps
 
 
 def made(historical: Any) -> None:

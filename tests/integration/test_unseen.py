@@ -45,7 +45,7 @@ def test_no_page_has_one(staff: Client) -> None:
 def make_everything_turned() -> None:
     """Every text column of ours, as if it had been stored before anything refused such text."""
     for model in apps.get_models():
-        if model._meta.app_label in ("auth", "tasks_app", "workers_app", "schedules_app"):
+        if model._meta.app_label in ("auth", "tasks_app", "access_app", "flow_app", "workers_app", "schedules_app"):
             for row in model._default_manager.all():
                 for field in model._meta.concrete_fields:
                     value = getattr(row, field.attname)

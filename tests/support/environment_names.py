@@ -12,7 +12,15 @@ from tasks_app import conf
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOBS = frozenset(knob.metadata["env"] for knob in fields(conf.Config))
-_PACKAGES = ("scheduler_project", "tasks_app", "schedules_app", "workers_app", "monitoring_app")
+_PACKAGES = (
+    "scheduler_project",
+    "access_app",
+    "tasks_app",
+    "flow_app",
+    "schedules_app",
+    "workers_app",
+    "monitoring_app",
+)
 _BY_NAME = re.compile(r"""(?:environ\.get\(|environ\[|_flag\(|number\()\s*["']([A-Z][A-Z0-9_]+)["']""")
 _BY_CONSTANT = re.compile(r"environ(?:\.get\(|\[)([A-Z_]+)[)\],]")
 #: Read because other programs mean something by them; none of ours to document.

@@ -50,7 +50,16 @@ def _commit() -> str:
     try:
         git = ["git", "-C", str(ROOT)]
         commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
-        code = ["--", "scheduler_project", "tasks_app", "schedules_app", "workers_app", "monitoring_app"]
+        code = [
+            "--",
+            "scheduler_project",
+            "access_app",
+            "tasks_app",
+            "flow_app",
+            "schedules_app",
+            "workers_app",
+            "monitoring_app",
+        ]
         changed = subprocess.run([*git, "status", "--porcelain", *code], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -80,9 +80,7 @@ def rival_on(session: Session, act: Callable[[Session], T]) -> Rival[T]:
 LOOK_KEY = 7_002
 
 
-def held_after_its_look(
-    session: Session, name: str, here: str, parameters: dict[str, Any], *, package: str = "tasks_app.sql"
-) -> list[Any]:
+def held_after_its_look(session: Session, name: str, here: str, parameters: dict[str, Any]) -> list[Any]:
     """Run a statement file that waits between its snapshot and its locks; ``here`` is the WHERE of its look."""
     text = statement(name)
     assert text.count(here) == 1

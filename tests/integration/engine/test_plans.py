@@ -333,7 +333,7 @@ class TestPlans:
             engine.worker(slots=20)
         fill_rows(session, 60_000, {"queue": "'q' || i %% 300", "priority": "0"})
         batch = pass_over(queues, limit=1000)
-        assert explain(session, "assign_due_tasks", batch, "tasks_app.sql").touched <= 10_000
+        assert explain(session, "assign_due_tasks", batch).touched <= 10_000
 
 
 class TestLists:

@@ -13,11 +13,11 @@ import pytest
 from django.conf import settings
 
 from access_app.database_faults import DatabaseAway
-from flow_app import assignment
+from flow_app import assignment, outlook, survey
 from flow_app.survey import MAX_HEADS
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
-from tasks_app import floors, services, wakeups
+from tasks_app import services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
@@ -92,7 +92,7 @@ class TestTick:
         engine.create_many(2)
         scheduler.tick()
         engine.finish(worker, engine.start(worker)[0], SUCCEEDED)
-        monkeypatch.setattr(assignment, "survey_due", None)
+        monkeypatch.setattr("workers_app.processes.scheduler.survey_due", None)
         assert NOTHING <= scheduler.tick() <= timedelta(seconds=RECENT)
         assert scheduler._assigned == 2
 
@@ -113,8 +113,8 @@ class TestTick:
     def test_looks_at_everything_when_told_of_more_than_new_tasks(
         self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, message: str, seen: bool
     ) -> None:
-        monkeypatch.setattr(floors, "SLOW", 0.0)
-        monkeypatch.setattr(floors, "SPARED", 1_000_000)
+        monkeypatch.setattr(outlook, "SLOW", 0.0)
+        monkeypatch.setattr(outlook, "SPARED", 1_000_000)
         engine.worker(slots=9)
         engine.create()
         scheduler.tick()
@@ -127,8 +127,8 @@ class TestTick:
     def test_looks_at_everything_each_time_without_wake_ups(
         self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(floors, "SLOW", 0.0)
-        monkeypatch.setattr(floors, "SPARED", 1_000_000)
+        monkeypatch.setattr(outlook, "SLOW", 0.0)
+        monkeypatch.setattr(outlook, "SPARED", 1_000_000)
         monkeypatch.setattr(wakeups, "enabled", lambda: False)
         engine.worker(slots=9)
         engine.create()
@@ -314,7 +314,7 @@ class TestSchedules:
         """The look for the next one shares the transaction of the survey, which has one clock."""
         clock = "SELECT extract(epoch FROM now())::float8"
         monkeypatch.setattr(firing, "NEXT_DUE", clock)
-        monkeypatch.setattr(assignment, "_CLASSES", f"SELECT ARRAY[({clock})::text]")
+        monkeypatch.setattr(survey, "_CLASSES", f"SELECT ARRAY[({clock})::text]")
         monkeypatch.setattr(time, "monotonic", lambda: 0.0)
         [[asked]] = scheduler._survey().classes  # type: ignore[misc]
         assert scheduler._fire_at == float(asked)
@@ -478,7 +478,7 @@ class TestHousekeeper:
 
         for chore in housekeeper._chores:
             chore.step = fail
-        monkeypatch.setattr(assignment, "expire_tasks", fail)
+        monkeypatch.setattr("workers_app.processes.scheduler.expire_tasks", fail)
         for chore in (0, 1):
             assert housekeeper._guarded_round() == CONFIG.failure_detection_interval.total_seconds(), chore
             clock.now += LEASE

@@ -62,7 +62,7 @@ def statements(session: Session, due: list[UUID]) -> dict[str, tuple[dict[str, A
         "open_tasks": ({"schedules": due}, 4 * DUE),
         "record_fires": (record, 3 * DUE),
         "delete_old_fires": ({"age": "27 hours", "limit": 1000}, 3 * 2800),
-        "cancel_tasks": ({"ids": list(open_task), "actors": ["x"], "reason": "x"}, "tasks_app.sql", 5),
+        "cancel_tasks": ({"ids": list(open_task), "actors": ["x"], "reason": "x"}, 5),
     }
 
 
