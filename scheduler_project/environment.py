@@ -1,7 +1,7 @@
 """The environment variables that mean something here: which there are, where each value comes from, and names that
 look like one of them and are none.
 
-What the values mean is read elsewhere: in ``tasks_app/conf.py``, in ``settings``, ``database`` and ``serving``.
+What the values mean is read elsewhere: in ``tasks_app/conf``, in ``settings``, ``database`` and ``serving``.
 """
 
 from __future__ import annotations

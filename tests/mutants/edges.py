@@ -480,9 +480,14 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "setting",
-        "tasks_app/conf.py",
+        "tasks_app/conf/knobs.py",
         "unit/test_conf.py",
         ("margin", 5, "max(timedelta(seconds=1), self.heartbeat_timeout / 5)", "self.heartbeat_timeout / 5"),
+    ),
+    *mutants_of(
+        "settings",
+        "tasks_app/conf/loading.py",
+        "unit/test_conf.py",
         ("interval", 12, "if config.heartbeat_interval > usable * 3 / 4:", "if False:"),
         ("delays", 17, "if config.retry_base_delay > config.retry_max_delay:", "if False:"),
     ),
