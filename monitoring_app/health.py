@@ -15,7 +15,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
 from access_app.database_faults import Fault, Kind, fault, fault_of, short
-from access_app.migrations_state import pending_migrations
+from access_app.migrations_state import MadeBefore, pending_migrations
 from monitoring_app import selectors
 from monitoring_app.selectors import Survey, TooSlow
 from tasks_app.states import TaskStatus
@@ -130,6 +130,8 @@ def _migrations() -> Check:
     if not _migrated:
         try:
             pending = pending_migrations()
+        except MadeBefore as error:
+            return Check(Status.DOWN, {"error": str(error)})
         except DATABASE_ERRORS as error:
             return _down(error)
         if pending:

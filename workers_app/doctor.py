@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from access_app.database_faults import DatabaseAway, Kind, fault, fault_of
-from access_app.migrations_state import pending_migrations
+from access_app.migrations_state import MadeBefore, pending_migrations
 from schedules_app.selectors import OVERDUE
 from tasks_app import wakeups
 from tasks_app.executors import shell_sandbox
@@ -107,7 +107,10 @@ def _connection(session: Session) -> Finding:
 
 
 def _migrations(_: Session) -> Finding:
-    pending = pending_migrations()
+    try:
+        pending = pending_migrations()
+    except MadeBefore as error:
+        return Finding("migrations", False, "of an earlier commit", str(error))
     detail = f"{len(pending)} not applied" if pending else "all applied"
     return Finding("migrations", not pending, detail, "run `python manage.py migrate`")
 

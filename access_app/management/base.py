@@ -19,7 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from access_app.database_faults import backoff, explained, kind_of, short
-from access_app.migrations_state import pending_migrations
+from access_app.migrations_state import MadeBefore, pending_migrations
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +70,8 @@ def _await_migrations(*, patient: bool, wait: bool, unless_away: bool) -> None:
     while True:
         try:
             pending = pending_migrations()
+        except MadeBefore as error:
+            raise CommandError(str(error), returncode=2) from error
         except DatabaseError as error:
             connection.close()
             if unless_away:

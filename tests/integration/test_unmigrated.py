@@ -15,8 +15,10 @@ from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.core.management.base import CommandError
 from django.db import OperationalError
+from django.db.migrations.recorder import MigrationRecorder
 
 from access_app.management import base
+from monitoring_app import health
 from tests.support.stack import Stack, database_url, running_stack
 from tests.support.waiting import eventually
 
@@ -82,6 +84,37 @@ class TestEveryCommand:
             "connection",
             "migrations",
         ]
+
+
+class TestDatabaseOfAnEarlierCommit:
+    """Its migrations no longer exist: no `migrate` can mend it, so nothing may say that one could."""
+
+    @pytest.fixture
+    def made_before(self, fresh: str) -> str:
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app text, name text, applied timestamptz)"
+            )
+            connection.execute(
+                "INSERT INTO django_migrations (app, name, applied)"
+                " VALUES ('tasks_app', '0001_initial', now()), ('tasks_app', '0002_storage', now())"
+            )
+        return fresh
+
+    @pytest.mark.parametrize("command", ["migrate", "runscheduler", "doctor"])
+    def test_is_refused_with_the_way_out(self, made_before: str, command: str) -> None:
+        refused = manage(made_before, command)
+        out, said = refused.communicate(timeout=60)
+        assert refused.returncode == 2
+        assert "made by a commit from before the first release" in out + said
+        assert "embedded_db stop --remove" in out + said
+        assert "manage.py migrate" not in out + said
+        assert "Traceback" not in said
+
+    def test_is_not_ready(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(health, "_migrated", False)
+        monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda _: {("tasks_app", "0002_storage"): None})
+        assert "use a new database" in health._migrations().facts["error"]
 
 
 class TestWaiting:

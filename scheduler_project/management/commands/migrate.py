@@ -12,6 +12,8 @@ from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import DatabaseError, connections
 
+from access_app.migrations_state import MadeBefore, refuse_made_before
+
 #: Known to all who migrate this database; the number has no meaning.
 LOCK: Final = 7_203_331_842_906_117
 LOOK_EVERY: Final = 0.2
@@ -27,7 +29,10 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with self._alone(options["database"], verbose=options["verbosity"] > 0):
+                refuse_made_before()
                 super().handle(*args, **options)
+        except MadeBefore as error:
+            raise CommandError(str(error), returncode=2) from error
         except DatabaseError as error:
             raise CommandError(f"the database cannot be migrated: {str(error).strip()}") from error
 
