@@ -1,4 +1,4 @@
-"""Audit rows: who did what to what, written in the transaction of the change it tells about."""
+"""Audit rows: who did what to what, written in the transaction of the change it is about."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Replay:
 def take_idempotency_key(
     created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
 ) -> Replay | None:
-    """Claim a key inside the caller's transaction; answer what it was used for when it is taken.
+    """Claim a key inside the caller's transaction; return what it was used for when it is taken.
 
     Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
     `IdempotencyConflict` for another fingerprint.

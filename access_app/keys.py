@@ -68,7 +68,7 @@ class _Owner:
 def create_key(
     name: str, scopes: Iterable[str], *, actor: str, owner: Any = None, expires_in: timedelta | None = None
 ) -> tuple[ApiKey, str]:
-    """Create a key and answer it with its secret, which is not stored and cannot be shown again.
+    """Create a key and return it with its secret, which is not stored and cannot be shown again.
 
     ``owner`` is the account whose rights bound the key's. ``expires_in``: `NEVER`, or None for what the settings say.
     Raises `KeyRefused` for a bad, reserved or used name (names stay taken after a revocation), an unknown scope, an

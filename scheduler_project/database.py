@@ -1,6 +1,6 @@
 """Which database this installation uses, decided from environment variables alone.
 
-`choose` answers a frozen `DatabaseChoice`: the ``DATABASES["default"]`` entry, and the conninfo for wake-ups. It
+`choose` returns a frozen `DatabaseChoice`: the ``DATABASES["default"]`` entry, and the conninfo for wake-ups. It
 connects to nothing and starts nothing: the life cycle of the embedded server is in ``scheduler_project/embedded``, the
 engine that starts it on the first refused connection in ``scheduler_project/postgresql``.
 """

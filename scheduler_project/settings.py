@@ -218,7 +218,7 @@ REST_FRAMEWORK = {
         "access_app.http.authentication.ApiKeyAuthentication",
         "access_app.http.authentication.AdminSessionAuthentication",
     ],
-    # Default deny: a view that declares no scopes answers nobody.
+    # Default deny: a view that declares no scopes refuses everybody.
     "DEFAULT_PERMISSION_CLASSES": ["access_app.http.permissions.TableDecides"],
     "DEFAULT_PARSER_CLASSES": ["access_app.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["access_app.http.renderers.JSONRenderer"],

@@ -110,7 +110,7 @@ class Batch:
         self._move(row, due, self._rules_of(recurrence), row.last_slot, row.last_local, row.last_fire_at)
 
     def put_off(self, row: StoredSchedule, error: Exception, rules: str = "") -> datetime:
-        """Look at one schedule again later, and answer when; nothing about it is decided."""
+        """Look at one schedule again later, and return when; nothing about it is decided."""
         at, last = self._now + put_off_for(row.put_offs), (row.last_slot, row.last_local, row.last_fire_at)
         reason = escaped(str(error) or type(error).__name__)[:_LONGEST_REASON]
         self._moves.append((row.id, row.next_slot, at, *last, rules or row.zone_rules, row.put_offs + 1, reason))
@@ -222,7 +222,7 @@ def _progress(
 
 
 def _cancel(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
-    """Cancel tasks that make way; answer the workers that run some of them."""
+    """Cancel tasks that make way; return the workers that run some of them."""
     ids, actors = zip(*cancels, strict=True)
     parameters = {"ids": list(ids), "actors": list(actors), "reason": "its schedule starts the next one"}
     cursor.execute(statement("cancel_tasks"), parameters)
@@ -232,7 +232,7 @@ def _cancel(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
 #: The parameters of ``sql/record_fires.sql``: one array for each column.
 _FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks")
 _MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules", "put_offs", "reasons")
-#: The first time only: what goes on is told by the row and the log.
+#: The first time only: what goes on is said by the row and the log.
 _TELL_GIVEN_UP: Final = (
     "INSERT INTO audit_events (actor, action, target, reason)"
     " SELECT 'scheduler', 'schedule.put_off', * FROM unnest(%(targets)s::text[], %(reasons)s::text[])"

@@ -58,7 +58,7 @@ def create_calendar(new: NewCalendar, *, created_by: str) -> BlackoutCalendar:
 def edit_calendar(
     name: str, change: Callable[[NewCalendar], NewCalendar], *, actor: str, versions: Versions = None
 ) -> BlackoutCalendar:
-    """Make of a calendar what ``change`` answers when it is given the calendar as it is; its name stays.
+    """Make of a calendar what ``change`` returns when it is given the calendar as it is; its name stays.
 
     Takes effect at once: slots that wait for the end of a blackout are looked at again. Raises `CalendarNotFound`,
     `Stale`, `InvalidCalendar`.

@@ -90,7 +90,7 @@ class _Planned:
 def import_crontab(text: str, wish: Wish, *, actor: str, dry_run: bool = False) -> list[Told]:
     """Store the jobs of a crontab as schedules, in one transaction; nothing when one of them is refused.
 
-    Answers what became of each line, in order. ``dry_run``: as if, and nothing is stored. Raises `TooManyJobs`, and
+    Returns what became of each line, in order. ``dry_run``: as if, and nothing is stored. Raises `TooManyJobs`, and
     `NameTaken` when somebody makes one of them meanwhile.
     """
     counts: Counter[str] = Counter()

@@ -105,7 +105,7 @@ class Upcoming:
         while len(found) < 2 or found[-2].at <= now:
             if len(found) > MOST_WALKED + 2:
                 found.clear()
-                self._slots = None  # what it answers may be left undecided: begin again where it is asked next
+                self._slots = None  # what it returns may be left undecided: begin again where it is asked next
                 return look_anew(self._recurrence, first, now, self._effort)
             slot = next(slots, None)
             if slot is None:

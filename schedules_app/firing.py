@@ -3,7 +3,7 @@
 Any number of schedulers make passes at the same time; none leads. Each locks the due schedules that nobody else has
 locked (``sql/due_schedules.sql``), asks the rules what becomes of their slots, and writes the ledger, the tasks and the
 next times together (``sql/record_fires.sql``): after a crash anywhere there is either all of it or nothing. What cannot
-be decided for one schedule is put off and told, and stops no other.
+be decided for one schedule is put off and reported, and stops no other.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def fire(cursor: Cursor, rows: Sequence[StoredSchedule], *, pause: Pause | None 
 
 
 def tell(report: FireReport) -> None:
-    """Tell whoever listens what was committed."""
+    """Report what was committed to whoever listens."""
     if report.states:
         signals.schedules_fired.send_robust(FireReport, report=report)
 
 
 def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
-    """Compute next slots anew, at most ``limit``, where the rules of a zone changed since; answer how many.
+    """Compute next slots anew, at most ``limit``, where the rules of a zone changed since; return how many.
 
     No wall clock that was decided comes again. A pass does the same for what is due; this is for slots that come sooner
     now. Raises `DatabaseAway`.

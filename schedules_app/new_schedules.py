@@ -69,7 +69,7 @@ class NewSchedule:
 
 
 def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = False) -> str:
-    """Check a schedule and its template; answer the template's payload as JSON text. Raises `InvalidSchedule`.
+    """Check a schedule and its template; return the template's payload as JSON text. Raises `InvalidSchedule`.
 
     ``may_have_ended``: for an edit of anything but its times. One whose COUNT or UNTIL is reached can still be edited.
     """

@@ -1,4 +1,4 @@
-"""How the newest tasks of schedules ended, which their ledger does not tell: it knows that a task was made."""
+"""How the newest tasks of schedules ended, which their ledger does not say: it knows that a task was made."""
 
 from __future__ import annotations
 

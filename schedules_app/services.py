@@ -81,7 +81,7 @@ def create_schedule(new: NewSchedule, *, created_by: str, idempotency: Idempoten
 def edit_schedule(
     schedule_id: UUID, change: Callable[[NewSchedule], NewSchedule], *, actor: str, versions: Versions = None
 ) -> Schedule:
-    """Make of a schedule what ``change`` answers when it is given the schedule as it is, under the lock.
+    """Make of a schedule what ``change`` returns when it is given the schedule as it is, under the lock.
 
     A new template is used from the next slot on. With other times, or when it is enabled, the next slot lies after now.
     Raises `ScheduleNotFound`, `Stale`, `InvalidSchedule`, `NameTaken`.
@@ -263,7 +263,7 @@ def _next_columns(schedule: Schedule, now: datetime) -> dict[str, Any]:
 
 
 def _give_up(schedule: Schedule, now: datetime) -> None:
-    """Tell the ledger of slots that waited, for their jitter or the end of a blackout, when their times were edited."""
+    """Record in the ledger slots that waited, for their jitter or the end of a blackout, when times were edited."""
     if schedule.next_slot is None or schedule.next_fire_at is None or schedule.next_slot > now:
         return
     try:

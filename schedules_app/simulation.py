@@ -16,7 +16,7 @@ from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import Ahead, FireState, Policy, decide, next_due
 from schedules_app.recurrence import YEARS, Recurrence
 
-#: Most slots one simulation answers.
+#: Most slots one simulation returns.
 MOST_SLOTS: Final = 10_000
 #: Most steps of one: enough for as many slots, far enough apart to be decided one by one.
 MOST_STEPS: Final = 45 * MOST_SLOTS
@@ -82,7 +82,7 @@ def _simulate(
 
 
 def _count_on_time(recurrence: Recurrence, since: datetime, until: datetime, outages: Sequence[Outage]) -> int:
-    """How many slots lie outside outages, up to one too many: each is told by itself, and counted more quickly."""
+    """How many slots lie outside outages, up to one too many: counting is quicker than listing."""
     effort, number = Effort(MOST_STEPS), 0
     for begin, end in _between(since, until, outages):
         slots = recurrence.slots(begin - datetime.resolution, end - datetime.resolution, effort)

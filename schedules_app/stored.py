@@ -40,7 +40,7 @@ _TEMPLATE: Final = {
 
 
 class StoredSchedule(NamedTuple):
-    """A locked row of ``schedules``, as ``sql/due_schedules.sql`` answers it; ``now`` is the transaction's."""
+    """A locked row of ``schedules``, as ``sql/due_schedules.sql`` returns it; ``now`` is the transaction's."""
 
     id: UUID
     name: str

@@ -4,7 +4,7 @@ A zone is cut into *segments*: stretches of UTC in which local time is UTC plus 
 instants by subtracting it in every segment that contains it: none in a gap, two in a fold. Nothing else here or in
 `recurrence` knows about daylight saving.
 
-`zoneinfo` does not tell when a zone changes, so each year is searched once, six days at a time: since 1970 no zone
+`zoneinfo` does not say when a zone changes, so each year is searched once, six days at a time: since 1970 no zone
 changed its offset twice within less than 6.9 days (Brazil in October 2000), nor will any by its rules.
 
 Zone data may be replaced under a running system. `zone` reads it again at most once a minute; `Zone.fingerprint`

@@ -18,7 +18,7 @@ class TasksAppConfig(AppConfig):
 
 
 def _check_executors() -> None:
-    """A path that leads nowhere is told at the start of every process, like any other bad setting."""
+    """A path that leads nowhere is reported at the start of every process, like any other bad setting."""
     from tasks_app.executors.registry import executors
 
     try:

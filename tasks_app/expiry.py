@@ -9,5 +9,5 @@ BATCH = 1000
 
 
 def expire_tasks(session: Session, *, limit: int = BATCH) -> int:
-    """End up to ``limit`` waiting tasks that passed their expiresAt; answer how many."""
+    """End up to ``limit`` waiting tasks that passed their expiresAt; return how many."""
     return len(session.rows("expire_tasks", {"limit": limit}))

@@ -13,7 +13,7 @@ BATCH: Final = 1000
 
 
 def delete_ended_tasks(session: Session, *, limit: int = BATCH) -> int:
-    """Delete up to ``limit`` tasks of each kind past its retention; answer how many. Raises `DatabaseAway`."""
+    """Delete up to ``limit`` tasks of each kind past its retention; return how many. Raises `DatabaseAway`."""
     config, deleted = settings.SCHEDULER, 0
     for age, statuses in (
         (config.retention_success, [TaskStatus.SUCCESS, TaskStatus.CANCELLED]),

@@ -79,7 +79,7 @@ def timeline(task: Task) -> list[Event]:
     for execution in executions:
         events += _execution_events(execution)
     events += _current_events(task)
-    # A lost attempt is told by its history row already.
+    # A lost attempt has its history row already.
     for audited in AuditEvent.objects.filter(task_id=task.pk).exclude(
         from_status=TaskStatus.RUNNING, actor="scheduler"
     ):
@@ -93,7 +93,7 @@ def _audited_events(audited: AuditEvent) -> list[Event]:
     event = Event(audited.at, audited.from_status, audited.to_status or "", audited.actor, reason, attempt)
     if "assignedAt" not in detail:
         return [event]
-    # It left SCHEDULED without a start, so neither its row nor an execution tells that it was assigned.
+    # It left SCHEDULED without a start, so neither its row nor an execution says that it was assigned.
     return [_assigned(datetime.fromisoformat(detail["assignedAt"]), detail["workerId"], attempt), event]
 
 

@@ -62,7 +62,7 @@ attempts_late: Final = Signal()
 #: rows of recover_lost_tasks.sql (plain tuples or `RecoveredTask`). Not sent when there were none.
 tasks_recovered: Final = Signal()
 
-#: System recovery ran because somebody asked. ``actor``, ``report``: what `recover_system` answered (has ``to_json``).
+#: System recovery ran because somebody asked. ``actor``, ``report``: what `recover_system` returned (has ``to_json``).
 system_recovered: Final = Signal()
 
 #: A worker incarnation is ACTIVE. ``worker_id``, ``name``, ``host``, ``pid``, ``slots``, ``queues`` (None: all),

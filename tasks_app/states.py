@@ -92,5 +92,5 @@ TRANSITIONS: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
 
 
 def is_legal(source: TaskStatus, target: TaskStatus) -> bool:
-    """Tell whether a task may go from ``source`` to ``target``."""
+    """Return whether a task may go from ``source`` to ``target``."""
     return target in TRANSITIONS[source]

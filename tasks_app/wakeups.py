@@ -138,7 +138,7 @@ def sender() -> Sender:
 
 
 def notify_schedulers(session: Session | None = None, *, only_new: bool = False) -> None:
-    """Tell schedulers that tasks were added or given back, or that room came free.
+    """Notify schedulers that tasks were added or given back, or that room came free.
 
     ``only_new``: nothing that waits has come in sight that was due a second ago. With a ``session`` of the caller's
     it is sent at once, and needs no connection of its own.
@@ -151,15 +151,15 @@ def notify_schedulers(session: Session | None = None, *, only_new: bool = False)
 
 
 def notify_workers(session: Session, worker_ids: Iterable[UUID]) -> None:
-    """Tell workers that tasks were assigned to them."""
+    """Notify workers that tasks were assigned to them."""
     _send(session, [(WORKERS, _worker_message(sorted(map(str, worker_ids))))])
 
 
 def notify_stops(session: Session, worker_ids: Iterable[UUID]) -> None:
-    """Tell workers, over the caller's session, that tasks of theirs are to stop."""
+    """Notify workers, over the caller's session, that tasks of theirs are to stop."""
     _send(session, [(WORKERS, _worker_message([f"!{worker_id}" for worker_id in worker_ids]))])
 
 
 def notify_stop(worker_id: UUID) -> None:
-    """Tell a worker that a task of its own is to stop, or that it is to drain."""
+    """Notify a worker that a task of its own is to stop, or that it is to drain."""
     sender().wake_workers([f"!{worker_id}"])

@@ -33,7 +33,7 @@ class BadFilter(Exception):
 
 
 class StrictFilters(AnyAdmin):
-    """Answers a bad filter with 400, and does nothing under one. A `PageList` shows its bar of filters with it."""
+    """Refuses a bad filter with 400, and does nothing under one. A `PageList` shows its bar of filters with it."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         try:

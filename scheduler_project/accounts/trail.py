@@ -2,7 +2,7 @@
 
 They are written while somebody is named as acting: the signed-in person of a request, or a command. What a script does
 without `acting_as` leaves no row, and neither do ``QuerySet.update`` and SQL. Of passwords, names and addresses a row
-tells that they were changed and not to what.
+says that they were changed and not to what.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Location:
 
 
 def locate(wanted: Path) -> Location:
-    """Place the server whose data should be in ``wanted``. Every process answers the same, running or not."""
+    """Place the server whose data should be in ``wanted``. Every process returns the same, running or not."""
     wanted = wanted.resolve()
     tag = f"task-scheduler-{os.geteuid()}-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}"
     annex = ANNEXES / tag

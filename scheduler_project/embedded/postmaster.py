@@ -40,7 +40,7 @@ class Postmaster:
         return None
 
     def stop(self) -> bool:
-        """Shut down in PostgreSQL's fast mode, at the last in its immediate mode; answer whether there was anything."""
+        """Shut down in PostgreSQL's fast mode, at the last in its immediate mode; return whether there was anything."""
         if (pid := self.pid) is None:
             return False
         for number, seconds in ((signal.SIGINT, FAST), (signal.SIGQUIT, IMMEDIATE), (signal.SIGKILL, IMMEDIATE)):

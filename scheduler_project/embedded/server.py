@@ -63,7 +63,7 @@ class EmbeddedServer:
         return self.made_by is not None and not self.postmaster.pid_file.exists()
 
     def start(self, *, announce: bool = True, only_after_crash: bool = False) -> bool:
-        """Bring up the server and its database; answer whether this call started it, and so should stop it.
+        """Bring up the server and its database; return whether this call started it, and so should stop it.
 
         ``announce`` says so on stderr, in one line. ``only_after_crash`` refuses when it was stopped on purpose. Any
         number of processes may call this at once: one starts the server, the others wait. Raises `EmbeddedError`.
@@ -76,7 +76,7 @@ class EmbeddedServer:
         return started is not None
 
     def stop(self) -> bool:
-        """Stop it and answer whether it ran. Its sessions are cut and their transactions rolled back."""
+        """Stop it and return whether it ran. Its sessions are cut and their transactions rolled back."""
         self._check_owner()
         if not self.postmaster.pid_file.exists():
             return False

@@ -120,7 +120,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
             self._flow_control.resume_writing()  # whoever waits to write more sees that nobody is there
 
     def eof_received(self) -> bool:
-        """Answer a client that has only ended its own side, if it has asked for something."""
+        """Respond to a client that has only ended its own side, if it has asked for something."""
         self._half_closed = True
         return self._current_request is not None and self._is_whole() and not self._closed
 

@@ -46,7 +46,7 @@ class Watch:
     moved: int = 0
 
     def is_overdue(self, phase: Phase, *, request: int, moved: int, now: float) -> bool:
-        """Note what is seen now, and answer whether it has gone on for too long. ``moved`` never shrinks."""
+        """Note what is seen now, and return whether it has gone on for too long. ``moved`` never shrinks."""
         goes_well = phase in (Phase.BODY, Phase.ANSWER) and moved - self.moved >= MOVE_AT_LEAST
         if (phase, request) != (self.phase, self.request) or goes_well:
             self.phase, self.request, self.since, self.moved = phase, request, now, moved

@@ -87,7 +87,7 @@ def _groups(periods: Periods, year: int) -> Sequence[Days]:
 
 
 def _numbers(freq: Frequency, wkst: int, year: int) -> Callable[[int], int]:
-    """Tells the number of the period, as long as FREQ says, that a day of a year is in."""
+    """Returns the number of the period, as long as FREQ says, that a day of a year is in."""
     start = first_of(year)
     match freq:
         case Frequency.YEARLY:

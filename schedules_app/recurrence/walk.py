@@ -1,6 +1,6 @@
 """Walking through the matches of a pattern, year by year, up and down. Pure, lazy, and counted in steps.
 
-A pattern tells for each year its *groups* of days (all days of it; or those of each month, or week, or each day, where
+A pattern has for each year its *groups* of days (all days of it; or those of each month, or week, or each day, where
 its times depend on them), and for each group its seconds. Days and seconds are counted from the first of January of
 the year 1.
 """

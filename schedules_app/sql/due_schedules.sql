@@ -1,4 +1,4 @@
--- Lock at most %(limit)s schedules that have something to decide, the longest overdue first, and answer them as
+-- Lock at most %(limit)s schedules that have something to decide, the longest overdue first, and return them as
 -- `stored.StoredSchedule`. Those another scheduler is deciding are passed over.
 --
 -- A statement of its own: what is asked about the locked schedules afterwards (their open tasks, their calendars) is then

@@ -1,5 +1,5 @@
 -- Lock at most %(limit)s schedules whose next slot was computed under other rules of its zone than those of today, given
--- as pairs of %(zones)s and %(rules)s, and answer them as `stored.StoredSchedule`.
+-- as pairs of %(zones)s and %(rules)s, and return them as `stored.StoredSchedule`.
 -- Not the ORM: it runs on the engine's session.
 SELECT s.id, s.name, s.cron, s.interval_seconds, s.rrule, s.timezone, s.anchor_at, s.start_at, s.end_at, s.jitter_seconds,
        s.misfire_policy, s.misfire_max_runs, s.misfire_grace_seconds, s.overlap, s.dst_gap, s.dst_fold, s.calendars,

@@ -150,7 +150,7 @@ class Execution:
             callback()
 
     def wait(self, seconds: float) -> StopReason | None:
-        """Sleep for ``seconds`` or until told to stop; answer why it was stopped, or None."""
+        """Sleep for ``seconds`` or until told to stop; return why it was stopped, or None."""
         with _stopping:
             if self.stop_reason is not None:
                 return self.stop_reason
@@ -174,4 +174,4 @@ class Executor(Protocol):
         """Check a payload as it came; raise `PayloadError` that names every bad or unknown field."""
 
     def execute(self, execution: Execution) -> Outcome:
-        """Do the work and answer how it ended. An exception counts as FAILED/TASK_FAILED, retryable."""
+        """Do the work and return how it ended. An exception counts as FAILED/TASK_FAILED, retryable."""

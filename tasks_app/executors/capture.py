@@ -40,7 +40,7 @@ class Capture:
             del self._tail[:-side]
 
     def text(self) -> tuple[str, bool]:
-        """Answer the text, at most ``limit`` bytes in UTF-8, and whether something was left out of it."""
+        """Return the text, at most ``limit`` bytes in UTF-8, and whether something was left out of it."""
         head, tail = bytes(self._head), bytes(self._tail[-(self._limit // 2) :])
         if self._total <= self._limit:
             whole = head + tail

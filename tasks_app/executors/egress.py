@@ -141,7 +141,7 @@ class Dialer:
         self._resolver = resolver
 
     def __call__(self, host: str, port: int) -> socket.socket:
-        """Answer a connected socket. Raises `EgressDenied`, `Unreachable` or `Stopped`.
+        """Return a connected socket. Raises `EgressDenied`, `Unreachable` or `Stopped`.
 
         One forbidden address among several is enough to refuse: which one gets connected to would be up to chance and
         to whoever owns the name.

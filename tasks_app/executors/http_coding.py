@@ -71,7 +71,7 @@ class Decoder:
 
 
 class _Layer:
-    """One coding. ``_held`` is what is too short to tell what it is."""
+    """One coding. ``_held`` is what is too short to be recognised."""
 
     def __init__(self) -> None:
         self._stream: zlib._Decompress | None = None
@@ -110,7 +110,7 @@ class _Gzip(_Layer):
                 data = self._end_of_member(self._stream)
 
     def _next_member(self, data: bytes) -> bytes:
-        """Where a member begins; nothing when none does, or it cannot be told yet. The first has no choice."""
+        """Where a member begins; nothing when none does, or it cannot be known yet. The first has no choice."""
         data = self._held + data
         self._held = b""
         if not self._members:

@@ -112,7 +112,7 @@ def _one_line(line: bytes) -> bytes:
 
 
 class Response(http.client.HTTPResponse):
-    """One answer: its head by `begin`, which tells ``on_status`` when it comes, then its body by `read1`.
+    """One answer: its head by `begin`, which reports to ``on_status`` when it comes, then its body by `read1`.
 
     Raises `BadAnswer`.
     """

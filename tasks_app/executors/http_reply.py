@@ -98,7 +98,7 @@ class Reply:
 
 
 def to_text(data: bytes, limit: int, *, codec: str = UTF_8, whole: bool = True) -> tuple[str, bool]:
-    """Decode with U+FFFD for invalid bytes and NUL; cut between characters to ``limit`` bytes of UTF-8, tell if cut."""
+    """Decode with U+FFFD for invalid bytes and NUL; cut to ``limit`` bytes of UTF-8 between characters, say if cut."""
     text = decode(data, codec, whole=whole).replace("\x00", "\ufffd")
     encoded = text.encode()
     return (text, False) if len(encoded) <= limit else (encoded[:limit].decode("utf-8", "ignore"), True)

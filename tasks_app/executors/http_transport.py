@@ -110,7 +110,7 @@ class _GuardedAdapter(HTTPAdapter):
 
 
 class GuardedSession(requests.Session):
-    """Sends requests over connections made by ``dial``, and tells ``enter`` how far they are.
+    """Sends requests over connections made by ``dial``, and reports to ``enter`` how far they are.
 
     Redirects are the caller's business.
     """

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def prepare() -> int:
-    """Make this process a safe parent: known signals, nothing readable, no prying; answer a /dev/null."""
+    """Make this process a safe parent: known signals, nothing readable, no prying; return a /dev/null."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN if number in IGNORED else signal.SIG_DFL)

@@ -60,7 +60,7 @@ class Deadlines:
                 execution.stop(StopReason.DEADLINE)
 
     def _wait_for_due(self) -> list[Execution]:
-        """Answer what is due now; when nothing is, rest until something may be and answer an empty list."""
+        """Return what is due now; when nothing is, rest until something may be and return an empty list."""
         with self._changed:
             now = time.monotonic()
             due = [execution for execution in self._watched if execution.deadline <= now]

@@ -18,7 +18,7 @@ from tasks_app.executors.kernel import LINUX
 def kill_pass(roots: Iterable[int]) -> bool:
     """SIGKILL these processes and all their descendants, parents first, so that none can start another.
 
-    Answers whether there were any: then another pass is due, for those that the last one missed. A thousand processes
+    Returns whether there were any: then another pass is due, for those that the last one missed. A thousand processes
     that fork without end would leave a sweeper a thousandth of the machine, so it runs before them while it has to.
     """
     roots = list(roots)

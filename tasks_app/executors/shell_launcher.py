@@ -40,7 +40,7 @@ class LauncherProcess:
         return self._process.pid if self._process else None
 
     def send(self, descriptors: list[int]) -> subprocess.Popen[bytes]:
-        """Have a shepherd forked that owns ``descriptors`` (control, stdout, stderr); answer who was asked.
+        """Have a shepherd forked that owns ``descriptors`` (control, stdout, stderr); return who was asked.
 
         Raises OSError when no launcher can be started.
         """

@@ -1,4 +1,4 @@
-"""One process tree of a SHELL attempt, seen from the worker: started, read, stopped, its ending told.
+"""One process tree of a SHELL attempt, seen from the worker: started, read, stopped, its ending reported.
 
 `Watch` is one attempt in its pool thread, and the only thing that thread waits in. How processes come to be is in
 `shell_launcher`, `launcher` and `shepherd`; what an ending means for the task is decided in `shell`.
@@ -76,7 +76,7 @@ class Ending:
     #: The step before the program ran that failed (fork, chdir, exec), and its errno.
     failure: tuple[str, int] | None = None
     reported: bool = False
-    #: Of all its processes that had ended by then; None when the program never ran, or nobody could tell.
+    #: Of all its processes that had ended by then; None when the program never ran, or nobody could know.
     cpu_ms: int | None = None
     peak_rss: int | None = None
 

@@ -186,7 +186,7 @@ class Shepherd:
         self.kill_at = min(self.kill_at, kill_at)
 
     def reap(self) -> bool:
-        """Bury every dead child, the leader and adopted ones; tell whether any is left."""
+        """Bury every dead child, the leader and adopted ones; return whether any is left."""
         try:
             while True:
                 pid, status, used = os.wait4(-1, os.WNOHANG)

@@ -71,7 +71,7 @@ class Command(ProjectCommand):
             raise CommandError(f"{failed} of 3 samples did not succeed")
 
     def _first_start(self, base: str) -> str | None:
-        """Create and print an administrator and a key when there are none; answer the key's secret.
+        """Create and print an administrator and a key when there are none; return the key's secret.
 
         Printed before they are committed: whatever ends this process, none exist that nobody has seen.
         """
@@ -110,7 +110,7 @@ class Command(ProjectCommand):
             supervisor.step(0.2)
 
     def _run_samples(self, supervisor: Supervisor, base: str, secret: str | None) -> int:
-        """Submit one task of each type, wait for them, print them; answer how many did not succeed."""
+        """Submit one task of each type, wait for them, print them; return how many did not succeed."""
         samples = [
             NewTask(type="HTTP", payload={"url": f"{base}/health/live"}),
             NewTask(type="SHELL", payload={"command": "echo hello from $(uname -s), attempt $TASK_ATTEMPT"}),
