@@ -7,109 +7,29 @@ fence makes that safe), and what the database has taken away meanwhile is kept o
 
 from __future__ import annotations
 
-import json
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import psycopg
 import structlog
-from django.conf import settings
 
 from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals
-from tasks_app.executors.base import Outcome
-from tasks_app.retries import RetryAt, RetryPolicy, decide
 from tasks_app.sessions import Row, Session
-from tasks_app.starting import Attempt
-from tasks_app.states import ErrorCode, ExecutionStatus
-from workers_app.runner import result_text
+from workers_app.endings import Ending
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 500
-LONGEST_MESSAGE: Final = 10_000
 #: Seconds the first ending of a batch waits for more, when they come fast.
 LINGER: Final = 0.0008
 #: Errors that lie in a value of the batch: SQLSTATE classes 22 and 23, and what cannot even be encoded.
 _REFUSALS: Final = (psycopg.DataError, psycopg.IntegrityError)
 _STOP: Final = object()
-
-
-@dataclass(slots=True, eq=False)
-class Ending:
-    """How one attempt ended, and what follows by the retry policy; ``next_status`` is what the database made of it."""
-
-    started: Attempt
-    status: str
-    delay: float | None
-    error_code: str | None
-    error_message: str | None
-    result: str | None
-    duration_s: float
-    next_status: str | None = None
-    #: Whether the body ran: what was given back before it began can be run again even at most once.
-    begun: bool = True
-    refused: bool = False
-
-    def refuse(self, why: str) -> None:
-        """Put a failure in the place of a result that cannot be written."""
-        self.status, self.delay, self.result, self.refused = ExecutionStatus.FAILED, None, None, True
-        self.error_code, self.error_message = ErrorCode.INTERNAL, _text(why)
-
-    @property
-    def task_id(self) -> UUID:
-        return self.started.task_id
-
-    @property
-    def attempt(self) -> int:
-        return self.started.attempt
-
-    @property
-    def type(self) -> str:
-        return self.started.type
-
-    @property
-    def correlation_id(self) -> str:
-        return self.started.correlation_id
-
-
-def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
-    """Turn an outcome into what is written: its retry decision, its texts as the database takes them. Never raises.
-
-    An outcome that cannot be read is a third party's; the attempt must have an end all the same.
-    """
-    try:
-        return _ending_of(attempt, outcome, duration_s)
-    except Exception as error:
-        log.exception("outcome_unreadable", task_id=str(attempt.task_id), attempt=attempt.attempt)
-        text = f"the outcome cannot be recorded: {error}"
-        return _ending_of(attempt, Outcome.failure(ErrorCode.INTERNAL, text, retryable=False), duration_s)
-
-
-def _ending_of(attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
-    return Ending(
-        attempt,
-        outcome.status,
-        _delay(attempt, outcome),
-        None if outcome.error_code is None else str(outcome.error_code),
-        None if outcome.error_message is None else _text(outcome.error_message),
-        result_text(outcome),
-        duration_s,
-        begun=not (outcome.status is ExecutionStatus.RELEASED and outcome.retryable),
-    )
-
-
-def _text(message: str) -> str:
-    """A message as PostgreSQL takes it. Python writes undecodable bytes of file names as lone surrogates."""
-    clean = message[:LONGEST_MESSAGE].replace("\0", "\ufffd")
-    return clean.encode("utf-8", "replace").decode()
 
 
 class Recorder(threading.Thread):
@@ -244,22 +164,3 @@ def _columns(batch: Sequence[Ending]) -> dict[str, list[object]]:
         "error_messages": [ending.error_message for ending in batch],
         "results": [ending.result for ending in batch],
     }
-
-
-def _delay(attempt: Attempt, outcome: Outcome) -> float | None:
-    """Seconds until the retry the policy grants, or None."""
-    if outcome.error_code is None:
-        return None
-    policy = RetryPolicy.merged(
-        None if attempt.retry is None else json.loads(attempt.retry),
-        base_delay=settings.SCHEDULER.retry_base_delay,
-        max_delay=settings.SCHEDULER.retry_max_delay,
-    )
-    decision = decide(
-        outcome,
-        retry_count=attempt.retry_count,
-        max_retries=attempt.max_retries,
-        policy=policy,
-        chance=random.random(),  # noqa: S311 - jitter, not a secret
-    )
-    return decision.delay / timedelta(seconds=1) if isinstance(decision, RetryAt) else None

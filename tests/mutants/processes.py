@@ -136,6 +136,11 @@ PROCESSES: Final[list[Mutant]] = [
         ("again", 1, "time.sleep(backoff(self._failures))", "return"),
         ("late", 7, "            self._keep_late(late)\n", "            pass\n"),
         ("culprit", 1, "            self._apart(batch, error, self._finish)\n            return", "            raise"),
+    ),
+    *mutants_of(
+        "endings",
+        "workers_app/endings.py",
+        f"unit/test_endings.py {_ENGINE}/test_recorder.py",
         ("begun", 18, "begun=not (outcome.status is ExecutionStatus.RELEASED and outcome.retryable)", "begun=True"),
         (
             "unreadable",

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
+
 from access_app.models import AuditEvent
 from flow_app import assignment
 from flow_app.assignment import PassReport
@@ -20,14 +22,16 @@ from tasks_app import services
 from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.models import Task, TaskExecution
 from tasks_app.new_tasks import NewTask
+from tasks_app.retries import RetryPolicy
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import ErrorCode
 from workers_app import heartbeats, invariants, recovery
+from workers_app.endings import Ending, ending_of
 from workers_app.heartbeats import Registration
 from workers_app.models import Worker
-from workers_app.recorder import Ending, ending_of, finish_attempts, keep_late_results
+from workers_app.recorder import finish_attempts, keep_late_results
 
 SUCCEEDED = Outcome.success({"ok": True})
 FAILED = Outcome.failure(ErrorCode.TASK_FAILED, "it broke", result={"seen": 1})
@@ -112,11 +116,11 @@ class Engine:
 
     def finish(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> str | None:
         """Record one ending; answer the task's next status, None when the fence did not hold."""
-        rows = finish_attempts(self.session, worker_id, [ending_of(attempt, outcome, 0.1)])
+        rows = finish_attempts(self.session, worker_id, endings([attempt], outcome))
         return rows[0][2] if rows else None
 
     def keep_late(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> bool:
-        return bool(keep_late_results(self.session, worker_id, [ending_of(attempt, outcome, 0.1)]))
+        return bool(keep_late_results(self.session, worker_id, endings([attempt], outcome)))
 
     def kill(self, worker_id: UUID) -> None:
         """Mark a worker DEAD, as its guardian or a scheduler does."""
@@ -162,4 +166,7 @@ class Engine:
 
 
 def endings(attempts: Sequence[Attempt], outcome: Outcome = SUCCEEDED) -> list[Ending]:
-    return [ending_of(attempt, outcome, 0.1) for attempt in attempts]
+    """As a worker makes them, in the middle of the jitter."""
+    config = settings.SCHEDULER
+    default = RetryPolicy.merged(None, base_delay=config.retry_base_delay, max_delay=config.retry_max_delay)
+    return [ending_of(attempt, outcome, 0.1, default=default, chance=0.5) for attempt in attempts]

@@ -14,7 +14,7 @@ from tasks_app.executors.base import Execution, Outcome, PayloadError, StopReaso
 from tasks_app.starting import Attempt
 from tasks_app.states import ErrorCode, ExecutionStatus
 from workers_app import runner
-from workers_app.runner import execution_of, result_text, run_attempt
+from workers_app.runner import execution_of, run_attempt
 
 
 def attempt(**fields: Any) -> Attempt:
@@ -144,15 +144,3 @@ class TestRunAttempt:
     def test_runs_a_real_executor(self) -> None:
         outcome = run_attempt(execution_of(attempt(payload='{"shouldFail": true}')))
         assert (outcome.status, outcome.result) == (ExecutionStatus.FAILED, {"sleptMs": 0})
-
-
-class TestResultText:
-    def test_is_none_without_a_result(self) -> None:
-        assert result_text(Outcome.success()) is None
-
-    def test_is_the_result_as_json(self) -> None:
-        assert result_text(Outcome.success({"a": [1, None]})) == '{"a":[1,null]}'
-
-    def test_raises_what_is_wrong_with_it(self) -> None:
-        with pytest.raises(ValueError, match="NUL"):
-            result_text(Outcome.success({"a": "\0"}))

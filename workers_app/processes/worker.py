@@ -8,6 +8,7 @@ the watchdog stops work that is past its deadline or its lease. Connections: sta
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ from flow_app import assignment
 from tasks_app import signals, wakeups
 from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.floors import Floors
+from tasks_app.retries import RetryPolicy
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from tasks_app.states import TaskStatus, WorkerState
 from workers_app import heartbeats
+from workers_app.endings import Ending, ending_of
 from workers_app.heartbeats import BeatAnswer, Registration
 from workers_app.processes.base import UNTIL_WOKEN, Process
 from workers_app.processes.guardian import FENCED, UNFINISHED, GuardianLink
@@ -39,7 +42,7 @@ from workers_app.processes.lease import now as lease_now
 from workers_app.processes.pool import Pool
 from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
-from workers_app.recorder import Ending, Recorder, ending_of
+from workers_app.recorder import Recorder
 from workers_app.runner import execution_of, run_attempt
 
 log = structlog.get_logger(__name__)
@@ -84,6 +87,9 @@ class Worker(Process):
         self.lease = Lease(config.heartbeat_timeout, config.lease_margin)
         self.fenced = False
         self.draining = False
+        self._default_retries = RetryPolicy.merged(
+            None, base_delay=config.retry_base_delay, max_delay=config.retry_max_delay
+        )
         self._known = False
         self._unfinished = False
         self._slots = options.registration.slots
@@ -313,7 +319,7 @@ class Worker(Process):
         forgotten = self._started_unknown(timeline)
         self._held.add([Held(attempt, execution_of(attempt), ended=True) for attempt in forgotten])
         for attempt in forgotten:
-            self._recorder.put(ending_of(attempt, Outcome.stopped(StopReason.RELEASE, timeout=timedelta(0)), 0.0))
+            self._recorder.put(self._ending(attempt, Outcome.stopped(StopReason.RELEASE, timeout=timedelta(0)), 0.0))
         if not lost:
             log.info("timeline_followed", timeline=timeline, given_back=len(forgotten))
             self._timeline = self._seen_timeline = timeline
@@ -366,7 +372,11 @@ class Worker(Process):
         began = time.monotonic()
         outcome = run_attempt(held.execution)
         held.ended = True
-        self._recorder.put(ending_of(held.attempt, outcome, time.monotonic() - began))
+        self._recorder.put(self._ending(held.attempt, outcome, time.monotonic() - began))
+
+    def _ending(self, attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
+        chance = random.random()  # noqa: S311 - jitter, not a secret
+        return ending_of(attempt, outcome, duration_s, default=self._default_retries, chance=chance)
 
     def _ends_come_fast(self) -> bool:
         return self._rate.latest > FAST_ENDS and len(self._held) > 1

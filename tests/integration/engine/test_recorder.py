@@ -25,7 +25,8 @@ from tests.support.engine import (
     endings,
 )
 from tests.support.races import locked, rival_on, transaction
-from workers_app.recorder import Ending, Recorder, finish_attempts, keep_late_results
+from workers_app.endings import Ending
+from workers_app.recorder import Recorder, finish_attempts, keep_late_results
 
 OpenSession = Callable[[], Session]
 
