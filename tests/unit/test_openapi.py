@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.urls import resolve
 from django.utils.module_loading import import_string
 
-from scheduler_project.openapi import document
-from scheduler_project.openapi.payloads import KINDS
+from access_app.http.openapi.chapters import Chapter, merged
+from access_app.http.openapi.components import SHARED
+from scheduler_project.openapi import CHAPTERS, document
+from tasks_app.api.openapi.types import KINDS
 from tasks_app.conf import Sandbox
 from tasks_app.executors import http_payload, registry, shell_payload
 from tasks_app.executors.http_reply import Reply
@@ -46,6 +50,25 @@ def kinds_of(node: dict[str, Any]) -> list[str]:
 
 def problems(schema: dict[str, Any], value: Any) -> list[str]:
     return [error.message for error in validator(schema).iter_errors(value)]
+
+
+class TestChapters:
+    @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: str(chapter.__module__))
+    def test_describe_endpoints_of_their_own_app(self, chapter: Callable[[], Chapter]) -> None:
+        app = chapter.__module__.partition(".")[0]
+        for path in chapter().paths:
+            view: Any = resolve(re.sub(r"\{\w+\}", "x", path)).func
+            assert view.cls.__module__.startswith(f"{app}."), path
+
+    @pytest.mark.parametrize("part", ["paths", "schemas", "tags", "parameters"])
+    def test_do_not_describe_a_thing_twice(self, part: str) -> None:
+        one = Chapter(**{"paths": {}, "schemas": {}, part: {"x": "once"}})
+        other = Chapter(**{"paths": {}, "schemas": {}, part: {"x": "again"}})
+        with pytest.raises(ValueError, match="described twice: x"):
+            merged([one, other])
+
+    def test_of_what_is_shared_has_no_endpoints(self) -> None:
+        assert SHARED.paths == {}
 
 
 class TestSchemas:

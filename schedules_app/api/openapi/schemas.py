@@ -1,11 +1,11 @@
-"""Schemas of schedules and calendars, with the limits of the code in them."""
+"""Schemas of schedules, with the limits of the code in them."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from access_app.texts import MAX_REASON
-from scheduler_project.openapi.parts import (
+from access_app.http.openapi.lists import pages, sort_set
+from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
@@ -14,23 +14,25 @@ from scheduler_project.openapi.parts import (
     Json,
     array,
     choice,
+    closed_set,
     integer,
     nullable,
     obj,
     schema,
-    sort_set,
     unset,
 )
-from scheduler_project.openapi.payloads import CUSTOM, KINDS, by_type, type_field
-from scheduler_project.openapi.task_schemas import NEW_TASK_FIELDS, pages
+from access_app.texts import MAX_REASON
 from schedules_app import manual_runs, new_schedules, selectors, simulation
-from schedules_app.api.filters import CALENDARS, FIRES, SCHEDULES
+from schedules_app.api.filters import FIRES, SCHEDULES
 from schedules_app.api.inputs import MAX_OUTAGES
-from schedules_app.calendars import MAX_RANGES
+from schedules_app.firing_rules import FireState, Misfire, Overlap
+from schedules_app.recurrence import DstFold, DstGap
+from tasks_app.api.openapi.schemas import NEW_TASK_FIELDS
+from tasks_app.api.openapi.types import CUSTOM, KINDS, by_type, type_field
 
-_VERSION: Final[Json] = {"type": "integer", "minimum": 1}
-_DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}
-_TIMEZONE: Final[Json] = {"type": "string", "description": "A name of the IANA time zone database."}
+VERSION: Final[Json] = {"type": "integer", "minimum": 1}
+DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}
+TIMEZONE: Final[Json] = {"type": "string", "description": "A name of the IANA time zone database."}
 _CRON: Final = "Five fields, names, `@daily` and friends; with six fields the first is seconds."
 _RRULE: Final = "An RRULE of RFC 5545 without DTSTART, which is startAt, or else the creation."
 
@@ -38,14 +40,14 @@ _RRULE: Final = "An RRULE of RFC 5545 without DTSTART, which is startAt, or else
 #: What somebody chooses about a schedule, but for its template; the defaults are those of a new one.
 _CHOICES: Final[Json] = {
     "name": NAME,
-    "description": _DESCRIPTION | {"default": ""},
+    "description": DESCRIPTION | {"default": ""},
     "enabled": {"type": "boolean", "default": True},
     "cron": nullable("string", description=_CRON),
     "intervalSeconds": nullable(
         "integer", minimum=1, maximum=31_536_000, description="Elapsed time, counted from startAt or the creation."
     ),
     "rrule": nullable("string", maxLength=1000, description=_RRULE),
-    "timezone": _TIMEZONE | {"default": "UTC"},
+    "timezone": TIMEZONE | {"default": "UTC"},
     "startAt": INSTANT_OR_NULL,
     "endAt": INSTANT_OR_NULL,
     "jitterSeconds": integer(
@@ -77,20 +79,12 @@ _READ_ONLY: Final[Json] = {
     "pauseReason": {"type": "string"},
     "idempotencyKey": nullable("string"),
     "createdBy": {"type": "string", "description": "The name of the API key, or user:NAME."},
-    "version": _VERSION | {"description": "Grows with every edit, not with a fire; also the ETag."},
+    "version": VERSION | {"description": "Grows with every edit, not with a fire; also the ETag."},
     "createdAt": INSTANT,
     "updatedAt": INSTANT,
 }
 _TIMES: Final = {"scheduleAt", "expiresAt"}
 _TEMPLATE: Final[Json] = {name: value for name, value in NEW_TASK_FIELDS.items() if name not in _TIMES}
-_CALENDAR: Final[Json] = {
-    "name": NAME,
-    "description": _DESCRIPTION | {"default": ""},
-    "timezone": _TIMEZONE | {"default": "UTC"},
-    "onBlackout": choice("OnBlackout", default="skip"),
-    "ranges": array(schema("BlackoutRange"), minItems=1, maxItems=MAX_RANGES),
-}
-_TIME: Final[Json] = {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"}
 _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all slots up to this one: a long outage."}
 
 
@@ -100,6 +94,11 @@ def _template(kind: str) -> Json:
 
 
 SCHEMAS: Final[Json] = {
+    "FireState": closed_set(FireState, "What became of a slot."),
+    "MisfirePolicy": closed_set(Misfire, "What becomes of missed slots."),
+    "Overlap": closed_set(Overlap, "What a slot does while the task of an earlier one has not ended."),
+    "DstGap": closed_set(DstGap, "A fixed time that the clock jumps over."),
+    "DstFold": closed_set(DstFold, "A fixed time that the clock shows twice."),
     "Misfire": obj(_MISFIRE, required=[]),
     "MisfireChanges": obj(unset(_MISFIRE), required=[], description="What is absent stays as it is."),
     "Dst": obj(_DST, required=[]),
@@ -198,37 +197,4 @@ SCHEMAS: Final[Json] = {
         }
     ),
     "Simulation": obj({"slots": array(schema("SimulatedSlot"), maxItems=simulation.MOST_SLOTS)}),
-    "BlackoutSpan": obj({"from": INSTANT, "to": INSTANT}, description="From an instant to another."),
-    "BlackoutWeekdays": obj(
-        {
-            "weekdays": array(schema("Weekday"), minItems=1, maxItems=7),
-            "from": _TIME,
-            "to": _TIME | {"description": "Not later than from: on the next day."},
-        }
-    ),
-    "BlackoutDates": obj(
-        {
-            "dates": {
-                "type": "string",
-                "pattern": "^[0-9]{2}-[0-9]{2}(/[0-9]{2}-[0-9]{2})?$",
-                "description": "MM-DD or MM-DD/MM-DD: whole days, every year, both included.",
-            }
-        }
-    ),
-    "BlackoutRange": {"oneOf": [schema(f"Blackout{kind}") for kind in ("Span", "Weekdays", "Dates")]},
-    "NewCalendar": obj(_CALENDAR, required=["name", "ranges"]),
-    "CalendarChanges": obj(
-        unset({name: value for name, value in _CALENDAR.items() if name != "name"}), required=[], minProperties=1
-    ),
-    "Calendar": obj(
-        _CALENDAR
-        | {
-            "version": _VERSION | {"description": "Grows with every edit; also the ETag."},
-            "createdBy": {"type": "string"},
-            "createdAt": INSTANT,
-            "updatedAt": INSTANT,
-        }
-    ),
-    **pages("Calendar"),
-    "CalendarSort": sort_set(CALENDARS),
 }

@@ -1,37 +1,20 @@
-"""Paths of tasks and queues."""
+"""Paths of tasks."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from access_app.http.openapi.lists import paging
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, query
+from access_app.http.openapi.schemas import INSTANT, Json, array, ref, schema
 from access_app.rights import Action
-from scheduler_project.openapi import examples
-from scheduler_project.openapi.parts import (
-    BODY_PROBLEMS,
-    INSTANT,
-    NAME,
-    Json,
-    answer,
-    array,
-    body,
-    operation,
-    paging,
-    query,
-    ref,
-    schema,
-)
 from tasks_app.api.filters import TASKS
+from tasks_app.api.openapi import examples
 
 _TASK_ID: Final = ref("parameters", "TaskId")
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
-_QUEUE_NAME: Final[Json] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "schema": NAME,
-}
 
 
 def _task(description: str, *headers: str) -> Json:
@@ -191,24 +174,6 @@ def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json
     }
 
 
-def _queue_post(
-    action: Action, operation_id: str, summary: str, name: str, problems: tuple[int, ...], text: str
-) -> Json:
-    return {
-        "parameters": [_QUEUE_NAME],
-        "post": operation(
-            "queues",
-            operation_id,
-            summary,
-            {200: answer("The queue as it is now.", schema("Queue"))},
-            action=action,
-            problems=(*BODY_PROBLEMS, *problems),
-            description=text,
-            requestBody=body(schema(name), required=False),
-        ),
-    }
-
-
 PATHS: Final[Json] = {
     "/tasks": _LIST,
     "/tasks/bulk": _BULK,
@@ -233,30 +198,4 @@ PATHS: Final[Json] = {
         "listExecutions", "Ended attempts, oldest first", "ExecutionList", examples.EXECUTIONS
     ),
     "/tasks/{task_id}/events": _task_get("listEvents", "Timeline, oldest first", "EventList", examples.EVENTS),
-    "/tasks/{task_id}/why": _task_get("explainTask", "Every reason it is not running now", "Why", examples.WHY),
-    "/queues": {
-        "get": operation(
-            "queues",
-            "listQueues",
-            "Queues somebody has paused or configured",
-            {200: answer("The queues, by name.", schema("QueueList"))},
-            action=Action.QUEUE_READ,
-        )
-    },
-    "/queues/{name}/pause": _queue_post(
-        Action.QUEUE_PAUSE,
-        "pauseQueue",
-        "Pause a queue",
-        "Pause",
-        (404,),
-        "Nothing more is assigned; what is assigned but not started goes back; what runs goes on.",
-    ),
-    "/queues/{name}/resume": _queue_post(
-        Action.QUEUE_RESUME,
-        "resumeQueue",
-        "Resume a queue",
-        "Empty",
-        (404,),
-        "Resuming a queue that is not paused changes nothing.",
-    ),
 }

@@ -1,28 +1,15 @@
-"""Paths of schedules and calendars."""
+"""Paths of schedules."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from access_app.http.openapi.lists import paging
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, query
+from access_app.http.openapi.schemas import ID, INSTANT, NAME, Json, array, integer, ref, schema
 from access_app.rights import Action
-from scheduler_project.openapi import schedule_examples as examples
-from scheduler_project.openapi.parts import (
-    BODY_PROBLEMS,
-    ID,
-    INSTANT,
-    NAME,
-    Json,
-    answer,
-    array,
-    body,
-    integer,
-    operation,
-    paging,
-    query,
-    ref,
-    schema,
-)
-from schedules_app.api.filters import CALENDARS, DEFAULT_PREVIEW, FIRES, SCHEDULES
+from schedules_app.api.filters import DEFAULT_PREVIEW, FIRES, SCHEDULES
+from schedules_app.api.openapi import examples
 from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
 
@@ -30,7 +17,6 @@ _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": True, "schema": ID}
-_CALENDAR_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _BOOLEAN: Final[Json] = {"type": "boolean"}
 
 
@@ -38,11 +24,7 @@ def _schedule(description: str, *headers: str) -> Json:
     return answer(description, schema("Schedule"), headers=("ETag", *headers), example=examples.SCHEDULE)
 
 
-def _calendar(description: str, *headers: str) -> Json:
-    return answer(description, schema("Calendar"), headers=("ETag", *headers), example=examples.CALENDAR)
-
-
-def _pages(name: str, example: Json) -> dict[int, Json]:
+def page_answers(name: str, example: Json) -> dict[int, Json]:
     pages = {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}
     return {200: answer("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)}
 
@@ -52,7 +34,7 @@ _LIST: Final[Json] = {
         "schedules",
         "listSchedules",
         "List schedules",
-        _pages("Schedule", examples.SCHEDULE_PAGE),
+        page_answers("Schedule", examples.SCHEDULE_PAGE),
         action=Action.SCHEDULE_READ,
         parameters=[
             query("name", "The schedule of this name.", NAME),
@@ -242,7 +224,7 @@ PATHS: Final[Json] = {
     "/schedules/{schedule_id}/fires": _get(
         "listFires",
         "The ledger: what became of each slot",
-        _pages("Fire", examples.FIRE_PAGE),
+        page_answers("Fire", examples.FIRE_PAGE),
         query(
             "state",
             "Any of these; repeat the parameter.",
@@ -266,56 +248,4 @@ PATHS: Final[Json] = {
         "Every reason why it makes no task now",
         {200: answer("Empty when it does so this moment.", schema("ScheduleWhy"), example=examples.WHY)},
     ),
-    "/calendars": {
-        "get": operation(
-            "calendars",
-            "listCalendars",
-            "List calendars",
-            _pages("Calendar", examples.CALENDAR_PAGE),
-            action=Action.CALENDAR_READ,
-            parameters=paging(CALENDARS, "CalendarSort"),
-        ),
-        "post": operation(
-            "calendars",
-            "createCalendar",
-            "Create a calendar",
-            {201: _calendar("Created.", "Location")},
-            action=Action.CALENDAR_CREATE,
-            problems=(*BODY_PROBLEMS, 409),
-            requestBody=body(schema("NewCalendar"), examples=examples.NEW_CALENDARS),
-        ),
-    },
-    "/calendars/{name}": {
-        "parameters": [_CALENDAR_NAME],
-        "get": operation(
-            "calendars",
-            "getCalendar",
-            "Read a calendar",
-            {200: _calendar("The calendar."), 304: answer("It has not changed.", None, headers=("ETag",))},
-            action=Action.CALENDAR_READ,
-            problems=(404,),
-            parameters=[ref("parameters", "IfNoneMatch")],
-        ),
-        "patch": operation(
-            "calendars",
-            "editCalendar",
-            "Change a calendar",
-            {200: _calendar("The calendar as it is now.")},
-            action=Action.CALENDAR_EDIT,
-            problems=(*BODY_PROBLEMS, 404, 412),
-            description="Takes effect at once. `ranges` are replaced whole. It says when the schedules that name it "
-            "run, and so needs what their tasks need.",
-            parameters=[_IF_MATCH],
-            requestBody=body(schema("CalendarChanges"), examples={"later": {"value": {"onBlackout": "run_at_end"}}}),
-        ),
-        "delete": operation(
-            "calendars",
-            "deleteCalendar",
-            "Delete a calendar that no schedule names",
-            {204: answer("Deleted.", None)},
-            action=Action.CALENDAR_DELETE,
-            problems=(404, 409, 412),
-            parameters=[_IF_MATCH],
-        ),
-    },
 }

@@ -1,10 +1,10 @@
-"""Examples of schedules and calendars shown in the documentation. A test checks each of them against its schema."""
+"""Examples of schedules shown in the documentation. A test checks each of them against its schema."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from scheduler_project.openapi.parts import Json
+from access_app.http.openapi.schemas import Json
 
 _ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
 _TEMPLATE: Final[Json] = {
@@ -79,8 +79,8 @@ SCHEDULE_ITEM: Final[Json] = {
     "updatedAt": "2030-01-31T10:59:59.998000Z",
 }
 SCHEDULE: Final[Json] = SCHEDULE_ITEM | {"task": _TEMPLATE}
-_PAGE: Final[Json] = {"page": 0, "size": 20, "totalElements": 1, "totalPages": 1, "first": True, "last": True}
-SCHEDULE_PAGE: Final[Json] = {"content": [SCHEDULE_ITEM]} | _PAGE
+PAGE: Final[Json] = {"page": 0, "size": 20, "totalElements": 1, "totalPages": 1, "first": True, "last": True}
+SCHEDULE_PAGE: Final[Json] = {"content": [SCHEDULE_ITEM]} | PAGE
 FIRE_PAGE: Final[Json] = {
     "content": [
         {
@@ -93,7 +93,7 @@ FIRE_PAGE: Final[Json] = {
             "note": "",
         }
     ]
-} | _PAGE
+} | PAGE
 PREVIEW: Final[Json] = {
     "fires": [
         {"at": "2030-03-31T01:00:00.000000Z", "local": "2030-03-31T03:00:00+02:00", "note": "DST_GAP"},
@@ -129,36 +129,3 @@ SIMULATION: Final[Json] = {
         }
     ]
 }
-NEW_CALENDARS: Final[Json] = {
-    "nights": {
-        "summary": "Not at night: what falls in runs in the morning",
-        "value": {
-            "name": "nights",
-            "timezone": "Europe/Berlin",
-            "onBlackout": "run_at_end",
-            "ranges": [{"weekdays": ["mon", "tue", "wed", "thu", "fri"], "from": "22:00", "to": "06:00"}],
-        },
-    },
-    "holidays": {
-        "summary": "Not on holidays, nor during the move",
-        "value": {
-            "name": "holidays",
-            "ranges": [
-                {"dates": "12-24/12-26"},
-                {"from": "2030-05-02T00:00:00Z", "to": "2030-05-04T12:00:00Z"},
-            ],
-        },
-    },
-}
-CALENDAR: Final[Json] = {
-    "name": "holidays",
-    "description": "",
-    "timezone": "UTC",
-    "onBlackout": "skip",
-    "ranges": [{"dates": "12-24/12-26"}],
-    "version": 1,
-    "createdBy": "reports",
-    "createdAt": "2030-01-31T10:59:59.998000Z",
-    "updatedAt": "2030-01-31T10:59:59.998000Z",
-}
-CALENDAR_PAGE: Final[Json] = {"content": [CALENDAR]} | _PAGE

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.listing import MAX_SIZE
-from access_app.http.problems import TYPE_PREFIX
-from scheduler_project.openapi.parts import (
+from access_app.http.openapi.components import PROBLEM_FIELDS
+from access_app.http.openapi.lists import pages, sort_set
+from access_app.http.openapi.schemas import (
+    CORRELATION,
     COUNT,
     ID,
     INSTANT,
@@ -19,20 +20,21 @@ from scheduler_project.openapi.parts import (
     Json,
     array,
     choice,
+    closed_set,
     integer,
     listed,
     nullable,
     obj,
     or_null,
     schema,
-    sort_set,
 )
-from scheduler_project.openapi.payloads import CUSTOM, KINDS, by_type, type_field
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TASKS
+from tasks_app.api.openapi.types import CUSTOM, KINDS, by_type, type_field
+from tasks_app.retries import Backoff
+from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
 
-CORRELATION: Final = "^[A-Za-z0-9._-]{1,128}$"
 _PRIORITY: Final = integer(-100, 100, description="Higher starts first.")
 _TIMEOUT: Final = integer(1, new_tasks.MAX_TIMEOUT_MS)
 _RETRIES: Final = integer(0, new_tasks.MAX_RETRIES)
@@ -97,29 +99,11 @@ _TASK_FIELDS: Final[Json] = {
     "error": or_null("Error"),
 }
 
-_FIELD_ERRORS: Final[Json] = array(schema("FieldError"))
-PROBLEM_FIELDS: Final[Json] = {
-    "type": {"type": "string", "format": "uri", "pattern": f"^{TYPE_PREFIX}"},
-    "title": {"type": "string"},
-    "status": {"type": "integer"},
-    "detail": {"type": "string"},
-    "errors": _FIELD_ERRORS,
-    "correlationId": {"type": "string"},
-}
 _BULK_FIELDS: Final[Json] = {
     "created": integer(0, MAX_TASKS),
     "failed": integer(0, MAX_TASKS),
     "items": array(schema("BulkItem"), description="One for each task, in their order."),
 }
-_PAGE_FIELDS: Final[Json] = {
-    "page": COUNT,
-    "size": integer(1, MAX_SIZE),
-    "totalElements": COUNT,
-    "totalPages": COUNT,
-    "first": {"type": "boolean"},
-    "last": {"type": "boolean"},
-}
-_ESTIMATE: Final[Json] = {"type": "boolean", "description": "Present, and true, when the total is an estimate."}
 _READ: Final = "Without `payload`, `result` and `error` for a caller that may not read tasks (`tasks:read`)."
 
 
@@ -134,22 +118,16 @@ def _task(kind: str) -> Json:
     return obj(own | _TASK_FIELDS, required=required, description=_READ)
 
 
-def pages(name: str) -> Json:
-    """Schemas of a numbered and of a keyset page of something."""
-    content = array(schema(name), maxItems=MAX_SIZE)
-    keyset = {"content": content, "next": nullable("string"), "previous": nullable("string")}
-    numbered = {"content": content, **_PAGE_FIELDS}
-    return {
-        f"{name.removesuffix('Item')}Page": obj(
-            numbered | {"totalIsEstimate": _ESTIMATE}, required=list(numbered), description="A page by its number."
-        ),
-        f"{name.removesuffix('Item')}CursorPage": obj(keyset, description="A page with the ways on and back."),
-    }
-
-
 _EVERY: Final = (*KINDS.values(), CUSTOM)
 
 SCHEMAS: Final[Json] = {
+    "TaskStatus": closed_set(TaskStatus, "Where a task stands. It has ended as SUCCESS, FAILED or CANCELLED."),
+    "ExecutionStatus": closed_set(
+        ExecutionStatus, "How an attempt ended. LOST: its worker died; RELEASED: given back."
+    ),
+    "ErrorCode": closed_set(ErrorCode, "What kind of thing went wrong."),
+    "OnWorkerLost": closed_set(OnWorkerLost, "After the loss of its worker in the middle of it: run again, or fail."),
+    "Backoff": closed_set(Backoff, "How the delay grows from retry to retry."),
     **{f"New{kind}Task": _new_task(kind) for kind in _EVERY},
     "NewTask": by_type("Task", prefix="New"),
     **{f"{kind}Task": _task(kind) for kind in _EVERY},
@@ -177,14 +155,13 @@ SCHEMAS: Final[Json] = {
     "BulkRequest": obj({"tasks": array(schema("NewTask"), minItems=1, maxItems=MAX_TASKS)}),
     "BulkItem": {"oneOf": [schema("BulkCreated"), schema("BulkRefused")]},
     "BulkCreated": obj({"id": ID}),
-    "BulkRefused": obj({"errors": _FIELD_ERRORS}),
+    "BulkRefused": obj({"errors": array(schema("FieldError"))}),
     "BulkAnswer": obj(_BULK_FIELDS),
     "BulkProblem": obj(
         PROBLEM_FIELDS | _BULK_FIELDS,
         required=list(PROBLEM_FIELDS),
         description="A problem; when each task was looked at, also what is wrong with it.",
     ),
-    "FieldError": obj({"field": {"type": "string"}, "message": {"type": "string"}}),
     "Error": obj(
         {"code": schema("ErrorCode"), "message": {"type": "string"}},
         description="Why an attempt, or the task, did not succeed.",
@@ -221,8 +198,6 @@ SCHEMAS: Final[Json] = {
             "attempt": COUNT,
         }
     ),
-    "WhyReason": obj({"code": {"type": "string"}, "detail": {"type": "string"}, "until": INSTANT_OR_NULL}),
-    "Why": obj({"running": {"type": "boolean"}, "reasons": array(schema("WhyReason"))}),
     "ExecutionList": listed(schema("Execution")),
     "EventList": listed(schema("Event")),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from scheduler_project.openapi.parts import COUNT, Json, nullable, obj, open_obj, schema, string_map
+from access_app.http.openapi.schemas import COUNT, Json, closed_set, nullable, obj, open_obj, schema, string_map
+from tasks_app.conf import Sandbox
 from tasks_app.executors.dummy import MAX_SLEEP_MS
 from tasks_app.executors.http_payload import MAX_HEADERS, MAX_URL_BYTES, METHODS
 
@@ -94,6 +95,7 @@ PAYLOADS: Final[Json] = {
         required=["exitCode", "signal", "stdout", "stderr", "stdoutTruncated", "stderrTruncated"],
         description="How the command ended, and what it printed.",
     ),
+    "Sandbox": closed_set(Sandbox, "What held a command (SHELL_SANDBOX)."),
     "DummyResult": open_obj({"sleptMs": COUNT}, required=["sleptMs"], description="How long it slept."),
     "CustomResult": open_obj({}, description="Whatever a type that this installation adds gives back."),
     "Payload": {

@@ -1,16 +1,22 @@
-"""Schemas of health, workers, figures and recovery: open ones, as they may grow without a new version of the API."""
+"""What `monitoring_app` documents of the API: health, live workers, figures, recovery, metrics.
+
+Its schemas are open ones, as figures may grow without a new version of the API.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from monitoring_app.selectors import FRACTIONS
-from scheduler_project.openapi.parts import (
+from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, problem, query
+from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
     Json,
     array,
+    closed_set,
+    integer,
     listed,
     nullable,
     obj,
@@ -19,6 +25,9 @@ from scheduler_project.openapi.parts import (
     schema,
     string_map,
 )
+from access_app.rights import Action
+from monitoring_app.health import Status
+from monitoring_app.selectors import FRACTIONS
 from tasks_app.states import ExecutionStatus
 
 _NUMBER: Final[Json] = {"type": "number"}
@@ -30,8 +39,13 @@ _OUTCOMES: Final[Json] = {
     "durationMs": or_null("Percentiles"),
     "startDelayMs": or_null("Percentiles"),
 }
+_PLAIN: Final[Json] = {"schema": _TEXT}
+_EXPOSITION: Final[Json] = answer("Prometheus text, or OpenMetrics where that is accepted.", None) | {
+    "content": {"text/plain": _PLAIN, "application/openmetrics-text": _PLAIN}
+}
 
-SCHEMAS: Final[Json] = {
+_SCHEMAS: Final[Json] = {
+    "HealthStatus": closed_set(Status, "DEGRADED: nothing is lost, but tasks wait."),
     "Liveness": obj({"status": _TEXT | {"const": "UP"}}),
     "Readiness": open_obj(
         {"status": schema("HealthStatus"), "checks": schema("HealthChecks")},
@@ -77,7 +91,6 @@ SCHEMAS: Final[Json] = {
     ),
     "Labels": string_map(description="By name."),
     "WorkerList": listed(schema("Worker")),
-    "WorkerDraining": obj({"workerId": ID, "state": schema("WorkerState")}),
     "Percentiles": obj(dict.fromkeys(FRACTIONS, _NUMBER), description="In milliseconds."),
     "OutcomeCounts": open_obj({str(status): COUNT for status in ExecutionStatus}),
     "TypeFigures": open_obj(_OUTCOMES, required=list(_OUTCOMES)),
@@ -118,5 +131,85 @@ SCHEMAS: Final[Json] = {
         },
         required=["workersMarkedDead", "tasksRecovered", "invariants", "durationMs"],
     ),
-    "Document": open_obj({"openapi": _TEXT}, required=["openapi"], description="This document."),
 }
+
+
+def _public(operation_id: str, summary: str, answers: dict[int, Json]) -> Json:
+    """An operation that needs no key; only a request that cannot be read is refused."""
+    made = operation("health", operation_id, summary, answers)
+    responses = {str(status): response for status, response in answers.items()} | problem(400)
+    return made | {"security": [], "description": "No key needed.", "responses": responses}
+
+
+_PATHS: Final[Json] = {
+    "/health/live": {"get": _public("isLive", "Is the process alive?", {200: answer("Yes.", schema("Liveness"))})},
+    "/health/ready": {
+        "get": _public(
+            "isReady",
+            "Can requests be served?",
+            {
+                200: answer("Yes. With a key also `checks`.", schema("Readiness")),
+                503: answer("No.", schema("Readiness")),
+            },
+        )
+        | {"security": [{}, {"apiKey": []}, {"adminSession": []}]}
+    },
+    "/health": {
+        "get": operation(
+            "health",
+            "getHealth",
+            "How is everything?",
+            {
+                200: answer("UP, or DEGRADED without a live worker or scheduler.", schema("Health")),
+                503: answer("DOWN.", schema("HealthDown")),
+            },
+        )
+    },
+    "/health/workers": {
+        "get": operation(
+            "workers",
+            "listWorkers",
+            "Live and recently lost workers",
+            {200: answer("Each with its load and last heartbeat.", schema("WorkerList"))},
+            action=Action.WORKER_READ,
+        )
+    },
+    "/health/metrics": {
+        "get": operation(
+            "health",
+            "getMetrics",
+            "Figures of the last hours",
+            {200: answer("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
+            parameters=[query("hours", "How many hours to look back.", integer(1, 720, default=24))],
+        )
+    },
+    "/health/recovery": {
+        "post": operation(
+            "health",
+            "recover",
+            "Run system recovery",
+            {200: answer("What it found and repaired, invariant checks included.", schema("Recovery"))},
+            action=Action.RECOVERY_RUN,
+            problems=BODY_PROBLEMS,
+            description="Safe to repeat, and safe while everything is running.",
+            requestBody=body(schema("Empty"), required=False),
+        )
+    },
+    "/metrics": {
+        "get": operation(
+            "health",
+            "getPrometheusMetrics",
+            "Metrics for Prometheus",
+            {200: _EXPOSITION},
+            problems=(404,),
+            description=(
+                "While the database is away, a key that was valid within the last hour is still answered, with "
+                "`task_scheduler_database_up 0`. 404 when METRICS_COLLECTION_ENABLED is false."
+            ),
+        )
+    },
+}
+
+
+def chapter() -> Chapter:
+    return Chapter(_PATHS, _SCHEMAS, {"health": "Is it running, and how well."})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
-from access_app.http.problems import TYPE_PREFIX
-from scheduler_project.openapi.parts import Json
+from access_app.http.openapi.schemas import Json
 
 _ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
 _WORKER: Final = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -105,24 +103,3 @@ EXECUTIONS: Final[Json] = {
         }
     ]
 }
-WHY: Final[Json] = {
-    "running": False,
-    "reasons": [
-        {"code": "NOT_DUE", "detail": "its nextRunAt is in the future", "until": "2030-01-31T11:00:00.000000Z"}
-    ],
-}
-
-
-def problem(status: int) -> Json:
-    """What an error of this status looks like."""
-    kinds = {400: "invalid-request", 401: "not-authenticated", 409: "illegal-transition", 412: "stale-version"}
-    phrase = HTTPStatus(status).phrase
-    errors = [{"field": "priority", "message": "must be a whole number from -100 to 100"}] if status == 400 else []
-    return {
-        "type": TYPE_PREFIX + kinds.get(status, phrase.lower().replace(" ", "-")),
-        "title": phrase,
-        "status": status,
-        "detail": "priority: must be a whole number from -100 to 100" if errors else f"{phrase}.",
-        "errors": errors,
-        "correlationId": "order-17",
-    }

@@ -1,0 +1,85 @@
+"""Builders of paths: parameters, bodies, answers, and an operation with what every one of them needs and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from access_app.http.openapi.schemas import Json, ref
+from access_app.rights import Action
+
+#: What an operation refuses because it reads a body.
+BODY_PROBLEMS: Final = (400, 411, 413, 415)
+
+
+def query(name: str, description: str, value: Json, **more: Any) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": value, **more}
+
+
+def body(value: Json, *, required: bool = True, examples: Json | None = None) -> Json:
+    media: Json = {"schema": value} | ({"examples": examples} if examples else {})
+    return {"required": required, "content": {"application/json": media}}
+
+
+def answer(
+    description: str,
+    value: Json | None,
+    *,
+    media_type: str = "application/json",
+    headers: Sequence[str] = (),
+    example: Any = None,
+) -> Json:
+    """A success; every answer carries the correlation id."""
+    named = {name: ref("headers", name) for name in ("X-Correlation-ID", *headers)}
+    response: Json = {"description": description, "headers": named}
+    if value is not None:
+        response["content"] = {media_type: {"schema": value} | ({"example": example} if example is not None else {})}
+    return response
+
+
+def problem(status: int) -> Json:
+    """A problem that any operation answers in the same way."""
+    return {str(status): ref("responses", f"Problem{status}")}
+
+
+def operation(
+    tag: str,
+    operation_id: str,
+    summary: str,
+    answers: dict[int, Json],
+    *,
+    action: Action = Action.HEALTH_READ,
+    problems: Sequence[int] = (),
+    description: str = "",
+    **more: Any,
+) -> Json:
+    """One operation. 401, 403, 500 and 503 are added to the problems it names, 400 because of unknown parameters."""
+    statuses = sorted({400, 401, *((403,) if action.scopes or action.permissions else ()), *problems, 500, 503})
+    responses = {str(status): response for status, response in answers.items()}
+    for status in statuses:
+        responses = problem(status) | responses
+    return {
+        "tags": [tag],
+        "operationId": operation_id,
+        "summary": summary,
+        "description": f"{description}\n\n{_needs(action)}".strip(),
+        "security": _security(action),
+        **more,
+        "responses": responses,
+    }
+
+
+def _security(action: Action) -> list[Json]:
+    """The same for programs: OpenAPI lets schemes other than OAuth list the roles that are required."""
+    return [{"apiKey": sorted(action.scopes or ())}, {"adminSession": sorted(action.permissions)}]
+
+
+def _needs(action: Action) -> str:
+    """What the table says, for keys and for people."""
+    key = f"Scope: {_names(action.scopes)}" if action.scopes else "Any valid key"
+    typed = "; SHELL tasks need `tasks:shell` as well" if action.runs else ""
+    return f"{key}{typed}. With a session: {_names(action.permissions) or 'any member of staff'}."
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))

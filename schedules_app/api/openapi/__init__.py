@@ -1,0 +1,14 @@
+"""What `schedules_app` documents of the API: schedules, and the calendars that hold them back."""
+
+from __future__ import annotations
+
+from access_app.http.openapi.chapters import Chapter
+from schedules_app.api.openapi import calendars, paths, schemas
+
+
+def chapter() -> Chapter:
+    tags = {
+        "schedules": "Make tasks again and again; see what will be, and what was.",
+        "calendars": "When schedules do not run.",
+    }
+    return Chapter(paths.PATHS | calendars.PATHS, schemas.SCHEMAS | calendars.SCHEMAS, tags)

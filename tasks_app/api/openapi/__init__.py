@@ -1,0 +1,25 @@
+"""What `tasks_app` documents of the API: one task's life."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.schemas import ID, Json
+from tasks_app.api.openapi.paths import PATHS
+from tasks_app.api.openapi.schemas import SCHEMAS
+from tasks_app.api.openapi.types import PAYLOADS
+
+_PARAMETERS: Final[Json] = {
+    "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
+    "CorrelationId": {
+        "name": "X-Correlation-ID",
+        "in": "header",
+        "description": "Stored on the task and written in every log line about it.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def chapter() -> Chapter:
+    return Chapter(PATHS, PAYLOADS | SCHEMAS, {"tasks": "Create, read, change, cancel, retry."}, _PARAMETERS)
