@@ -34,7 +34,7 @@ from scheduler_project.management.commands.runall import children, embedded_data
 from scheduler_project.web.listening import url_of
 from tasks_app import selectors, services
 from tasks_app.api.outputs import task_json
-from tasks_app.models import Task
+from tasks_app.models import OPEN_ROW, Task
 from tasks_app.new_tasks import NewTask
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor
@@ -118,7 +118,7 @@ class Command(ProjectCommand):
         ]
         ids = [self._submit(base, new, secret) for new in samples]
         end = time.monotonic() + SAMPLES_WITHIN
-        while Task.objects.filter(pk__in=ids, finished_at__isnull=True).exists():
+        while Task.objects.filter(OPEN_ROW, pk__in=ids).exists():
             if supervisor.stopping or time.monotonic() > end:
                 break
             supervisor.step(0.1)
