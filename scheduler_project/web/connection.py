@@ -7,21 +7,19 @@ answer given before its request had come as a whole (RFC 9112, 9.6).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
 import termios
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from gunicorn.asgi.parser import ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from scheduler_project.web.patience import EXPENDABLE, HEARD_WITHIN, Phase, Watch
-
-if TYPE_CHECKING:
-    from scheduler_project.web.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +39,17 @@ THROWN_AWAY: Final = 4 * 1024 * 1024
 _KINDS: Final = {400: "bad-request", 408: "too-slow", 414: "uri-too-long", 431: "head-too-large", 503: "unavailable"}
 
 
+class Doorkeeper(Protocol):
+    """What a connection asks of the worker it came to."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def admit(self, connection: Connection) -> bool:
+        """Take it in, or return False when there is no room."""
+
+
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Doorkeeper) -> None:
         super().__init__(worker)
         self._max_buffer_size = READ_AHEAD
         self._began = worker.loop.time()  # this connection, or the head of the latest request
