@@ -19,12 +19,11 @@ def now() -> float:
 
 
 class Lease:
-    """Thread-safe. Before the first accepted beat it runs from ``since``: registration is a beat too, and counts from
-    when it was sent."""
+    """Thread-safe. Registration is the first beat: the lease counts from when that was sent."""
 
-    def __init__(self, timeout: timedelta, margin: timedelta, *, since: float | None = None) -> None:
+    def __init__(self, timeout: timedelta, margin: timedelta) -> None:
         self._usable = (timeout - margin).total_seconds()
-        self._sent = now() if since is None else since
+        self._sent = now()
         self._lock = threading.Lock()
         self._ended = False
 

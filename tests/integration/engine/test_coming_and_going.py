@@ -1,11 +1,10 @@
-"""How a worker comes and goes: its first lease, and who may say that it is dead."""
+"""How a worker comes and goes: what it adopts, and who may say that it is dead."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 from unittest.mock import MagicMock
 from uuid import uuid4
 
@@ -15,10 +14,8 @@ from django.conf import settings
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
 from tests.support.engine import Engine
-from workers_app import heartbeats
 from workers_app.heartbeats import Registration
 from workers_app.models import Worker as WorkerRow
-from workers_app.processes import lease
 from workers_app.processes.guardian import FENCED, UNFINISHED, Guardian, GuardianLink
 from workers_app.processes.held import Held
 from workers_app.processes.worker import Worker, WorkerOptions
@@ -35,7 +32,7 @@ def worker(session: Session) -> Iterator[Worker]:
     options = WorkerOptions(registration=registration, prefetch=0, grace=timedelta(seconds=1), burst=False)
     made = Worker(options, GuardianLink())
     yield made
-    made._session.close()
+    made._starter.session.close()
 
 
 def state(worker: Worker) -> str:
@@ -46,28 +43,8 @@ def hold(worker: Worker, engine: Engine, *, ended: bool) -> Attempt:
     """A registered worker that holds an attempt, whose end is not recorded."""
     worker._register()
     attempt = engine.running(worker.id)
-    worker._held.add([Held(attempt, execution_of(attempt), ended)])
+    worker._executing.held.add([Held(attempt, execution_of(attempt), ended)])
     return attempt
-
-
-class TestRegister:
-    def test_counts_the_first_lease_from_when_it_was_sent(
-        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Whoever watches sees the row before its answer has reached the worker."""
-        clock, register = 1000.0, heartbeats.register_worker
-
-        def slowly(*arguments: Any) -> str:
-            nonlocal clock
-            timeline = register(*arguments)
-            clock += 1.5
-            return timeline
-
-        monkeypatch.setattr(lease, "now", lambda: clock)
-        monkeypatch.setattr("workers_app.processes.worker.lease_now", lambda: clock)
-        monkeypatch.setattr(heartbeats, "register_worker", slowly)
-        worker._register()
-        assert worker.lease.remaining == (TIMEOUT - MARGIN).total_seconds() - 1.5
 
 
 class TestAdopt:
@@ -75,10 +52,10 @@ class TestAdopt:
         """Its reply was lost, the task was started again, and a failover forgot all that: it is RUNNING as before."""
         attempt = hold(worker, engine, ended=True)
         forgotten = attempt._replace(attempt=2, started_at="2100-01-01 00:00:00+00")
-        worker._held.add([Held(forgotten, execution_of(forgotten), ended=True)])
-        worker._held.remove([forgotten])
-        worker._adopt()
-        assert (worker._held.running(), len(worker._held)) == ([], 1)
+        worker._executing.held.add([Held(forgotten, execution_of(forgotten), ended=True)])
+        worker._executing.held.remove([forgotten])
+        worker._starter._adopt()
+        assert (worker._executing.held.running(), len(worker._executing.held)) == ([], 1)
 
 
 class TestLeave:

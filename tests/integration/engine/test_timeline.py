@@ -31,8 +31,8 @@ def worker(engine: Engine) -> Iterator[Worker]:
     made = Worker(options, GuardianLink())
     made._register()
     yield made
-    made._pool.close()
-    for session in (made._session, made._recorder.session, made._heartbeat._session, made.listener):
+    made._executing.pool.close()
+    for session in (made._starter.session, made._executing.recorder.session, made._heartbeat._session, made.listener):
         session.close()
     made.pipe.close()
 
@@ -57,12 +57,12 @@ class TestDisowned:
     def test_drops_all_unless_it_left_while_the_beat_was_under_way(
         self, engine: Engine, worker: Worker, monkeypatch: pytest.MonkeyPatch, leaves: bool
     ) -> None:
-        monkeypatch.setattr(worker, "stuck", lambda: None)
+        monkeypatch.setattr(worker._vitals, "stuck", lambda: None)
         if leaves:
             worker._heartbeat.close()
         heartbeats.mark_stopped(engine.session, worker.id)
         worker._heartbeat.step()
-        assert worker.fenced != leaves
+        assert worker._leaving.fenced != leaves
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ class TestAnotherTimeline:
     """A standby was promoted. It may have lost what the worker was told: those rows are set back here."""
 
     def beat(self, worker: Worker) -> None:
-        answer = heartbeats.beat(worker._session, worker.id, held=worker.held_attempts(), prefetch=0)
+        answer = heartbeats.beat(worker._starter.session, worker.id, held=worker._vitals.held_attempts(), prefetch=0)
         assert answer is not None
-        worker.heard(answer, lease.now())
+        worker._vitals.heard(answer, lease.now())
 
     def test_starts_nothing_before_it_has_compared_and_then_goes_on(
         self, engine: Engine, worker: Worker, turn: Callable[[str], str]
@@ -98,10 +98,10 @@ class TestAnotherTimeline:
         task_id = engine.assigned(worker.id)
         new = turn("00000002")
         worker.tick()
-        assert (engine.task(task_id).status, worker._timeline) == ("SCHEDULED", old)
+        assert (engine.task(task_id).status, worker._starter.timeline) == ("SCHEDULED", old)
         self.beat(worker)
         worker.tick()
-        assert worker._timeline == new
+        assert worker._starter.timeline == new
         worker.tick()
         assert engine.task(task_id).status == "RUNNING"
 
@@ -111,10 +111,10 @@ class TestAnotherTimeline:
         new = turn("00000002")
         self.beat(worker)
         worker.tick()
-        [held] = worker._held.running()
-        assert (held.attempt.task_id, held.execution.stop_reason, worker._timeline) == (task_id, None, new)
-        assert not worker.fenced
-        worker._held.stop_all(StopReason.RELEASE, immediate=True)
+        [held] = worker._executing.held.running()
+        assert (held.attempt.task_id, held.execution.stop_reason, worker._starter.timeline) == (task_id, None, new)
+        assert not worker._leaving.fenced
+        worker._executing.held.stop_all(StopReason.RELEASE, immediate=True)
 
     def test_drops_what_the_new_one_does_not_know_before_it_starts_anything(
         self, engine: Engine, worker: Worker, turn: Callable[[str], str]
@@ -122,7 +122,7 @@ class TestAnotherTimeline:
         """The start was lost: the same fence is going to be given out again."""
         task_id = engine.assigned(worker.id, payload={"sleepDurationMs": 60_000})
         worker.tick()
-        [held] = worker._held.running()
+        [held] = worker._executing.held.running()
         old = engine.timeline
         turn("00000002")
         self.beat(worker)  # so it is the starter that finds out, not the beat
@@ -131,14 +131,14 @@ class TestAnotherTimeline:
         assert (held.execution.stop_reason, held.execution.immediate) == (StopReason.RELEASE, True)
         eventually(lambda: held.ended)
         worker.tick()
-        assert (engine.task(task_id).status, worker._timeline) == ("SCHEDULED", old)
-        worker._recorder.record(worker._recorder._next_batch())
+        assert (engine.task(task_id).status, worker._starter.timeline) == ("SCHEDULED", old)
+        worker._executing.recorder.record(worker._executing.recorder._next_batch())
         assert engine.executions(task_id) == []
         worker.tick()
         worker.tick()
-        [again] = worker._held.running()
+        [again] = worker._executing.held.running()
         assert (again.attempt.attempt, again.execution.stop_reason) == (1, None)
-        worker._held.stop_all(StopReason.RELEASE, immediate=True)
+        worker._executing.held.stop_all(StopReason.RELEASE, immediate=True)
 
     @pytest.mark.parametrize(("on_worker_lost", "status"), [("retry", "PENDING"), ("fail", "FAILED")])
     def test_gives_back_what_had_ended_without_running_it_under_the_same_fence(
@@ -149,8 +149,8 @@ class TestAnotherTimeline:
         turn("00000002")
         self.beat(worker)
         worker.tick()
-        assert (worker._held.running(), worker._held.fences()) == ([], {attempt.task_id: 1})
-        worker._recorder.record(worker._recorder._next_batch())
+        assert (worker._executing.held.running(), worker._executing.held.fences()) == ([], {attempt.task_id: 1})
+        worker._executing.recorder.record(worker._executing.recorder._next_batch())
         assert engine.task(attempt.task_id).status == status
         assert [execution.status for execution in engine.executions(attempt.task_id)] == ["RELEASED"]
         assert engine.violations() == {}
@@ -160,9 +160,9 @@ class TestAnotherTimeline:
     ) -> None:
         engine.running(worker.id)
         turn("00000002")
-        worker._missing = 2
+        worker._starter._missing = 2
         worker.tick()
-        assert len(worker._held) == 0
+        assert len(worker._executing.held) == 0
 
     def test_drops_all_when_it_is_an_older_one(
         self, engine: Engine, worker: Worker, turn: Callable[[str], str]
@@ -174,4 +174,4 @@ class TestAnotherTimeline:
         turn("00000001")
         self.beat(worker)
         worker.tick()
-        assert worker.fenced
+        assert worker._leaving.fenced

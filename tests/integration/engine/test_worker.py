@@ -22,9 +22,10 @@ from tests.support.waiting import eventually
 from workers_app import heartbeats, recovery, runner
 from workers_app.heartbeats import Registration
 from workers_app.processes import lease as lease_module
-from workers_app.processes import worker as worker_module
+from workers_app.processes import starting
 from workers_app.processes.guardian import GuardianLink
 from workers_app.processes.held import Held
+from workers_app.processes.vitals import OVERDUE
 from workers_app.processes.worker import Worker, WorkerOptions
 from workers_app.runner import execution_of
 
@@ -81,20 +82,20 @@ def incarnation(engine: Engine) -> Iterator[Incarnations]:
         )
         worker = Worker(WorkerOptions(registration=registration, prefetch=0, grace=grace, burst=False), Link())
         made.append(worker)
-        worker._recorder.start()
+        worker._executing.recorder.start()
         if register:
             worker._register()
         return worker
 
     yield make
     for worker in made:
-        worker._held.stop_all(StopReason.RELEASE, immediate=True)
-        eventually(lambda worker=worker: not worker._held.running())  # type: ignore[misc]
-        worker._pool.close()
-        worker._recorder.close()
-        worker._recorder.join(5)
+        worker._executing.held.stop_all(StopReason.RELEASE, immediate=True)
+        eventually(lambda worker=worker: not worker._executing.held.running())  # type: ignore[misc]
+        worker._executing.pool.close()
+        worker._executing.recorder.close()
+        worker._executing.recorder.join(5)
         worker._heartbeat.close()
-        for session in (worker._session, worker._recorder.session, worker._heartbeat._session):
+        for session in (worker._starter.session, worker._executing.recorder.session, worker._heartbeat._session):
             session.close()
         worker.listener.close()
         worker.pipe.close()
@@ -159,7 +160,7 @@ class TestTick:
             worker.lease.end()
             return attempts
 
-        monkeypatch.setattr(worker_module, "start_assigned", slow)
+        monkeypatch.setattr(starting, "start_assigned", slow)
         worker.tick()
         becomes(engine, task_id, "PENDING")
         assert waiting.begun == []
@@ -177,7 +178,7 @@ class TestTick:
             raise DatabaseAway
 
         with monkeypatch.context() as away:
-            away.setattr(worker_module, "start_assigned", lost)
+            away.setattr(starting, "start_assigned", lost)
             with pytest.raises(DatabaseAway):
                 worker.tick()
         assert engine.task(task_id).status == "RUNNING"
@@ -217,7 +218,7 @@ class TestHeard:
         other = engine.worker()
         engine.session.execute("UPDATE tasks SET worker_id = %s, attempt = 2", [other])
         worker._heartbeat.step()
-        eventually(lambda: len(worker._held) == 0)
+        eventually(lambda: len(worker._executing.held) == 0)
         assert waiting.executions[0].stop_reason is StopReason.RELEASE
         assert (engine.task(task_id).status, engine.task(task_id).worker_id) == ("RUNNING", other)
 
@@ -254,8 +255,8 @@ class TestHeard:
         running(engine, worker, waiting)
         engine.kill(worker.id)
         worker._heartbeat.step()
-        assert worker.fenced
-        eventually(lambda: not worker._held.running())
+        assert worker._leaving.fenced
+        eventually(lambda: not worker._executing.held.running())
 
 
 class TestLock:
@@ -267,20 +268,20 @@ class TestLock:
 
 class TestStuck:
     def test_is_nothing_while_all_parts_make_progress(self, incarnation: Incarnations) -> None:
-        assert incarnation().stuck() is None
+        assert incarnation()._vitals.stuck() is None
 
     def test_is_a_starter_that_hangs_for_a_lease(self, incarnation: Incarnations) -> None:
         worker = incarnation()
-        worker._stepping_since = time.monotonic() - settings.SCHEDULER.heartbeat_timeout.total_seconds() - 1
-        assert worker.stuck() == "starter"
+        worker._starter.stepping_since = time.monotonic() - settings.SCHEDULER.heartbeat_timeout.total_seconds() - 1
+        assert worker._vitals.stuck() == "starter"
 
     def test_is_a_recorder_that_has_died(self, incarnation: Incarnations) -> None:
         worker = incarnation()
-        worker._recorder.close()
-        worker._recorder.join(5)
-        assert worker.stuck() == "recorder"
+        worker._executing.recorder.close()
+        worker._executing.recorder.join(5)
+        assert worker._vitals.stuck() == "recorder"
 
-    @pytest.mark.parametrize(("late", "stuck"), [(1.0, None), (worker_module.OVERDUE + 0.1, "executor")])
+    @pytest.mark.parametrize(("late", "stuck"), [(1.0, None), (OVERDUE + 0.1, "executor")])
     def test_is_work_that_ignores_its_deadline(
         self, engine: Engine, incarnation: Incarnations, late: float, stuck: str | None
     ) -> None:
@@ -288,9 +289,9 @@ class TestStuck:
         attempt = engine.running(worker.id)
         execution = execution_of(attempt)
         execution.deadline = time.monotonic() - late
-        worker._held.add([Held(attempt, execution)])
-        assert worker.stuck() == stuck
-        worker._held.remove([attempt])
+        worker._executing.held.add([Held(attempt, execution)])
+        assert worker._vitals.stuck() == stuck
+        worker._executing.held.remove([attempt])
 
 
 class TestLease:
@@ -298,19 +299,20 @@ class TestLease:
         self, incarnation: Incarnations, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The scheduler may see the row long before the reply arrives, and count from then."""
-        worker = incarnation(register=False)
         clock = [1000.0]
 
-        def slow(session: Session, registration: Registration) -> None:
+        def slow(session: Session, registration: Registration) -> str:
             clock[0] += 5
+            return "system/00000001"
 
         monkeypatch.setattr(lease_module, "now", lambda: clock[0])
-        monkeypatch.setattr(worker_module, "lease_now", lambda: clock[0])
         monkeypatch.setattr(heartbeats, "register_worker", slow)
+        worker = incarnation(register=False)
+        clock[0] += 60  # the database was away
         worker._register()
         config = settings.SCHEDULER
         assert worker.lease.remaining == (config.heartbeat_timeout - config.lease_margin).total_seconds() - 5
-        assert link_of(worker).beats == [1000.0]
+        assert link_of(worker).beats == [1060.0]
 
     def test_drops_all_work_at_its_end_and_gives_it_back(
         self, engine: Engine, incarnation: Incarnations, monkeypatch: pytest.MonkeyPatch
@@ -320,10 +322,10 @@ class TestLease:
         worker = incarnation()
         task_id = running(engine, worker, deaf)
         worker._watch()
-        assert not worker.fenced
+        assert not worker._leaving.fenced
         worker.lease.end()
         worker._watch()
-        assert (worker.fenced, worker.stopping) == (True, True)
+        assert (worker._leaving.fenced, worker.stopping) == (True, True)
         becomes(engine, task_id, "PENDING")
         task, [execution] = engine.task(task_id), engine.executions(task_id)
         assert (execution.status, task.retry_count, task.crash_count) == ("RELEASED", 0, 0)
@@ -334,7 +336,7 @@ class TestLease:
         worker = incarnation()
         attempt = engine.running(worker.id)
         body = Held(attempt, execution_of(attempt))
-        worker._held.add([body])
+        worker._executing.held.add([body])
         worker.lease.end()
         worker._watch()
         assert not link_of(worker).fenced
@@ -399,7 +401,7 @@ class TestDrain:
     ) -> None:
         worker = incarnation(slots=1)
         task_id = running(engine, worker, waiting)
-        threading.Timer(0.2, lambda: worker._held.stop(task_id, StopReason.CANCEL)).start()
+        threading.Timer(0.2, lambda: worker._executing.held.stop(task_id, StopReason.CANCEL)).start()
         worker.drain()
         becomes(engine, task_id, "CANCELLED")
 

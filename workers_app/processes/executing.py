@@ -1,0 +1,116 @@
+"""What a worker has in hand: the attempts it holds, the threads that execute them, and the recorder of their ends.
+
+Threads: the main one begins attempts, pool threads execute them, the recorder's thread frees their slots once what
+became of them is known. What is begun, and when, is ``starting.py``'s matter.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+
+from tasks_app import wakeups
+from tasks_app.executors.base import Outcome, StopReason
+from tasks_app.retries import RetryPolicy
+from tasks_app.sessions import Session
+from tasks_app.starting import Attempt
+from tasks_app.states import TaskStatus
+from workers_app.endings import Ending, ending_of
+from workers_app.processes.heartbeat import CompletionRate
+from workers_app.processes.held import Held, HeldAttempts
+from workers_app.processes.lease import Lease
+from workers_app.processes.pool import Pool
+from workers_app.recorder import Recorder
+from workers_app.runner import execution_of, run_attempt
+
+#: Ends a second from which on waiting a moment makes batches larger than it makes tasks late.
+FAST_ENDS: Final = 200.0
+
+
+class Executing:
+    """``on_recorded`` is called in the recorder's thread after slots have come free."""
+
+    def __init__(self, worker_id: UUID, slots: int, lease: Lease, on_recorded: Callable[[], None]) -> None:
+        config = settings.SCHEDULER
+        self.slots = slots
+        self.held = HeldAttempts()
+        self.pool: Pool[Held] = Pool(slots, self._execute)
+        self.recorder = Recorder(Session("recorder"), worker_id, self._recorded, self._ends_come_fast)
+        self.rate = CompletionRate()
+        self._lease = lease
+        self._on_recorded = on_recorded
+        self._was_full = False
+        self._default_retries = RetryPolicy.merged(
+            None, base_delay=config.retry_base_delay, max_delay=config.retry_max_delay
+        )
+
+    # Main thread
+
+    def free_slots(self) -> int:
+        """How many more attempts may be begun. Where there is none, the schedulers will hear of the next one."""
+        free = self.slots - len(self.held)
+        if free <= 0:
+            self.tell_of_room()
+            free = self.slots - len(self.held)  # one may have come free before it could be told
+        return free
+
+    def tell_of_room(self) -> None:
+        """Have the schedulers told when the next slot comes free, because all are taken."""
+        self._was_full = True
+
+    def begin(self, attempts: Iterable[Attempt]) -> None:
+        """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
+        batch = [Held(attempt, execution_of(attempt)) for attempt in attempts]
+        self.held.add(batch)
+        if not self._lease.running:
+            for held in batch:
+                held.execution.stop(StopReason.RELEASE, immediate=True)
+        self.pool.submit(batch)
+
+    def give_back(self, attempts: Sequence[Attempt]) -> None:
+        """Record the attempts as RELEASED without executing them: somebody has begun them already."""
+        self.held.add([Held(attempt, execution_of(attempt), ended=True) for attempt in attempts])
+        released = Outcome.stopped(StopReason.RELEASE, timeout=timedelta(0))
+        for attempt in attempts:
+            self.recorder.put(self._ending(attempt, released, 0.0))
+
+    def close(self) -> None:
+        """Let the pool end, and the recorder once it has written what is there; wait for that when nothing runs."""
+        self.pool.close()
+        self.recorder.close()
+        if self.recorder.is_alive() and not self.held:
+            self.recorder.join(timeout=5)
+
+    # Pool threads
+
+    def _execute(self, held: Held) -> None:
+        began = time.monotonic()
+        outcome = run_attempt(held.execution)
+        held.ended = True
+        self.recorder.put(self._ending(held.attempt, outcome, time.monotonic() - began))
+
+    def _ending(self, attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:
+        chance = random.random()  # noqa: S311 - jitter, not a secret
+        return ending_of(attempt, outcome, duration_s, default=self._default_retries, chance=chance)
+
+    # The recorder's thread
+
+    def _ends_come_fast(self) -> bool:
+        return self.rate.latest > FAST_ENDS and len(self.held) > 1
+
+    def _recorded(self, endings: Sequence[Ending]) -> None:
+        """Free the slots of recorded endings, and tell whoever waits for that."""
+        was_full, self._was_full = self._was_full, False  # before they are free: it may be set again at once
+        again = [ending for ending in endings if ending.next_status == TaskStatus.PENDING or ending.started.keyed]
+        self.held.remove(ending.started for ending in endings)
+        self.rate.add(len(endings))
+        if was_full or again:
+            only_new = not any(ending.started.keyed or ending.delay is None for ending in again)
+            wakeups.notify_schedulers(self.recorder.session, only_new=only_new)
+        self._on_recorded()
