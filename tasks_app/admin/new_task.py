@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
-from tasks_app.executors.registry import executors
+from tasks_app.executors.registry import documented_types, executors
 from tasks_app.models import Task
 from tasks_app.new_tasks import DEFAULT_TIMEOUT_MS, MAX_PAYLOAD_BYTES, InvalidTask, NewTask
 from tasks_app.states import OnWorkerLost
@@ -28,17 +29,10 @@ _FIELDS = {
     "correlationId": "correlation_id",
     "onWorkerLost": "on_worker_lost",
 }
-_EXAMPLES = {
-    "HTTP": '{"url": "https://example.com/hook", "method": "POST", "body": {"order": 41}}',
-    "SHELL": '{"argv": ["/usr/bin/env", "date"]}',
-    "DUMMY": '{"sleepDurationMs": 1000}',
-}
 
 
 class TaskForm(forms.Form):
     """A task but for its times, with the defaults of the API."""
-
-    examples: ClassVar[dict[str, str]] = _EXAMPLES
 
     type = forms.ChoiceField()
     payload = JsonText(
@@ -61,9 +55,16 @@ class TaskForm(forms.Form):
 
     def __init__(self, data: Any = None, *, types: Iterable[str]) -> None:
         super().__init__(data)
+        self._types = list(types)
         choice = self.fields["type"]
         assert isinstance(choice, forms.ChoiceField)
-        choice.choices = [(name, name) for name in types]
+        choice.choices = [(name, name) for name in self._types]
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """A payload to begin with, for the types that may be chosen and that say one."""
+        documented = documented_types()
+        return {name: json.dumps(documented[name].example) for name in self._types if name in documented}
 
     @staticmethod
     def known_types() -> list[str]:

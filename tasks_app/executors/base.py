@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -162,8 +162,25 @@ class Execution:
         return self.stop_reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeDocs:
+    """What a task type says of itself, shown in `/schema` and in the forms of the admin. Schemas are JSON Schema."""
+
+    payload: JsonObject
+    result: JsonObject
+    #: What the two refer to as ``#/components/schemas/NAME``: generated clients want names for inner objects.
+    parts: Mapping[str, JsonObject] = field(default_factory=dict)
+    #: An example: its heading, its payload, and what else `POST /tasks` is sent.
+    summary: str
+    example: JsonObject
+    options: JsonObject = field(default_factory=dict)
+
+
 class Executor(Protocol):
-    """One task type. Instances are shared by all pool threads, so they keep no state of an attempt."""
+    """One task type. Instances are shared by all pool threads, so they keep no state of an attempt.
+
+    It may also have ``docs``, a `TypeDocs`. Without them `/schema` has its tasks as those of any other type.
+    """
 
     #: The name in a task's ``type``, upper case.
     type: str

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from access_app.http.openapi.schemas import COUNT, integer, obj, open_obj
 from access_app.refusals import bounded
-from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
+from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError, TypeDocs
 from tasks_app.states import ErrorCode
 
 MAX_SLEEP_MS = 86_400_000
 _FIELDS = frozenset({"sleepDurationMs", "shouldFail"})
+_DOCS = TypeDocs(
+    payload=obj(
+        {
+            "sleepDurationMs": integer(0, MAX_SLEEP_MS, default=0),
+            "shouldFail": {"type": "boolean", "default": False},
+        },
+        required=[],
+        description="Sleeps, then succeeds or fails as told.",
+    ),
+    result=open_obj({"sleptMs": COUNT}, required=["sleptMs"], description="How long it slept."),
+    summary="Try it out",
+    example={"sleepDurationMs": 500},
+)
 
 
 class DummyExecutor:
@@ -15,6 +29,7 @@ class DummyExecutor:
 
     type = "DUMMY"
     required_scope: str | None = None
+    docs = _DOCS
 
     def validate(self, payload: JsonObject) -> None:
         unknown = payload.keys() - _FIELDS

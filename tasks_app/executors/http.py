@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from tasks_app.conf import Config
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError, StopReason
 from tasks_app.executors.egress import Dialer, EgressDenied, Resolver, Unreachable, system_resolver
+from tasks_app.executors.http_docs import DOCS
 from tasks_app.executors.http_failures import NetworkFailure, Phase, explain
 from tasks_app.executors.http_payload import HttpCall, RedirectRefused
 from tasks_app.executors.http_reply import Reply, parse_retry_after
@@ -46,6 +47,7 @@ class HttpExecutor:
 
     type = "HTTP"
     required_scope: str | None = None
+    docs = DOCS
 
     def __init__(
         self,

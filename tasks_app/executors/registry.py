@@ -10,7 +10,7 @@ from functools import cache
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from tasks_app.executors.base import Executor
+from tasks_app.executors.base import Executor, TypeDocs
 
 BUILT_IN = (
     "tasks_app.executors.http.HttpExecutor",
@@ -29,3 +29,9 @@ def executors() -> dict[str, Executor]:
 def executor_for(task_type: str) -> Executor | None:
     """The executor of a task type, or None when this installation has none."""
     return executors().get(task_type)
+
+
+def documented_types() -> dict[str, TypeDocs]:
+    """What task types say of themselves, by type, for those that do."""
+    found = {name: getattr(executor, "docs", None) for name, executor in executors().items()}
+    return {name: docs for name, docs in found.items() if docs is not None}

@@ -18,6 +18,7 @@ from tasks_app import inherited
 from tasks_app.conf import Config, Sandbox
 from tasks_app.executors import shell_failures, shell_process, shell_sandbox
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
+from tasks_app.executors.shell_docs import DOCS
 from tasks_app.executors.shell_launcher import LauncherProcess
 from tasks_app.executors.shell_payload import argv_of, problems_of
 from tasks_app.executors.shell_policy import environment_of, refusal
@@ -30,6 +31,7 @@ class ShellExecutor:
 
     type = "SHELL"
     required_scope: str | None = "tasks:shell"
+    docs = DOCS
 
     def __init__(self, *, config: Config | None = None, grace: timedelta = timedelta(seconds=5)) -> None:
         """``grace``: from TERM to KILL. ``config``: instead of ``settings.SCHEDULER``, for tests."""

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,8 +27,27 @@ from tasks_app.executors.http_reply import Reply
 from tasks_app.executors.shell import _result
 from tasks_app.executors.shell_process import Ending
 from tests.support.api import validator
+from tests.support.described import ReportExecutor
+from tests.support.environment_names import ROOT
 
 SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
+
+
+def schemas_with(executor: str) -> dict[str, Any]:
+    """The schemas of an installation that has one more task type."""
+    script = (
+        "import django, json; django.setup(); from scheduler_project.openapi import document; "
+        "print(json.dumps(document()['components']['schemas']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"TASK_EXECUTORS": executor, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
 
 
 def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -128,6 +151,23 @@ class TestDefaults:
 
 
 class TestTypes:
+    def test_of_an_installation_describe_themselves(self) -> None:
+        """One file and one line: a type of TASK_EXECUTORS that has `docs` is told apart like a built-in one."""
+        found = schemas_with("tests.support.described.ReportExecutor")
+        mapping = found["NewTask"]["discriminator"]["mapping"]
+        assert mapping["SEND_REPORT"] == "#/components/schemas/NewSendReportTask"
+        assert found["NewSendReportTask"]["properties"]["type"]["const"] == "SEND_REPORT"
+        assert found["NewSendReportTask"]["required"] == ["type", "payload"]
+        assert found["SendReportPayload"] == ReportExecutor.docs.payload
+        assert found["SendReportTask"]["properties"]["result"]["oneOf"][0] == {
+            "$ref": "#/components/schemas/SendReportResult"
+        }
+        assert "SendReportTemplate" in found
+        assert "SEND_REPORT" in found["NewCustomTask"]["properties"]["type"]["pattern"]
+
+    def test_that_describe_nothing_are_custom(self) -> None:
+        assert schemas_with("tests.support.traces.TraceExecutor").keys() == SCHEMAS.keys()
+
     def test_are_those_that_come_with_it(self) -> None:
         assert set(KINDS) == {import_string(path).type for path in registry.BUILT_IN}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 from access_app.http.openapi.schemas import Json
 
@@ -20,21 +19,21 @@ class Chapter:
     parameters: Json = field(default_factory=dict)
 
 
-def merged(chapters: Iterable[Chapter]) -> Chapter:
+def merged(chapters: Sequence[Chapter]) -> Chapter:
     """One chapter of all, in their order. Raises ValueError when two describe the same thing."""
-    return reduce(_joined, chapters, Chapter({}, {}))
-
-
-def _joined(one: Chapter, other: Chapter) -> Chapter:
     return Chapter(
-        paths=_union(one.paths, other.paths),
-        schemas=_union(one.schemas, other.schemas),
-        tags=_union(one.tags, other.tags),
-        parameters=_union(one.parameters, other.parameters),
+        paths=union(*(one.paths for one in chapters)),
+        schemas=union(*(one.schemas for one in chapters)),
+        tags=union(*(one.tags for one in chapters)),
+        parameters=union(*(one.parameters for one in chapters)),
     )
 
 
-def _union(one: Json, other: Json) -> Json:
-    if twice := one.keys() & other.keys():
-        raise ValueError(f"described twice: {', '.join(sorted(twice))}")
-    return one | other
+def union(*parts: Json) -> Json:
+    """All of them in one. Raises ValueError when a name stands in two: none silently replaces another."""
+    whole: Json = {}
+    for part in parts:
+        if twice := whole.keys() & part.keys():
+            raise ValueError(f"described twice: {', '.join(sorted(twice))}")
+        whole |= part
+    return whole

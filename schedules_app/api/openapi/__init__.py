@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.chapters import Chapter, union
 from schedules_app.api.openapi import calendars, paths, schemas
 
 
@@ -11,4 +11,4 @@ def chapter() -> Chapter:
         "schedules": "Make tasks again and again; see what will be, and what was.",
         "calendars": "When schedules do not run.",
     }
-    return Chapter(paths.PATHS | calendars.PATHS, schemas.SCHEMAS | calendars.SCHEMAS, tags)
+    return Chapter(union(paths.PATHS, calendars.PATHS), union(schemas.SCHEMAS, calendars.SCHEMAS), tags)

@@ -28,7 +28,7 @@ from schedules_app.api.inputs import MAX_OUTAGES
 from schedules_app.firing_rules import FireState, Misfire, Overlap
 from schedules_app.recurrence import DstFold, DstGap
 from tasks_app.api.openapi.schemas import NEW_TASK_FIELDS
-from tasks_app.api.openapi.types import CUSTOM, KINDS, by_type, type_field
+from tasks_app.api.openapi.types import EVERY, by_type, type_field
 
 VERSION: Final[Json] = {"type": "integer", "minimum": 1}
 DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}
@@ -103,7 +103,7 @@ SCHEMAS: Final[Json] = {
     "MisfireChanges": obj(unset(_MISFIRE), required=[], description="What is absent stays as it is."),
     "Dst": obj(_DST, required=[]),
     "DstChanges": obj(unset(_DST), required=[], description="What is absent stays as it is."),
-    **{f"{kind}Template": _template(kind) for kind in (*KINDS.values(), CUSTOM)},
+    **{f"{kind}Template": _template(kind) for kind in EVERY},
     "TaskTemplate": by_type("Template")
     | {"description": "What `POST /tasks` takes, but for times: a slot is the time."},
     "TemplateChanges": obj(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.chapters import Chapter, union
 from access_app.http.openapi.schemas import ID, Json
-from tasks_app.api.openapi.paths import PATHS
-from tasks_app.api.openapi.schemas import SCHEMAS
-from tasks_app.api.openapi.types import PAYLOADS
+from tasks_app.api.openapi import paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
     "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
@@ -22,4 +20,5 @@ _PARAMETERS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    return Chapter(PATHS, PAYLOADS | SCHEMAS, {"tasks": "Create, read, change, cancel, retry."}, _PARAMETERS)
+    tags = {"tasks": "Create, read, change, cancel, retry."}
+    return Chapter(paths.PATHS, union(types.SCHEMAS, schemas.SCHEMAS), tags, _PARAMETERS)

@@ -9,22 +9,6 @@ from access_app.http.openapi.schemas import Json
 _ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
 _WORKER: Final = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
-NEW_TASKS: Final[Json] = {
-    "http": {
-        "summary": "Call a URL in an hour",
-        "value": {
-            "type": "HTTP",
-            "payload": {"url": "https://example.com/hook", "method": "POST", "body": {"order": 17}},
-            "scheduleAt": "2030-01-31T12:00:00+01:00",
-            "retry": {"backoff": "exponential", "baseDelayMs": 2000},
-        },
-    },
-    "shell": {
-        "summary": "Run a program, one at a time",
-        "value": {"type": "SHELL", "payload": {"argv": ["/bin/date", "-u"]}, "concurrencyKey": "clock"},
-    },
-    "dummy": {"summary": "Try it out", "value": {"type": "DUMMY", "payload": {"sleepDurationMs": 500}}},
-}
 TASK_ITEM: Final[Json] = {
     "id": _ID,
     "type": "DUMMY",

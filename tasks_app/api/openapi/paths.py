@@ -9,7 +9,7 @@ from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, oper
 from access_app.http.openapi.schemas import INSTANT, Json, array, ref, schema
 from access_app.rights import Action
 from tasks_app.api.filters import TASKS
-from tasks_app.api.openapi import examples
+from tasks_app.api.openapi import examples, types
 
 _TASK_ID: Final = ref("parameters", "TaskId")
 _CORRELATION: Final = ref("parameters", "CorrelationId")
@@ -67,7 +67,7 @@ _LIST: Final[Json] = {
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
         parameters=[_IDEMPOTENCY, _CORRELATION],
-        requestBody=body(schema("NewTask"), examples=examples.NEW_TASKS),
+        requestBody=body(schema("NewTask"), examples=types.EXAMPLES),
     ),
 }
 _BULK: Final[Json] = {

@@ -31,7 +31,7 @@ from access_app.http.openapi.schemas import (
 from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TASKS
-from tasks_app.api.openapi.types import CUSTOM, KINDS, by_type, type_field
+from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.retries import Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
 
@@ -108,7 +108,7 @@ _READ: Final = "Without `payload`, `result` and `error` for a caller that may no
 
 
 def _new_task(kind: str) -> Json:
-    needs = ["type", "payload"] if kind in {KINDS["HTTP"], KINDS["SHELL"]} else ["type"]
+    needs = ["type", "payload"] if needs_payload(kind) else ["type"]
     return obj({"type": type_field(kind), "payload": schema(f"{kind}Payload"), **NEW_TASK_FIELDS}, required=needs)
 
 
@@ -118,8 +118,6 @@ def _task(kind: str) -> Json:
     return obj(own | _TASK_FIELDS, required=required, description=_READ)
 
 
-_EVERY: Final = (*KINDS.values(), CUSTOM)
-
 SCHEMAS: Final[Json] = {
     "TaskStatus": closed_set(TaskStatus, "Where a task stands. It has ended as SUCCESS, FAILED or CANCELLED."),
     "ExecutionStatus": closed_set(
@@ -128,9 +126,9 @@ SCHEMAS: Final[Json] = {
     "ErrorCode": closed_set(ErrorCode, "What kind of thing went wrong."),
     "OnWorkerLost": closed_set(OnWorkerLost, "After the loss of its worker in the middle of it: run again, or fail."),
     "Backoff": closed_set(Backoff, "How the delay grows from retry to retry."),
-    **{f"New{kind}Task": _new_task(kind) for kind in _EVERY},
+    **{f"New{kind}Task": _new_task(kind) for kind in EVERY},
     "NewTask": by_type("Task", prefix="New"),
-    **{f"{kind}Task": _task(kind) for kind in _EVERY},
+    **{f"{kind}Task": _task(kind) for kind in EVERY},
     "Task": by_type("Task"),
     "TaskChanges": obj(
         {
