@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 
 from access_app.sql import statement
-from flow_app.outlook import SLOW, Answer, Head, LockedHeads, Outlook, pairs_of
+from flow_app.outlook import SLOW, Head, LockedHeads, Outlook, Passed, pairs_of
 from flow_app.survey import Survey
-from tasks_app.sessions import Session
+from tasks_app.sessions import Session, named
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
@@ -75,7 +75,7 @@ def assign_due_tasks(
             connection.execute("BEGIN")
             taken = connection.execute(statement("take_pass"), prepare=session.prepares)
             passes = [
-                connection.execute(
+                connection.cursor(row_factory=named(Passed)).execute(
                     statement("assign_due_tasks"),
                     {"class": queues, "limit": limit} | workers | _places(due, outlook.locked),
                     prepare=session.prepares,
@@ -84,14 +84,14 @@ def assign_due_tasks(
             ]
             connection.execute("COMMIT")
         [(_, held)] = taken.fetchall()
-        answers = [[Answer._make(row) for row in done] for done in passes]
+        passed = [done.fetchall()[0] for done in passes]
     except psycopg.Error as error:
         session.close()
         raise session.away(error) from error
     slow = time.monotonic() - began > SLOW
-    for (_, due), answer in zip(batches, answers, strict=True):
-        outlook.learn(due, answer, slow=slow)
-    return _report(held, [row for answer in answers for row in answer])
+    for (_, due), found in zip(batches, passed, strict=True):
+        outlook.learn(due, found, slow=slow)
+    return _report(held, passed)
 
 
 def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:
@@ -105,6 +105,21 @@ def hand_back_assigned(session: Session, *, worker_id: UUID, reason: str, limit:
     """Give back what this worker was assigned and has not started; answer how many."""
     parameters = {"worker_id": worker_id, "queue": None, "older_than": None, "limit": limit}
     return len(session.rows("hand_back_assigned", parameters | {"actor": f"worker:{worker_id}", "reason": reason}))
+
+
+class LastKey(NamedTuple):
+    """The last concurrency key that was looked at; empty names behind the last of all."""
+
+    queue: str
+    concurrency_key: str
+    released: int
+
+
+def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), limit: int = BATCH) -> LastKey:
+    """Make the next task of idle concurrency keys visible, of at most ``limit`` keys behind this (queue, key)."""
+    queue, key = after
+    rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": limit}, of=LastKey)
+    return rows[0] if rows else LastKey("", "", 0)
 
 
 def _owned_from(floors: dict[UUID, str]) -> dict[str, list[Any]]:
@@ -129,10 +144,9 @@ def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | 
     return sorted(classes, key=lambda queues: (queues is None, len(queues or ()), queues or []))
 
 
-def _report(held: bool, rows: list[Answer]) -> PassReport:
-    given = [row for row in rows if row.worker_id is not None and row.number]
-    summaries = [row for row in rows if row.worker_id is None and row.queue is None]
+def _report(held: bool, passed: list[Passed]) -> PassReport:
+    given = [(worker, tasks) for one in passed for worker, tasks in zip(one.workers, one.given, strict=True) if tasks]
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
-    wake = sorted({row.worker_id for row in given if row.worker_id is not None})
-    assigned, parked = sum(row.number for row in given), sum(row.number for row in summaries)
-    return PassReport(assigned, parked, wake, held, sum(row.room for row in summaries))
+    wake = sorted({worker for worker, _ in given})
+    assigned, parked = sum(tasks for _, tasks in given), sum(one.parked for one in passed)
+    return PassReport(assigned, parked, wake, held, sum(one.room for one in passed))

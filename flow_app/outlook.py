@@ -42,16 +42,26 @@ class Head(NamedTuple):
     run_at: str
     task_id: UUID
     floor: str
+    #: Whether something waits in a pair that was not asked for.
+    elsewhere: bool
 
 
-class Answer(NamedTuple):
-    """A row of ``assign_due_tasks.sql``: of a worker, of a queue and priority (``number``), or of the whole pass."""
+class Passed(NamedTuple):
+    """What ``assign_due_tasks.sql`` returns: the pass, its workers, and the pairs it found something in.
 
-    worker_id: UUID | None
-    number: int
+    ``workers``, ``given`` and ``floors`` are parallel, and so are ``queues``, ``priorities`` and ``earliest``: the
+    first due time of the pair that it could lock.
+    """
+
+    parked: int
     room: int
-    at: str
-    queue: str | None
+    began_at: str
+    workers: list[UUID]
+    given: list[int]
+    floors: list[str]
+    queues: list[str]
+    priorities: list[int]
+    earliest: list[str]
 
 
 def pairs_of(due: Iterable[Head]) -> Iterator[tuple[Pair, Head]]:
@@ -117,12 +127,12 @@ class Outlook:
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
 
-    def learn(self, due: list[Head], answer: list[Answer], *, slow: bool) -> None:
-        """Take what a pass over these heads answered."""
-        self.floors.note((row.worker_id, row.at) for row in answer if row.worker_id is not None)
-        earliest = {(row.queue, row.number): row.at for row in answer if row.queue is not None}
-        [summary] = [row for row in answer if row.worker_id is None and row.queue is None]
-        if slow and (summary.room or earliest):
+    def learn(self, due: list[Head], passed: Passed, *, slow: bool) -> None:
+        """Take what a pass over these heads found."""
+        self.floors.note(zip(passed.workers, passed.floors, strict=True))
+        pairs = zip(passed.queues, passed.priorities, strict=True)
+        earliest = dict(zip(pairs, passed.earliest, strict=True))
+        if slow and (passed.room or earliest):
             for pair, head in pairs_of(due):
-                if (at := earliest.get(pair, summary.at)) != head.run_at:
+                if (at := earliest.get(pair, passed.began_at)) != head.run_at:
                     self.locked.note(pair, head.task_id, at)

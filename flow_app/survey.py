@@ -11,7 +11,7 @@ import psycopg
 
 from access_app.sql import statement
 from flow_app.outlook import Head, KnownPairs, Outlook, pairs_of
-from tasks_app.sessions import Row, Session
+from tasks_app.sessions import Row, Session, named
 
 #: Most (queue, priority) pairs one pass looks into.
 MAX_PAIRS: Final = 500
@@ -79,19 +79,18 @@ def _survey_known(session: Session, pairs: KnownPairs, beside: str) -> Survey | 
         return None
     queues, priorities = zip(*floors, strict=True)
     parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
-    rows, classes, answer = _ask(session, "survey_known", parameters, beside)
-    pairs.note(((queue, priority), floor) for queue, priority, _, _, _, floor, _ in rows if queue is not None)
-    if any(row[-1] for row in rows):
+    heads, classes, answer = _ask(session, "survey_known", parameters, beside)
+    pairs.note((pair, head.floor) for pair, head in pairs_of(heads))
+    if any(head.elsewhere for head in heads):
         return None
-    return Survey(_scheduled(Head._make(row[:-1]) for row in rows), classes, answer)
+    return Survey(_scheduled(heads), classes, answer)
 
 
 def _survey_all(session: Session, pairs: KnownPairs, beside: str, limit: int) -> Survey:
     heads: list[Head] = []
     start, began = "", time.monotonic()
     while True:
-        rows, classes, answer = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
-        found = [Head._make(row) for row in rows]
+        found, classes, answer = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
         pairs.note((pair, head.floor) for pair, head in pairs_of(found))
         heads += _scheduled(found)
         queues = [head.queue for head in found if head.queue is not None]
@@ -105,14 +104,15 @@ def _survey_all(session: Session, pairs: KnownPairs, beside: str, limit: int) ->
 
 def _ask(
     session: Session, name: str, parameters: dict[str, Any], beside: str
-) -> tuple[list[Row], list[list[str] | None], Row]:
-    """The rows of a survey, the sets of queues that are served, and the row of ``beside``."""
+) -> tuple[list[Head], list[list[str] | None], Row]:
+    """The heads of a survey, the sets of queues that are served, and the row of ``beside``."""
     with session.connection.pipeline():
-        rows = session.connection.execute(statement(name), parameters, prepare=session.prepares)
+        heads = session.connection.cursor(row_factory=named(Head))
+        heads.execute(statement(name), parameters, prepare=session.prepares)
         classes = session.connection.execute(_CLASSES, prepare=session.prepares)
         answer = session.connection.execute(beside, prepare=session.prepares)
     [row] = answer.fetchall()
-    return rows.fetchall(), [served for (served,) in classes], row
+    return heads.fetchall(), [served for (served,) in classes], row
 
 
 def _scheduled(heads: Iterable[Head]) -> list[Head]:

@@ -48,15 +48,14 @@ def log_attempts_late(worker_id: Any, records: Iterable[EndedAttempt], **_: Any)
 
 
 @receiver(signals.tasks_recovered)
-def log_tasks_recovered(rows: Sequence[Sequence[Any]], scheduler_id: Any = None, **_: Any) -> None:
-    tasks = [RecoveredTask._make(row) for row in rows]
+def log_tasks_recovered(rows: Sequence[RecoveredTask], scheduler_id: Any = None, **_: Any) -> None:
     if _logger.isEnabledFor(logging.INFO):
-        for task in tasks:
+        for task in rows:
             if task.was == TaskStatus.RUNNING:
                 log.info("attempt_ended", **_ids(task), status=str(ExecutionStatus.LOST), next_status=task.next_status)
-        went = Counter(f"{task.was.lower()}_to_{task.next_status.lower()}" for task in tasks)
-        log.info("tasks_recovered", tasks=len(tasks), **went, **_named(scheduler_id=scheduler_id))
-    for task in tasks:
+        went = Counter(f"{task.was.lower()}_to_{task.next_status.lower()}" for task in rows)
+        log.info("tasks_recovered", tasks=len(rows), **went, **_named(scheduler_id=scheduler_id))
+    for task in rows:
         if task.end_reason == ErrorCode.QUARANTINED:
             log.warning("task_quarantined", **_ids(task))
 

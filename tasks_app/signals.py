@@ -41,7 +41,7 @@ class EndedAttempt(Protocol):
 
 
 class RecoveredTask(NamedTuple):
-    """One row of ``sql/recover_lost_tasks.sql``, in its order of columns: ``RecoveredTask._make(row)``."""
+    """One row of ``sql/recover_lost_tasks.sql``."""
 
     task_id: UUID
     attempt: int
@@ -59,7 +59,7 @@ attempt_ended: Final = Signal()
 attempts_late: Final = Signal()
 
 #: Tasks of workers that are gone were taken back. ``scheduler_id`` (None outside a scheduler), ``rows``: sequence of
-#: rows of recover_lost_tasks.sql (plain tuples or `RecoveredTask`). Not sent when there were none.
+#: `RecoveredTask`. Not sent when there were none.
 tasks_recovered: Final = Signal()
 
 #: System recovery ran because somebody asked. ``actor``, ``report``: what `recover_system` returned (has ``to_json``).

@@ -30,6 +30,8 @@ class Attempt(NamedTuple):
     keyed: bool
     started_at: str
     scheduled_for: datetime | None = None
+    #: Where the next start may begin to look; only from a start that was asked for it.
+    next_floor: str | None = None
 
 
 def start_assigned(
@@ -44,10 +46,10 @@ def start_assigned(
     floor = floors.current(session).get(worker_id, LOWEST) if floors else LOWEST
     ask = floors is not None and floors.are_old
     parameters = {"worker_id": worker_id, "limit": limit, "timeline": timeline, "floor": floor, "ask": ask}
-    rows = session.rows("start_assigned", parameters)
-    if floors and rows and (found := rows[0][-1]):
+    started = session.rows("start_assigned", parameters, of=Attempt)
+    if floors and started and (found := started[0].next_floor):
         floors.note([(worker_id, found)])
-    return [Attempt._make(row[:-1]) for row in rows]
+    return started
 
 
 def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID], timeline: str) -> list[Attempt]:
@@ -58,5 +60,5 @@ def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID], timeli
     Only the thread that starts may call this, with a copy of its held set made before the call; otherwise an attempt
     started in between would be taken twice.
     """
-    rows = session.rows("adopt_running", {"worker_id": worker_id, "held": held, "timeline": timeline})
-    return [Attempt._make(row) for row in rows]
+    parameters = {"worker_id": worker_id, "held": held, "timeline": timeline}
+    return session.rows("adopt_running", parameters, of=Attempt)

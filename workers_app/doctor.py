@@ -23,8 +23,8 @@ from schedules_app.selectors import OVERDUE
 from tasks_app import wakeups
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
-from tasks_app.sessions import PLANNING, Row, Session
-from workers_app import invariants
+from tasks_app.sessions import PLANNING, Session
+from workers_app import invariants, tables
 
 #: Clocks may differ this much before people are confused by times in logs. Nothing else depends on it.
 CLOCK_SKEW: Final = 2.0
@@ -33,25 +33,10 @@ WAKE_UP_WITHIN: Final = 2.0
 #: A key that was used this lately, and ends this soon, is told.
 KEY_IN_USE: Final = timedelta(days=30)
 KEY_ENDS_SOON: Final = timedelta(days=7)
-#: Tables that are written all the time; dead row versions in them slow down every pass.
-HOT_TABLES: Final = (
-    "tasks",
-    "task_executions",
-    "worker_heartbeats",
-    "scheduler_heartbeats",
-    "scheduler_pass",
-    "schedules",
-)
 #: Dead rows of a table that nobody has vacuumed for a while: fewer are normal between two rounds of autovacuum.
 MOST_DEAD: Final = 10_000
 MOST_DEAD_SHARE: Final = 0.3
 VACUUM_WITHIN: Final = 600.0
-#: How long somebody may keep dead rows from being removed; where no time is known, for how many transactions.
-OLDEST_SNAPSHOT: Final = 300.0
-OLDEST_SNAPSHOT_AGE: Final = 500_000
-#: An index is worth a hint when it is large, and far larger than its entries need.
-LARGE_INDEX: Final = 64 * 2**20
-MOST_BYTES_PER_ENTRY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +242,7 @@ def _sandbox(_: Session) -> Finding:
 
 
 def _autovacuum(session: Session) -> Finding:
-    off = [table for table, _, _, _, on in _table_health(session) if not on]
+    off = [table.name for table in tables.table_health(session) if not table.autovacuum]
     detail = f"off for {', '.join(off)}" if off else "on for every hot table"
     advice = "turn `autovacuum` and `track_counts` on in postgresql.conf; ALTER TABLE … RESET (autovacuum_enabled)"
     return Finding("autovacuum", not off, detail, advice)
@@ -266,28 +251,26 @@ def _autovacuum(session: Session) -> Finding:
 def _dead_rows(session: Session) -> Finding:
     """Many dead rows are a problem only where vacuum has not been for a while: between two rounds they come and go."""
     parts, bad = [], []
-    for table, live, dead, ago, _ in _table_health(session):
-        share = dead / max(1, live + dead)
+    for table in tables.table_health(session):
+        share, ago = table.dead / max(1, table.live + table.dead), table.vacuumed_ago
         vacuumed = "never vacuumed" if ago is None else f"vacuumed {ago / 60:.0f} min ago"
-        parts.append(f"{table} {share:.0%} ({vacuumed})")
-        if dead >= MOST_DEAD and share >= MOST_DEAD_SHARE and (ago is None or ago >= VACUUM_WITHIN):
-            bad.append(table)
+        parts.append(f"{table.name} {share:.0%} ({vacuumed})")
+        if table.dead >= MOST_DEAD and share >= MOST_DEAD_SHARE and (ago is None or ago >= VACUUM_WITHIN):
+            bad.append(table.name)
     advice = f"run VACUUM {', '.join(bad)}; when that removes nothing, see the line old snapshot"
     return Finding("dead rows", not bad, "; ".join(parts), advice)
 
 
 def _old_snapshot(session: Session) -> Finding:
     """The one that has kept dead rows from being removed for longest, and how to end that."""
-    holders = session.rows("old_snapshots")
-    too_old = [
-        row for row in holders if (row[3] >= OLDEST_SNAPSHOT if row[3] is not None else row[4] >= OLDEST_SNAPSHOT_AGE)
-    ]
+    holders = tables.old_snapshots(session)
+    too_old = [holder for holder in holders if holder.is_too_old]
     if not holders:
         return Finding("old snapshot", True, "nothing holds back vacuum")
-    kind, name, about, seconds, age = (too_old or holders)[0]
-    since = "" if seconds is None else f" for {seconds:.0f} s"
-    detail = f"{kind} {name} ({about}) holds back vacuum{since}, {age} transactions"
-    return Finding("old snapshot", not too_old, detail, _HOW_TO_END[kind].format(name=name))
+    first = (too_old or holders)[0]
+    since = "" if first.seconds is None else f" for {first.seconds:.0f} s"
+    detail = f"{first.kind} {first.name} ({first.detail}) holds back vacuum{since}, {first.age} transactions"
+    return Finding("old snapshot", not too_old, detail, _HOW_TO_END[first.kind].format(name=first.name))
 
 
 #: By kind of holder in `old_snapshots.sql`.
@@ -300,20 +283,12 @@ _HOW_TO_END: Final = {
 
 
 def _index_bloat(session: Session) -> Finding:
-    rows = session.rows("index_sizes", {"tables": list(HOT_TABLES)})
-    bloated = [
-        (name, size, entries)
-        for name, size, entries in rows
-        if entries >= 0 and size >= LARGE_INDEX and size > entries * MOST_BYTES_PER_ENTRY
-    ]
+    sizes = tables.index_sizes(session)
+    bloated = [index for index in sizes if index.is_bloated]
     if not bloated:
-        return Finding("index bloat", True, f"none of {len(rows)} indexes is far larger than its entries")
-    parts = [f"{name} takes {size / 2**20:.0f} MiB for {entries:.0f} entries" for name, size, entries in bloated]
-    return Finding("index bloat", False, "; ".join(parts), f"run REINDEX INDEX CONCURRENTLY {bloated[0][0]}")
-
-
-def _table_health(session: Session) -> list[Row]:
-    return session.rows("table_health", {"tables": list(HOT_TABLES)})
+        return Finding("index bloat", True, f"none of {len(sizes)} indexes is far larger than its entries")
+    parts = [f"{index.name} takes {index.size / 2**20:.0f} MiB for {index.entries:.0f} entries" for index in bloated]
+    return Finding("index bloat", False, "; ".join(parts), f"run REINDEX INDEX CONCURRENTLY {bloated[0].name}")
 
 
 def _invariants(session: Session) -> Finding:

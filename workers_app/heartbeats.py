@@ -45,17 +45,18 @@ class Gone(NamedTuple):
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class BeatAnswer:
-    """What the database answered to a beat: state, timeline, rows owned, what of the held to stop, what is lost."""
+class BeatAnswer(NamedTuple):
+    """What the database returned to a beat: state, timeline, rows owned, what of the held to stop, what is lost."""
 
     state: WorkerState
-    #: Which history of the database answered: another one after a standby was promoted.
+    #: Which history of the database this is: another one after a standby was promoted.
     timeline: str
     assigned: int
     running: int
     cancels: list[UUID]
     drops: list[UUID]
+    #: Where the next beat begins to look.
+    floor: str
 
 
 def register_worker(session: Session, registration: Registration) -> str:
@@ -83,9 +84,9 @@ def beat(
         "attempts": list(held.values()),
         "floor": floors.current(session).get(worker_id, LOWEST),
     }
-    for state, *answer, floor in session.rows("beat", parameters):
-        floors.note([(worker_id, floor)])
-        return BeatAnswer(WorkerState(state), *answer)
+    for answer in session.rows("beat", parameters, of=BeatAnswer):
+        floors.note([(worker_id, answer.floor)])
+        return answer._replace(state=WorkerState(answer.state))
     return None
 
 
@@ -131,5 +132,5 @@ def _change(
     session: Session, worker_id: UUID, state: WorkerState, sources: list[WorkerState], *, beat: int | None = None
 ) -> Gone | None:
     parameters = {"worker_id": worker_id, "state": state, "sources": list(map(str, sources)), "beat": beat}
-    rows = session.rows("change_worker_state", parameters)
-    return Gone._make(rows[0]) if rows else None
+    rows = session.rows("change_worker_state", parameters, of=Gone)
+    return rows[0] if rows else None

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -19,7 +19,7 @@ import structlog
 
 from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals
-from tasks_app.sessions import Row, Session
+from tasks_app.sessions import Session
 from workers_app.endings import Ending
 
 log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ class Recorder(threading.Thread):
         except _REFUSALS as error:
             self._apart(batch, error, self._finish)
             return
-        recorded = {(task_id, attempt): status for task_id, attempt, status in rows}
+        recorded = {(row.task_id, row.attempt): row.next_status for row in rows}
         for ending in batch:
             ending.next_status = recorded.get((ending.task_id, ending.attempt))
 
@@ -136,8 +136,16 @@ class Recorder(threading.Thread):
             write(batch)
 
 
-def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Row]:
-    """Record the endings whose fence still holds; answer (task id, attempt, next status) of those. One statement."""
+class Recorded(NamedTuple):
+    """An attempt whose end was recorded, and where that took its task."""
+
+    task_id: UUID
+    attempt: int
+    next_status: str
+
+
+def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Recorded]:
+    """Record the endings whose fence still holds, and return those. One statement."""
     parameters = _columns(batch) | {
         "worker_id": worker_id,
         "running": ["RUNNING"] * len(batch),
@@ -145,7 +153,7 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
         "begun": [ending.begun for ending in batch],
         "started": [ending.started.started_at for ending in batch],
     }
-    return session.rows("finish_attempts", parameters)
+    return session.rows("finish_attempts", parameters, of=Recorded)
 
 
 def keep_late_results(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Ending]:

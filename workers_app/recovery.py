@@ -125,7 +125,7 @@ def recover_lost_tasks(session: Session) -> list[RecoveredTask]:
     recovered: list[RecoveredTask] = []
     while True:
         parameters = {"max_crashes": settings.SCHEDULER.max_crashes, "limit": RECOVERY_BATCH}
-        rows = [RecoveredTask._make(row) for row in session.rows("recover_lost_tasks", parameters)]
+        rows = session.rows("recover_lost_tasks", parameters, of=RecoveredTask)
         recovered += rows
         if len(rows) < RECOVERY_BATCH:
             return recovered

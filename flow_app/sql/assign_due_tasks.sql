@@ -1,10 +1,9 @@
 -- One assignment pass for one class of workers (those that serve the same set of queues): match due tasks to room.
 --
--- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row per worker
--- of the class (worker_id, how many it was given, 0, its next floor, NULL), one row for each pair (NULL, priority, 0, the
--- earliest due time it could lock, queue), and one for the pass (NULL, how many tasks were newly parked behind their
--- concurrency key, how many more it could have given away, now, NULL). Never waits for a task's lock: whatever is locked
--- is left for the next pass.
+-- Runs right behind take_pass.sql in the same transaction, and does nothing without the pass. Returns one row: how many
+-- tasks were newly parked behind their concurrency key, how many more could have been given away (``room``), when it
+-- began; each worker of the class, how many it was given, and its next floor; each pair in which it could lock a task,
+-- with the due time of the first of them. Never waits for a task's lock: whatever is locked is left for the next pass.
 --
 -- Where it looks (``floors``): what a worker owns is counted from its floor on, the one of %(floors)s that stands where it
 -- stands in %(workers)s; a pair is read from %(from)s and %(ids)s on; heads it begins behind are %(locked)s.
@@ -201,12 +200,21 @@ parked AS (
 ),
 given AS MATERIALIZED (
   SELECT worker_id, count(*)::int AS tasks FROM assigned GROUP BY worker_id
+),
+firsts_of_pairs AS (
+  SELECT queue, priority, min(run_at)::text AS earliest FROM seen WHERE NOT suspect GROUP BY queue, priority
 )
-SELECT o.worker_id, coalesce((SELECT g.tasks FROM given g WHERE g.worker_id = o.worker_id), 0), 0,
-       (coalesce(o.oldest, now()) - interval '1 second')::text, NULL
-  FROM owned o
-UNION ALL
-SELECT NULL, (SELECT count(*)::int FROM parked),
-       (SELECT tasks FROM budget) - (SELECT coalesce(sum(tasks), 0) FROM given)::int, now()::text, NULL
-UNION ALL
-SELECT NULL, priority, 0, min(run_at)::text, queue FROM seen WHERE NOT suspect GROUP BY queue, priority
+SELECT (SELECT count(*)::int FROM parked) AS parked,
+       b.tasks - (SELECT coalesce(sum(tasks), 0) FROM given)::int AS room, now()::text AS began_at,
+       coalesce(w.workers, '{}') AS workers, coalesce(w.given, '{}') AS given, coalesce(w.floors, '{}') AS floors,
+       coalesce(p.queues, '{}') AS queues, coalesce(p.priorities, '{}') AS priorities,
+       coalesce(p.earliest, '{}') AS earliest
+  FROM budget b
+  CROSS JOIN (
+    SELECT array_agg(o.worker_id) AS workers,
+           array_agg(coalesce((SELECT g.tasks FROM given g WHERE g.worker_id = o.worker_id), 0)) AS given,
+           array_agg((coalesce(o.oldest, now()) - interval '1 second')::text) AS floors
+      FROM owned o) AS w
+  CROSS JOIN (
+    SELECT array_agg(queue) AS queues, array_agg(priority::int) AS priorities, array_agg(earliest) AS earliest
+      FROM firsts_of_pairs) AS p

@@ -41,7 +41,7 @@ locked AS MATERIALIZED (
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 released AS (UPDATE tasks t SET key_blocked = false FROM locked l WHERE t.id = l.id RETURNING t.id)
-SELECT k.queue, k.concurrency_key, (SELECT count(*) FROM released)
+SELECT k.queue, k.concurrency_key, (SELECT count(*) FROM released) AS released
   FROM keys k
  WHERE k.n >= %(limit)s
  ORDER BY k.n DESC

@@ -42,7 +42,7 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
-       w.run_at::text, w.id, (least(w.run_at, now()) - interval '1 second')::text AS floor
+       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, false AS elsewhere
   FROM waiting w
   LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
  WHERE w.run_at IS NOT NULL

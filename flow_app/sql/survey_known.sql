@@ -1,6 +1,6 @@
 -- What survey_due.sql answers, looked for only behind the floors of pairs that earlier surveys have found: a row for each of
 -- %(queues)s, %(priorities)s and %(floors)s, with NULLs where nothing waits, one with a NULL queue for the earliest suspect,
--- and in every row whether something waits in a pair that is not among these.
+-- and in every row whether something waits in a pair that is not among these (``elsewhere``).
 --
 -- For the time in which some transaction holds an old snapshot: then tasks_due keeps an entry of each task that has ended
 -- since, and a look at a pair from its beginning walks over all of them. Index: tasks_due, from each floor, and in each
@@ -58,7 +58,8 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
-       w.run_at::text, w.id, (least(w.run_at, now()) - interval '1 second')::text AS floor, e.waits
+       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor,
+       e.waits AS elsewhere
   FROM waiting w
   CROSS JOIN elsewhere e
   LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())

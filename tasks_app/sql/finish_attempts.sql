@@ -55,4 +55,4 @@ history AS (
     FROM locked
   ON CONFLICT (task_id, attempt) DO NOTHING
 )
-SELECT id, attempt, next FROM locked
+SELECT id AS task_id, attempt, next AS next_status FROM locked

@@ -82,4 +82,4 @@ events AS (
     FROM locked
    WHERE was = 'SCHEDULED' OR end_reason IS NOT NULL
 )
-SELECT id, attempt, worker_id, was, next, end_reason, correlation_id FROM locked
+SELECT id AS task_id, attempt, worker_id, was, next AS next_status, end_reason, correlation_id FROM locked

@@ -29,14 +29,14 @@ started AS (
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
             t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.scheduled_for, t.run_at, t.priority
 )
-SELECT id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed, started_at::text,
-       scheduled_for,
+SELECT id AS task_id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed,
+       started_at::text, scheduled_for,
        CASE WHEN %(ask)s THEN
          (SELECT (assigned_at - interval '1 second')::text
             FROM tasks
            WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND status = 'SCHEDULED'
              AND assigned_at >= %(floor)s::timestamptz
            ORDER BY assigned_at
-           LIMIT 1) END
+           LIMIT 1) END AS next_floor
   FROM started
  ORDER BY priority DESC, run_at, id

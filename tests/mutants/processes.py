@@ -229,6 +229,6 @@ PROCESSES: Final[list[Mutant]] = [
         ("frozen", 27, '"scheduler", idle_in_transaction_session_timeout="2000")', '"scheduler")'),
         ("idle-keys", 24, '            Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),\n', ""),
         ("chores", 26, "        except Exception:\n            # A", "        except KeyError:\n            # A"),
-        ("recover", 9, "if has_lost_tasks or marked:", "if marked:"),
+        ("recover", 9, "if seen.has_lost_tasks or marked:", "if marked:"),
     ),
 ]

@@ -325,7 +325,7 @@ LINES = [
     ),
     (
         signals.tasks_recovered,
-        {"scheduler_id": WORKER, "rows": [tuple(QUARANTINED)]},
+        {"scheduler_id": WORKER, "rows": [QUARANTINED]},
         [
             ("info", "attempt_ended", IDS | {"status": "LOST", "next_status": "FAILED"}),
             ("info", "tasks_recovered", {"tasks": 1, "running_to_failed": 1}),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 import psutil
@@ -189,6 +189,17 @@ class Chore:
     due_at: float = 0.0
 
 
+class Seen(NamedTuple):
+    """What a round found: live workers, their beats and next floors, and which chores have something to do."""
+
+    workers: list[UUID]
+    beats: list[int]
+    floors: list[str]
+    has_lost_tasks: bool
+    has_expired_tasks: bool
+    has_stale_assignments: bool
+
+
 class Housekeeper(threading.Thread):
     """Rounds of recovery, expiry and hand-back, and slower chores; each step is one statement of its own."""
 
@@ -240,16 +251,15 @@ class Housekeeper(threading.Thread):
         floors = self._floors.current(self._session)
         parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
         parameters |= {"workers": list(floors), "floors": list(floors.values())}
-        [row] = self._session.rows("look_round", parameters)
-        workers, beats, lowest, has_lost_tasks, has_expired_tasks, has_stale_assignments = row
-        self._floors.note(zip(workers, lowest, strict=True))
-        marked = self._mark_silent_workers(dict(zip(workers, beats, strict=True)))
+        [seen] = self._session.rows("look_round", parameters, of=Seen)
+        self._floors.note(zip(seen.workers, seen.floors, strict=True))
+        marked = self._mark_silent_workers(dict(zip(seen.workers, seen.beats, strict=True)))
         changed = 0
-        if has_lost_tasks or marked:
+        if seen.has_lost_tasks or marked:
             changed += self._recover()
-        if has_expired_tasks:
+        if seen.has_expired_tasks:
             changed += _logged("tasks_expired", _until_short(expire_tasks, self._session))
-        if has_stale_assignments:
+        if seen.has_stale_assignments:
             changed += _logged("assignments_handed_back", _until_short(assignment.hand_back_stale, self._session))
         for chore in self._chores:
             if time.monotonic() >= chore.due_at:
@@ -294,10 +304,9 @@ class Housekeeper(threading.Thread):
         return 0
 
     def _release_idle_keys(self, session: Session) -> int:
-        queue, key = self._idle_keys_after
-        rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": 1000})
-        self._idle_keys_after = (rows[0][0], rows[0][1]) if rows else ("", "")
-        return rows[0][2] if rows else 0
+        last = assignment.release_idle_keys(session, after=self._idle_keys_after)
+        self._idle_keys_after = (last.queue, last.concurrency_key)
+        return last.released
 
 
 def _delete_ended_tasks(session: Session) -> int:

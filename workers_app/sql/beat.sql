@@ -25,7 +25,7 @@ told AS MATERIALIZED (
     FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS h(id, attempt)
     LEFT JOIN tasks t ON t.id = h.id
 )
-SELECT b.state, database_timeline(), o.assigned, o.running,
+SELECT b.state, database_timeline() AS timeline, o.assigned, o.running,
        ARRAY(SELECT id FROM told WHERE cancelled AND NOT lost) AS cancels,
        ARRAY(SELECT id FROM told WHERE lost) AS drops,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor

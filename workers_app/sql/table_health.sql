@@ -1,5 +1,5 @@
 -- How vacuum keeps up with the tables that are written all the time: rows, dead versions, last vacuum, switched off or not.
-SELECT s.relname, s.n_live_tup, s.n_dead_tup,
+SELECT s.relname AS name, s.n_live_tup AS live, s.n_dead_tup AS dead,
        extract(epoch FROM now() - greatest(s.last_vacuum, s.last_autovacuum))::float8 AS vacuumed_ago,
        current_setting('autovacuum')::bool AND current_setting('track_counts')::bool
          AND NOT coalesce(c.reloptions::text ~ 'autovacuum_enabled=(false|off|no|0)', false) AS autovacuum

@@ -18,8 +18,9 @@ from tests.support.races import transaction
 from tests.support.schedules import make_schedule
 from tests.support.stack import query
 from tests.support.waiting import eventually
-from workers_app import doctor
+from workers_app import doctor, tables
 from workers_app.doctor import Finding
+from workers_app.tables import Holder
 
 OpenSession = Callable[[], Session]
 CHECKS = ("autovacuum", "dead rows", "old snapshot", "index bloat")
@@ -123,7 +124,7 @@ def session_count() -> int:
 class TestOldSnapshot:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "OLDEST_SNAPSHOT", 0.0)
+        monkeypatch.setattr(tables, "OLDEST_SNAPSHOT", 0.0)
 
     def test_names_a_session_that_sits_in_a_transaction(self, session: Session, open_session: OpenSession) -> None:
         other = open_session()
@@ -142,7 +143,7 @@ class TestOldSnapshot:
     def test_has_patience_with_a_short_transaction(
         self, session: Session, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(doctor, "OLDEST_SNAPSHOT", 300.0)
+        monkeypatch.setattr(tables, "OLDEST_SNAPSHOT", 300.0)
         other = open_session()
         with transaction(other):
             other.fetch("SELECT pg_current_xact_id()")
@@ -157,8 +158,8 @@ class TestOldSnapshot:
             def __init__(self, age: int) -> None:
                 self.age = age
 
-            def rows(self, *_: object, **__: object) -> list[tuple[object, ...]]:
-                return [("slot", "old_standby", "not in use", None, self.age)]
+            def rows(self, *_: object, **__: object) -> list[Holder]:
+                return [Holder("slot", "old_standby", "not in use", None, self.age)]
 
         assert look(Answers(499_999), "old snapshot").ok  # type: ignore[arg-type]
         finding = look(Answers(500_000), "old snapshot")  # type: ignore[arg-type]
@@ -173,7 +174,7 @@ class TestIndexBloat:
         engine.create_many(2000)
         engine.session.execute("DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)")
         engine.session.execute("VACUUM tasks")
-        monkeypatch.setattr(doctor, "LARGE_INDEX", 50_000)
+        monkeypatch.setattr(tables, "LARGE_INDEX", 50_000)
         finding = look(engine.session, "index bloat")
         assert not finding.ok
         assert "tasks_pkey takes 0 MiB for 1 entries" in finding.detail

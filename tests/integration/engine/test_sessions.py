@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 import psycopg
 import pytest
 from django.conf import settings
 
 from access_app.database_faults import DatabaseAway, backoff
-from tasks_app.sessions import PLANNING, Session
+from tasks_app.sessions import PLANNING, Session, named
 from tests.support.races import rival_on, transaction
 
 OpenSession = Callable[[], Session]
@@ -24,6 +25,29 @@ def pooled(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sess
     made = Session("test", idle_in_transaction_session_timeout="20")
     yield made
     made.close()
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str
+
+
+class TestNamed:
+    def test_makes_the_columns_of_a_statement_fields(self, session: Session) -> None:
+        cursor = session.connection.cursor(row_factory=named(Pair))
+        [pair] = cursor.execute("SELECT 1 AS left, 'r' AS right").fetchall()
+        assert (type(pair), pair.left, pair.right) == (Pair, 1, "r")
+
+    @pytest.mark.parametrize("columns", ["1 AS right, 'r' AS left", "1 AS left", "1 AS left, 'r' AS right, 2"])
+    def test_refuses_columns_that_are_not_the_fields(self, session: Session, columns: str) -> None:
+        cursor = session.connection.cursor(row_factory=named(Pair))
+        with pytest.raises(TypeError, match="Pair has the fields"):
+            cursor.execute(f"SELECT {columns}".encode())
+
+    def test_holds_behind_a_pooler_too(self, pooled: Session) -> None:
+        with pooled.connection.pipeline():
+            cursor = pooled.connection.cursor(row_factory=named(Pair)).execute("SELECT 1 AS left, 'r' AS right")
+        assert cursor.fetchall() == [Pair(1, "r")]
 
 
 class TestSession:
