@@ -1,0 +1,1 @@
+"""What a task is, and every legal change to it."""

@@ -1,0 +1,1 @@
+"""The processes that move tasks, and what they write about themselves."""

@@ -1,0 +1,1 @@
+"""Schedules and blackout calendars over HTTP."""

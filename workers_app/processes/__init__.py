@@ -1,0 +1,1 @@
+"""The long-lived processes: scheduler, worker, guardian, and what they are made of."""
