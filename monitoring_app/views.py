@@ -7,16 +7,16 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
+from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access_app.http.authentication import AdminSessionAuthentication
-from access_app.http.base import ApiView, caller_of, content
-from access_app.http.parsers import empty_body
 from access_app.http.problems import Problem
 from access_app.http.times import show_instant
-from access_app.rights import Action
+from access_app.http.viewsets import ApiViewSet
+from access_app.rights import Action, Caller
 from monitoring_app import health, metrics, selectors
 from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
@@ -31,38 +31,28 @@ _HOURS = re.compile(r"[0-9]{1,4}", re.ASCII)
 WHILE_AWAY = [ScraperAuthentication, AdminSessionAuthentication]
 
 
-class MonitoringView(ApiView):
-    """What all of them share: only reads, and answers no cache may keep."""
+class MonitoringViewSet(ApiViewSet):
+    """What all of them share: answers no cache may keep, and a database that is slow rather than away."""
 
-    actions = {"GET": Action.HEALTH_READ}
-    http_method_names = ["get", "head"]
+    answers = (
+        (
+            TooSlow,
+            lambda error: Problem(503, "too-slow", "The database is there, but took too long. Ask again, or for less."),
+        ),
+    )
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         answer = super().finalize_response(request, response, *args, **kwargs)
         answer["Cache-Control"] = "no-store"
         return answer
 
-    def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, TooSlow):
-            exc = Problem(503, "too-slow", "The database is there, but took too long. Ask again, or for less.")
-        return super().handle_exception(exc)
 
-
-class Live(MonitoringView):
-    """The process serves requests. Touches nothing else, so that a database's outage restarts no web process."""
-
-    authentication_classes = []
-    permission_classes = []
-
-    def get(self, request: Request) -> Response:
-        return Response({"status": Status.UP})
-
-
-class Ready(MonitoringView):
-    """Without a key only the answer; with a valid one, why."""
+class Probes(MonitoringViewSet):
+    """What a load balancer asks, which has no key."""
 
     authentication_classes = WHILE_AWAY
     permission_classes = []
+    actions = {"live": Action.HEALTH_READ, "ready": Action.HEALTH_READ}
 
     def perform_authentication(self, request: Request) -> None:
         try:
@@ -71,16 +61,24 @@ class Ready(MonitoringView):
             request.user = None  # type: ignore[assignment]
             request.auth = None  # a probe with an old key still learns whether we are ready
 
-    def get(self, request: Request) -> Response:
+    @action(detail=False, authentication_classes=[])
+    def live(self, request: Request) -> Response:
+        """The process serves requests. Touches nothing else: a database's outage restarts no web process."""
+        return self.shown({"status": Status.UP})
+
+    @action(detail=False)
+    def ready(self, request: Request) -> Response:
+        """Without a key only the answer; with a valid one, why."""
         report = health.readiness()
-        checks = {"checks": report.checks_json()} if request.auth else {}
-        return Response({"status": report.status, **checks}, status=200 if report.is_available else 503)
+        checks = {"checks": report.checks_json()} if isinstance(request.auth, Caller) else {}
+        return self.shown({"status": report.status, **checks}, status=200 if report.is_available else 503)
 
 
-class Health(MonitoringView):
+class Health(MonitoringViewSet):
     authentication_classes = WHILE_AWAY
+    actions = {"show": Action.HEALTH_READ}
 
-    def get(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         report = health.health()
         body = {
             "status": report.status,
@@ -88,7 +86,7 @@ class Health(MonitoringView):
             "version": settings.VERSION,
             "uptimeSeconds": round(health.uptime(), 1),
         }
-        return Response(body, status=200 if report.is_available else 503)
+        return self.shown(body, status=200 if report.is_available else 503)
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, DATABASE_ERRORS):  # not even the key could be looked up, so nobody is told more
@@ -96,38 +94,35 @@ class Health(MonitoringView):
         return super().handle_exception(exc)
 
 
-class Workers(MonitoringView):
-    actions = {"GET": Action.WORKER_READ}
+class Figures(MonitoringViewSet):
+    """What workers do and have done, and system recovery."""
 
-    def get(self, request: Request) -> Response:
-        return content([_worker(load) for load in selectors.workers()])
+    actions = {"workers": Action.WORKER_READ, "metrics": Action.HEALTH_READ, "recovery": Action.RECOVERY_RUN}
+    parameters = {"metrics": {"hours"}}
 
+    @action(detail=False)
+    def workers(self, request: Request) -> Response:
+        return self.listed([_worker(load) for load in selectors.workers()])
 
-class Metrics(MonitoringView):
-    """The summary for people and scripts; Prometheus reads `Exposition`."""
-
-    parameters = {"GET": frozenset({"hours"})}
-
-    def get(self, request: Request) -> Response:
+    @action(detail=False)
+    def metrics(self, request: Request) -> Response:
+        """The summary for people and scripts; Prometheus reads `Exposition`."""
         hours = _hours(request.GET.get("hours", "24"))
-        return Response(summary(selectors.figures(hours), hours))
+        return self.shown(summary(selectors.figures(hours), hours))
+
+    @action(detail=False, methods=["post"])
+    def recovery(self, request: Request) -> Response:
+        self.empty_body()
+        return self.shown(recover_system(actor=self.caller.name).to_json())
 
 
-class Recovery(MonitoringView):
-    actions = {"POST": Action.RECOVERY_RUN}
-    http_method_names = ["post"]
-
-    def post(self, request: Request) -> Response:
-        empty_body(request)
-        return Response(recover_system(actor=caller_of(request).name).to_json())
-
-
-class Exposition(MonitoringView):
+class Exposition(MonitoringViewSet):
     """Also while the database is away, to scrapers that are known."""
 
     authentication_classes = WHILE_AWAY
+    actions = {"show": Action.HEALTH_READ}
 
-    def get(self, request: Request) -> HttpResponse:
+    def show(self, request: Request) -> HttpResponse:
         if not settings.SCHEDULER.metrics_enabled:
             raise NotFound("METRICS_COLLECTION_ENABLED is false.")
         return exposition(metrics.latest_reading(), request._request)

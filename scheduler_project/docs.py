@@ -14,18 +14,18 @@ from django.shortcuts import render
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
-from access_app.http.base import ApiView
 from access_app.http.renderers import dumps
+from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
 from scheduler_project.openapi import document
 
 _YAML: Final = re.compile(r"\b(application/(x-)?yaml|text/(x-)?yaml|application/vnd\.oai\.openapi)(?!\+json)\b")
 
 
-class Schema(ApiView):
-    actions = {"GET": Action.SCHEMA_READ}
+class Schema(ApiViewSet):
+    actions = {"show": Action.SCHEMA_READ}
 
-    def get(self, request: Request) -> HttpResponse:
+    def show(self, request: Request) -> HttpResponse:
         if _YAML.search(request.META.get("HTTP_ACCEPT", "")):
             response = HttpResponse(_yaml(), content_type="application/yaml")
         else:
@@ -34,12 +34,12 @@ class Schema(ApiView):
         return response
 
 
-class Docs(ApiView):
+class Docs(ApiViewSet):
     """Swagger UI. The page asks for the schema with the session, or with the key given to "Authorize"."""
 
-    actions = {"GET": Action.SCHEMA_READ}
+    actions = {"show": Action.SCHEMA_READ}
 
-    def get(self, request: Request) -> HttpResponse:
+    def show(self, request: Request) -> HttpResponse:
         return render(request._request, "scheduler_project/docs.html")
 
     def handle_exception(self, error: Exception) -> Any:

@@ -213,19 +213,8 @@ MAX_BODY = 2 * 1024 * 1024
 MAX_BULK_BODY = 32 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "access_app.http.authentication.ApiKeyAuthentication",
-        "access_app.http.authentication.AdminSessionAuthentication",
-    ],
-    # Default deny: a view that declares no scopes refuses everybody.
-    "DEFAULT_PERMISSION_CLASSES": ["access_app.http.permissions.TableDecides"],
-    "DEFAULT_PARSER_CLASSES": ["access_app.http.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["access_app.http.renderers.JSONRenderer"],
-    "EXCEPTION_HANDLER": "access_app.http.errors.problem_response",
-    "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,
-}
+# The API's own viewsets name everything themselves. Default deny: any other view of DRF refuses everybody.
+REST_FRAMEWORK = {"DEFAULT_PERMISSION_CLASSES": ["access_app.http.permissions.TableDecides"]}
 
 if IS_PROD:
     # Of all headers that proxies write, only this one of a proxy in TRUSTED_PROXIES is left when Django looks.

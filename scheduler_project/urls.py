@@ -4,13 +4,17 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from access_app.http.base import route
+from access_app.http.routing import Router
 from scheduler_project.docs import Docs, Schema
 
 handler400 = "scheduler_project.error_pages.bad_request"
 handler403 = "scheduler_project.error_pages.forbidden"
 handler404 = "scheduler_project.error_pages.not_found"
 handler500 = "scheduler_project.error_pages.server_error"
+
+router = Router()
+router.register("schema", Schema, "schema")
+router.register("docs", Docs, "docs")
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -20,6 +24,5 @@ urlpatterns = [
     path("", include("schedules_app.api.urls")),
     path("", include("workers_app.api.urls")),
     path("", include("monitoring_app.urls")),
-    route("schema", Schema.as_view(), "schema"),
-    route("docs", Docs.as_view(), "docs"),
+    *router.urls,
 ]

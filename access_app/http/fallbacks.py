@@ -12,24 +12,28 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.views import APIView
+from rest_framework.response import Response
 
-from access_app.http.base import ApiView
 from access_app.http.errors import answer, problem_of
 from access_app.http.problems import Problem
+from access_app.http.viewsets import ApiViewSet
 
 
-class UnknownUrl(ApiView):
+class UnknownUrl(ApiViewSet):
     """Any address that no route knows: a caller without a key learns no more than that it needs one."""
 
     http_method_names = []
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        APIView.initial(self, request, *args, **kwargs)
+    def check_parameters(self, request: Request) -> None:
+        """Whatever they are, they are not what is wrong."""
+
+    def show(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         raise NotFound("There is nothing at this address.")
 
+    http_method_not_allowed = show
 
-_unknown_url: Final = UnknownUrl.as_view()
+
+_unknown_url: Final = UnknownUrl.as_view({"get": "show"})
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Every view names an action of the table for each of its methods; a method that names none is refused to everybody."""
+"""Every viewset names an action of the table for each of its methods; one that names none is refused to everybody."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from access_app.rights import Caller
 
 
 class TableDecides(BasePermission):
-    """Reads ``view.actions``; HEAD is judged as GET. A method the view does not have is let through to its 405, for
-    callers with a key. Raises `Refused` for what the table does not allow.
+    """Reads ``view.actions``. An HTTP method the view does not have is let through to its 405, for callers with a key.
+
+    Raises `Refused` for what the table does not allow.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.auth, Caller):
             raise NotAuthenticated("Send an API key: Authorization: Bearer ts_…")
-        method = "GET" if request.method == "HEAD" else str(request.method)
-        action = getattr(view, "actions", {}).get(method)
+        action = getattr(view, "actions", {}).get(getattr(view, "action", None))
         if action is None:
-            return method.lower() not in view.http_method_names or not hasattr(view, method.lower())
+            method = str(request.method).lower()
+            return method not in view.http_method_names or not hasattr(view, method)
         request.auth.require(action)
         return True

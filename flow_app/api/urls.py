@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from access_app.http.base import route
-from flow_app.api import views
+from access_app.http.routing import Router
+from flow_app.api.views import Queues, Waits
 
-urlpatterns = [
-    route("queues", views.QueueList.as_view(), "queues"),
-    route("queues/<name>/pause", views.QueuePause.as_view(), "queue-pause"),
-    route("queues/<name>/resume", views.QueueResume.as_view(), "queue-resume"),
-    route("tasks/<task_id>/why", views.TaskWhy.as_view(), "task-why"),
-]
+router = Router()
+router.register("queues", Queues, "queue")
+router.register("tasks", Waits, "task")
+urlpatterns = router.urls

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from django.conf import settings
 from django.utils import timezone
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access_app.http.base import ApiView, caller_of, content, uuid_or_404
-from access_app.http.errors import Answers
-from access_app.http.parsers import empty_body, optional_json_body
 from access_app.http.problems import Problem
+from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
 from flow_app import queues
 from flow_app.api import inputs
@@ -23,47 +19,42 @@ from tasks_app import selectors
 from tasks_app.new_tasks import QUEUE_NAME
 
 
-class QueueApiView(ApiView):
-    """What every view of queues shares."""
-
-    answers: ClassVar[Answers] = (
+class Queues(ApiViewSet):
+    noun = "queue"
+    lookup_url_kwarg = "name"
+    answers = (
         (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),
     )
+    actions = {"list": Action.QUEUE_READ, "pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME}
 
+    def list(self, request: Request) -> Response:
+        return self.listed([queue_json(queue) for queue in Queue.objects.all()])
 
-class QueueList(QueueApiView):
-    actions = {"GET": Action.QUEUE_READ}
-
-    def get(self, request: Request) -> Response:
-        return content([queue_json(queue) for queue in Queue.objects.all()])
-
-
-class QueuePause(QueueApiView):
-    actions = {"POST": Action.QUEUE_PAUSE}
-
-    def post(self, request: Request, name: str) -> Response:
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, name: str) -> Response:
         _check_name(name)
-        body = optional_json_body(request, limit=settings.MAX_BODY)
-        reason, until = inputs.read_pause(body, timezone.now())
-        queue = queues.pause_queue(name, actor=caller_of(request).name, reason=reason, until=until)
-        return Response(queue_json(queue))
+        reason, until = inputs.read_pause(self.optional_body(), timezone.now())
+        queue = queues.pause_queue(name, actor=self.caller.name, reason=reason, until=until)
+        return self.shown(queue_json(queue))
 
-
-class QueueResume(QueueApiView):
-    actions = {"POST": Action.QUEUE_RESUME}
-
-    def post(self, request: Request, name: str) -> Response:
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, name: str) -> Response:
         _check_name(name)
-        empty_body(request)
-        return Response(queue_json(queues.resume_queue(name, actor=caller_of(request).name)))
+        self.empty_body()
+        return self.shown(queue_json(queues.resume_queue(name, actor=self.caller.name)))
 
 
-class TaskWhy(ApiView):
-    actions = {"GET": Action.TASK_READ}
+class Waits(ApiViewSet):
+    """What tasks wait for."""
 
-    def get(self, request: Request, task_id: str) -> Response:
-        task = selectors.task_of(uuid_or_404(task_id, "task"))
-        return Response({"running": task.status == "RUNNING", "reasons": [reason_json(each) for each in why(task)]})
+    noun = "task"
+    lookup_url_kwarg = "task_id"
+    actions = {"why": Action.TASK_READ}
+
+    @action(detail=True)
+    def why(self, request: Request, task_id: str) -> Response:
+        task = selectors.task_of(self.pk(task_id))
+        return self.shown({"running": task.status == "RUNNING", "reasons": [reason_json(each) for each in why(task)]})
 
 
 def _check_name(name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.base import ApiView
 from access_app.http.errors import Answers, sentence
 from access_app.http.problems import Problem
 from schedules_app.calendar_services import CalendarInUse
@@ -23,15 +22,9 @@ def _too_costly(error: TooCostly) -> Problem:
     return Problem(409, "too-costly-schedule", detail, errors={"schedule": str(error)})
 
 
-_ANSWERS: Final[Answers] = (
+ANSWERS: Final[Answers] = (
     (NameTaken, lambda error: Problem(409, "name-taken", sentence(error), errors={"name": str(error)})),
     (CalendarInUse, lambda error: Problem(409, "calendar-in-use", sentence(error))),
     (InvalidRecurrence, _unreadable),
     (TooCostly, _too_costly),
 )
-
-
-class ScheduleApiView(ApiView):
-    """What every view of schedules and calendars shares."""
-
-    answers = _ANSWERS

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.base import ApiView
 from access_app.http.errors import Answers, sentence
 from access_app.http.problems import Problem
 from tasks_app.transitions import IllegalTransition
 
-_ANSWERS: Final[Answers] = ((IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),)
-
-
-class TaskApiView(ApiView):
-    """What every view of tasks shares."""
-
-    answers = _ANSWERS
+ANSWERS: Final[Answers] = ((IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),)

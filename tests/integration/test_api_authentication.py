@@ -106,11 +106,11 @@ class TestTableDecides:
 
     @pytest.mark.parametrize(
         ("declared", "allowed"),
-        [({"GET": Action.TASK_READ}, True), ({"POST": Action.TASK_READ}, False), ({}, False)],
+        [({"list": Action.TASK_READ}, True), ({"create": Action.TASK_READ}, False), ({}, False)],
     )
     def test_lets_nobody_use_what_is_not_declared(self, declared: dict[str, Action], allowed: bool) -> None:
         request = SimpleNamespace(auth=KeyCaller("caller", frozenset(Scope)), method="GET")
-        view = SimpleNamespace(actions=declared, http_method_names=["get", "post"], get=print)
+        view = SimpleNamespace(actions=declared, action="list", http_method_names=["get", "post"], get=print)
         assert TableDecides().has_permission(request, view) is allowed  # type: ignore[arg-type]
 
 

@@ -349,7 +349,7 @@ EDGES: Final[list[Mutant]] = [
         (
             "undeclared",
             36,
-            "            return method.lower() not in view.http_method_names or not hasattr(view, method.lower())",
+            "            return method not in view.http_method_names or not hasattr(view, method)",
             "            return True",
         ),
     ),
@@ -384,20 +384,20 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "task-type",
-        "tasks_app/api/task_views.py",
+        "tasks_app/api/views.py",
         "integration/test_api_access.py",
-        ("edit", 39, "        self.require_type(request, task.type)\n        changes", "        changes"),
+        ("edit", 39, "        self.require_type(task.type)\n        changes", "        changes"),
         (
             "retry",
             39,
-            "        self.require_type(request, task.type)\n        empty_body(request)\n        return _shown",
-            "        empty_body(request)\n        return _shown",
+            "        self.require_type(task.type)\n        self.empty_body()\n        return self._shown",
+            "        self.empty_body()\n        return self._shown",
         ),
         (
             "clone",
             39,
-            "        self.require_type(request, task.type)\n        empty_body(request)\n        return _created",
-            "        empty_body(request)\n        return _created",
+            "        self.require_type(task.type)\n        self.empty_body()\n        return self._created",
+            "        self.empty_body()\n        return self._created",
         ),
     ),
     *mutants_of(

@@ -14,9 +14,10 @@ from uuid import uuid4
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from rest_framework.views import APIView
 
 from access_app import keys
-from access_app.http.base import ApiView
+from access_app.http.viewsets import ApiViewSet
 from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
@@ -156,23 +157,29 @@ def _bodies(world: World) -> dict[str, Any]:
 
 
 def api_routes() -> Iterator[tuple[str, Any]]:
-    """Name and view class of every route that a view of the API serves."""
+    """Name and view of every route that a viewset of the API serves."""
     for pattern in patterns():
-        view = getattr(pattern.callback, "cls", None)
-        if view is not None and issubclass(view, ApiView):
+        view: Any = pattern.callback
+        if issubclass(getattr(view, "cls", object), APIView):
+            assert issubclass(view.cls, ApiViewSet), "it takes its rules from the project's settings"
             yield str(pattern.name), view
+
+
+def demands(view: Any) -> dict[str, Action]:
+    """What a view demands by HTTP method. HEAD is GET."""
+    return {method.upper(): view.cls.actions[word] for method, word in view.actions.items() if method != "head"}
 
 
 def api_operations(world: World) -> Iterator[Operation]:
     """Every route by every method its view has."""
     bodies = _bodies(world)
     for route, view in api_routes():
+        demanded = demands(view)
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
-            declared = "GET" if method == "HEAD" else method
-            if route in PUBLIC or method.lower() not in view.http_method_names or not hasattr(view, declared.lower()):
+            needs, is_read = demanded.get("GET" if method == "HEAD" else method), method in ("GET", "HEAD")
+            if route in PUBLIC or needs is None:
                 continue
             name = f"{method} {route}"
-            needs, is_read = view.actions[declared], method in ("GET", "HEAD")
             url = reverse(route, args=list(_arguments(world, name, route)))
             changes = not is_read and not route.endswith(("simulate", "recovery", "bulk"))
             yield Operation(name, method, url, (needs,), world.task_type, bodies.get(name), changes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from access_app.http.base import route
-from workers_app.api.views import WorkerDrain
+from access_app.http.routing import Router
+from workers_app.api.views import Workers
 
-urlpatterns = [route("workers/<worker_id>/drain", WorkerDrain.as_view(), "worker-drain")]
+router = Router()
+router.register("workers", Workers, "worker")
+urlpatterns = router.urls

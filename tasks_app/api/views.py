@@ -1,0 +1,104 @@
+"""The resource ``/tasks``: each method reads its input, makes one call of the domain, and shows what came back."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.urls import reverse
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from access_app.http.pagination import Shelf
+from access_app.http.viewsets import ApiViewSet
+from access_app.rights import Action
+from tasks_app import selectors, services
+from tasks_app.api import bulk, inputs, outputs
+from tasks_app.api.errors import ANSWERS
+from tasks_app.api.filters import TASKS, hint
+from tasks_app.models import Task
+
+
+class Tasks(ApiViewSet):
+    noun = "task"
+    lookup_url_kwarg = "task_id"
+    answers = ANSWERS
+    actions = {
+        "list": Action.TASK_READ,
+        "create": Action.TASK_CREATE,
+        "bulk": Action.TASK_CREATE,
+        "retrieve": Action.TASK_READ,
+        "partial_update": Action.TASK_EDIT,
+        "destroy": Action.TASK_CANCEL,
+        "retry": Action.TASK_RETRY,
+        "clone": Action.TASK_CLONE,
+        "executions": Action.TASK_READ,
+        "events": Action.TASK_READ,
+    }
+    parameters = {"list": TASKS.parameters, "bulk": {"atomic"}}
+
+    def list(self, request: Request) -> Response:
+        listing = TASKS.read(request.GET)
+        return self.page(listing, Shelf(Task.objects.defer("payload"), outputs.task_items, hint=hint(request.GET)))
+
+    def create(self, request: Request) -> Response:
+        body = self.body()
+        idempotency = self.idempotency("POST /tasks", body)
+        task = inputs.read_task(body)
+        self.require_type(task.new.type)
+        made = services.create_task(task.new, created_by=self.caller.name, idempotency=idempotency)
+        return self._created(made.task, replayed=made.replayed)
+
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        atomic = bulk.read_atomic(request.GET)
+        body = self.body(limit=settings.MAX_BULK_BODY)
+        idempotency = self.idempotency(f"POST /tasks/bulk atomic={atomic}", body)
+        answer = bulk.create(body, caller=self.caller, atomic=atomic, idempotency=idempotency)
+        return self.created(answer.document, replayed=answer.replayed)
+
+    def retrieve(self, request: Request, task_id: str) -> Response:
+        task = self._task(task_id)
+        return self.unchanged(task.version) or self._shown(task)
+
+    def partial_update(self, request: Request, task_id: str) -> Response:
+        task, versions = self._task(task_id), self.versions()
+        self.require_type(task.type)
+        changes = inputs.read_changes(self.body(), task.type)
+        return self._shown(services.edit_task(task.pk, changes, actor=self.caller.name, versions=versions))
+
+    def destroy(self, request: Request, task_id: str) -> Response:
+        task = services.cancel_task(self.pk(task_id), actor=self.caller.name, versions=self.versions())
+        return self._shown(task, status=200 if task.finished_at else 202)
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, task_id: str) -> Response:
+        task, versions = self._task(task_id), self.versions()
+        self.require_type(task.type)
+        self.empty_body()
+        return self._shown(services.retry_task(task.pk, actor=self.caller.name, versions=versions))
+
+    @action(detail=True, methods=["post"])
+    def clone(self, request: Request, task_id: str) -> Response:
+        task = self._task(task_id)
+        self.require_type(task.type)
+        self.empty_body()
+        return self._created(services.clone_task(task.pk, actor=self.caller.name))
+
+    @action(detail=True)
+    def executions(self, request: Request, task_id: str) -> Response:
+        executions = self._task(task_id).executions.order_by("attempt")
+        return self.listed([outputs.execution_json(execution) for execution in executions])
+
+    @action(detail=True)
+    def events(self, request: Request, task_id: str) -> Response:
+        return self.listed([outputs.event_json(event) for event in selectors.timeline(self._task(task_id))])
+
+    def _task(self, task_id: str) -> Task:
+        return selectors.task_of(self.pk(task_id))
+
+    def _shown(self, task: Task, *, status: int = 200) -> Response:
+        return self.shown(outputs.task_for(self.caller, task), version=task.version, status=status)
+
+    def _created(self, task: Task, *, replayed: bool = False) -> Response:
+        document, at = outputs.task_for(self.caller, task), reverse("task", args=[task.pk])
+        return self.created(document, at=at, version=task.version, replayed=replayed)
