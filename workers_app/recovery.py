@@ -25,9 +25,8 @@ from django.conf import settings
 from tasks_app import signals
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask
-from workers_app import heartbeats, invariants
-from workers_app.processes import lease
-from workers_app.processes.signals import SelfPipe
+from workers_app import heartbeats, invariants, lease
+from workers_app.stop_signals import SelfPipe
 
 RECOVERY_BATCH: Final = 500
 #: Time between two looks of `recover_system` at workers whose beats are old.

@@ -40,7 +40,7 @@ PROCESSES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "lease",
-        "workers_app/processes/lease.py",
+        "workers_app/lease.py",
         "unit/test_lease.py",
         ("margin", 5, "(timeout - margin)", "timeout"),
         ("over", 10, "            return not self._ended", "            return True"),
@@ -209,8 +209,8 @@ PROCESSES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "signals",
-        "workers_app/processes/signals.py",
-        "unit/test_signals.py",
+        "workers_app/stop_signals.py",
+        "unit/test_stop_signals.py",
         ("all", 29, "frozenset(map(int, signal.valid_signals())) - _OTHER", "URGENT"),
         ("nohup", 29, "if number in URGENT or signal.getsignal(number) is signal.SIG_DFL]", "]"),
         ("twice", 29, "if number in URGENT or not self.stop_requests:", "if True:"),

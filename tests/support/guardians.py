@@ -28,11 +28,11 @@ from tasks_app.sessions import Session  # noqa: E402
 from tests.support.engine import Engine  # noqa: E402
 from tests.support.stack import gone  # noqa: E402
 from tests.support.waiting import eventually  # noqa: E402
-from workers_app import heartbeats  # noqa: E402
+from workers_app import heartbeats, lease  # noqa: E402
 from workers_app.heartbeats import Registration  # noqa: E402
-from workers_app.processes import guardian, lease  # noqa: E402
+from workers_app.processes import guardian  # noqa: E402
 from workers_app.processes.guardian import FENCED, Guardian, GuardianLink  # noqa: E402
-from workers_app.processes.signals import SelfPipe, stop_on_signals  # noqa: E402
+from workers_app.stop_signals import SelfPipe, stop_on_signals  # noqa: E402
 
 #: How long a stand-in lasts that waits for its end.
 LONG = 60

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from workers_app.processes import lease
-from workers_app.processes.lease import Lease
+from workers_app import lease
+from workers_app.lease import Lease
 
 
 class Clock:

@@ -15,8 +15,8 @@ import psycopg
 import structlog
 
 from access_app.database_faults import DatabaseAway, backoff, kind_of, short
-from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.processes.wakeups import Listener
+from workers_app.stop_signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 

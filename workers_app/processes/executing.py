@@ -22,9 +22,9 @@ from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
 from tasks_app.states import TaskStatus
 from workers_app.endings import Ending, ending_of
+from workers_app.lease import Lease
 from workers_app.processes.heartbeat import CompletionRate
 from workers_app.processes.held import Held, HeldAttempts
-from workers_app.processes.lease import Lease
 from workers_app.processes.pool import Pool
 from workers_app.recorder import Recorder
 from workers_app.runner import execution_of, run_attempt

@@ -30,10 +30,9 @@ from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals, wakeups
 from tasks_app.executors import process_tree
 from tasks_app.sessions import Session
-from workers_app import heartbeats, recovery
-from workers_app.processes import lease
+from workers_app import heartbeats, lease, recovery
 from workers_app.processes.prctl import adopt_orphans, die_with_parent
-from workers_app.processes.signals import STOP_SIGNALS, SelfPipe, stop_on_signals
+from workers_app.stop_signals import STOP_SIGNALS, SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 

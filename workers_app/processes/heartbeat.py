@@ -17,8 +17,8 @@ import structlog
 from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_reads, short
 from tasks_app.floors import Floors
 from tasks_app.sessions import Session
+from workers_app import lease
 from workers_app.heartbeats import BeatAnswer, beat
-from workers_app.processes import lease
 
 log = structlog.get_logger(__name__)
 

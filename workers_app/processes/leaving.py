@@ -20,10 +20,10 @@ from tasks_app.executors.base import StopReason
 from tasks_app.sessions import Session
 from workers_app import heartbeats
 from workers_app.heartbeats import Registration
+from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
 from workers_app.processes.guardian import FENCED, UNFINISHED
-from workers_app.processes.lease import Lease
-from workers_app.processes.signals import SelfPipe
+from workers_app.stop_signals import SelfPipe
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,9 @@ import structlog
 from access_app.database_faults import DatabaseAway, backoff, kind_of, short
 from tasks_app import signals, wakeups
 from tasks_app.sessions import Session
-from workers_app import heartbeats
+from workers_app import heartbeats, lease
 from workers_app.heartbeats import Registration
-from workers_app.processes import lease
-from workers_app.processes.signals import SelfPipe
+from workers_app.stop_signals import SelfPipe
 
 log = structlog.get_logger(__name__)
 

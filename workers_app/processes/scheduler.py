@@ -32,11 +32,10 @@ from tasks_app import retention, signals, wakeups
 from tasks_app.expiry import expire_tasks
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
-from workers_app import recovery
-from workers_app.processes import lease
+from workers_app import lease, recovery
 from workers_app.processes.base import Process
-from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
+from workers_app.stop_signals import SelfPipe
 
 log = structlog.get_logger(__name__)
 

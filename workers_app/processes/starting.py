@@ -21,8 +21,8 @@ from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from workers_app import heartbeats
 from workers_app.heartbeats import BeatAnswer
+from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
-from workers_app.processes.lease import Lease
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ import structlog
 
 from tasks_app import inherited
 from workers_app.processes.orphans import Watch, die_with_supervisor
-from workers_app.processes.signals import SelfPipe, stop_on_signals
+from workers_app.stop_signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 

@@ -19,11 +19,11 @@ from tasks_app import signals, wakeups
 from tasks_app.executors.base import StopReason
 from tasks_app.states import WorkerState
 from workers_app.heartbeats import BeatAnswer
+from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
 from workers_app.processes.guardian import GuardianLink
-from workers_app.processes.lease import Lease
-from workers_app.processes.signals import SelfPipe
 from workers_app.processes.starting import Starter
+from workers_app.stop_signals import SelfPipe
 
 log = structlog.get_logger(__name__)
 

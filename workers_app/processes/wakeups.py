@@ -18,7 +18,7 @@ from django.conf import settings
 from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import wakeups
 from tasks_app.sessions import Session
-from workers_app.processes.signals import SelfPipe
+from workers_app.stop_signals import SelfPipe
 
 
 class Listener:

@@ -27,17 +27,17 @@ from tasks_app import wakeups
 from tasks_app.executors.base import StopReason
 from tasks_app.sessions import Session
 from workers_app.heartbeats import Registration
+from workers_app.lease import Lease
 from workers_app.processes.base import UNTIL_WOKEN, Process
 from workers_app.processes.executing import Executing
 from workers_app.processes.guardian import GuardianLink
 from workers_app.processes.heartbeat import Heartbeat, Watchdog
-from workers_app.processes.lease import Lease
 from workers_app.processes.leaving import Leaving
 from workers_app.processes.registering import register
-from workers_app.processes.signals import SelfPipe
 from workers_app.processes.starting import Starter
 from workers_app.processes.vitals import Vitals, idle_interval
 from workers_app.processes.wakeups import Listener
+from workers_app.stop_signals import SelfPipe
 
 #: How soon after submitting the pool may grow; instant tasks are done by then.
 GROW_AFTER: Final = timedelta(milliseconds=2)

@@ -11,9 +11,10 @@ from django.conf import settings
 
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
+from workers_app import lease
 from workers_app.heartbeats import BeatAnswer
 from workers_app.models import Worker
-from workers_app.processes import heartbeat, lease
+from workers_app.processes import heartbeat
 from workers_app.processes.heartbeat import BUSY_INTERVAL, CompletionRate, Heartbeat, Watchdog
 
 INTERVAL = settings.SCHEDULER.heartbeat_interval

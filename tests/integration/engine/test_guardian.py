@@ -18,8 +18,8 @@ from tasks_app.models import Task, TaskExecution
 from tests.support.guardians import KILLS
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
+from workers_app import lease
 from workers_app.models import Worker
-from workers_app.processes import lease
 
 #: The shortest lease there is.
 LEASE = 2.5

@@ -26,12 +26,11 @@ from tests.support.logs import capture_logs
 from tests.support.races import locked
 from tests.support.schedules import ledger, make_schedule, move_back, states, tasks_of
 from tests.support.waiting import eventually
-from workers_app import heartbeats
+from workers_app import heartbeats, lease
 from workers_app.models import Scheduler as SchedulerRow
-from workers_app.processes import lease
 from workers_app.processes.scheduler import FIRE_AGAIN, RECENT, Housekeeper, Scheduler
-from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
+from workers_app.stop_signals import SelfPipe
 
 OpenSession = Callable[[], Session]
 

@@ -12,9 +12,8 @@ from tasks_app.executors.base import StopReason
 from tests.support.engine import Engine
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
-from workers_app import heartbeats
+from workers_app import heartbeats, lease
 from workers_app.heartbeats import Registration
-from workers_app.processes import lease
 from workers_app.processes.guardian import GuardianLink
 from workers_app.processes.worker import Worker, WorkerOptions
 

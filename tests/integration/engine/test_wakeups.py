@@ -14,9 +14,9 @@ from tasks_app import wakeups
 from tasks_app.sessions import Session
 from tasks_app.wakeups import MOST_IDS, NEW, SCHEDULERS, WORKERS, Sender
 from tests.support.waiting import eventually
-from workers_app.processes.signals import SelfPipe
 from workers_app.processes.wakeups import Listener
 from workers_app.recovery import held_locks
+from workers_app.stop_signals import SelfPipe
 
 OpenSession = Callable[[], Session]
 

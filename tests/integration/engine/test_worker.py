@@ -20,8 +20,8 @@ from tasks_app.starting import Attempt, start_assigned
 from tests.support.engine import Engine
 from tests.support.waiting import eventually
 from workers_app import heartbeats, recovery, runner
+from workers_app import lease as lease_module
 from workers_app.heartbeats import Registration
-from workers_app.processes import lease as lease_module
 from workers_app.processes import starting
 from workers_app.processes.guardian import GuardianLink
 from workers_app.processes.held import Held

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 
 from access_app.database_faults import DatabaseAway, explained
 from access_app.management.base import ProjectCommand
-from workers_app.processes.signals import SelfPipe, stop_on_signals
 from workers_app.recovery import recover_system
+from workers_app.stop_signals import SelfPipe, stop_on_signals
 
 
 class Command(ProjectCommand):

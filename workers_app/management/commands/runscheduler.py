@@ -13,7 +13,7 @@ from access_app.database_faults import DatabaseAway, explained
 from access_app.management.base import ProjectCommand
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.scheduler import Scheduler
-from workers_app.processes.signals import stop_on_signals
+from workers_app.stop_signals import stop_on_signals
 
 
 class Command(ProjectCommand):

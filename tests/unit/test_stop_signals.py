@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from workers_app.processes.signals import STOP_SIGNALS, SelfPipe, stop_on_signals
+from workers_app.stop_signals import STOP_SIGNALS, SelfPipe, stop_on_signals
 
 #: What ends a Linux process by default without a fault of its own, signal(7); SIGPIPE and SIGXFSZ become errors.
 ENDS = "HUP INT QUIT USR1 USR2 ALRM TERM VTALRM PROF"
