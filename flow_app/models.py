@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from access_app.texts import MAX_NAME
+
+
+class QueueQuerySet(models.QuerySet["Queue"]):
+    def paused(self) -> QueueQuerySet:
+        """Those that are paused now, by the database's clock."""
+        return self.filter(pk__in=RawSQL("SELECT name FROM paused_queues", []))
 
 
 class Queue(models.Model):
@@ -20,6 +28,8 @@ class Queue(models.Model):
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = QueueQuerySet.as_manager()
+
     class Meta:
         db_table = "queues"
         ordering = ["name"]
@@ -32,6 +42,11 @@ class Queue(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its pause lasts, by this process's clock."""
+        return self.paused_at is not None and (self.paused_until is None or self.paused_until > timezone.now())
 
 
 class SchedulerPass(models.Model):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from access_app import audit
 from access_app.sql import statement
@@ -44,8 +43,19 @@ def counts(names: list[str]) -> dict[str, tuple[int, int]]:
         return {name: (min(waiting, MOST_COUNTED), owned) for name, waiting, owned in cursor.fetchall()}
 
 
-def is_paused(queue: Queue) -> bool:
-    return queue.paused_at is not None and (queue.paused_until is None or queue.paused_until > timezone.now())
+def paused(*, most: int) -> list[Queue]:
+    """Queues that are paused now, by name."""
+    return list(Queue.objects.paused()[:most])
+
+
+def pause_of(name: str) -> Queue | None:
+    """The queue, when it is paused now."""
+    return Queue.objects.paused().filter(pk=name).first()
+
+
+def listed() -> QuerySet[Queue]:
+    """Queues that somebody has paused or configured, by name."""
+    return Queue.objects.all()
 
 
 def add_queue(name: str, *, actor: str) -> Queue:

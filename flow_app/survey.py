@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
 from flow_app.outlook import Head, KnownPairs, Outlook, pairs_of
@@ -70,6 +71,12 @@ def survey_due(
     except psycopg.Error as error:
         raise session.away(error) from error
     return survey
+
+
+def read_heads(cursor: CursorWrapper) -> list[Head]:
+    """The same look for a page, over Django's connection: the first heads, also those of paused queues."""
+    cursor.execute(statement("survey_due"), {"start": "", "limit": MAX_HEADS})
+    return [Head._make(row) for row in cursor.fetchall()]
 
 
 def _survey_known(session: Session, pairs: KnownPairs, beside: str) -> Survey | None:

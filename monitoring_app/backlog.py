@@ -8,10 +8,12 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
-from access_app.sql import statement
 from access_app.staff import display
+from flow_app import queues
 from flow_app.models import Queue
-from flow_app.queues import MOST_COUNTED, counts, is_paused
+from flow_app.outlook import Head
+from flow_app.queues import MOST_COUNTED, counts
+from flow_app.survey import read_heads
 from monitoring_app import selectors
 from tasks_app.models import OWNED_ROW, Task
 
@@ -23,29 +25,28 @@ _MOST_QUEUES: Final = 12
 def read_queues() -> list[dict[str, Any]]:
     """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
     with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
-        cursor.execute(statement("survey_due"), {"start": "", "limit": selectors.MOST_HEADS})
-        ages = ages_by_queue(cursor.fetchall(), timezone.now())
+        ages = ages_by_queue(read_heads(cursor), timezone.now())
         owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())
-        paused = {queue.name: queue for queue in Queue.objects.filter(paused_at__isnull=False)[:MOST_LOOKED_AT]}
+        paused = {queue.name: queue for queue in queues.paused(most=MOST_LOOKED_AT)}
         names = sorted(ages.keys() | owned | paused.keys())[:MOST_LOOKED_AT]
         counted = counts(names)
     first = sorted(names, key=lambda name: (name in paused, sum(counted[name])), reverse=True)
     return [_queue_row(name, counted[name], ages.get(name), paused.get(name)) for name in first[:_MOST_QUEUES]]
 
 
-def ages_by_queue(heads: list[tuple[Any, ...]], now: datetime) -> dict[str, timedelta]:
+def ages_by_queue(heads: list[Head], now: datetime) -> dict[str, timedelta]:
     """How long the oldest task of each queue is past its time, paused queues too; negative: it is to come."""
     ages: dict[str, timedelta] = {}
-    for queue, _, _, run_at, *_ in heads:
-        if queue is not None:
-            age = now - datetime.fromisoformat(run_at)
-            ages[queue] = max(ages.get(queue, age), age)
+    for head in heads:
+        if head.queue is not None:
+            age = now - datetime.fromisoformat(head.run_at)
+            ages[head.queue] = max(ages.get(head.queue, age), age)
     return ages
 
 
 def _queue_row(name: str, counted: tuple[int, int], age: timedelta | None, row: Queue | None) -> dict[str, Any]:
     waiting, owned = counted
-    paused = row is not None and is_paused(row)
+    paused = row is not None
     return {
         "name": name,
         "tasks": display.query(queue=name),

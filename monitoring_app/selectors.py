@@ -22,12 +22,11 @@ from django.db.models import Count, ExpressionWrapper, F, Q, fields
 from django.db.models.functions import Now
 
 from access_app.sql import statement
+from flow_app.survey import read_heads
 from tasks_app.models import OWNED_ROW, Task
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus
 from workers_app.models import Worker
 
-#: Heads of queues that are looked at.
-MOST_HEADS: Final = 2000
 #: Waiting tasks beyond this many are estimated; counting this many costs some ten milliseconds.
 MOST_COUNTED: Final = 100_000
 #: Attempts of a window beyond this many ids are sampled.
@@ -103,9 +102,8 @@ def survey() -> Survey:
         parameters = {"most": MOST_COUNTED, "lease": settings.SCHEDULER.heartbeat_timeout}
         [facts] = rows(cursor, "survey", parameters)
         # The scheduler's own look at the heads of the queues, so that both mean the same by "due".
-        cursor.execute(statement("survey_due"), {"start": "", "limit": MOST_HEADS})
         # A head that is never due by itself belongs to a queue somebody paused.
-        oldest = max((-due_in for _, _, due_in, *_ in cursor.fetchall() if due_in is not None), default=-1.0)
+        oldest = max((-head.due_in for head in read_heads(cursor) if head.due_in is not None), default=-1.0)
     return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
 
 

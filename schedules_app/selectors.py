@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from flow_app.models import Queue
+from flow_app import queues
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
 from schedules_app.effort import Effort, TooCostly
@@ -274,7 +274,6 @@ def _surroundings(schedule: Schedule) -> list[Reason]:
     if not alive:
         reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to fire it"))
     name = schedule.task.get("queue", "default")
-    queue = Queue.objects.filter(pk=name, paused_at__isnull=False).first()
-    if queue is not None and (queue.paused_until is None or queue.paused_until > database_now()):
+    if queue := queues.pause_of(name):
         reasons.append(Reason("QUEUE_PAUSED", f"its tasks wait: queue {name} is paused", queue.paused_until))
     return reasons

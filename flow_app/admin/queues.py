@@ -18,7 +18,7 @@ from access_app.staff.form_fields import UtcInstant, field_text
 from access_app.texts import MAX_REASON, problem_of_reason
 from flow_app import queues
 from flow_app.models import Queue
-from flow_app.queues import MOST_COUNTED, add_queue, counts, is_paused
+from flow_app.queues import MOST_COUNTED, add_queue, counts
 from tasks_app.new_tasks import QUEUE_NAME
 
 
@@ -31,7 +31,7 @@ class PauseForm(forms.Form):
     @classmethod
     def of(cls, queue: Queue) -> PauseForm:
         """The form as it is offered: with the pause there is, if there is one."""
-        if not is_paused(queue):
+        if not queue.is_paused:
             return cls()
         return cls(initial={"reason": display.words(queue.pause_reason), "until": field_text(queue.paused_until)})
 
@@ -128,7 +128,7 @@ class QueueAdmin(StaffAdmin):
                 )
             else:
                 queue = add_queue(name, actor=actor)
-            messages.success(request, f"The queue {name} is {'paused' if queue.paused_at else 'listed'} now.")
+            messages.success(request, f"The queue {name} is {'paused' if queue.is_paused else 'listed'} now.")
             return self.to_page(request, queue)
         return self.answer_form(request, "admin/flow_app/queue/new.html", {"title": "New queue", "form": form})
 
@@ -137,7 +137,7 @@ class QueueAdmin(StaffAdmin):
         if not form.is_valid():
             return self.answer_page(request, row, {**queue_context(row), "form": form}, status=422)
         until = form.cleaned_data["until"]
-        if is_paused(row) and field_text(until) == field_text(row.paused_until):
+        if row.is_paused and field_text(until) == field_text(row.paused_until):
             until = row.paused_until  # the field has whole seconds only
         queues.pause_queue(row.name, actor=actor_of(request), reason=form.cleaned_data["reason"], until=until)
         messages.success(
@@ -151,7 +151,7 @@ class QueueAdmin(StaffAdmin):
 
     @acts(Action.QUEUE_PAUSE, "Pause")
     def pause_selected(self, request: HttpRequest, rows: list[Queue]) -> None:
-        waiting = [queue.name for queue in rows if not is_paused(queue)]
+        waiting = [queue.name for queue in rows if not queue.is_paused]
         for name in waiting:
             queues.pause_queue(name, actor=actor_of(request))
         _tell(request, "paused", waiting, len(rows) - len(waiting))
@@ -168,7 +168,7 @@ def queue_context(queue: Queue) -> dict[str, Any]:
     waiting, owned = counts([queue.name])[queue.name]
     return {
         "badge": display.badge(state_of(queue)),
-        "paused": is_paused(queue),
+        "paused": queue.is_paused,
         "waiting": display.number(waiting, at_most=MOST_COUNTED),
         "owned": display.number(owned),
         "paused_since": display.exact(queue.paused_at),
@@ -180,7 +180,7 @@ def queue_context(queue: Queue) -> dict[str, Any]:
 
 
 def state_of(queue: Queue) -> str:
-    return "PAUSED" if is_paused(queue) else "OPEN"
+    return "PAUSED" if queue.is_paused else "OPEN"
 
 
 def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:

@@ -15,7 +15,7 @@ def reason_json(reason: Reason) -> JsonObject:
 def queue_json(queue: Queue) -> JsonObject:
     return {
         "name": queue.name,
-        "paused": queue.paused_at is not None,
+        "paused": queue.is_paused,
         "pausedAt": show_instant(queue.paused_at),
         "pausedUntil": show_instant(queue.paused_until),
         "pauseReason": queue.pause_reason,

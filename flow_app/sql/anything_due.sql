@@ -12,7 +12,4 @@ WITH waiting AS (
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id = %(worker_id)s AND finished_at IS NULL)
     OR EXISTS (SELECT FROM waiting w
                 WHERE w.run_at <= now() AND (%(queues)s::text[] IS NULL OR w.queue = ANY(%(queues)s::text[]))
-                  AND NOT EXISTS (
-                    SELECT FROM queues q
-                     WHERE q.name = w.queue AND q.paused_at IS NOT NULL
-                       AND (q.paused_until IS NULL OR q.paused_until > now())))
+                  AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = w.queue))

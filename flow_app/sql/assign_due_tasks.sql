@@ -43,9 +43,7 @@ served AS MATERIALIZED (
   SELECT p.queue, p.priority, p.run_at, p.id
     FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(from)s::text[]::timestamptz[], %(ids)s::uuid[])
          AS p(queue, priority, run_at, id)
-   WHERE NOT EXISTS (
-     SELECT FROM queues q
-      WHERE q.name = p.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
+   WHERE NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = p.queue)
 ),
 share AS MATERIALIZED (
   -- Queues take turns, so no queue can use more than this in one pass; what is left of the room goes to the next pass.
@@ -88,9 +86,7 @@ seen AS MATERIALIZED (
        WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
          AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
          AND (%(class)s::text[] IS NULL OR t.queue = ANY(%(class)s::text[]))
-         AND NOT EXISTS (
-           SELECT FROM queues q
-            WHERE q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now()))
+         AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = t.queue)
        ORDER BY t.priority DESC, t.run_at, t.id
        LIMIT (SELECT suspects FROM budget)
          FOR NO KEY UPDATE OF t SKIP LOCKED) AS d

@@ -44,6 +44,6 @@ SELECT w.queue, w.priority,
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, false AS elsewhere
   FROM waiting w
-  LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
+  LEFT JOIN paused_queues q ON q.name = w.queue
  WHERE w.run_at IS NOT NULL
  ORDER BY w.queue, w.priority DESC

@@ -62,5 +62,5 @@ SELECT w.queue, w.priority,
        e.waits AS elsewhere
   FROM waiting w
   CROSS JOIN elsewhere e
-  LEFT JOIN queues q ON q.name = w.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
+  LEFT JOIN paused_queues q ON q.name = w.queue
  WHERE w.queue IS NOT NULL OR w.run_at IS NOT NULL

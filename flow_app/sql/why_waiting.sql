@@ -9,7 +9,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
          AS scheduler_alive,
        ahead.n AS ahead, 10000 AS ahead_limit
   FROM tasks t
-  LEFT JOIN queues q ON q.name = t.queue AND q.paused_at IS NOT NULL AND (q.paused_until IS NULL OR q.paused_until > now())
+  LEFT JOIN paused_queues q ON q.name = t.queue
   LEFT JOIN LATERAL (
     SELECT h.id FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key

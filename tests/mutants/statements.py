@@ -22,7 +22,6 @@ _RECORDER: Final = f"{_ENGINE}/test_recorder.py"
 _STARTING: Final = f"{_ENGINE}/test_starting.py"
 _ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
 _CONCURRENCY_KEYS: Final = f"{_ENGINE}/test_concurrency_keys.py"
-_CONCURRENCY_KEYS: Final = f"{_ENGINE}/test_concurrency_keys.py"
 _RECOVERY: Final = f"{_ENGINE}/test_recovery.py"
 _BEATS: Final = f"{_ENGINE}/test_heartbeats.py"
 
@@ -134,8 +133,8 @@ STATEMENTS: Final[list[Mutant]] = [
             "now() AND (t.expires_at IS NULL OR t.expires_at > now())\n         AND (%(class)s",
             "now()\n         AND (%(class)s",
         ),
-        ("paused", 4, "q.name = p.queue AND", "false AND"),
-        ("suspect-paused", 4, "q.name = t.queue AND", "false AND"),
+        ("paused", 4, "q.name = p.queue", "false"),
+        ("suspect-paused", 4, "q.name = t.queue", "false"),
         ("skip", 34, "FOR NO KEY UPDATE SKIP LOCKED) AS d", "FOR NO KEY UPDATE) AS d"),
         (
             "suspect-skip",
@@ -170,6 +169,13 @@ STATEMENTS: Final[list[Mutant]] = [
         ("holder-lock", 24, "     FOR SHARE SKIP LOCKED\n", ""),
         ("park-queue", 24, " AND t.finished_at IS NULL AND t.queue = k.queue\n", " AND t.finished_at IS NULL\n"),
         ("version", 14, "version = t.version + 1, ", ""),
+    ),
+    *mutants_of(
+        "pause",
+        "flow_app/migrations/0001_initial.py",
+        f"{_ENGINE}/test_queues.py {_ASSIGNMENT}",
+        ("ends", 4, " AND (paused_until IS NULL OR paused_until > now())", ""),
+        ("for-good", 4, "(paused_until IS NULL OR paused_until > now())", "paused_until > now()"),
     ),
     *mutants_of(
         "recover",
