@@ -18,7 +18,7 @@ import psycopg
 from access_app.sql import statement
 from flow_app.outlook import SLOW, Head, LockedHeads, Outlook, Passed, pairs_of
 from flow_app.survey import Survey
-from tasks_app.sessions import Session, named
+from tasks_app.sessions import Row, Session, named
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
@@ -73,7 +73,7 @@ def assign_due_tasks(
         workers = _owned_from(outlook.floors.current(session))
         with connection.pipeline():
             connection.execute("BEGIN")
-            taken = connection.execute(statement("take_pass"), prepare=session.prepares)
+            taken = _take_pass(session)
             passes = [
                 connection.cursor(row_factory=named(Passed)).execute(
                     statement("assign_due_tasks"),
@@ -95,16 +95,29 @@ def assign_due_tasks(
 
 
 def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:
-    """Take back assignments their workers sit on while another worker has a free slot; answer how many."""
-    parameters = {"worker_id": None, "queue": None, "older_than": STALE_AFTER.total_seconds(), "limit": limit}
+    """Take back assignments their workers sit on while another worker has a free slot; return how many."""
     reason = "its worker had not started it while another one was free"
-    return len(session.rows("hand_back_assigned", parameters | {"actor": "scheduler", "reason": reason}))
+    return hand_back_assigned(session, older_than=STALE_AFTER, reason=reason, limit=limit)
 
 
-def hand_back_assigned(session: Session, *, worker_id: UUID, reason: str, limit: int = 10_000) -> int:
-    """Give back what this worker was assigned and has not started; answer how many."""
-    parameters = {"worker_id": worker_id, "queue": None, "older_than": None, "limit": limit}
-    return len(session.rows("hand_back_assigned", parameters | {"actor": f"worker:{worker_id}", "reason": reason}))
+def hand_back_assigned(
+    session: Session,
+    *,
+    reason: str,
+    worker_id: UUID | None = None,
+    older_than: timedelta | None = None,
+    limit: int = 10_000,
+) -> int:
+    """Give back what this worker was assigned and has not started, or anybody's old assignments; return how many."""
+    parameters = {
+        "worker_id": worker_id,
+        "queue": None,
+        "older_than": None if older_than is None else older_than.total_seconds(),
+        "actor": "scheduler" if worker_id is None else f"worker:{worker_id}",
+        "reason": reason,
+        "limit": limit,
+    }
+    return len(session.rows("hand_back_assigned", parameters))
 
 
 class LastKey(NamedTuple):
@@ -120,6 +133,11 @@ def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), li
     queue, key = after
     rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": limit}, of=LastKey)
     return rows[0] if rows else LastKey("", "", 0)
+
+
+def _take_pass(session: Session) -> psycopg.Cursor[Row]:
+    """Ask for the pass, in the transaction that is open; whether it was got comes with the other results."""
+    return session.connection.execute(statement("take_pass"), prepare=session.prepares)
 
 
 def _owned_from(floors: dict[UUID, str]) -> dict[str, list[Any]]:

@@ -21,15 +21,17 @@ def why(task: Task) -> list[Reason]:
         return [Reason("ENDED", f"it ended as {task.status}")]
     if task.status == TaskStatus.SCHEDULED:
         return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
+    facts = _why_waiting(task)
+    return [] if facts is None else _waiting_reasons(task, facts)
+
+
+def _why_waiting(task: Task) -> dict[str, Any] | None:
+    """What may hold a PENDING task back; None when it moved on meanwhile."""
+    parameters: dict[str, Any] = {"id": task.pk, "silence": settings.SCHEDULER.heartbeat_timeout.total_seconds()}
     with connection.cursor() as cursor:
-        cursor.execute(
-            statement("why_waiting"), {"id": task.pk, "silence": settings.SCHEDULER.heartbeat_timeout.total_seconds()}
-        )
+        cursor.execute(statement("why_waiting"), parameters)
         row = cursor.fetchone()
-        if row is None:  # it moved on meanwhile
-            return []
-        facts: dict[str, Any] = dict(zip([column.name for column in cursor.description], row, strict=True))
-    return _waiting_reasons(task, facts)
+        return None if row is None else dict(zip([column.name for column in cursor.description], row, strict=True))
 
 
 def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:

@@ -58,20 +58,20 @@ def counted_so_far() -> tuple[list[Total], int]:
 
 def count_new_executions() -> int:
     """Count attempts that ended since the last time; return how many are still to be counted, at most."""
-    return _count("count_new_executions", "executions", TaskExecution)
+    return _count(statement("count_new_executions"), "executions", TaskExecution)
 
 
 def count_new_ends() -> int:
     """Count tasks that ended without an attempt since the last time; return how many events are still to be read."""
-    return _count("count_new_ends", "ends", AuditEvent)
+    return _count(statement("count_new_ends"), "ends", AuditEvent)
 
 
 def count_new_fires() -> int:
     """Count slots of schedules that were decided since the last time; return how many are still to be counted."""
-    return _count("count_new_fires", "fires", ScheduleFire)
+    return _count(statement("count_new_fires"), "fires", ScheduleFire)
 
 
-def _count(name: str, mark_name: str, model: type[Counted]) -> int:
+def _count(counting: str, mark_name: str, model: type[Counted]) -> int:
     """Add up to the totals what came since the last time; return how many rows are left.
 
     The same statement twice: the first call notes how far the history goes, and the second counts up to there, unless a
@@ -85,7 +85,7 @@ def _count(name: str, mark_name: str, model: type[Counted]) -> int:
     }
     for _ in range(2):
         with selectors.bounded(COUNT_TIMEOUT) as cursor:
-            cursor.execute(statement(name), parameters)
+            cursor.execute(counting, parameters)
     MetricMark.objects.get_or_create(name=mark_name)
     return _left(mark_name, model)
 

@@ -121,14 +121,18 @@ class Batch:
     def write(self, cursor: Cursor) -> None:
         """Write everything that was added, in the caller's transaction."""
         if self._cancels:
-            self.report.stop = _cancel(cursor, self._cancels)
+            self.report.stop = _cancel_tasks(cursor, self._cancels)
         if self._given_up:
             cursor.execute(_TELL_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
-        cursor.execute(statement("record_fires"), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
-        rows = [self._tasks[task_id] for (task_id,) in cursor.fetchall()]
+        rows = [self._tasks[task_id] for task_id in self._record_fires(cursor)]
         if rows:
             copy_tasks(cursor, SCHEDULED_COLUMNS, rows)
         self.report.schedules = len(self._moves)
+
+    def _record_fires(self, cursor: Cursor) -> list[UUID]:
+        """Write ledger and next times; return which of the tasks are to be made."""
+        cursor.execute(statement("record_fires"), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
+        return [task_id for (task_id,) in cursor.fetchall()]
 
     def _rules_of(self, recurrence: Recurrence) -> str:
         name = recurrence.definition.timezone
@@ -221,7 +225,7 @@ def _progress(
     return slot, local.replace(tzinfo=UTC), now if ran else row.last_fire_at
 
 
-def _cancel(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
+def _cancel_tasks(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
     """Cancel tasks that make way; return the workers that run some of them."""
     ids, actors = zip(*cancels, strict=True)
     parameters = {"ids": list(ids), "actors": list(actors), "reason": "its schedule starts the next one"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 from uuid import UUID
@@ -46,13 +46,18 @@ def fire_due(session: Session, *, limit: int = BATCH) -> FireReport:
     """Make one pass over at most ``limit`` due schedules. Raises `DatabaseAway`; then it may have been committed."""
     try:
         with session.connection.transaction(), session.connection.cursor() as cursor:
-            cursor.execute(statement("due_schedules"), {"limit": limit})
-            report = fire(cursor, [StoredSchedule._make(row) for row in cursor.fetchall()])
+            report = fire(cursor, _due_schedules(cursor, limit))
     except psycopg.Error as error:
         raise session.away(error) from error
     report.more = report.more or report.schedules == limit
     tell(report)
     return report
+
+
+def _due_schedules(cursor: Cursor, limit: int) -> list[StoredSchedule]:
+    """Lock schedules that have something to decide, the longest overdue first."""
+    cursor.execute(statement("due_schedules"), {"limit": limit})
+    return [StoredSchedule._make(row) for row in cursor.fetchall()]
 
 
 def fire(cursor: Cursor, rows: Sequence[StoredSchedule], *, pause: Pause | None = None) -> FireReport:
@@ -89,11 +94,9 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
     now. Raises `DatabaseAway`.
     """
     rules = _rules_of_today(session)
-    parameters = {"zones": list(rules), "rules": list(rules.values()), "limit": limit}
     try:
         with session.connection.transaction(), session.connection.cursor() as cursor:
-            cursor.execute(statement("schedules_under_old_rules"), parameters)
-            rows = [StoredSchedule._make(row) for row in cursor.fetchall()]
+            rows = _schedules_under_old_rules(cursor, rules, limit)
             if rows:
                 batch = Batch(rows[0].now)
                 for row in rows:
@@ -105,6 +108,13 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
     except psycopg.Error as error:
         raise session.away(error) from error
     return len(rows)
+
+
+def _schedules_under_old_rules(cursor: Cursor, rules: Mapping[str, str], limit: int) -> list[StoredSchedule]:
+    """Lock schedules whose next slot was computed under other rules of its zone than those given."""
+    parameters = {"zones": list(rules), "rules": list(rules.values()), "limit": limit}
+    cursor.execute(statement("schedules_under_old_rules"), parameters)
+    return [StoredSchedule._make(row) for row in cursor.fetchall()]
 
 
 def _put_off(batch: Batch, row: StoredSchedule, error: Exception, rules: str = "") -> None:

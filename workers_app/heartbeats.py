@@ -99,17 +99,17 @@ def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) ->
 
 def begin_drain(session: Session, worker_id: UUID) -> bool:
     """Stop being assigned tasks. False when the incarnation is not ACTIVE any more."""
-    return _change(session, worker_id, WorkerState.DRAINING, [WorkerState.ACTIVE]) is not None
+    return _change_worker_state(session, worker_id, WorkerState.DRAINING, [WorkerState.ACTIVE]) is not None
 
 
 def mark_stopped(session: Session, worker_id: UUID) -> bool:
     """Leave in good order; DEAD instead when tasks are still owned, so that recovery takes them."""
-    return _change(session, worker_id, WorkerState.STOPPED, sorted(LIVE_WORKER_STATES)) is not None
+    return _change_worker_state(session, worker_id, WorkerState.STOPPED, sorted(LIVE_WORKER_STATES)) is not None
 
 
 def mark_dead(session: Session, worker_id: UUID, *, beat: int | None = None) -> Gone | None:
     """Declare an incarnation dead; with ``beat``, only if it has not beaten since. None when it was too late."""
-    return _change(session, worker_id, WorkerState.DEAD, sorted(LIVE_WORKER_STATES), beat=beat)
+    return _change_worker_state(session, worker_id, WorkerState.DEAD, sorted(LIVE_WORKER_STATES), beat=beat)
 
 
 def request_drain(worker_id: UUID, *, actor: str) -> None:
@@ -128,7 +128,7 @@ def request_drain(worker_id: UUID, *, actor: str) -> None:
         transaction.on_commit(lambda: wakeups.notify_stop(worker_id))
 
 
-def _change(
+def _change_worker_state(
     session: Session, worker_id: UUID, state: WorkerState, sources: list[WorkerState], *, beat: int | None = None
 ) -> Gone | None:
     parameters = {"worker_id": worker_id, "state": state, "sources": list(map(str, sources)), "beat": beat}

@@ -157,10 +157,10 @@ def _watch_old_beats(session: Session, pipe: SelfPipe) -> list[UUID]:
     """
     config, dead = settings.SCHEDULER, []
     detector = FailureDetector(config.heartbeat_timeout)
-    old = dict(_old_beats(session, config.heartbeat_interval * 3))
+    old = dict(_live_beats(session, config.heartbeat_interval * 3))
     waiting = dict(old)
     while waiting and not pipe.stop_requests:
-        beats = {worker_id: beat for worker_id, beat in _old_beats(session, None) if worker_id in waiting}
+        beats = {worker_id: beat for worker_id, beat in _live_beats(session, None) if worker_id in waiting}
         waiting = {worker_id: beat for worker_id, beat in waiting.items() if beats.get(worker_id) == beat}
         silent = detector.observe({w: waiting[w] for w in waiting}, epoch=session.epoch, now=lease.now())
         dead += mark_silent_workers(session, silent)
@@ -170,7 +170,8 @@ def _watch_old_beats(session: Session, pipe: SelfPipe) -> list[UUID]:
     return dead
 
 
-def _old_beats(session: Session, age: timedelta | None) -> list[tuple[UUID, int]]:
+def _live_beats(session: Session, age: timedelta | None) -> list[tuple[UUID, int]]:
+    """The beat counters of live workers; with ``age``, of those whose last beat is older than that."""
     rows = session.rows("live_beats", {"age": None if age is None else age.total_seconds()})
     return [(worker_id, beat) for worker_id, beat in rows]
 

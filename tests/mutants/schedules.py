@@ -73,8 +73,8 @@ SCHEDULES: Final[list[Mutant]] = [
         (
             "ledger-decides",
             21,
-            "[self._tasks[task_id] for (task_id,) in cursor.fetchall()]",
-            "list(self._tasks.values())",
+            "return [task_id for (task_id,) in cursor.fetchall()]\n\n    def _rules_of",
+            "return list(self._tasks)\n\n    def _rules_of",
         ),
         ("put-off-grows", 26, "row.put_offs + 1, reason))", "1, reason))", _PUT_OFF),
         ("key", 21, "if row.overlap in _ONE_AT_A_TIME else new", "if False else new", _POLICIES),
