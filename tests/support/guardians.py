@@ -31,7 +31,8 @@ from tests.support.waiting import eventually  # noqa: E402
 from workers_app import heartbeats, lease  # noqa: E402
 from workers_app.heartbeats import Registration  # noqa: E402
 from workers_app.processes import guardian  # noqa: E402
-from workers_app.processes.guardian import FENCED, Guardian, GuardianLink  # noqa: E402
+from workers_app.processes.guardian import Guardian  # noqa: E402
+from workers_app.processes.guardian_link import FENCED, GuardianLink  # noqa: E402
 from workers_app.stop_signals import SelfPipe, stop_on_signals  # noqa: E402
 
 #: How long a stand-in lasts that waits for its end.

@@ -14,7 +14,6 @@ import contextlib
 import gc
 import os
 import signal
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -31,48 +30,20 @@ from tasks_app import signals, wakeups
 from tasks_app.executors import process_tree
 from tasks_app.sessions import Session
 from workers_app import heartbeats, lease, recovery
+from workers_app.processes.descendants import PASS, kill_descendants, reaped
+from workers_app.processes.guardian_link import FENCED, UNFINISHED, GuardianLink, WorkerLink
 from workers_app.processes.prctl import adopt_orphans, die_with_parent
 from workers_app.stop_signals import STOP_SIGNALS, SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 
-#: Exit status of a worker whose lease ended: start a new incarnation at once (EX_TEMPFAIL of sysexits.h).
-FENCED: Final = 75
-#: Exit status of a worker that has drained, but some of whose work did not stop: nobody may take that work on before it
-#: is dead, so it is the guardian who marks this death (EX_SOFTWARE).
-UNFINISHED: Final = 70
 #: A worker that lived this long was well; a shorter life makes the next start wait longer.
 HEALTHY_LIFE: Final = 10.0
 LONGEST_RESTART_DELAY: Final = 30.0
 #: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
 MARK_FOR: Final = 3.0
-#: Time between two looks for processes that tasks have hidden from the worker; a look costs some 20 microseconds.
-PASS: Final = 0.01
+#: Seconds between two looks for processes that tasks have hidden from the worker.
 LOOK_EVERY: Final = 0.2 if process_tree.KERNEL_LISTS_CHILDREN else 1.0
-_MESSAGE: Final = struct.Struct("<d")
-_CONFIRMED: Final = -1.0
-
-
-class GuardianLink:
-    """The worker's end of the pipe. Writes are atomic (8 bytes), and a full pipe or a dead guardian is no error."""
-
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = descriptor
-        self._confirmed = False
-
-    def beat(self, sent: float) -> None:
-        self._write(sent)
-
-    def confirm_fenced(self) -> None:
-        """Say once that the lease has ended and that no work is alive."""
-        if not self._confirmed:
-            self._confirmed = True
-            self._write(_CONFIRMED)
-
-    def _write(self, value: float) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._descriptor, _MESSAGE.pack(value))
 
 
 class Guardian:
@@ -89,7 +60,7 @@ class Guardian:
         self._stop_since: float | None = None
 
     def run(self) -> int:
-        """Answer the exit status for this process: 0 when the last worker ended in good order."""
+        """Return the exit status for this process: 0 when the last worker ended in good order."""
         _leave_the_database_to_others()
         adopt_orphans(adopt=True)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self._pipe.wake())
@@ -108,7 +79,7 @@ class Guardian:
                     return 1
 
     def _run_one(self) -> int:
-        """Run one incarnation to its end, clean up after it, and answer its exit status (negative: a signal)."""
+        """Run one incarnation to its end, clean up after it, and return its exit status (negative: a signal)."""
         worker_id = uuid4()
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
@@ -126,7 +97,7 @@ class Guardian:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         os.close(writer)
         try:
-            status = self._watch(pid, reader)
+            status = self._watch(pid, WorkerLink(reader))
         finally:
             os.close(reader)
         kill_descendants()
@@ -155,34 +126,28 @@ class Guardian:
                 sys.stderr.flush()
             os._exit(status)
 
-    def _watch(self, pid: int, reader: int) -> int:
+    def _watch(self, pid: int, link: WorkerLink) -> int:
         """Wait for the worker's end; end it when its lease or the operator's patience does."""
-        last_beat: float | None = None
-        confirmed = False
         while True:
-            if (status := _reaped(pid)) is not None:
+            if (status := reaped(pid)) is not None:
                 return status
             self._pass_on_signals(pid)
-            rest = self._patience(last_beat, confirmed)
+            rest = self._patience(link)
             if rest <= 0:
                 log.error("worker_killed", pid=pid, reason="its lease ends and it does not stop its work")
                 kill_descendants()
                 continue
             if process_tree.kill_pass(process_tree.strays(trusted_session=pid)):
                 rest = min(rest, PASS)
-            if reader in self._pipe.wait(min(rest, LOOK_EVERY), *([reader] if reader >= 0 else [])):
-                messages = _read(reader)
-                if messages is None:  # the worker has closed its end: it is exiting
-                    reader = -1
-                    continue
-                confirmed |= _CONFIRMED in messages
-                last_beat = max([last_beat or 0.0, *(message for message in messages if message >= 0)])
+            if self._pipe.wait(min(rest, LOOK_EVERY), *link.open):
+                link.read()
 
-    def _patience(self, last_beat: float | None, confirmed: bool) -> float:
+    def _patience(self, link: WorkerLink) -> float:
         """Seconds until the tree must be killed."""
         config, rests = settings.SCHEDULER, []
-        if last_beat is not None and not confirmed:
-            rests.append(last_beat + (config.heartbeat_timeout - config.lease_margin / 2).total_seconds() - lease.now())
+        if link.last_beat is not None and not link.confirmed:
+            usable = (config.heartbeat_timeout - config.lease_margin / 2).total_seconds()
+            rests.append(link.last_beat + usable - lease.now())
         if self._stop_since is not None:
             rests.append(self._stop_since + self._grace + 5 - time.monotonic())
         if self._passed_on > 2:
@@ -229,37 +194,3 @@ def _leave_the_database_to_others() -> None:
     with contextlib.suppress(DatabaseError):
         connections["default"].ensure_connection()
     connections["default"].settings_dict["EMBEDDED"] = None
-
-
-def kill_descendants() -> None:
-    """Kill every descendant of this process and reap it, until none is left. Orphans come to it as the subreaper.
-
-    Passes follow each other closely: what forks without end must not gain on them.
-    """
-    while process_tree.kill_pass(process_tree.children(os.getpid())):
-        time.sleep(PASS)
-        _reap_all()
-
-
-_statuses: dict[int, int] = {}
-
-
-def _reap_all() -> None:
-    """Reap whoever has ended, and keep how: the worker may be among them, whoever killed it."""
-    with contextlib.suppress(ChildProcessError):
-        while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
-            _statuses[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
-
-
-def _reaped(pid: int) -> int | None:
-    """The exit status of the worker once it has ended; reaps orphans that came to us on the way."""
-    _reap_all()
-    status = _statuses.pop(pid, None)
-    _statuses.clear()
-    return status
-
-
-def _read(reader: int) -> list[float] | None:
-    """What the worker has said since; None when it has closed its end."""
-    data = os.read(reader, 64 * _MESSAGE.size)
-    return [value for (value,) in _MESSAGE.iter_unpack(data)] if data else None

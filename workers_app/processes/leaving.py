@@ -22,7 +22,7 @@ from workers_app import heartbeats
 from workers_app.heartbeats import Registration
 from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
-from workers_app.processes.guardian import FENCED, UNFINISHED
+from workers_app.processes.guardian_link import FENCED, UNFINISHED
 from workers_app.stop_signals import SelfPipe
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,7 @@ from tasks_app.states import WorkerState
 from workers_app.heartbeats import BeatAnswer
 from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
-from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.guardian_link import GuardianLink
 from workers_app.processes.starting import Starter
 from workers_app.stop_signals import SelfPipe
 

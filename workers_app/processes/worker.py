@@ -30,7 +30,7 @@ from workers_app.heartbeats import Registration
 from workers_app.lease import Lease
 from workers_app.processes.base import UNTIL_WOKEN, Process
 from workers_app.processes.executing import Executing
-from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.guardian_link import GuardianLink
 from workers_app.processes.heartbeat import Heartbeat, Watchdog
 from workers_app.processes.leaving import Leaving
 from workers_app.processes.registering import register

@@ -16,7 +16,8 @@ from tasks_app.starting import Attempt
 from tests.support.engine import Engine
 from workers_app.heartbeats import Registration
 from workers_app.models import Worker as WorkerRow
-from workers_app.processes.guardian import FENCED, UNFINISHED, Guardian, GuardianLink
+from workers_app.processes.guardian import Guardian
+from workers_app.processes.guardian_link import FENCED, UNFINISHED, GuardianLink
 from workers_app.processes.held import Held
 from workers_app.processes.worker import Worker, WorkerOptions
 from workers_app.runner import execution_of

@@ -14,7 +14,7 @@ from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from workers_app import heartbeats, lease
 from workers_app.heartbeats import Registration
-from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.guardian_link import GuardianLink
 from workers_app.processes.worker import Worker, WorkerOptions
 
 NOTHING = timedelta(0)

@@ -23,7 +23,7 @@ from workers_app import heartbeats, recovery, runner
 from workers_app import lease as lease_module
 from workers_app.heartbeats import Registration
 from workers_app.processes import starting
-from workers_app.processes.guardian import GuardianLink
+from workers_app.processes.guardian_link import GuardianLink
 from workers_app.processes.held import Held
 from workers_app.processes.vitals import OVERDUE
 from workers_app.processes.worker import Worker, WorkerOptions

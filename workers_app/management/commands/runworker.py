@@ -25,7 +25,8 @@ from tasks_app.executors.shell import ShellExecutor
 from tasks_app.new_tasks import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
-from workers_app.processes.guardian import Guardian, GuardianLink
+from workers_app.processes.guardian import Guardian
+from workers_app.processes.guardian_link import GuardianLink
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Child, Supervisor
 from workers_app.processes.worker import Worker, WorkerOptions
