@@ -1,4 +1,4 @@
-"""The vocabulary of a task's life: statuses, error codes and the legal changes between statuses.
+"""The vocabulary of a task's life: statuses, error codes, and how one status becomes another.
 
                       assign                 start
     create ─▶ PENDING ───────▶ SCHEDULED ───────────▶ RUNNING ─────▶ SUCCESS
@@ -8,8 +8,8 @@
                 ├── cancel ──────────┴──▶ CANCELLED
                 └── expire, quarantine ─▶ FAILED         ended ── manual retry ─▶ PENDING
 
-Pure values: no database, no clock. The guarded SQL statements in ``tasks_app/sql`` are the only code
-that makes these changes; ``TRANSITIONS`` is what the tests and the invariant checks hold them against.
+Pure values: no database, no clock. ``transitions.py`` and the guarded SQL statements are the only code that makes these
+changes; each statement compares the status it starts from.
 """
 
 from __future__ import annotations
@@ -80,17 +80,3 @@ FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANC
 UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
 WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
 LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})
-
-TRANSITIONS: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
-    TaskStatus.PENDING: frozenset({TaskStatus.SCHEDULED, TaskStatus.CANCELLED, TaskStatus.FAILED}),
-    TaskStatus.SCHEDULED: frozenset({TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED, TaskStatus.FAILED}),
-    TaskStatus.RUNNING: frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PENDING}),
-    TaskStatus.SUCCESS: frozenset({TaskStatus.PENDING}),
-    TaskStatus.FAILED: frozenset({TaskStatus.PENDING}),
-    TaskStatus.CANCELLED: frozenset({TaskStatus.PENDING}),
-}
-
-
-def is_legal(source: TaskStatus, target: TaskStatus) -> bool:
-    """Return whether a task may go from ``source`` to ``target``."""
-    return target in TRANSITIONS[source]

@@ -31,7 +31,7 @@ from tasks_app.executors.base import Outcome
 from tasks_app.expiry import expire_tasks
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running
-from tasks_app.states import FINAL, WAITING, ExecutionStatus, TaskStatus, is_legal
+from tasks_app.states import FINAL, WAITING, ExecutionStatus
 from tasks_app.transitions import IllegalTransition
 from tests.support.engine import (
     CANCELLED,
@@ -43,6 +43,7 @@ from tests.support.engine import (
     Engine,
     endings,
 )
+from tests.support.transitions import is_legal
 from workers_app import heartbeats
 from workers_app.recorder import finish_attempts
 
@@ -449,7 +450,7 @@ class EngineMachine(RuleBasedStateMachine):
     def check_change(self, before: Row, after: Row) -> None:
         change = f"{before} -> {after}"
         if before.status != after.status:
-            assert is_legal(TaskStatus(before.status), TaskStatus(after.status)), change
+            assert is_legal(before.status, after.status), change
             assert after.version == before.version + 1, change
         if after.version == before.version:
             volatile = {"due": after.due, "place": after.place}
