@@ -1,4 +1,4 @@
-"""The groups of people that an installation starts with. For migrations; what each may do is said by ``access``."""
+"""The groups of people that an installation starts with. For migrations; what each may do is said by ``rights``."""
 
 from __future__ import annotations
 

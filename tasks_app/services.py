@@ -1,4 +1,4 @@
-"""What a person or a program may ask for: create, bulk create, edit, cancel, retry, clone; pause and resume a queue.
+"""What a person or a program may ask for: create, bulk create, edit, cancel, retry, clone.
 
 Each function is one transaction. Wake-ups go out after its commit. Checks of a new task are in ``new_tasks``, the
 guarded changes of existing ones in ``transitions``; who may ask is decided by the caller.

@@ -1,6 +1,6 @@
 """Who is calling: an API key (``Authorization: Bearer …``) or the session of somebody who may use the admin.
 
-Either becomes a `Caller` in ``request.auth``. What a caller may do is said by the table of ``access``.
+Either becomes a `Caller` in ``request.auth``. What a caller may do is said by the table of ``rights``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the pages of the staff UI share: a list that counts nothing, a page of one row, and buttons that post.
 
 No row is edited through a model form: what a person changes goes through the services, as ``user:<name>``, with an
-audit row in the same transaction. Who may look, create and act is said by the table of ``access``; who may act on a row
+audit row in the same transaction. Who may look, create and act is said by the table of ``rights``; who may act on a row
 and not look at it cannot do so here. Django's own permission checks lead to the table, or nowhere.
 """
 

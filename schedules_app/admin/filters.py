@@ -1,4 +1,4 @@
-"""Filters of the lists of schedules and of slots; the rules of filters are in ``tasks_app/admin/filters.py``."""
+"""Filters of the lists of schedules and of slots; the rules of filters are in ``access_app/staff/filters.py``."""
 
 from __future__ import annotations
 

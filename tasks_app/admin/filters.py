@@ -1,4 +1,4 @@
-"""Filters of the lists, drawn as a bar above them: tabs, choices and fields to type in.
+"""Filters of the lists of tasks and attempts; the kinds of filters are in ``access_app/staff/filters.py``.
 
 Each adds conditions that an index serves, as far as there is one. None reads the values in use from the table: a
 SELECT DISTINCT over a million rows is what made such pages slow.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
@@ -186,3 +187,53 @@ class TestDocuments:
     def test_make_targets_exist(self, name: str) -> None:
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         assert set(re.findall(r"(?:^|`)make ([a-z]+)", DOCUMENTS[name], re.MULTILINE)) <= targets
+
+
+LAYOUT = dict(re.findall(r"\*\*`(\w+)/`\*\*(.*?)(?=\n\*\*|\n## )", DOCUMENTS["CONTRIBUTING.md"], re.DOTALL))
+APPS = [app for app in LAYOUT if app != "tests"]
+#: What Django looks for by these names, and what is not Python.
+UNSAID = {"__init__.py", "__pycache__", "apps.py", "migrations", "static", "templates"}
+
+
+def named_in_layout(app: str) -> set[str]:
+    """Paths inside an app that the first column of its table names; a bare name stands in the folder before it."""
+    found = set()
+    for cell in re.findall(r"^\| (`[^|]*) \|", LAYOUT[app], re.MULTILINE):
+        folder = ""
+        for name in re.findall(r"`([^`]+)`", cell):
+            folder = name.rpartition("/")[0] if "/" in name.rstrip("/") else folder
+            inside = f"{folder}/{name}" if folder and (ROOT / app / folder / name).exists() else name
+            found.add(inside.rstrip("/"))
+    return found
+
+
+class TestLayout:
+    """The map of CONTRIBUTING.md. A module that moves takes its row with it."""
+
+    def test_has_every_app(self) -> None:
+        assert set(APPS) == set(config_of_linter()["root_packages"])
+
+    @pytest.mark.parametrize("app", APPS)
+    def test_names_files_that_exist(self, app: str) -> None:
+        assert [name for name in named_in_layout(app) if not (ROOT / app / name).exists()] == []
+
+    @pytest.mark.parametrize("app", APPS)
+    def test_names_whatever_stands_in_an_app(self, app: str) -> None:
+        there = {path.name for path in (ROOT / app).iterdir() if path.suffix == ".py" or any(path.rglob("*.py"))}
+        there -= UNSAID
+        assert there - {name.partition("/")[0] for name in named_in_layout(app)} == set()
+
+
+class TestVocabulary:
+    def test_has_no_word_that_the_code_does_not_know(self) -> None:
+        files = [path for app in APPS for suffix in ("py", "sql") for path in (ROOT / app).rglob(f"*.{suffix}")]
+        code = set(re.findall(r"[a-z]+(?:_[a-z]+)*", " ".join(path.read_text() for path in files).lower()))
+        code |= {part for word in code for part in word.split("_")}
+        words = re.findall(r"\*\*([a-z ]+)\*\*", DOCUMENTS["docs/vocabulary.md"])
+        assert len(words) > 50
+        assert [word for word in words if not {word.replace(" ", "_"), f"{word}s"} & code] == []
+
+
+def config_of_linter() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return found
