@@ -46,7 +46,8 @@ bench: $(VENV)/.installed-test ## Measure the engine on a PostgreSQL of its own 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes (FULL=1: hours; ARGS=--help)
-	@$(BIN)/python -m pytest tests/chaos tests/integration/test_recovery.py -m "$(if $(FULL),,chaos_long and not chaos_full)"
+	@$(BIN)/python -m pytest -m "$(if $(FULL),chaos_long or chaos_full,chaos_long and not chaos_full)"
+	@WHOLE=1 $(BIN)/python -m pytest tests/property tests/unit/schedules
 	@$(BIN)/python -m tests.chaos.campaign $(if $(FULL),--full) $(ARGS)
 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")

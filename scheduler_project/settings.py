@@ -101,7 +101,7 @@ INSTALLED_APPS = [
     "tasks_app",
     "access_app",
     "unfold",
-    "django.contrib.admin",
+    "scheduler_project.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

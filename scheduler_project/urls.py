@@ -16,6 +16,8 @@ router = Router()
 router.register("schema", Schema, "schema")
 router.register("docs", Docs, "docs")
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

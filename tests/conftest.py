@@ -43,6 +43,15 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any, djang
         setup_databases(verbosity=0, interactive=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_files_found_when_asked_for(django_test_environment: None) -> Iterator[None]:
+    """Every `Client` builds all middleware anew: whitenoise would list 200 files each time."""
+    from django.test import override_settings
+
+    with override_settings(WHITENOISE_AUTOREFRESH=True):
+        yield
+
+
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database where commits are real, so that several connections see each other; our tables are emptied after."""

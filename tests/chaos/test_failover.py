@@ -190,6 +190,7 @@ class TestSynchronousStandby:
 class TestAsynchronousStandby:
     """The standby lags: what happens between the cut and the failover is lost, whoever was told of it."""
 
+    @pytest.mark.chaos_long
     def test_a_start_that_was_lost_is_dropped_before_its_fence_is_given_out_again(
         self, pair: Pair, stack: Stack, tmp_path: Path
     ) -> None:

@@ -64,6 +64,7 @@ class TestTheMainJob:
         eventually(lambda: status_of(task) == "CANCELLED", timeout=2)
         gone(f"sleep {marker}")
 
+    @pytest.mark.chaos_long
     def test_a_scheduled_task_starts_within_100_ms_of_its_time(self, stack: Stack) -> None:
         stack.scheduler()
         stack.worker()
@@ -95,6 +96,7 @@ class TestTheMainJob:
         assert set(effects.counts().values()) == {1}
         assert len(effects.counts()) == 100
 
+    @pytest.mark.chaos_long
     def test_a_concurrency_key_runs_one_at_a_time_in_order(self, stack: Stack, tmp_path: object) -> None:
         stack.scheduler()
         stack.scheduler()
@@ -140,6 +142,7 @@ class TestDeath:
         assert Task.objects.get(pk=task.pk).crash_count == 1
         assert Task.objects.get(pk=task.pk).retry_count == 0
 
+    @pytest.mark.chaos_long
     def test_a_frozen_worker_is_killed_before_its_lease_ends(self, stack: Stack) -> None:
         marker = f"9{uuid.uuid4().int % 10**9:09d}"
         stack.scheduler()
@@ -150,6 +153,7 @@ class TestDeath:
         gone(f"sleep {marker}")
         eventually(lambda: attempts_of(task)[:1] == [(1, "LOST")], timeout=10)
 
+    @pytest.mark.chaos_long
     def test_a_killed_scheduler_is_not_missed(self, stack: Stack) -> None:
         first = stack.scheduler()
         stack.scheduler()
@@ -162,6 +166,7 @@ class TestDeath:
         drained()
         assert query("SELECT count(*) FROM tasks WHERE attempt <> 1") == [(0,)]
 
+    @pytest.mark.chaos_long
     def test_a_task_that_kills_its_worker_is_quarantined(self, stack: Stack) -> None:
         name = uuid.uuid4().hex
         stack.scheduler()
@@ -193,6 +198,7 @@ class TestStopping:
         assert (task.status, task.retry_count, task.crash_count, task.attempt) == ("PENDING", 0, 0, 1)
         assert attempts_of(long) == [(1, "RELEASED")]
 
+    @pytest.mark.chaos_long
     def test_a_second_sigterm_ends_at_once(self, stack: Stack) -> None:
         stack.scheduler()
         worker = stack.worker("--concurrency", "2", "--grace", "60")
@@ -204,6 +210,7 @@ class TestStopping:
         assert attempts_of(long) == [(1, "RELEASED")]
         assert query("SELECT state FROM worker_heartbeats") == [("STOPPED",)]
 
+    @pytest.mark.chaos_long
     def test_a_drained_worker_exits_with_0(self, stack: Stack) -> None:
         from workers_app.heartbeats import request_drain
 
@@ -213,6 +220,7 @@ class TestStopping:
         request_drain(worker_id, actor="test")
         assert worker.wait(15) == 0
 
+    @pytest.mark.chaos_long
     def test_burst_exits_when_nothing_is_left(self, stack: Stack) -> None:
         stack.scheduler()
         services.create_tasks([NewTask(type="DUMMY") for _ in range(50)], created_by="test")
@@ -238,6 +246,7 @@ class TestConnections:
         [(number,)] = query(f"SELECT count(*) {self._OURS}")
         return int(number)
 
+    @pytest.mark.chaos_long
     def test_are_three_of_a_scheduler_and_four_of_a_worker_at_most_and_none_stands_still_in_a_transaction(
         self, stack: Stack
     ) -> None:

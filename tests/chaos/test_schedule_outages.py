@@ -85,7 +85,13 @@ def check_policies(schedules: dict[str, Schedule]) -> None:
 
 
 class TestOutage:
-    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+    @pytest.mark.parametrize(
+        "how",
+        [
+            pytest.param(signal.SIGTERM, id="stopped", marks=pytest.mark.chaos_long),
+            pytest.param(signal.SIGKILL, id="killed"),
+        ],
+    )
     def test_of_the_only_scheduler(
         self, stack: Stack, first: subprocess.Popen[bytes], schedules: dict[str, Schedule], how: signal.Signals
     ) -> None:
@@ -99,6 +105,7 @@ class TestOutage:
         assert stack.stop(second) == 0
         check_policies(schedules)
 
+    @pytest.mark.chaos_long
     def test_of_one_that_is_frozen_and_comes_back(
         self, stack: Stack, first: subprocess.Popen[bytes], schedules: dict[str, Schedule]
     ) -> None:

@@ -67,6 +67,7 @@ class TestSchedulers:
             assert busy.stop(process) == 0
         check()
 
+    @pytest.mark.chaos_long
     def test_that_were_all_away_make_up_for_what_the_grace_allows(self, busy: Stack) -> None:
         first = busy.scheduler()
         decided(1)

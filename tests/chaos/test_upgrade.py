@@ -42,6 +42,7 @@ def expand(committed_db: None) -> Iterator[object]:
 
 
 class TestRollingUpgrade:
+    @pytest.mark.chaos_long
     def test_costs_no_attempt_and_no_error(self, stack: Stack, expand: object) -> None:
         """Web, scheduler and worker were there before the migration; a second worker comes after it, the first goes."""
         api = Api(make_key(name="client"))

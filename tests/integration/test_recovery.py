@@ -65,7 +65,9 @@ def recover(stack: Stack) -> subprocess.Popen[str]:
 
 
 class TestManyAtOnce:
-    @pytest.mark.parametrize("silent", [True, False], ids=["silent", "marked dead"])
+    @pytest.mark.parametrize(
+        "silent", [True, pytest.param(False, marks=pytest.mark.chaos_long)], ids=["silent", "marked dead"]
+    )
     @pytest.mark.parametrize(
         ("commands", "posts"), [(2, 3), pytest.param(10, 3, marks=pytest.mark.chaos_long)], ids=["few", "many"]
     )

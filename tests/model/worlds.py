@@ -14,7 +14,7 @@ def _world(**constants: Any) -> Constants:
     return Constants(**{"max_attempts": 2} | constants)
 
 
-#: Seconds: every run of the tests looks through these.
+#: Seconds: `make chaos` looks through these, every run of the tests through the `QUICK` ones.
 SMALL: Final = {
     "a worker that restarts": _world(hosts=1, crashes=True, breaks=True),
     "a worker and its troubles": _world(
@@ -26,6 +26,9 @@ SMALL: Final = {
     "two workers, two tasks": _world(incarnations=1, tasks=2, prefetch=1, clock=False, crashes=True, losses=True),
     "one key": _world(incarnations=1, tasks=2, clock=False, shared_key=True, cancels=True),
 }
+
+#: A second each; with those of the variants they take every step.
+QUICK: Final = ("a worker and its troubles", "a worker that drains", "one key")
 
 #: Minutes: `python -m tests.model --size large`.
 LARGE: Final = {

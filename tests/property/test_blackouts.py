@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schedules_app.calendars import parse_calendar
 from tests.support.blackout_oracle import LONGEST, WEEKDAYS, blackout_end
+from tests.support.scale import examples
 
 #: A clock that jumps by an hour, by half of one, at midnight, over a day; and one that never does.
 ZONES = [
@@ -53,7 +54,7 @@ ranges = st.one_of(
 ALWAYS = {"weekdays": WEEKDAYS, "from": "00:00", "to": "00:00"}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(ranges, min_size=1, max_size=5), st.sampled_from(ZONES), moments)
 @example([{"dates": "03-01/02-28"}], "UTC", datetime(2026, 6, 1, tzinfo=UTC))
 @example([ALWAYS], "Europe/Berlin", datetime(2026, 10, 25, 0, 30, tzinfo=UTC))

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from access_app.http.parsers import parse_json
@@ -18,9 +18,10 @@ from access_app.http.problems import Problem
 from tasks_app.api.filters import TASKS
 from tests.factories import make_key, make_task
 from tests.support.api import Api
+from tests.support.scale import examples
 
 # The database is rolled back once per test, not per example: examples must not depend on one another's rows.
-RUNS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RUNS = examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 HEADERS = ["If_Match", "If_None_Match", "Authorization", "Accept", "Cookie", "Content_Encoding"]
 HEADERS += ["X_Correlation_ID", "Idempotency_Key", "User_Agent", "X_Forwarded_For"]

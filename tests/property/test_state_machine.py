@@ -43,6 +43,7 @@ from tests.support.engine import (
     Engine,
     endings,
 )
+from tests.support.scale import WHOLE
 from tests.support.transitions import is_legal
 from workers_app import heartbeats
 from workers_app.recorder import finish_attempts
@@ -555,7 +556,7 @@ def test_the_engine_behaves_like_its_model(session: Session, monkeypatch: pytest
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         EngineMachine,
         settings=settings(
-            max_examples=int(os.environ.get("MODEL_EXAMPLES", "80")),
+            max_examples=int(os.environ.get("MODEL_EXAMPLES", "80" if WHOLE else "30")),
             stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
             derandomize=os.environ.get("MODEL_SEED") != "any",
             database=None,

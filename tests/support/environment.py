@@ -7,7 +7,8 @@ import os
 
 from tests.support.cluster import session_cluster_url
 
-for name in ("DB_HOST", "DIRECT_DATABASE_URL", "DEBUG"):
+# The last would have every process that tests start compile all our modules again.
+for name in ("DB_HOST", "DIRECT_DATABASE_URL", "DEBUG", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
 os.environ["SCHEDULER_PROFILE"] = "test"
 os.environ["DATABASE_URL"] = session_cluster_url()

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules_app import simulation
@@ -23,6 +23,7 @@ from schedules_app.recurrence import Definition, InvalidRecurrence, Recurrence, 
 from schedules_app.selectors import preview_of
 from schedules_app.simulation import InvalidSimulation, simulate
 from tests.support.bombs import EVERY_SECOND, LONG_AGO, NOW, RANGES, TAKEN, WEEK, numbers
+from tests.support.scale import examples
 
 SCHEDULE = UUID(int=1)
 YEAR = timedelta(days=365)
@@ -132,7 +133,7 @@ _starts = st.sampled_from([None, LONG_AGO, datetime(1999, 12, 31, 23, 59, 59, tz
 
 
 class TestAnyText:
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(times=_rrules() | _crons, zone=_zones, start_at=_starts, question=st.sampled_from(QUESTIONS))
     def test_is_refused_or_takes_few_steps(
         self, times: dict[str, Any], zone: str, start_at: datetime | None, question: Question

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from cronsim import CronSim
 from hypothesis import given as given_by
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from schedules_app.calendars import InvalidCalendar, parse_calendar
@@ -18,6 +17,7 @@ from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_sche
 from schedules_app.recurrence import Definition, InvalidRecurrence, check, parse
 from schedules_app.recurrence.cron_terms import FIVE
 from tasks_app.new_tasks import NewTask
+from tests.support.scale import examples
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -246,7 +246,7 @@ _anything = st.text(st.characters(), max_size=40) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given_by(_anything)
 def test_any_text_is_taken_or_refused_in_one_sentence(text: str) -> None:
     for name in ("cron", "rrule"):

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules_app.recurrence import Definition, InvalidRecurrence, parse
 from schedules_app.recurrence.phrases import every, numbered, ordinal, times
+from tests.support.scale import examples
 
 ANCHOR = datetime(2026, 1, 1, 9, 15, 5, tzinfo=UTC)
 
@@ -165,7 +166,7 @@ _WRONG = re.compile(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(_crons)
 def test_no_cron_is_explained_in_wrong_words(cron: str) -> None:
     try:
@@ -176,7 +177,7 @@ def test_no_cron_is_explained_in_wrong_words(cron: str) -> None:
     assert words[0].isupper()
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(_FIELD["hour"] | _even(24), _FIELD["minute"] | _even(60), _FIELD["second"] | st.just({0}) | _even(60))
 def test_times_name_every_time_and_no_other(hours: set[int], minutes: set[int], seconds: set[int]) -> None:
     """Read back: what the words say is what was asked for."""
