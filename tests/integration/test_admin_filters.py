@@ -20,6 +20,7 @@ from tests.support.pages import make_worker
 from tests.support.schedules import make_schedule
 
 pytestmark = pytest.mark.django_db
+admin.autodiscover()  # tests are made of its pages before any test asks for one
 
 TASKS = "/admin/tasks_app/task/"
 

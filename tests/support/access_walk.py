@@ -251,6 +251,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
 
 def staff_admins() -> dict[str, StaffAdmin]:
     """Our model admins by the beginning of their URLs' names."""
+    admin.autodiscover()
     return {
         f"admin:{model._meta.app_label}_{model._meta.model_name}": model_admin
         for model, model_admin in admin.site._registry.items()
