@@ -70,7 +70,7 @@ def assign_due_tasks(
     outlook, began = outlook or Outlook(), time.monotonic()
     try:
         connection = session.connection
-        workers = _owned_from(outlook.floors.current(session))
+        workers = _owned_from(outlook.workers.current(session))
         with connection.pipeline():
             connection.execute("BEGIN")
             taken = _take_pass(session)

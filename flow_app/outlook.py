@@ -1,28 +1,40 @@
-"""Where a scheduler's next survey and pass begin to look: what its last ones taught it."""
+"""Where a scheduler's next survey and pass begin to look: what its last ones taught it.
+
+While some transaction holds an old snapshot, the index of waiting tasks keeps an entry of each task that was assigned
+since, and a look at everything walks over them. Once one has been slow, surveys begin at the *floors* of the pairs they
+know. What comes in sight below was due long before: it was handed back, freed by its concurrency key, or created in a
+long transaction. When a hint says so, the next survey looks at everything. Else the housekeeper finds it, who looks at
+everything twice in a poll interval and keeps no pass waiting. Floors do not hold when no look has confirmed them for a
+poll interval.
+
+While somebody holds locks on thousands of due tasks, a pass tries each of them in turn. A slow pass that could not lock
+the head of a pair makes the next ones begin behind what is locked, and try that head by itself.
+
+Floors of what a worker owns are ``tasks_app/floors.py``.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from tasks_app import wakeups
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
 
-#: Seconds: a pass or survey as long as this has walked over something.
+#: Seconds: a pass or a look at everything as long as this has walked over something,
 SLOW: Final = 0.01
-
-#: How many times its own length a slow survey is spared, and the most seconds of that.
-SPARED: Final = 1000
-
-MOST_SPARED: Final = 60.0
-
+#: unless the look found many heads: each may take it as many seconds more.
+A_HEAD: Final = 0.0001
+#: How many times its own length a slow look holds good, if that is more than a poll interval.
+HOLDS: Final = 20
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
 LOOK_AGAIN: Final = 20.0
-
-#: More pairs than a survey answers at once are not kept in mind.
+#: More pairs than a survey returns at once are not kept in mind.
 MOST_PAIRS: Final = 2000
 
 #: A queue and a priority.
@@ -42,8 +54,6 @@ class Head(NamedTuple):
     run_at: str
     task_id: UUID
     floor: str
-    #: Whether something waits in a pair that was not asked for.
-    elsewhere: bool
 
 
 class Passed(NamedTuple):
@@ -68,37 +78,66 @@ def pairs_of(due: Iterable[Head]) -> Iterator[tuple[Pair, Head]]:
     return (((head.queue, head.priority), head) for head in due if head.queue is not None)
 
 
-class KnownPairs:
-    """The pairs surveys have found, each with its floor: nothing that waits there is due before it.
+class Look(NamedTuple):
+    """A look at everything: when it began, by the monotonic clock, and its length in seconds, 0 when it was quick."""
 
-    Good for one unbroken connection. Used by the thread that owns the session; `forget` by any.
+    began: float
+    took: float
+
+
+class KnownPairs:
+    """The pairs surveys have found, each with its floor: when it was noted, nothing due before was waiting there.
+
+    Good for one unbroken connection. Two threads use it: that of the surveys, and the one that looks beside them.
     """
 
     def __init__(self) -> None:
         self._floors: dict[Pair, str] = {}
         self._epoch = 0
-        self._good_until = 0.0
+        self._look = Look(0.0, 0.0)
+        self._doubted_at = 0.0
 
     def current(self, session: Session) -> dict[Pair, str]:
-        """The floors to look behind; empty when everything is to be looked at. Raises `DatabaseAway`."""
+        """The floors to begin at; empty when everything is to be looked at. Raises `DatabaseAway`."""
         if session.connection and session.epoch != self._epoch:
-            self._floors, self._epoch, self._good_until = {}, session.epoch, 0.0
-        return self._floors if time.monotonic() < self._good_until else {}
+            self._floors, self._epoch = {}, session.epoch
+        return self.held()
 
-    def note(self, found: Iterable[tuple[Pair, str]]) -> None:
-        """Remember what a survey answered."""
-        self._floors.update(found)
+    def note(self, heads: Iterable[Head]) -> None:
+        """Remember what a survey found."""
+        self._floors.update((pair, head.floor) for pair, head in pairs_of(heads))
         if len(self._floors) > MOST_PAIRS:
-            self._floors.clear()
+            self._floors = {}
 
-    def note_cost(self, seconds: float) -> None:
-        """How long a survey of everything took: a slow one is not to be made again soon."""
-        spared = min(SPARED * seconds, MOST_SPARED) if seconds >= SLOW else 0.0
-        self._good_until = time.monotonic() + spared
+    # Both threads, and `doubt` any
 
-    def forget(self) -> None:
-        """Look at everything next time."""
-        self._good_until = 0.0
+    def held(self) -> dict[Pair, str]:
+        """A copy of the floors while they hold: a look has begun since the last doubt, and not long ago."""
+        look = self._look
+        until = look.began + max(wakeups.longest_rest().total_seconds(), HOLDS * look.took)
+        holds = look.took and self._doubted_at < look.began and time.monotonic() < until
+        return self._floors.copy() if holds else {}
+
+    def note_look(self, began: float, heads: list[Head]) -> None:
+        """Note a look at everything that found these heads, and nothing that surveys behind the floors do not see."""
+        took = time.monotonic() - began
+        self._look = Look(began, took if took >= SLOW + A_HEAD * len(heads) else 0.0)
+
+    def doubt(self) -> None:
+        """Something may wait out of sight: look at everything next time."""
+        self._doubted_at = time.monotonic()
+
+    @property
+    def rest(self) -> float:
+        """Seconds until somebody should look at everything beside the surveys; infinite while they do so themselves."""
+        longest, took = wakeups.longest_rest().total_seconds(), self._look.took
+        return max(longest / 2, took) if took else float("inf")
+
+
+def lies_below(floors: dict[Pair, str], pair: Pair, head: Head) -> bool:
+    """Whether surveys from these floors on do not see this head."""
+    floor = floors.get(pair)
+    return floor is not None and datetime.fromisoformat(head.run_at) < datetime.fromisoformat(floor)
 
 
 class LockedHeads:
@@ -121,15 +160,15 @@ class LockedHeads:
 
 @dataclass(slots=True)
 class Outlook:
-    """Where a scheduler's next survey and pass begin to look: what its last ones taught it (``floors``)."""
+    """What one scheduler has learnt: its surveys and passes read it and keep it up."""
 
-    floors: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
+    workers: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
 
     def learn(self, due: list[Head], passed: Passed, *, slow: bool) -> None:
         """Take what a pass over these heads found."""
-        self.floors.note(zip(passed.workers, passed.floors, strict=True))
+        self.workers.note(zip(passed.workers, passed.floors, strict=True))
         pairs = zip(passed.queues, passed.priorities, strict=True)
         earliest = dict(zip(pairs, passed.earliest, strict=True))
         if slow and (passed.room or earliest):

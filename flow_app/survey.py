@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
 from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
-from flow_app.outlook import Head, KnownPairs, Outlook, pairs_of
+from flow_app.outlook import Head, Outlook, Pair, lies_below, pairs_of
 from tasks_app.sessions import Row, Session, named
 
 #: Most (queue, priority) pairs one pass looks into.
@@ -65,12 +64,19 @@ def survey_due(
     ``beside`` is a query of one row that is asked in the same trip and transaction. ``outlook`` is read and kept up.
     Raises `DatabaseAway`.
     """
-    outlook = outlook or Outlook()
+    pairs = (outlook or Outlook()).pairs
     try:
-        survey = _survey_known(session, outlook.pairs, beside) or _survey_all(session, outlook.pairs, beside, limit)
+        floors = pairs.current(session)
+        seen = _look_behind(session, floors, beside) if floors else None
+        if seen is None:
+            began = time.monotonic()
+            seen = _look_at_everything(session, limit, beside)
+            pairs.note_look(began, seen.heads)
     except psycopg.Error as error:
         raise session.away(error) from error
-    return survey
+    pairs.note(seen.heads)
+    # Without a time are pairs in which nothing waits, and queues that are paused until somebody resumes them.
+    return replace(seen, heads=[head for head in seen.heads if head.due_in is not None])
 
 
 def read_heads(cursor: CursorWrapper) -> list[Head]:
@@ -79,52 +85,57 @@ def read_heads(cursor: CursorWrapper) -> list[Head]:
     return [Head._make(row) for row in cursor.fetchall()]
 
 
-def _survey_known(session: Session, pairs: KnownPairs, beside: str) -> Survey | None:
-    """Look behind the floors of the pairs that are known; None to look at everything."""
-    floors = pairs.current(session)
-    if not floors:
-        return None
+def find_overlooked(session: Session, outlook: Outlook) -> bool:
+    """Look at everything beside surveys that do not; whether something waits that they cannot see.
+
+    Then the next survey looks at everything, too. Nothing is done while all surveys do. May be called by another thread
+    than the one that makes them, with a session of its own. Raises `DatabaseAway`.
+    """
+    began = time.monotonic()
+    if not (floors := outlook.pairs.held()):
+        return False
+    try:
+        heads = _look_at_everything(session).heads
+    except psycopg.Error as error:
+        raise session.away(error) from error
+    overlooked = any(lies_below(floors, pair, head) for pair, head in pairs_of(heads))
+    if overlooked:
+        outlook.pairs.doubt()
+    else:
+        outlook.pairs.note_look(began, heads)
+    return overlooked
+
+
+def _look_behind(session: Session, floors: dict[Pair, str], beside: str) -> Survey | None:
+    """Look at known pairs from their floors on; None when something waits in another pair."""
     queues, priorities = zip(*floors, strict=True)
     parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
-    heads, classes, answer = _ask(session, "survey_known", parameters, beside)
-    pairs.note((pair, head.floor) for pair, head in pairs_of(heads))
-    if any(head.elsewhere for head in heads):
-        return None
-    return Survey(_scheduled(heads), classes, answer)
+    seen = _ask(session, "survey_known", parameters, beside)
+    return seen if seen.heads else None
 
 
-def _survey_all(session: Session, pairs: KnownPairs, beside: str, limit: int) -> Survey:
+def _look_at_everything(session: Session, limit: int = MAX_HEADS, beside: str = "SELECT") -> Survey:
     heads: list[Head] = []
-    start, began = "", time.monotonic()
+    start = ""
     while True:
-        found, classes, answer = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
-        pairs.note((pair, head.floor) for pair, head in pairs_of(found))
-        heads += _scheduled(found)
-        queues = [head.queue for head in found if head.queue is not None]
+        page = _ask(session, "survey_due", {"start": start, "limit": limit}, beside)
+        heads += page.heads
+        queues = [head.queue for head in page.heads if head.queue is not None]
         if len(queues) < limit:
-            pairs.note_cost(time.monotonic() - began)
-            return Survey(heads, classes, answer)
+            return replace(page, heads=heads)
         # A queue that was cut off is looked at again from its beginning: it has 201 priorities at most.
         start = queues[-1]
         heads = [head for head in heads if head.queue is not None and head.queue != start]
 
 
-def _ask(
-    session: Session, name: str, parameters: dict[str, Any], beside: str
-) -> tuple[list[Head], list[list[str] | None], Row]:
-    """The heads of a survey, the sets of queues that are served, and the row of ``beside``."""
+def _ask(session: Session, name: str, parameters: dict[str, Any], beside: str) -> Survey:
     with session.connection.pipeline():
         heads = session.connection.cursor(row_factory=named(Head))
         heads.execute(statement(name), parameters, prepare=session.prepares)
         classes = session.connection.execute(_CLASSES, prepare=session.prepares)
         answer = session.connection.execute(beside, prepare=session.prepares)
     [row] = answer.fetchall()
-    return heads.fetchall(), [served for (served,) in classes], row
-
-
-def _scheduled(heads: Iterable[Head]) -> list[Head]:
-    """Those with a time. The others' queues are paused until somebody resumes them, or nothing waits there."""
-    return [head for head in heads if head.due_in is not None]
+    return Survey(heads.fetchall(), [served for (served,) in classes], row)
 
 
 def _longest_waiting(due: list[Head]) -> list[Head]:

@@ -1,16 +1,10 @@
-"""Where passes and starts begin to look, so that they do not walk over the same useless rows many times a second.
+"""Where looks at what a worker owns begin, so that they do not walk over the same useless rows many times a second.
 
 While some transaction holds an old snapshot, the index of owned tasks keeps an entry of each task that has ended since.
 Each pass, start, beat and round hands the next one a lower bound of what it found: a worker's *floor*. It is a second
 below what was seen, because an assignment bears the moment its transaction began and is seen when it has committed.
 
-The index of waiting tasks keeps such entries too, and a survey walks over them. Once one has been slow, the next ones
-look only behind the floors of the pairs that are known, and whether anything waits in another pair, for up to a minute.
-What comes in sight and is older than a second (a task handed back, freed by its concurrency key, or created in a long
-transaction) is not missed: whoever makes it so wakes the schedulers with a hint to look at everything.
-
-While somebody holds locks on thousands of due tasks, a pass tries each of them in turn. A slow pass that could not lock
-the head of a pair makes the next ones begin behind what is locked, and try that head by itself.
+Where surveys begin is ``flow_app/outlook.py``.
 """
 
 from __future__ import annotations

@@ -6,11 +6,10 @@ guarded changes of existing ones in ``transitions``; who may ask is decided by t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -44,10 +43,6 @@ _EXPRESSIONS = {
     "retry": "%s::jsonb",
     "payload": "%s::jsonb",
 }
-#: How many seconds ago this transaction began.
-_AGE: Final = "extract(epoch FROM clock_timestamp() - now())::float8"
-#: Up to how many seconds after its due time a task comes in sight as a new one (schedulers look a second back).
-_JUST_NOW: Final = 0.5
 
 
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
@@ -162,8 +157,8 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
     columns = ", ".join(COLUMNS)
     values = [value for column, value in zip(COLUMNS, row, strict=True) if column != "updated_at"]
-    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *, {_AGE} AS age", values)
-    _wake_after_commit(vars(task).pop("age"))
+    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
+    _after_commit_wake_schedulers()
     return task
 
 
@@ -171,8 +166,8 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
     """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
     key, correlation = idempotency.key if idempotency else None, audit.correlation_id()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT now(), {_AGE}")
-        now, age = cursor.fetchone()
+        cursor.execute("SELECT now()")
+        [now] = cursor.fetchone()
         copy_tasks(
             cursor,
             COLUMNS,
@@ -181,13 +176,11 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
                 for task_id, new, text in rows
             ),
         )
-    _wake_after_commit(age)
+    _after_commit_wake_schedulers()
 
 
-def _wake_after_commit(age: float) -> None:
-    """Tell schedulers of new tasks; they bear the moment when the transaction began, ``age`` seconds ago."""
-    began = time.monotonic() - age
-    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW))
+def _after_commit_wake_schedulers() -> None:
+    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True))
 
 
 def _after_commit_wake_worker(worker_id: UUID) -> None:

@@ -22,7 +22,7 @@ from access_app.database_faults import DatabaseAway
 from tasks_app.sessions import Session
 
 #: Channel of schedulers: there may be something to assign. An empty message says that it may have been due for long,
-#: `NEW` that there is only room for more, or tasks that came in just now.
+#: `NEW` that there is only room for more, or new tasks.
 SCHEDULERS = "task_scheduler_due"
 NEW = "new"
 #: Channel of workers: a comma-separated list of worker ids that were given tasks, or * for all of them. An id behind a
@@ -140,8 +140,8 @@ def sender() -> Sender:
 def notify_schedulers(session: Session | None = None, *, only_new: bool = False) -> None:
     """Notify schedulers that tasks were added or given back, or that room came free.
 
-    ``only_new``: nothing that waits has come in sight that was due a second ago. With a ``session`` of the caller's
-    it is sent at once, and needs no connection of its own.
+    ``only_new``: nothing has come in sight that should have been seen before, so nobody has to look at everything. With
+    a ``session`` of the caller's it is sent at once, and needs no connection of its own.
     """
     word = NEW if only_new else ""
     if session is None:

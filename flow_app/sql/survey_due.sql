@@ -42,7 +42,7 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
-       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, false AS elsewhere
+       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
  WHERE w.run_at IS NOT NULL

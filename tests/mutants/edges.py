@@ -35,8 +35,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "wake",
             25,
-            "transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW))",
-            "wakeups.notify_schedulers(only_new=time.monotonic() - began < _JUST_NOW)",
+            "transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True))",
+            "wakeups.notify_schedulers(only_new=True)",
         ),
         (
             "wake-stop",

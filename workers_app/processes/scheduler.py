@@ -2,7 +2,8 @@
 
 The main thread fires the schedules that are due, surveys what waits and makes assignment passes, then sleeps until a
 wake-up, the next due time or the poll interval. The housekeeper, a thread of its own, makes a round every detection
-interval: one statement says which chores have something to do. Connections: assign, housekeeping, listen.
+interval: one statement says which chores have something to do. While surveys do not look at everything, it does so
+instead, twice in a poll interval. Connections: assign, housekeeping, listen.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from django.conf import settings
 from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_reads, short
 from flow_app import assignment
 from flow_app.outlook import Outlook
-from flow_app.survey import Survey, survey_due
+from flow_app.survey import Survey, find_overlooked, survey_due
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import retention, signals, wakeups
@@ -66,8 +67,8 @@ class Scheduler(Process):
         self.id = uuid4()
         # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
-        self._housekeeper = Housekeeper(self.id, self._stats)
         self._outlook = Outlook()
+        self._housekeeper = Housekeeper(self.id, self._stats, self._outlook, pipe)
         self._passes = self._assigned = self._fired = 0
         #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
         self._fire_at, self._fire_not_before = float("inf"), 0.0
@@ -96,13 +97,13 @@ class Scheduler(Process):
     def _hear(self, message: str) -> bool:
         """Every message wakes a scheduler; one that tells of more than new tasks and room, to look at everything."""
         if message != wakeups.NEW:
-            self._outlook.pairs.forget()
+            self._outlook.pairs.doubt()
         return True
 
     def _fire(self) -> None:
         """Make one pass over due schedules. Whatever is wrong with it, due tasks must be assigned."""
         self._recent = None  # the survey behind the pass sees its tasks, and when the next schedule is due
-        self._outlook.pairs.forget()
+        self._outlook.pairs.doubt()
         try:
             report = firing.fire_due(self._session)
         except DatabaseAway:
@@ -139,8 +140,6 @@ class Scheduler(Process):
 
     def _survey(self) -> Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
-        if not wakeups.enabled():  # nobody tells of what comes in sight late
-            self._outlook.pairs.forget()
         survey = survey_due(self._session, beside=firing.NEXT_DUE, outlook=self._outlook)
         [due_in] = survey.beside
         due_at = float("inf") if due_in is None else time.monotonic() + due_in
@@ -202,9 +201,13 @@ class Seen(NamedTuple):
 class Housekeeper(threading.Thread):
     """Rounds of recovery, expiry and hand-back, and slower chores; each step is one statement of its own."""
 
-    def __init__(self, scheduler_id: UUID, read_stats: Callable[[], dict[str, float]]) -> None:
+    def __init__(
+        self, scheduler_id: UUID, read_stats: Callable[[], dict[str, float]], outlook: Outlook, pipe: SelfPipe
+    ) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._read_stats = read_stats
+        self._outlook = outlook
+        self._pipe = pipe
         self._session = Session("housekeeper", direct=True)
         self._floors = Floors(SCHEDULERS_FORGET_AFTER)
         config = settings.SCHEDULER
@@ -247,6 +250,8 @@ class Housekeeper(threading.Thread):
 
     def round(self) -> None:
         """Look once, and do what there is to do. Raises `DatabaseAway`."""
+        if find_overlooked(self._session, self._outlook):
+            self._pipe.wake()
         floors = self._floors.current(self._session)
         parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
         parameters |= {"workers": list(floors), "floors": list(floors.values())}
@@ -283,7 +288,7 @@ class Housekeeper(threading.Thread):
             log.exception("housekeeping_failed")
             return interval
         self._failures, self._told = 0, False
-        return interval
+        return min(interval, self._outlook.pairs.rest)
 
     def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:
         locks = recovery.held_locks(self._session, beats) if self._watches_locks else []

@@ -15,11 +15,13 @@ import pytest
 
 from access_app.sql import statement
 from flow_app import assignment
-from flow_app.outlook import MOST_SPARED, KnownPairs, Outlook
-from flow_app.survey import survey_due
+from flow_app.outlook import Head, KnownPairs, Outlook
+from flow_app.survey import find_overlooked, survey_due
+from tasks_app import wakeups
 from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.starting import start_assigned
+from tests.support.clocks import ticking
 from tests.support.engine import SUCCEEDED, Engine, pass_over
 from tests.support.races import transaction
 from workers_app import heartbeats
@@ -37,6 +39,8 @@ ROUND = {
     "workers": [],
     "floors": [],
 }
+
+HEAD = Head("default", 0, -1.0, "2026-01-01 00:00:00+00", UUID(int=1), LOWEST)
 
 
 @pytest.fixture
@@ -221,24 +225,29 @@ def look_round(session: Session, floors: dict[UUID, str] | None = None) -> Round
 
 
 class TestKnownPairs:
-    """After a slow survey, the next ones look only behind what is known, until one has to look at everything."""
+    """After a slow look at everything, surveys begin at the floors of what is known, for as long as those hold."""
 
     @pytest.fixture
     def outlook(self, monkeypatch: pytest.MonkeyPatch) -> Outlook:
-        monkeypatch.setattr("flow_app.outlook.SLOW", 0.0)
-        monkeypatch.setattr("flow_app.outlook.SPARED", 1_000_000)
+        """One to which every look seems slow, and good for hours."""
+        monkeypatch.setattr("flow_app.outlook.SLOW", -1.0)
+        monkeypatch.setattr("flow_app.outlook.HOLDS", 1_000_000_000)
         return Outlook()
+
+    @pytest.fixture
+    def beside(self, open_session: OpenSession) -> Session:
+        return open_session()
 
     def heads(self, engine: Engine, outlook: Outlook) -> dict[tuple[str | None, int], UUID]:
         survey = survey_due(engine.session, outlook=outlook)
         return {(head.queue, head.priority): head.task_id for head in survey.heads}
 
-    def test_answer_what_a_survey_of_everything_answers(self, engine: Engine, outlook: Outlook) -> None:
+    def test_return_what_a_survey_of_everything_returns(self, engine: Engine, outlook: Outlook) -> None:
         engine.worker()
         for queue, priority in [("a", 0), ("a", 5), ("a", -100), ("b", 100), ("c", 0)]:
             engine.create(queue=queue, priority=priority)
         everything = self.heads(engine, outlook)
-        assert outlook.pairs.current(engine.session)
+        assert outlook.pairs.held()
         assert len(everything) == 5
         assert self.heads(engine, outlook) == everything
 
@@ -253,7 +262,7 @@ class TestKnownPairs:
 
     @pytest.mark.parametrize(
         ("queue", "priority"),
-        [("a", 0), ("m", 6), ("m", 3), ("m", 0), ("n", 0), ("z", 0)],
+        [("a", 0), ("m", 100), ("m", 3), ("m", -100), ("n", 0), ("z", 0)],
         ids=lambda value: str(value),
     )
     def test_find_a_pair_that_is_not_among_them(
@@ -298,23 +307,60 @@ class TestKnownPairs:
         engine.session.execute("DELETE FROM queues")
         assert self.heads(engine, outlook)[("paused", 0)] == paused
 
-    def test_look_at_everything_again_when_told_and_in_time(
-        self, engine: Engine, outlook: Outlook, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A task may come in sight that was due long ago: handed back, or created in a long transaction."""
-        now = [time.monotonic()]
-        engine.create()
+    def test_are_looked_below_in_doubt(self, engine: Engine, outlook: Outlook) -> None:
+        """What comes in sight may have been due long ago: handed back, or created in a long transaction."""
+        first = engine.create()
         self.heads(engine, outlook)
         old = engine.create()
         engine.move(old, run_at=timedelta(hours=-1))
-        assert self.heads(engine, outlook) != {("default", 0): old}
-        outlook.pairs.forget()
+        assert self.heads(engine, outlook) == {("default", 0): first}
+        outlook.pairs.doubt()
         assert self.heads(engine, outlook) == {("default", 0): old}
         older = engine.create()
         engine.move(older, run_at=timedelta(hours=-2))
         assert self.heads(engine, outlook) == {("default", 0): old}
-        monkeypatch.setattr("tasks_app.floors.time.monotonic", lambda: now[0] + MOST_SPARED + 60)
-        assert self.heads(engine, outlook) == {("default", 0): older}
+
+    def test_are_looked_below_beside_the_surveys(self, engine: Engine, outlook: Outlook, beside: Session) -> None:
+        """What nobody told of is found."""
+        engine.create()
+        self.heads(engine, outlook)
+        assert not find_overlooked(beside, outlook)
+        engine.create(queue="newcomer")
+        old = engine.create()
+        assert not find_overlooked(beside, outlook)
+        self.heads(engine, outlook)
+        engine.move(old, run_at=timedelta(minutes=-1))
+        assert old not in self.heads(engine, outlook).values()
+        assert find_overlooked(beside, outlook)
+        assert self.heads(engine, outlook)[("default", 0)] == old
+        assert not find_overlooked(beside, outlook)
+
+    def test_hold_for_a_poll_interval_after_each_look(
+        self, engine: Engine, outlook: Outlook, beside: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = ticking(monkeypatch)
+        monkeypatch.setattr("flow_app.outlook.HOLDS", 0)
+        interval = wakeups.longest_rest().total_seconds()
+        engine.create()
+        self.heads(engine, outlook)
+        for _ in range(2):
+            clock.now += interval * 0.9
+            assert outlook.pairs.held()
+            assert not find_overlooked(beside, outlook)
+        clock.now += interval
+        assert not outlook.pairs.held()
+        assert not find_overlooked(beside, outlook)
+        assert not outlook.pairs.held()
+
+    def test_do_not_hold_when_the_doubt_is_younger_than_the_look(self, outlook: Outlook) -> None:
+        """A look that was under way when the hint came may not have seen what it was about."""
+        outlook.pairs.note([HEAD])
+        began = time.monotonic()
+        outlook.pairs.note_look(began, [HEAD])
+        assert outlook.pairs.held()
+        outlook.pairs.doubt()
+        outlook.pairs.note_look(began, [HEAD])
+        assert not outlook.pairs.held()
 
     def test_are_forgotten_when_the_connection_is_another(self, engine: Engine, outlook: Outlook) -> None:
         engine.create()
@@ -323,14 +369,30 @@ class TestKnownPairs:
         engine.session.close()
         assert outlook.pairs.current(engine.session) == {}
 
-    def test_are_used_only_after_a_slow_survey(self, engine: Engine) -> None:
-        pairs = KnownPairs()
-        pairs.current(engine.session)
-        pairs.note([(("default", 0), LOWEST)])
-        pairs.note_cost(0.001)
-        assert pairs.current(engine.session) == {}
-        pairs.note_cost(0.5)
-        assert pairs.current(engine.session) == {("default", 0): LOWEST}
+    def test_are_forgotten_when_they_are_too_many(self, outlook: Outlook, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("flow_app.outlook.MOST_PAIRS", 2)
+        outlook.pairs.note_look(time.monotonic(), [])
+        outlook.pairs.note(HEAD._replace(priority=n) for n in range(2))
+        assert len(outlook.pairs.held()) == 2
+        outlook.pairs.note([HEAD._replace(priority=2)])
+        assert outlook.pairs.held() == {}
+
+    @pytest.mark.parametrize(
+        ("seconds", "heads", "rest"),
+        [(0.009, 0, None), (0.011, 0, 0.5), (0.109, 1000, None), (0.111, 1000, 0.5), (0.7, 0, 0.7)],
+    )
+    def test_are_used_only_after_a_slow_look(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float, heads: int, rest: float | None
+    ) -> None:
+        """One that found many heads may take long; after a slow one somebody else looks again in time."""
+        clock, pairs = ticking(monkeypatch), KnownPairs()
+        pairs.note([HEAD])
+        assert pairs.held() == {}
+        began = clock.now
+        clock.now += seconds
+        pairs.note_look(began, [HEAD] * heads)
+        assert pairs.held() == ({} if rest is None else {("default", 0): LOWEST})
+        assert pairs.rest == pytest.approx(float("inf") if rest is None else rest, abs=0.001)
 
     def test_keep_a_held_snapshot_from_costing_more_with_every_task(
         self, engine: Engine, open_session: OpenSession

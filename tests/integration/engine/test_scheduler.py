@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from access_app.database_faults import DatabaseAway
 from flow_app import assignment, outlook, survey
+from flow_app.outlook import Outlook
 from flow_app.survey import MAX_HEADS
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
@@ -21,9 +23,10 @@ from tasks_app import services, wakeups
 from tasks_app.models import Task
 from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
+from tests.support.clocks import ticking
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.logs import capture_logs
-from tests.support.races import locked
+from tests.support.races import locked, transaction
 from tests.support.schedules import ledger, make_schedule, move_back, states, tasks_of
 from tests.support.waiting import eventually
 from workers_app import heartbeats, lease
@@ -87,6 +90,7 @@ class TestTick:
     def test_answers_a_wake_up_without_a_survey_when_the_same_was_due_a_moment_ago(
         self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        ticking(monkeypatch)
         worker = engine.worker(slots=1)
         engine.create_many(2)
         scheduler.tick()
@@ -112,8 +116,8 @@ class TestTick:
     def test_looks_at_everything_when_told_of_more_than_new_tasks(
         self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, message: str, seen: bool
     ) -> None:
-        monkeypatch.setattr(outlook, "SLOW", 0.0)
-        monkeypatch.setattr(outlook, "SPARED", 1_000_000)
+        monkeypatch.setattr(outlook, "SLOW", -1.0)
+        monkeypatch.setattr(outlook, "HOLDS", 1_000_000_000)
         engine.worker(slots=9)
         engine.create()
         scheduler.tick()
@@ -123,19 +127,34 @@ class TestTick:
         scheduler.tick()
         assert (engine.task(old).status == "SCHEDULED") is seen
 
-    def test_looks_at_everything_each_time_without_wake_ups(
-        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_finds_what_a_lost_hint_was_about_in_a_poll_interval_beside_a_held_snapshot(
+        self,
+        engine: Engine,
+        scheduler: Scheduler,
+        open_session: OpenSession,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        enabled: bool,
     ) -> None:
-        monkeypatch.setattr(outlook, "SLOW", 0.0)
-        monkeypatch.setattr(outlook, "SPARED", 1_000_000)
-        monkeypatch.setattr(wakeups, "enabled", lambda: False)
-        engine.worker(slots=9)
-        engine.create()
-        scheduler.tick()
-        old = engine.create()
-        engine.move(old, run_at=timedelta(hours=-1))
-        scheduler.tick()
-        assert engine.task(old).status == "SCHEDULED"
+        """Nobody told of a task that was due long ago, and surveys begin behind it."""
+        clock, holder = ticking(monkeypatch), open_session()
+        monkeypatch.setattr(outlook, "SLOW", -1.0)
+        monkeypatch.setattr(outlook, "HOLDS", 0)
+        monkeypatch.setattr(wakeups, "enabled", lambda: enabled)
+        with transaction(holder):
+            holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            holder.fetch("SELECT 1 FROM tasks")
+            engine.worker(slots=9)
+            engine.create()
+            scheduler.tick()
+            lost = engine.create()
+            engine.move(lost, run_at=timedelta(hours=-1))
+            scheduler.tick()
+            assert engine.task(lost).status == "PENDING"
+            clock.now += wakeups.longest_rest().total_seconds()
+            scheduler.tick()
+            assert engine.task(lost).status == "SCHEDULED"
 
     def test_rests_a_poll_interval_when_nothing_waits(self, scheduler: Scheduler) -> None:
         assert scheduler.tick() == CONFIG.polling_interval
@@ -349,9 +368,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+def woken(pipe: SelfPipe) -> bool:
+    return bool(select.select([pipe.reader], [], [], 0)[0])
+
+
 @pytest.fixture
 def housekeeper(engine: Engine, hints: Hints) -> Iterator[Housekeeper]:
-    made = Housekeeper(uuid4(), dict)
+    made = Housekeeper(uuid4(), dict, Outlook(), SelfPipe())
     yield made
     made._session.close()
 
@@ -376,6 +399,26 @@ class TestHousekeeper:
         assert (engine.task(lost).status, engine.task(lost).crash_count) == ("PENDING", 1)
         assert hints == ["schedulers"]
 
+    def test_looks_at_everything_for_surveys_that_do_not_and_wakes_its_scheduler(
+        self, engine: Engine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outlook, "SLOW", -1.0)
+        monkeypatch.setattr(outlook, "HOLDS", 1_000_000_000)
+        housekeeper, interval = scheduler._housekeeper, CONFIG.polling_interval.total_seconds()
+        engine.worker(slots=9)
+        engine.create()
+        assert housekeeper._guarded_round() == CONFIG.failure_detection_interval.total_seconds()
+        scheduler.tick()
+        assert housekeeper._guarded_round() == interval / 2
+        assert not woken(scheduler.pipe)
+        lost = engine.create()
+        engine.move(lost, run_at=timedelta(hours=-1))
+        housekeeper.round()
+        assert woken(scheduler.pipe)
+        scheduler.tick()
+        assert engine.task(lost).status == "SCHEDULED"
+        housekeeper._session.close()
+
     def test_begins_to_watch_anew_when_its_session_broke(
         self, engine: Engine, housekeeper: Housekeeper, clock: Clock
     ) -> None:
@@ -396,7 +439,8 @@ class TestHousekeeper:
         self, engine: Engine, hints: Hints, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(settings, "SCHEDULER", replace(CONFIG, fast_death_enabled=True))
-        housekeeper, pipe = Housekeeper(uuid4(), dict), SelfPipe()
+        pipe = SelfPipe()
+        housekeeper = Housekeeper(uuid4(), dict, Outlook(), pipe)
         killed, holding = engine.worker(), engine.worker()
         listeners = [Listener(wakeups.WORKERS, pipe, lambda _: False, holder=worker) for worker in (killed, holding)]
         for listener in listeners:

@@ -130,28 +130,13 @@ class TestCreate:
             assert woken == []
         assert woken == ["schedulers"]
 
-    @pytest.mark.parametrize(("bound", "is_new"), [(60, True), (0.02, False)])
-    @pytest.mark.parametrize("first", ["sleep", "create"])
-    def test_calls_a_task_new_only_when_its_transaction_was_short(
-        self,
-        create: Callable[[NewTask], Task],
-        monkeypatch: pytest.MonkeyPatch,
-        bound: float,
-        first: str,
-        *,
-        is_new: bool,
+    def test_says_that_there_are_only_new_tasks(
+        self, create: Callable[[NewTask], Task], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It bears the moment when its transaction began, and schedulers look a second back for new ones."""
         told: list[bool] = []
         monkeypatch.setattr(wakeups, "notify_schedulers", lambda *, only_new: told.append(only_new))
-        monkeypatch.setattr(services, "_JUST_NOW", bound)
-        with transaction.atomic(), connection.cursor() as cursor:
-            if first == "create":
-                create(DUMMY)
-            cursor.execute("SELECT pg_sleep(0.03)")
-            if first == "sleep":
-                create(DUMMY)
-        assert told == [is_new]
+        create(DUMMY)
+        assert told == [True]
 
 
 @pytest.mark.usefixtures("committed_db")
