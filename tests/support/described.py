@@ -1,6 +1,8 @@
-"""A task type for tests, for TASK_EXECUTORS, that documents itself."""
+"""Task types for tests, for TASK_EXECUTORS, that document themselves."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError, TypeDocs
 
@@ -21,3 +23,9 @@ class ReportExecutor:
 
     def execute(self, execution: Execution) -> Outcome:
         return Outcome.success({"sent": True})
+
+
+class ClashingExecutor(ReportExecutor):
+    """Has a name for a schema of its own that the API has given to another."""
+
+    docs = replace(ReportExecutor.docs, parts={"Task": {"type": "object"}})

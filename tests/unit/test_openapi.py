@@ -33,20 +33,21 @@ from tests.support.environment_names import ROOT
 SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
 
 
+def installation_with(executor: str, script: str) -> subprocess.CompletedProcess[str]:
+    """A script in an installation that has one more task type."""
+    variables = {"TASK_EXECUTORS": executor, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+
+
 def schemas_with(executor: str) -> dict[str, Any]:
-    """The schemas of an installation that has one more task type."""
+    """Its schemas."""
     script = (
         "import django, json; django.setup(); from scheduler_project.openapi import document; "
         "print(json.dumps(document()['components']['schemas']))"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"TASK_EXECUTORS": executor, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(ran.stdout)
+    found: dict[str, Any] = json.loads(installation_with(executor, script).stdout)
     return found
 
 
@@ -87,7 +88,7 @@ class TestChapters:
     def test_do_not_describe_a_thing_twice(self, part: str) -> None:
         one = Chapter(**{"paths": {}, "schemas": {}, part: {"x": "once"}})
         other = Chapter(**{"paths": {}, "schemas": {}, part: {"x": "again"}})
-        with pytest.raises(ValueError, match="described twice: x"):
+        with pytest.raises(ValueError, match="would describe twice: x"):
             merged([one, other])
 
     def test_of_what_is_shared_has_no_endpoints(self) -> None:
@@ -164,6 +165,11 @@ class TestTypes:
         }
         assert "SendReportTemplate" in found
         assert "SEND_REPORT" in found["NewCustomTask"]["properties"]["type"]["pattern"]
+
+    def test_that_take_a_name_of_another_schema_end_the_web_process_at_its_start(self) -> None:
+        ran = installation_with("tests.support.described.ClashingExecutor", "import scheduler_project.wsgi")
+        assert ran.returncode != 0
+        assert "/schema would describe twice: Task" in ran.stderr
 
     def test_that_describe_nothing_are_custom(self) -> None:
         assert schemas_with("tests.support.traces.TraceExecutor").keys() == SCHEMAS.keys()

@@ -34,6 +34,6 @@ def union(*parts: Json) -> Json:
     whole: Json = {}
     for part in parts:
         if twice := whole.keys() & part.keys():
-            raise ValueError(f"described twice: {', '.join(sorted(twice))}")
+            raise ValueError(f"/schema would describe twice: {', '.join(sorted(twice))}")
         whole |= part
     return whole
