@@ -120,6 +120,12 @@ def hand_back_assigned(
     return len(session.rows("hand_back_assigned", parameters))
 
 
+def anything_due(session: Session, *, worker_id: UUID, queues: list[str] | None) -> bool:
+    """Whether this worker owns anything, or something is due in the queues that it serves (None: all)."""
+    [(found,)] = session.rows("anything_due", {"worker_id": worker_id, "queues": queues})
+    return bool(found)
+
+
 class LastKey(NamedTuple):
     """The last concurrency key that was looked at; empty names behind the last of all."""
 

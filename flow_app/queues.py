@@ -77,7 +77,7 @@ def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | No
             defaults={"paused_at": Now(), "paused_until": until, "pause_reason": reason, "paused_by": actor},
         )
         Queue.objects.filter(name=name).update(version=F("version") + 1)
-        _hand_back(queue=name, actor=actor, reason="its queue was paused")
+        _hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")
         audit.record(actor, "queue.paused", f"queue:{name}", reason=reason)
     return Queue.objects.get(name=name)
 
@@ -95,7 +95,7 @@ def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
     return Queue.objects.get(name=name)
 
 
-def _hand_back(*, queue: str, actor: str, reason: str) -> None:
+def _hand_back_assigned(*, queue: str, actor: str, reason: str) -> None:
     parameters = {"queue": queue, "worker_id": None, "older_than": None, "limit": 1_000_000}
     with connection.cursor() as cursor:
         cursor.execute(statement("hand_back_assigned"), parameters | {"actor": actor, "reason": reason})

@@ -163,10 +163,10 @@ class Figures:
         return self.weight != 1
 
 
-def figures(hours: int) -> Figures:
+def execution_figures(hours: int) -> Figures:
     """Read the history of the last ``hours``: all of it, or a sample of a long one. Raises `TooSlow`."""
     with bounded(FIGURES_TIMEOUT) as cursor:
-        [ends] = rows(cursor, "first_execution_since", {"hours": hours})
+        ends = _first_execution_since(cursor, hours)
         sample, weight = _sample_of(ends)
         parameters = {"hours": hours, "sample": sample, "fractions": list(FRACTIONS.values()), **ends}
         [facts] = rows(cursor, "execution_figures", parameters)
@@ -177,6 +177,12 @@ def figures(hours: int) -> Figures:
         counts=json.loads(facts["counts"]),
         percentiles=json.loads(facts["percentiles"]),
     )
+
+
+def _first_execution_since(cursor: CursorWrapper, hours: int) -> dict[str, Any]:
+    """The lowest id of the history, the first of the last ``hours`` and the highest; all None when there is none."""
+    [ends] = rows(cursor, "first_execution_since", {"hours": hours})
+    return ends
 
 
 def _sample_of(ends: dict[str, Any]) -> tuple[int | None, float]:

@@ -108,7 +108,7 @@ class Figures(MonitoringViewSet):
     def metrics(self, request: Request) -> Response:
         """The summary for people and scripts; Prometheus reads `Exposition`."""
         hours = _hours(request.GET.get("hours", "24"))
-        return self.shown(summary(selectors.figures(hours), hours))
+        return self.shown(summary(selectors.execution_figures(hours), hours))
 
     @action(detail=False, methods=["post"])
     def recovery(self, request: Request) -> Response:

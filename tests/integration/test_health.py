@@ -269,6 +269,14 @@ class TestMetrics:
     def test_refuses_unknown_parameters(self, api: Api) -> None:
         assert fields_of(api.get("/health/metrics?days=1")) == {"days"}
 
+    def test_says_so_when_it_takes_too_long(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(selectors, "statement", lambda *_: "SELECT pg_sleep(30)")
+        monkeypatch.setattr(selectors, "FIGURES_TIMEOUT", timedelta(milliseconds=20))
+        api.allow_5xx = True
+        assert problem_of(api.get("/health/metrics"), 503)["type"].endswith("too-slow")
+
+
+class TestExecutionFigures:
     def test_samples_a_long_history(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(selectors, "MOST_READ", 100)
         monkeypatch.setattr(selectors, "SAMPLE", 50)
@@ -284,6 +292,8 @@ class TestMetrics:
         body = api.get("/health/metrics?hours=1").json()
         assert (body["sampled"], body["attempts"]) == (False, 200)
 
+
+class TestFirstExecutionSince:
     def test_finds_where_the_window_begins_across_gaps(self, api: Api) -> None:
         add_many_executions(old=100, recent=10)
         with connection.cursor() as cursor:
@@ -301,11 +311,21 @@ class TestMetrics:
             cursor.execute("SELECT count(*) FROM task_executions WHERE id >= %s AND id < %s", [found, first])
             assert cursor.fetchone() == (0,)
 
-    def test_says_so_when_it_takes_too_long(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(selectors, "statement", lambda *_: "SELECT pg_sleep(30)")
-        monkeypatch.setattr(selectors, "FIGURES_TIMEOUT", timedelta(milliseconds=20))
-        api.allow_5xx = True
-        assert problem_of(api.get("/health/metrics"), 503)["type"].endswith("too-slow")
+
+class TestSurvey:
+    @pytest.mark.django_db
+    def test_counts_what_waits_and_what_is_owned(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make_task()
+        make_task(crash_count=1)
+        make_task(concurrency_key="k", key_blocked=True)
+        make_task(status=TaskStatus.SCHEDULED, worker_id=uuid4())
+        make_task(status=TaskStatus.RUNNING, worker_id=uuid4())
+        make_task(status=TaskStatus.SUCCESS, finished_at=timezone.now())
+        found = selectors.survey()
+        assert (found.waiting, found.waiting_is_estimate) == (3, False)
+        assert (found.scheduled, found.running) == (1, 1)
+        monkeypatch.setattr(selectors, "MOST_COUNTED", 1)
+        assert selectors.survey().waiting_is_estimate
 
 
 def add_many_executions(*, old: int, recent: int) -> None:

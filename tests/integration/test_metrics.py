@@ -169,7 +169,7 @@ ENDS = [
 ]
 
 
-class TestCounters:
+class TestCountNewExecutions:
     def test_count_each_ended_attempt_once(self, counted_db: None) -> None:
         for status, task_status in ENDS:
             end(status, task_status)
@@ -305,7 +305,7 @@ def scrape_with_fires(count: int) -> Samples:
     return eventually(all_counted, timeout=30)  # type: ignore[return-value]
 
 
-class TestScheduleFires:
+class TestCountNewFires:
     def test_are_counted_by_state_with_their_lateness(self, counted_db: None) -> None:
         for state, late in (("FIRED", 0.05), ("FIRED", 1.5), ("LATE", 7200), ("MISSED", 7200)):
             add_fire(state, late)
@@ -327,7 +327,7 @@ class TestScheduleFires:
         scrape_with_fires(2)
 
 
-class TestEndedTasks:
+class TestCountNewEnds:
     """Every task that ends is counted once, by type and status, whether it ever started or not."""
 
     @pytest.fixture

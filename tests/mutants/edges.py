@@ -63,7 +63,7 @@ EDGES: Final[list[Mutant]] = [
             'SchedulerPass.objects.select_for_update().get(name="assign")',
             'SchedulerPass.objects.get(name="assign")',
         ),
-        ("pause-back", 4, '        _hand_back(queue=name, actor=actor, reason="its queue was paused")\n', ""),
+        ("pause-back", 4, '        _hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),
     *mutants_of(
         "proxies",

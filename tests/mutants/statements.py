@@ -229,7 +229,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "prune",
         f"{_WORKERS}/prune_processes.sql",
-        f"{_RECOVERY}::TestPrunedWorkers",
+        f"{_RECOVERY}::TestPruneProcesses",
         (
             "owner",
             9,
@@ -251,7 +251,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "hand-back",
         f"{_FLOW}/hand_back_assigned.sql",
-        f"{_ASSIGNMENT}::TestHandBack",
+        f"{_ASSIGNMENT}::TestHandBackAssigned",
         (
             "recheck-status",
             11,

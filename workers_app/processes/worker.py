@@ -23,6 +23,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from flow_app import assignment
 from tasks_app import wakeups
 from tasks_app.executors.base import StopReason
 from tasks_app.sessions import Session
@@ -123,9 +124,8 @@ class Worker(Process):
         return UNTIL_WOKEN
 
     def _burst_is_over(self) -> bool:
-        parameters = {"worker_id": self.id, "queues": self.options.registration.queues}
-        [(anything_due,)] = self._starter.session.rows("anything_due", parameters)
-        return not anything_due
+        queues = self.options.registration.queues
+        return not assignment.anything_due(self._starter.session, worker_id=self.id, queues=queues)
 
     def _concerns_us(self, message: str) -> bool:
         words = message.split(",")

@@ -372,6 +372,56 @@ class TestAssignDueTasksAmongOthers:
         assert engine.violations() == {}
 
 
+class TestTakePass:
+    def test_gives_the_pass_to_one_transaction_at_a_time(self, open_session: OpenSession) -> None:
+        first, second = open_session(), open_session()
+        with transaction(first), transaction(second):
+            assert [session.rows("take_pass")[0][1] for session in (first, second)] == [True, False]
+        with transaction(second):
+            assert second.rows("take_pass")[0][1] is True
+
+    def test_marks_the_transaction_for_the_statements_behind_it(self, session: Session) -> None:
+        marks = "SELECT current_setting('scheduler.pass', true), current_setting('synchronous_commit')"
+        with transaction(session):
+            session.rows("take_pass")
+            assert session.fetch(marks) == [("held", "off")]
+        assert session.fetch(marks) == [("", "on")]
+
+
+class TestAnythingDue:
+    @pytest.fixture
+    def ask(self, engine: Engine) -> Callable[..., bool]:
+        worker_id = engine.worker()
+        return lambda queues=None: assignment.anything_due(engine.session, worker_id=worker_id, queues=queues)
+
+    def test_is_what_waits_in_a_queue_that_is_served(self, engine: Engine, ask: Callable[..., bool]) -> None:
+        assert not ask()
+        engine.create(queue="mail")
+        assert (ask(), ask(["mail"]), ask(["other"])) == (True, True, False)
+
+    def test_is_not_what_falls_due_later_or_is_paused(self, engine: Engine, ask: Callable[..., bool]) -> None:
+        engine.create(schedule_at=in_seconds(60))
+        engine.create(queue="mail")
+        pause_queue("mail", actor="test")
+        assert not ask()
+        resume_queue("mail", actor="test")
+        assert ask()
+
+    def test_is_what_waits_for_its_key_and_what_lost_its_worker(self, engine: Engine, ask: Callable[..., bool]) -> None:
+        parked, suspect = engine.create(concurrency_key="k"), engine.create()
+        for task_id, columns in ((parked, {"key_blocked": True}), (suspect, {"crash_count": 1})):
+            Task.objects.exclude(pk=task_id).update(schedule_at=in_seconds(60), run_at=in_seconds(60))
+            Task.objects.filter(pk=task_id).update(run_at=in_seconds(-1), **columns)
+            assert ask()
+
+    def test_is_what_the_worker_owns(self, engine: Engine) -> None:
+        worker = engine.worker()
+        engine.running(worker)
+        other = engine.worker()
+        asked = {each: assignment.anything_due(engine.session, worker_id=each, queues=None) for each in (worker, other)}
+        assert asked == {worker: True, other: False}
+
+
 class TestSuspects:
     def test_are_given_to_a_worker_one_at_a_time(self, engine: Engine) -> None:
         waiting = suspects(engine, {}, {}, {}, {})
@@ -600,7 +650,7 @@ class TestExpireTasks:
         assert engine.statuses([started, prolonged, kept]) == ["RUNNING", "SCHEDULED", "FAILED"]
 
 
-class TestHandBack:
+class TestHandBackAssigned:
     @pytest.mark.parametrize(
         ("change", "stale"), [("started", False), ("given to another", False), ("given to another", True)]
     )

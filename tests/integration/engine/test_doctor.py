@@ -121,7 +121,7 @@ def session_count() -> int:
     )
 
 
-class TestOldSnapshot:
+class TestOldSnapshots:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tables, "OLDEST_SNAPSHOT", 0.0)
@@ -167,7 +167,7 @@ class TestOldSnapshot:
         assert finding.advice == "drop it if nobody will use it again: SELECT pg_drop_replication_slot('old_standby')"
 
 
-class TestIndexBloat:
+class TestIndexSizes:
     def test_names_an_index_far_larger_than_its_entries(
         self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -179,7 +179,7 @@ class TestBeat:
         assert counts == (20, 20)
 
 
-class TestStates:
+class TestChangeWorkerState:
     def test_of_a_draining_worker_take_no_way_back(self, engine: Engine) -> None:
         worker = engine.worker()
         assert heartbeats.begin_drain(engine.session, worker)

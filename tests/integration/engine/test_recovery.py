@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.db.models.functions import Now
 
 from access_app.sql import statement
 from tasks_app import services, signals
@@ -287,6 +288,21 @@ class TestRecoverAgainstOthers:
         assert engine.task(attempt.task_id).status == "CANCELLED"
 
 
+class TestLiveBeats:
+    def test_are_those_of_workers_that_live(self, engine: Engine) -> None:
+        alive, dead = engine.worker(), engine.worker()
+        engine.kill(dead)
+        [(worker_id, before)] = recovery._live_beats(engine.session, None)
+        heartbeats.beat(engine.session, alive, held={}, prefetch=0)
+        assert worker_id == alive
+        assert recovery._live_beats(engine.session, None) == [(alive, before + 1)]
+
+    def test_may_be_those_of_old_beats_only(self, engine: Engine) -> None:
+        silent, _ = engine.worker(), engine.worker()
+        Worker.objects.filter(pk=silent).update(last_heartbeat_at=Now() - timedelta(seconds=9))
+        assert [worker_id for worker_id, _ in recovery._live_beats(engine.session, timedelta(seconds=5))] == [silent]
+
+
 class TestMarkSilentWorkers:
     def test_marks_who_has_not_beaten_since(self, engine: Engine) -> None:
         silent, beating = engine.worker(), engine.worker()
@@ -386,7 +402,7 @@ class TestRecoverSystem:
         assert all(report.invariants == {} for report in reports)
 
 
-class TestPrunedWorkers:
+class TestPruneProcesses:
     def test_are_those_that_ended_long_ago_and_own_nothing(self, engine: Engine) -> None:
         dead, owner, stopped, live = (engine.worker(slots=1) for _ in range(4))
         engine.create_many(4)

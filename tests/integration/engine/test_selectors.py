@@ -34,7 +34,7 @@ def codes(engine: Engine, task_id: UUID) -> list[str]:
     return [reason.code for reason in why(engine.task(task_id))]
 
 
-class TestWhy:
+class TestWhyWaiting:
     @pytest.fixture(autouse=True)
     def _a_scheduler_is_alive(self, engine: Engine) -> None:
         Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")

@@ -20,6 +20,7 @@ from access_app.models import AuditEvent
 from access_app.versions import Stale
 from flow_app import assignment
 from flow_app.models import Queue
+from flow_app.outlook import Passed
 from flow_app.queues import pause_queue
 from flow_app.survey import survey_due
 from tasks_app import services, transitions
@@ -78,6 +79,23 @@ class TestCancel:
     def test_refuses_an_unknown_task(self, engine: Engine) -> None:
         with pytest.raises(TaskNotFound):
             services.cancel_task(UUID(int=1), actor="me")
+
+
+class TestCancelTasks:
+    def test_ends_what_waits_and_asks_what_runs_to_stop(self, engine: Engine) -> None:
+        worker = engine.worker()
+        running, ended = engine.running(worker), engine.running(worker)
+        engine.finish(worker, ended, SUCCEEDED)
+        waiting = engine.create()
+        ids = [waiting, running.task_id, ended.task_id]
+        before = [engine.task(task_id).version for task_id in ids]
+        parameters = {"ids": ids, "actors": ["schedule:x"] * 3, "reason": "the next one starts"}
+        assert engine.session.rows("cancel_tasks", parameters) == [(worker,)]
+        tasks = [engine.task(task_id) for task_id in ids]
+        assert [task.status for task in tasks] == ["CANCELLED", "RUNNING", "SUCCESS"]
+        assert [task.cancel_requested_at is not None for task in tasks] == [False, True, False]
+        assert [task.version - version for task, version in zip(tasks, before, strict=True)] == [1, 1, 0]
+        assert engine.session.rows("cancel_tasks", parameters) == []  # asked once
 
 
 class TestEdit:
@@ -268,7 +286,8 @@ def _assign(session: Session, scene: Scene) -> Any:
     session.rows("take_pass")
     due = [head for head in due if head.queue is not None]
     places = pass_over([head.queue or "" for head in due], [head.priority or 0 for head in due])
-    return sum(row[1] for row in session.rows("assign_due_tasks", places) if row[0])
+    [passed] = session.rows("assign_due_tasks", places, of=Passed)
+    return sum(passed.given)
 
 
 def _finish(outcome: Any) -> Callable[[Session, Scene], Any]:

@@ -214,7 +214,21 @@ class TestListener:
         pipe.wake()
         assert sleeper.woke()
 
-    def test_holds_the_lock_of_its_worker_as_long_as_its_connection(self, session: Session, pipe: SelfPipe) -> None:
+    def test_is_never_in_a_transaction(self, session: Session, listener: Listener) -> None:
+        assert Sleeper(listener).woke()
+        [(state, xact)] = session.fetch(
+            "SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'task_scheduler listener'"
+            " AND datname = current_database()"
+        )
+        assert (state, xact) == ("idle", None)
+
+
+def test_tests_run_with_wake_ups_on() -> None:
+    assert settings.DATABASE.direct_conninfo is not None
+
+
+class TestHeldLocks:
+    def test_are_held_as_long_as_the_connection_of_a_worker(self, session: Session, pipe: SelfPipe) -> None:
         worker, other = uuid4(), uuid4()
         said: list[str] = []
         listener = Listener(WORKERS, pipe, lambda message: bool(said.append(message)), holder=worker)
@@ -231,15 +245,3 @@ class TestListener:
         assert said == ["*"], "the loss itself must make the worker beat"
         eventually(lambda: listener.wait(0.05) or held_locks(session, [worker]) == [worker])
         listener.close()
-
-    def test_is_never_in_a_transaction(self, session: Session, listener: Listener) -> None:
-        assert Sleeper(listener).woke()
-        [(state, xact)] = session.fetch(
-            "SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'task_scheduler listener'"
-            " AND datname = current_database()"
-        )
-        assert (state, xact) == ("idle", None)
-
-
-def test_tests_run_with_wake_ups_on() -> None:
-    assert settings.DATABASE.direct_conninfo is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.stored import StoredSchedule
 from tasks_app.models import Task
 from tasks_app.sessions import Session
-from tests.support.engine import Engine
+from tests.support.engine import SUCCEEDED, Engine
 from tests.support.logs import capture_logs
 from tests.support.races import held_after_its_look, looks_held, rival_on, transaction
 from tests.support.schedules import MINUTE, ledger, make_schedule, states, tasks_of, whole_now
@@ -266,3 +267,36 @@ def test_the_order_of_columns_is_the_same_in_all_places() -> None:
     for name in ("due_schedules", "schedules_under_old_rules"):
         columns = statement(name).partition("SELECT")[2].partition("FROM")[0].replace("s.", "").split(",")
         assert [column.strip().removesuffix("::text") for column in columns[:-1]] == list(StoredSchedule._fields[:-1])
+
+
+class TestDueSchedules:
+    def test_are_locked_the_longest_overdue_first_and_passed_over_by_others(
+        self, session: Session, open_session: OpenSession
+    ) -> None:
+        late, later = make_schedule(due=2), make_schedule(due=5)
+        other = open_session()
+        with transaction(session), transaction(other):
+            first, second = (each.rows("due_schedules", {"limit": 1}) for each in (session, other))
+        assert [row[0] for row in (*first, *second)] == [later.pk, late.pk]
+
+
+class TestOpenTasks:
+    def test_are_those_of_a_schedule_that_have_not_ended_oldest_first(self, engine: Engine) -> None:
+        schedule, idle = make_schedule(), make_schedule()
+        worker = engine.worker()
+        ended = engine.running(worker)
+        open_tasks = [engine.create(), engine.create()]
+        Task.objects.update(schedule_id=schedule.pk, scheduled_for=schedule.next_slot)
+        engine.finish(worker, ended, SUCCEEDED)
+        rows = dict(engine.session.rows("open_tasks", {"schedules": [schedule.pk, idle.pk]}))
+        assert rows == {schedule.pk: open_tasks, idle.pk: []}
+
+
+class TestRecordFires:
+    def test_names_the_tasks_of_slots_that_had_no_row(self, session: Session) -> None:
+        schedule, task_id = make_schedule(), uuid4()
+        moves = (schedule.pk, None, None, schedule.next_slot, schedule.next_slot, None, "rules", 0, "")
+        fire = (schedule.pk, schedule.next_slot, None, schedule.next_slot, "FIRED", "", task_id)
+        parameters = batches._arrays(batches._FIRES, [fire]) | batches._arrays(batches._MOVES, [moves])
+        assert [session.rows("record_fires", parameters) for _ in range(2)] == [[(task_id,)], []]
+        assert states(schedule) == ["FIRED"]

@@ -163,7 +163,7 @@ class TestWhy:
         assert self.codes(make_schedule(due=0, start_at=whole_now() + HOUR)) == ["NOT_STARTED"]
 
 
-class TestRetention:
+class TestDeleteOldFires:
     def test_forgets_slots_decided_long_ago(self, session: Session) -> None:
         schedule = make_schedule(due=4, every=HOUR, misfire_policy="skip")
         fire_due(session)

@@ -62,7 +62,7 @@ def next_slot(schedule: Schedule) -> datetime | None:
     return Schedule.objects.get(pk=schedule.pk).next_slot
 
 
-class TestNewRules:
+class TestSchedulesUnderOldRules:
     def test_bring_a_slot_nearer(self, session: Session, set_offset: SetOffset) -> None:
         """In half an hour by the old rules, half an hour ago by the new ones: it has not run today, so it runs."""
         set_offset(1)
