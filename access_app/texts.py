@@ -13,6 +13,10 @@ from typing import Final
 
 MAX_REASON: Final = 500
 MAX_NAME: Final = 100
+#: The text of an id, as PostgreSQL and everybody else writes it.
+UUID_TEXT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+#: A NUL in the text of a JSON document, which no database text can hold: not one behind an escaped backslash.
+JSON_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNSEEN: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f"
 #: Whatever must not reach a terminal as it is.
 CONTROL: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_UNSEEN}]")

@@ -18,12 +18,10 @@ import psycopg
 from access_app.sql import statement
 from flow_app.outlook import SLOW, Head, LockedHeads, Outlook, Passed, pairs_of
 from flow_app.survey import Survey
-from tasks_app.sessions import Row, Session, named
+from tasks_app.sessions import BATCH, Row, Session, named
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
-#: Most tasks one statement of housekeeping changes.
-BATCH: Final = 1000
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from tasks_app.retention import BATCH
-from tasks_app.sessions import Session
+from tasks_app.sessions import BATCH, Session
 
 
 def delete_old_fires(session: Session, *, limit: int = BATCH) -> int:

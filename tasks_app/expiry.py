@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tasks_app.sessions import Session
+from tasks_app.sessions import BATCH, Session
 
 #: Most tasks one statement ends.
-BATCH = 1000
 
 
 def expire_tasks(session: Session, *, limit: int = BATCH) -> int:

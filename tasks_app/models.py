@@ -8,6 +8,8 @@ both in one statement and ``doctor`` looks for orphans.
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
@@ -18,6 +20,13 @@ from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskSt
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
+#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects and
+#: tasks_key_waiting. None of them serves `WAITING_ROW` alone, which makes the planner read the whole table.
+WAITING_PARTS: Final = (
+    WAITING_ROW & Q(key_blocked=False, crash_count=0),
+    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
+    WAITING_ROW & Q(key_blocked=True, concurrency_key__isnull=False),
+)
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
@@ -55,6 +64,8 @@ class Task(models.Model):
         db_default=False,
         help_text="Waits for its concurrency key, and is out of the due index until the key is free.",
     )
+    # Not generated from the status, though starts stay HOT: measured side by side on PostgreSQL 18, computing it made
+    # each change of a status dearer, a start from 10.2 to 10.8 µs of the server's CPU and a finish from 17.6 to 18.6.
     unsuccessful = models.BooleanField(
         db_default=False,
         help_text="FAILED or CANCELLED, for an index: with status in it, every start would write to all indexes.",

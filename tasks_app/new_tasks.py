@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from access_app.refusals import InvalidInput, bounded
-from access_app.texts import CORRELATION_ID
+from access_app.texts import CORRELATION_ID, JSON_NUL
 from tasks_app.executors.base import JsonObject, PayloadError
 from tasks_app.executors.registry import executor_for, executors
 from tasks_app.retries import Backoff
@@ -26,7 +26,6 @@ MAX_DELAY_MS: Final = 2_592_000_000
 DEFAULT_TIMEOUT_MS: Final = 300_000
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
-_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _RETRY_FIELDS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
 
 
@@ -131,7 +130,7 @@ def json_text(value: Any) -> str:
         raise ValueError("must not contain lone surrogates") from None
     except (TypeError, ValueError):
         raise ValueError("must be JSON: no NaN, no infinity") from None
-    if "\\u0000" in text and _NUL.search(text):
+    if "\\u0000" in text and JSON_NUL.search(text):
         raise ValueError("must not contain NUL characters")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")

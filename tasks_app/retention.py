@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.conf import settings
 
-from tasks_app.sessions import Session
+from tasks_app.sessions import BATCH, Session
 from tasks_app.states import TaskStatus
-
-BATCH: Final = 1000
 
 
 def delete_ended_tasks(session: Session, *, limit: int = BATCH) -> int:

@@ -24,6 +24,9 @@ from access_app.sql import statement
 Row = tuple[Any, ...]
 Named = TypeVar("Named", bound=NamedTuple)
 
+#: Most rows one statement of housekeeping changes: its transaction stays short, and the next batch follows at once.
+BATCH: Final = 1000
+
 #: Generic plans that cannot flip to hash, sequential, bitmap or parallel scans while statistics are stale: those read
 #: all of a set before they answer its first row, and most hot statements stop early.
 PLANNING: Final = {

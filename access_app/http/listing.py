@@ -18,12 +18,12 @@ from django.http import QueryDict
 
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
+from access_app.texts import UUID_TEXT
 
 MAX_SIZE: Final = 200
 DEFAULT_SIZE: Final = 20
 MAX_PAGE: Final = 100_000_000
 PAGING: Final = frozenset({"page", "size", "sort", "cursor"})
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 #: Answers what a value means, or raises ValueError with one sentence.
@@ -168,7 +168,7 @@ def flag(text: str) -> bool:
 
 def uuid(text: str) -> UUID:
     """A UUID."""
-    if not _UUID.fullmatch(text):
+    if not UUID_TEXT.fullmatch(text):
         raise ValueError("must be a UUID")
     return UUID(text)
 

@@ -16,12 +16,12 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from access_app.http.problems import Problem
+from access_app.texts import JSON_NUL
 
 MEDIA_TYPE: Final = "application/json"
 #: The largest double has 309 digits: longer numbers are infinite to most readers.
 _MOST_DIGITS: Final = 308
 _QUOTE: Final = ord('"')
-_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 #: Lists, objects and commas that a body may have outside its texts: each costs time, and up to thirty times its size
 #: in memory, and lists are made without letting other threads run. A payload of 256 KiB cannot have more; ten thousand
@@ -84,7 +84,7 @@ def parse_json(body: bytes, *, most_values: int = MOST_VALUES) -> Any:
         raise Problem.malformed(f"{error.msg}, line {error.lineno} column {error.colno}") from None
     except ValueError as error:
         raise Problem.malformed(str(error)) from None
-    if "\\u0000" in text and _NUL.search(text):
+    if "\\u0000" in text and JSON_NUL.search(text):
         raise Problem.malformed("it contains NUL characters")
     return value
 

@@ -7,9 +7,8 @@ return JSON in any Django project.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -29,9 +28,8 @@ from access_app.http.problems import Problem
 from access_app.http.renderers import AlwaysFirst, JSONRenderer
 from access_app.idempotency import Idempotency
 from access_app.rights import Action, Caller
+from access_app.texts import UUID_TEXT
 from access_app.versions import Versions
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class ApiViewSet(ViewSet):
@@ -86,7 +84,7 @@ class ApiViewSet(ViewSet):
 
     def pk(self, text: str) -> UUID:
         """The id in a path. Written otherwise than as a UUID, it can only be one that does not exist."""
-        if not _UUID.fullmatch(text):
+        if not UUID_TEXT.fullmatch(text):
             raise Problem.not_found(f"There is no {self.noun} with this id.")
         return UUID(text)
 

@@ -8,24 +8,16 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.admin import ModelAdmin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from access_app.staff.filters import BarFilter, ChoiceFilter, uuid_of
 from tasks_app.executors.registry import executors
-from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_ROW
+from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
-
-#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects and
-#: tasks_key_waiting. None of them serves `WAITING_ROW` alone, which makes the planner read the whole table.
-WAITING_PARTS: Final = (
-    WAITING_ROW & Q(key_blocked=False, crash_count=0),
-    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
-    WAITING_ROW & Q(key_blocked=True, concurrency_key__isnull=False),
-)
 
 
 class TaskStatusFilter(ChoiceFilter):

@@ -22,7 +22,6 @@ from access_app.staff.outputs import summary
 from tasks_app import selectors
 from tasks_app.admin import task_actions, task_page
 from tasks_app.admin.filters import (
-    WAITING_PARTS,
     QueueFilter,
     ScheduleFilter,
     TaskStatusFilter,
@@ -30,7 +29,7 @@ from tasks_app.admin.filters import (
     WorkerFilter,
 )
 from tasks_app.admin.new_task import NewTaskForm, create_from
-from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, Task
+from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, WAITING_PARTS, Task
 from tasks_app.states import TaskStatus
 
 #: How many tasks of one correlation id a search shows.

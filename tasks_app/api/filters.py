@@ -16,19 +16,12 @@ from access_app.http.listing import Grammar, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.registry import executors
-from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_ROW
+from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_PARTS
 from tasks_app.new_tasks import QUEUE_NAME
 from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _OWN_ID: Final = re.compile(r"[0-9a-f]{32}")
-
-#: Waiting tasks in three indexes: the due, those that have lost a worker, those with a key. Only the last are parked.
-_WAITING_KINDS: Final = [
-    WAITING_ROW & Q(key_blocked=False, crash_count=0),
-    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
-    WAITING_ROW & Q(concurrency_key__isnull=False),
-]
 
 
 def hint(parameters: QueryDict) -> Q:
@@ -44,8 +37,8 @@ def hint(parameters: QueryDict) -> Q:
         ended = ENDED_ROW if TaskStatus.SUCCESS in statuses else ENDED_ROW & UNSUCCESSFUL_ROW
         kinds = _correlated(ended, str(parameters["correlationId"])) if "correlationId" in parameters else [ended]
     kinds += [OWNED_ROW] if statuses & {TaskStatus.SCHEDULED, TaskStatus.RUNNING} else []
-    kinds += _WAITING_KINDS if TaskStatus.PENDING in statuses else []
-    helps = "correlationId" in parameters or len(kinds) < 2 + len(_WAITING_KINDS)
+    kinds += WAITING_PARTS if TaskStatus.PENDING in statuses else []
+    helps = "correlationId" in parameters or len(kinds) < 2 + len(WAITING_PARTS)
     return reduce(operator.or_, kinds) if helps else Q()
 
 

@@ -33,13 +33,11 @@ from workers_app import heartbeats, lease, recovery
 from workers_app.processes.descendants import PASS, kill_descendants, reaped
 from workers_app.processes.guardian_link import FENCED, UNFINISHED, GuardianLink, WorkerLink
 from workers_app.processes.prctl import adopt_orphans, die_with_parent
+from workers_app.processes.restarts import HEALTHY_LIFE, restart_delay
 from workers_app.stop_signals import STOP_SIGNALS, SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
 
-#: A worker that lived this long was well; a shorter life makes the next start wait longer.
-HEALTHY_LIFE: Final = 10.0
-LONGEST_RESTART_DELAY: Final = 30.0
 #: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
 MARK_FOR: Final = 3.0
 #: Seconds between two looks for processes that tasks have hidden from the worker.
@@ -73,7 +71,7 @@ class Guardian:
                 if drained or self._stop_since is not None:
                     return 0 if drained else 1
                 failures = 0 if status == FENCED or time.monotonic() - began > HEALTHY_LIFE else failures + 1
-                delay = min(LONGEST_RESTART_DELAY, 2.0 ** (failures - 1)) if failures else 0.0
+                delay = restart_delay(failures)
                 log.warning("worker_restarting", exit_status=status, delay_s=delay)
                 if self._pause(delay):
                     return 1

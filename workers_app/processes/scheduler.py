@@ -32,7 +32,7 @@ from schedules_app.retention import delete_old_fires
 from tasks_app import retention, signals, wakeups
 from tasks_app.expiry import expire_tasks
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
-from tasks_app.sessions import Session
+from tasks_app.sessions import BATCH, Session
 from workers_app import lease, recovery
 from workers_app.processes.base import Process
 from workers_app.processes.wakeups import Listener
@@ -331,7 +331,7 @@ def _until_short(step: Callable[[Session], int], session: Session) -> int:
     while True:
         count = step(session)
         total += count
-        if count < assignment.BATCH:
+        if count < BATCH:
             return total
 
 

@@ -14,18 +14,15 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import structlog
 
 from tasks_app import inherited
 from workers_app.processes.orphans import Watch, die_with_supervisor
+from workers_app.processes.restarts import HEALTHY_LIFE, restart_delay
 from workers_app.stop_signals import SelfPipe, stop_on_signals
 
 log = structlog.get_logger(__name__)
-
-HEALTHY_LIFE: Final = 10.0
-LONGEST_RESTART_DELAY: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -122,7 +119,7 @@ class Supervisor:
             return
         lived = time.monotonic() - child.started_at
         child.failures = 0 if lived > HEALTHY_LIFE else child.failures + 1
-        delay = min(LONGEST_RESTART_DELAY, 2.0 ** (child.failures - 1)) if child.failures else 0.0
+        delay = restart_delay(child.failures)
         log.warning("process_ended", name=child.name, exit_status=child.process.returncode, restart_in_s=delay)
         child.process, child.start_again_at = None, time.monotonic() + delay
 
