@@ -65,7 +65,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("command", ["quickstart", "runall", "runweb"])
+@pytest.mark.parametrize("command", ["quickstart", "runweb", pytest.param("runall", marks=pytest.mark.chaos_long)])
 class TestPort:
     def test_of_a_stranger_ends_it_before_anything_is_made(self, command: str, stranger: Stranger) -> None:
         done = manage(command, PORT=str(stranger.port), DATABASE_URL=NOWHERE)

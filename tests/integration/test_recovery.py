@@ -123,7 +123,9 @@ class TestRecover:
         assert json.loads(out)["workersMarkedDead"] == []
         assert engine.worker_state(worker) == "ACTIVE"
 
-    @pytest.mark.parametrize("command", [("recover",), ("runscheduler", "--once")], ids=" ".join)
+    @pytest.mark.parametrize(
+        "command", [("recover",), pytest.param(("runscheduler", "--once"), marks=pytest.mark.chaos_long)], ids=" ".join
+    )
     def test_without_a_database_says_so(self, stack: Stack, command: tuple[str, ...]) -> None:
         done = subprocess.run(
             [sys.executable, "manage.py", *command],

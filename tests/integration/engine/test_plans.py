@@ -26,11 +26,15 @@ from tasks_app.floors import LOWEST
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine, pass_over
+from tests.support.waiting import eventually
 
 ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
 WORKERS, OWNED = 20, 8
 GROWING = ("tasks", "task_executions", "audit_events", "schedules", "schedule_fires")
 TABLES = ("tasks", "task_executions", "worker_heartbeats")
+AUTOVACUUM = (
+    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker' AND datname = current_database()"
+)
 SCANS = "SELECT coalesce(sum(seq_scan), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"
 
 
@@ -291,10 +295,14 @@ def fill(session: Session) -> None:
 
 @contextmanager
 def no_autovacuum(session: Session) -> Iterator[None]:
-    """Otherwise it may tell the planner in the middle of a test."""
+    """Otherwise it may tell the planner in the middle of a test.
+
+    One that has already chosen its tables goes on, waits for our VACUUM, and then finds them empty: so it must be gone.
+    """
     tables = ("tasks", "task_executions")
     for table in tables:
         session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    eventually(lambda: session.fetch(AUTOVACUUM) == [(0,)], timeout=60)
     try:
         yield
     finally:
