@@ -86,5 +86,12 @@ class InvalidInput(ValueError):
         self.problems = problems
 
 
+def problems_at(path: str, error: ValueError) -> dict[str, str]:
+    """What an error says about the value at a path: one sentence, or one for each path below it."""
+    if isinstance(error, InvalidInput):
+        return {f"{path}.{below}": sentence for below, sentence in error.problems.items()}
+    return {path: str(error)}
+
+
 class NotFound(LookupError):
     """Nothing has the name or id that was asked for. The text says what."""

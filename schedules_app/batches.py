@@ -22,8 +22,9 @@ from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
 from schedules_app.recurrence import Recurrence
 from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app.fields import NewTask
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
-from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.new_tasks import InvalidTask
 
 #: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
 PUT_OFF: Final = timedelta(minutes=1)

@@ -19,7 +19,7 @@ from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.new_schedules import description_problems
 from schedules_app.services import NameTaken
 from tasks_app import wakeups
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 
 
 class CalendarNotFound(NotFound):

@@ -30,7 +30,7 @@ from schedules_app.new_schedules import (
 from schedules_app.selectors import database_now
 from schedules_app.services import create_schedule, definition_of
 from tasks_app.executors.base import JsonObject
-from tasks_app.new_tasks import MAX_TIMEOUT_MS, NewTask
+from tasks_app.fields import MAX_TIMEOUT_MS, NewTask
 from tasks_app.states import OnWorkerLost
 
 #: Shells that read a here-document as sh does.

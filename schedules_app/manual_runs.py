@@ -30,9 +30,10 @@ from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import wakeups
 from tasks_app.executors.base import JsonObject
+from tasks_app.fields import NewTask
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
 from tasks_app.models import Task
-from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.new_tasks import InvalidTask
 from tasks_app.services import Created
 
 #: Most runs one backfill makes, and most slots it looks at to find them.

@@ -15,7 +15,8 @@ from access_app.refusals import InvalidInput
 from access_app.texts import problem_of_line, problem_of_lines
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
-from tasks_app.new_tasks import QUEUE_NAME, InvalidTask, NewTask, check_task
+from tasks_app.fields import ASKED, QUEUE_NAME, NewTask
+from tasks_app.new_tasks import InvalidTask, check_task
 
 MAX_DESCRIPTION: Final = 2000
 #: Of an RRULE or a cron expression; what of that is read is decided in ``recurrence``.
@@ -85,9 +86,9 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
         payload = check_task(new.task)
     except InvalidTask as error:
         problems |= {f"task.{name}": text for name, text in error.problems.items()}
-    for name, instant in (("task.scheduleAt", new.task.schedule_at), ("task.expiresAt", new.task.expires_at)):
-        if instant is not None:
-            problems[name] = "is not taken here: each task of a schedule has a time of its own"
+    for row in ASKED:
+        if not row.template and getattr(new.task, row.column) is not row.default:
+            problems[f"task.{row.name}"] = "is not taken here: each task of a schedule has a time of its own"
     if problems:
         raise InvalidSchedule(problems)
     return payload

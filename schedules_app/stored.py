@@ -16,27 +16,14 @@ from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Misfire, Overlap, Pause, Policy
 from schedules_app.recurrence import Definition, DstFold, DstGap, Recurrence, parse
 from tasks_app.executors.base import JsonObject
-from tasks_app.new_tasks import NewTask, check_task
+from tasks_app.fields import TEMPLATE, NewTask
+from tasks_app.new_tasks import check_task
 
 if TYPE_CHECKING:
     from schedules_app.models import Schedule
 
 #: A cron counts from nothing. With one anchor for all, equal expressions are one recurrence, and are expanded once.
 _NO_ANCHOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
-
-#: JSON field of a template → attribute of `NewTask`. A template has no times: its slot is the time.
-_TEMPLATE: Final = {
-    "type": "type",
-    "payload": "payload",
-    "maxRetries": "max_retries",
-    "queue": "queue",
-    "priority": "priority",
-    "timeoutMs": "timeout_ms",
-    "correlationId": "correlation_id",
-    "concurrencyKey": "concurrency_key",
-    "retry": "retry",
-    "onWorkerLost": "on_worker_lost",
-}
 
 
 class StoredSchedule(NamedTuple):
@@ -125,12 +112,12 @@ def recurrence_of(row: StoredSchedule | Schedule) -> Recurrence:
 
 def template_json(new: NewTask) -> JsonObject:
     """A task template as it is stored and shown: what ``POST /tasks`` takes."""
-    return {name: getattr(new, attribute) for name, attribute in _TEMPLATE.items()}
+    return {row.name: getattr(new, row.column) for row in TEMPLATE}
 
 
 def template_of(stored: Mapping[str, Any]) -> NewTask:
     """The template of a stored one."""
-    return NewTask(**{attribute: stored[name] for name, attribute in _TEMPLATE.items() if name in stored})
+    return NewTask(**{row.column: stored[row.name] for row in TEMPLATE if row.name in stored})
 
 
 @lru_cache(maxsize=4096)

@@ -20,9 +20,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from access_app.http.fields import json_object
+from access_app.refusals import InvalidInput, bounded
 from tasks_app.executors.base import Outcome
 from tasks_app.states import ExecutionStatus
 
+MAX_DELAY_MS: Final = 2_592_000_000
+_OPTIONS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
 #: No `timedelta` sum may overflow however large n grows; 2^40 base units are beyond every cap.
 _MOST_DOUBLINGS: Final = 40
 _RETRIED: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
@@ -76,6 +80,23 @@ class RetryPolicy:
         if self.jitter:
             delay = delay / 2 + delay / 2 * chance
         return max(delay, min(floor, self.max_delay)) if floor else delay
+
+
+def read_options(value: Any) -> Any:
+    """The options of a policy in JSON. Raises ValueError, or `InvalidInput` that names the bad ones."""
+    options = json_object(value)
+    problems = bounded((name, "unknown field") for name in sorted(options.keys() - _OPTIONS))
+    if "backoff" in options and options["backoff"] not in list(Backoff):
+        problems["backoff"] = f"must be one of {', '.join(Backoff)}"
+    for name in ("baseDelayMs", "maxDelayMs"):
+        delay = options.get(name, 0)
+        if isinstance(delay, bool) or not isinstance(delay, int) or not 0 <= delay <= MAX_DELAY_MS:
+            problems[name] = f"must be a whole number from 0 to {MAX_DELAY_MS}"
+    if not isinstance(options.get("jitter", True), bool):
+        problems["jitter"] = "must be true or false"
+    if problems:
+        raise InvalidInput(problems)
+    return options
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from access_app.ids import new_task_ids
 from access_app.models import IdempotencyKey
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
+from tasks_app.fields import ASKED, NewTask
 from tasks_app.inserting import COLUMNS, copy_tasks, task_row
 from tasks_app.models import Task
-from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, NewTask, check_task
+from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, check_task
 from tasks_app.selectors import task_of
 from tasks_app.states import TaskStatus
 
@@ -40,8 +41,7 @@ _EXPRESSIONS = {
     "updated_at": "now()",
     "schedule_at": "GREATEST(%s, now())",
     "run_at": "GREATEST(%s, now())",
-    "retry": "%s::jsonb",
-    "payload": "%s::jsonb",
+    **{row.column: "%s::jsonb" for row in ASKED if row.kind.document},
 }
 
 
@@ -137,17 +137,7 @@ def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) 
 
 def definition_of(task: Task) -> NewTask:
     """What one would ask for to create this task again, without its times."""
-    return NewTask(
-        type=task.type,
-        payload=task.payload,
-        max_retries=task.max_retries,
-        queue=task.queue,
-        priority=task.priority,
-        timeout_ms=task.timeout_ms,
-        concurrency_key=task.concurrency_key,
-        retry=task.retry,
-        on_worker_lost=task.on_worker_lost,
-    )
+    return NewTask(**{row.column: getattr(task, row.column) for row in ASKED if row.cloned})
 
 
 def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None) -> Task:

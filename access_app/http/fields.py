@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from access_app.http.problems import Problem
-from access_app.refusals import bounded
+from access_app.refusals import bounded, problems_at
 from access_app.texts import problem_of_reason
 
-#: Answers what a JSON value means, or raises ValueError with one sentence.
+#: Returns what a JSON value means. Raises ValueError with one sentence, or `InvalidInput` with those of paths below it.
 Read = Callable[[Any], Any]
 #: JSON field → attribute of the domain and how its value is read; or the fields of an object in it.
 Fields = Mapping[str, "tuple[str, Read] | Fields"]
@@ -40,7 +40,7 @@ def read_fields(
             else:
                 values |= read_fields(json_object(value), field, problems, prefix=f"{path}.")
         except ValueError as error:
-            problems[path] = str(error)
+            problems |= problems_at(path, error)
     return values
 
 
@@ -60,8 +60,8 @@ def whole(value: Any) -> Any:
 
 def text(value: Any) -> Any:
     """A string."""
-    if type(value) is not str:
-        raise ValueError("must be a string")
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - as every reader
     return value
 
 

@@ -19,7 +19,7 @@ from access_app.texts import MAX_REASON, problem_of_reason
 from flow_app import queues
 from flow_app.models import Queue
 from flow_app.queues import MOST_COUNTED, add_queue, counts
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 
 
 class PauseForm(forms.Form):

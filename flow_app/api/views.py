@@ -16,7 +16,7 @@ from flow_app.api.outputs import queue_json, reason_json
 from flow_app.models import Queue
 from flow_app.why import why
 from tasks_app import selectors
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 
 
 class Queues(ApiViewSet):

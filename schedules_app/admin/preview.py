@@ -18,7 +18,7 @@ from schedules_app.effort import TooCostly
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.recurrence import parse
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 
 
 def preview(request: HttpRequest, row: Schedule | None) -> HttpResponse:

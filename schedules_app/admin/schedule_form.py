@@ -25,7 +25,7 @@ from schedules_app.recurrence import DstFold, DstGap
 from schedules_app.zones import UnknownZone, zone
 from tasks_app.admin import new_task
 from tasks_app.admin.new_task import TaskForm
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 
 #: Fields of the JSON API, by the names they have in this form.
 _FIELDS: Final = {
@@ -230,10 +230,7 @@ _SECTIONS: Final = {
     "What if": [
         *("misfire_policy", "misfire_max_runs", "misfire_grace_seconds", "overlap", "dst_gap", "dst_fold", "calendars"),
     ],
-    "Task": [
-        *("type", "queue", "payload", "priority", "max_retries", "timeout_ms", "concurrency_key", "correlation_id"),
-        "on_worker_lost",
-    ],
+    "Task": [row.column for row in TaskForm.rows],
 }
 
 

@@ -27,7 +27,7 @@ from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.selectors import Condition, Health
 from schedules_app.stored import StoredSchedule
 from schedules_app.zones import Zone, zone
-from tasks_app.admin.task_page import queue_link
+from tasks_app.admin.task_page import FACTS, fact_of
 
 MOST_EVENTS: Final = 20
 _DAY: Final = timedelta(days=1)
@@ -161,20 +161,8 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
 
 def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
     """The template but for its payload; what it leaves to the defaults is left out."""
-    task = schedule.task
-    named = {
-        "Priority": task.get("priority"),
-        "Retries": task.get("maxRetries"),
-        "Time-out (ms)": task.get("timeoutMs"),
-        "Concurrency key": task.get("concurrencyKey"),
-        "Correlation id": task.get("correlationId"),
-        "If its worker is lost": task.get("onWorkerLost"),
-    }
-    facts: list[tuple[str, SafeString | str]] = [
-        ("Type", str(task.get("type", ""))),
-        ("Queue", queue_link(str(task.get("queue", "default")))),
-    ]
-    return facts + [(name, str(value)) for name, value in named.items() if value not in (None, "")]
+    told = [(row, schedule.task.get(row.name)) for row in FACTS if row.template]
+    return [(row.label, fact_of(row, value)) for row, value in told if value not in (None, "")]
 
 
 def events_of(schedule: Schedule) -> list[AuditEvent]:

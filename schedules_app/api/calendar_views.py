@@ -14,7 +14,7 @@ from schedules_app import calendar_services, guards
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import ANSWERS
 from schedules_app.models import BlackoutCalendar
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 
 
 class Calendars(ApiViewSet):

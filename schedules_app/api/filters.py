@@ -11,7 +11,7 @@ from access_app.http.listing import Grammar, flag, instant, matching, one_of, re
 from access_app.http.problems import Problem
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW, reaching
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 
 DEFAULT_PREVIEW: Final = 20
 _NAME: Final = matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")

@@ -17,7 +17,8 @@ from schedules_app.calendar_services import NewCalendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.simulation import Outage
 from tasks_app.api.inputs import CREATE, READ_ONLY
-from tasks_app.new_tasks import QUEUE_NAME, NewTask, field_problems
+from tasks_app.fields import QUEUE_NAME, NewTask
+from tasks_app.new_tasks import field_problems
 
 MAX_OUTAGES: Final = 100
 _RECURRENCE: Final = {"cron": "cron", "intervalSeconds": "interval_seconds", "rrule": "rrule"}

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
 from tasks_app.executors.registry import documented_types, executors
+from tasks_app.fields import ASKED, TEMPLATE, Asked, NewTask
 from tasks_app.models import Task
-from tasks_app.new_tasks import DEFAULT_TIMEOUT_MS, MAX_PAYLOAD_BYTES, InvalidTask, NewTask
-from tasks_app.states import OnWorkerLost
+from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask
 
-#: Fields of the JSON API, by the names they have in this form.
-_FIELDS = {
-    "type": "type",
-    "payload": "payload",
-    "queue": "queue",
-    "priority": "priority",
-    "scheduleAt": "schedule_at",
-    "expiresAt": "expires_at",
-    "maxRetries": "max_retries",
-    "timeoutMs": "timeout_ms",
-    "concurrencyKey": "concurrency_key",
-    "correlationId": "correlation_id",
-    "onWorkerLost": "on_worker_lost",
-}
+#: Fields of the JSON API, by the names they have in a form.
+_COLUMNS = {row.name: row.column for row in ASKED if row.form}
 
 
 class TaskForm(forms.Form):
-    """A task but for its times, with the defaults of the API."""
+    """A task with the defaults of the API: type and payload, and the fields of ``rows``."""
+
+    #: What the template of a schedule has.
+    rows: ClassVar[tuple[Asked, ...]] = tuple(row for row in TEMPLATE if row.form)
 
     type = forms.ChoiceField()
     payload = JsonText(
@@ -42,20 +33,11 @@ class TaskForm(forms.Form):
         max_length=MAX_PAYLOAD_BYTES,
         widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "false"}),
     )
-    queue = forms.CharField(initial="default", max_length=100)
-    priority = forms.IntegerField(initial=0, help_text="-100 to 100; higher starts first.")
-    max_retries = forms.IntegerField(required=False, help_text="Empty: the default of this installation.")
-    timeout_ms = forms.IntegerField(label="Time-out (ms)", initial=DEFAULT_TIMEOUT_MS)
-    concurrency_key = forms.CharField(required=False, help_text="One task per queue and key runs at a time.")
-    correlation_id = forms.CharField(required=False, help_text="Empty: made up.")
-    on_worker_lost = forms.ChoiceField(
-        label="If its worker is lost",
-        choices=[(OnWorkerLost.RETRY, "run it again"), (OnWorkerLost.FAIL, "fail it (at most once)")],
-    )
 
     def __init__(self, data: Any = None, *, types: Iterable[str]) -> None:
         super().__init__(data)
         self._types = list(types)
+        self.fields |= {row.column: form_field(row) for row in self.rows if row.column not in self.fields}
         choice = self.fields["type"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(name, name) for name in self._types]
@@ -74,9 +56,27 @@ class TaskForm(forms.Form):
 class NewTaskForm(TaskForm):
     """What somebody may ask for."""
 
-    schedule_at = UtcInstant(label="Schedule at (UTC)", required=False, help_text="Empty: now.")
-    expires_at = UtcInstant(label="Expires at (UTC)", required=False, help_text="Not started by then, it fails.")
-    field_order = ["type", "payload", "queue", "priority", "schedule_at", "expires_at"]
+    rows = tuple(row for row in ASKED if row.form)
+
+
+def form_field(row: Asked) -> forms.Field:
+    """The form's field of a row; `new_tasks` checks what is in it."""
+    schema = row.kind.schema
+    given: dict[str, Any] = {
+        "label": row.label,
+        "help_text": row.help,
+        "initial": row.default,
+        "required": row.default is not None,
+    }
+    if row.kind.words:
+        return forms.ChoiceField(choices=list(row.kind.words.items()), **given)
+    if schema.get("format") == "date-time":
+        return UtcInstant(**given | {"label": f"{row.label} (UTC)"})
+    if schema["type"] == "integer":
+        return forms.IntegerField(
+            **given | {"help_text": f"{schema['minimum']} to {schema['maximum']}. {row.help}".strip()}
+        )
+    return forms.CharField(**given)
 
 
 def create_from(form: NewTaskForm, *, created_by: str) -> Task | None:
@@ -90,7 +90,7 @@ def create_from(form: NewTaskForm, *, created_by: str) -> Task | None:
 
 def asked_for(form: TaskForm) -> dict[str, Any]:
     """The attributes of a `NewTask` that were filled in; the rest is for the defaults."""
-    values = {name: form.cleaned_data.get(name) for name in _FIELDS.values()}
+    values = {row.column: form.cleaned_data.get(row.column) for row in form.rows}
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
@@ -98,6 +98,6 @@ def show_problems(form: forms.Form, problems: dict[str, str]) -> None:
     """Show what the checks found, each at its field; what lies deeper in one says where."""
     for path, problem in problems.items():
         name, _, rest = path.partition(".")
-        field = _FIELDS.get(name)
+        field = _COLUMNS.get(name)
         where = rest if field else path
         form.add_error(field, f"{where}: {problem}" if where else problem)

@@ -16,6 +16,8 @@ from django.utils.safestring import SafeString
 from access_app.staff import display
 from access_app.staff.outputs import Output, masked, pretty, take_apart
 from tasks_app import selectors
+from tasks_app.fields import ASKED, Asked
+from tasks_app.kinds import INSTANT
 from tasks_app.models import Task, TaskExecution
 from tasks_app.reasons import Reason, reasons_for
 from tasks_app.selectors import Event
@@ -23,6 +25,8 @@ from tasks_app.states import TaskStatus
 
 MOST_ATTEMPTS: Final = 20
 MOST_EVENTS: Final = 100
+#: What is drawn as a fact: times and documents have places of their own.
+FACTS: Final = [row for row in ASKED if row.kind is not INSTANT and not row.kind.document]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +146,27 @@ def steps_of(events: list[Event]) -> list[Step]:
 
 
 def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
-    """The definition, in the words of the API."""
+    """The definition, in the words of the form, and what the scheduler counts."""
+    asked = {row.label: fact_of(row, getattr(task, row.column)) for row in FACTS}
+    asked["Retries"] = f"{task.retry_count} of {task.max_retries} used"
     return [
-        ("Type", task.type),
-        ("Queue", queue_link(task.queue)),
-        ("Priority", str(task.priority)),
+        *asked.items(),
         ("Attempt", str(task.attempt)),
-        ("Retries", f"{task.retry_count} of {task.max_retries} used"),
         ("Lost workers", str(task.crash_count)),
-        ("Time-out", f"{task.timeout_ms:,} ms"),
-        ("If its worker is lost", "run again" if task.on_worker_lost == "retry" else "fail"),
-        ("Concurrency key", display.text_or_dash(task.concurrency_key)),
-        ("Correlation id", correlation_link(task.correlation_id)),
         ("Idempotency key", display.text_or_dash(task.idempotency_key)),
         ("Created by", task.created_by),
         *([("Schedule", display.schedule_link(task.schedule_id))] if task.schedule_id else []),
         ("Version", str(task.version)),
     ]
+
+
+def fact_of(row: Asked, value: Any) -> SafeString | str:
+    """The value of a field as a page shows it."""
+    if link := _LINKS.get(row.column):
+        return link(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return display.text_or_dash(row.kind.words.get(value, value))
 
 
 def times_of(task: Task, now: datetime) -> list[tuple[str, str, SafeString | str]]:
@@ -185,6 +193,10 @@ def queue_link(name: str) -> SafeString:
 def correlation_link(correlation_id: str) -> SafeString:
     url = f"{reverse('admin:tasks_app_task_changelist')}?{display.query(q=correlation_id)}"
     return display.link(url, correlation_id)
+
+
+#: What a page draws in its own way.
+_LINKS: Final = {"queue": queue_link, "correlation_id": correlation_link}
 
 
 def _is_running(task: Task) -> bool:

@@ -16,8 +16,8 @@ from access_app.http.listing import Grammar, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.registry import executors
+from tasks_app.fields import QUEUE_NAME
 from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_PARTS
-from tasks_app.new_tasks import QUEUE_NAME
 from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -1,4 +1,4 @@
-"""JSON in: what a body says about a task, checked by hand for types and names, then by ``new_tasks`` for ranges.
+"""JSON in: what a body says about a task. Each field is read by its kind; ``new_tasks`` checks them together.
 
 Every function adds to ``problems`` (JSON field → one sentence) instead of stopping at the first.
 """
@@ -11,39 +11,18 @@ from typing import Any, Final
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from access_app.http.fields import Fields, anything, json_object, or_null, read_fields, text, whole
-from access_app.http.times import parse_instant
-from tasks_app.new_tasks import InvalidTask, NewTask, check_payload, check_task, field_problems
+from access_app.http.fields import Fields, or_null, read_fields
+from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
+from tasks_app.new_tasks import InvalidTask, check_payload, check_task, order_problems
 
 #: JSON field → attribute of `NewTask`, and how its value is read. Fields without a default of their own may be null.
 CREATE: Final[Fields] = {
-    "type": ("type", text),
-    "payload": ("payload", anything),
-    "scheduleAt": ("schedule_at", or_null(parse_instant)),
-    "maxRetries": ("max_retries", or_null(whole)),
-    "queue": ("queue", text),
-    "priority": ("priority", whole),
-    "timeoutMs": ("timeout_ms", whole),
-    "expiresAt": ("expires_at", or_null(parse_instant)),
-    "correlationId": ("correlation_id", or_null(text)),
-    "concurrencyKey": ("concurrency_key", or_null(text)),
-    "retry": ("retry", or_null(json_object)),
-    "onWorkerLost": ("on_worker_lost", text),
+    row.name: (row.column, or_null(row.kind.read) if row.default is None else row.kind.read) for row in ASKED
 }
 _CHANGE: Final[Fields] = {
-    "scheduleAt": ("schedule_at", parse_instant),
-    "priority": ("priority", whole),
-    "maxRetries": ("max_retries", whole),
-    "payload": ("payload", anything),
-    "queue": ("queue", text),
-    "timeoutMs": ("timeout_ms", whole),
-    "expiresAt": ("expires_at", or_null(parse_instant)),
+    row.name: (row.column, or_null(row.kind.read) if row.null else row.kind.read) for row in ASKED if row.edit
 }
-READ_ONLY: Final = frozenset(
-    {"id", "status", "nextRunAt", "retryCount", "crashCount", "attempt", "idempotencyKey", "createdBy", "workerId"}
-    | {"version", "cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt"}
-    | {"result", "error", "scheduleId", "scheduledFor"}
-)
+READ_ONLY: Final = frozenset({*(row.name for row in KEPT), *OF_ATTEMPT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +44,7 @@ def read_task(data: Any) -> CheckedTask:
     if problems:
         raise InvalidTask(problems | _further_problems(values))
     new = NewTask(**values)
-    return CheckedTask(new, check_task(new))
+    return CheckedTask(new, check_task(new, read=True))
 
 
 def read_changes(data: Any, task_type: str) -> dict[str, Any]:
@@ -76,8 +55,7 @@ def read_changes(data: Any, task_type: str) -> dict[str, Any]:
     changes = read_fields(data, _CHANGE, problems, read_only=READ_ONLY | CREATE.keys())
     if "payload" in changes:
         check_payload(task_type, changes["payload"], problems)
-    fields = {name: value for name, value in changes.items() if name != "payload"}
-    problems = field_problems(NewTask(type=task_type, **fields)) | problems
+    problems |= order_problems(NewTask(type=task_type, **changes))
     if problems:
         raise InvalidTask(problems)
     if "schedule_at" in changes:  # past = now, by the database's clock as for a new task
@@ -90,4 +68,4 @@ def _further_problems(values: dict[str, Any]) -> dict[str, str]:
     further: dict[str, str] = {}
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)
-    return further | field_problems(NewTask(**{"type": "", **values}))
+    return further | order_problems(NewTask(**{"type": "", **values}))

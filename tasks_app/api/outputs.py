@@ -1,10 +1,12 @@
-"""Rows as JSON: the field names of the contract, in its order, and nothing that is not in it."""
+"""Rows as JSON: the fields of ``fields``, those of executions and events, and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
+from operator import attrgetter
+from typing import Final
 
 from django.conf import settings
 
@@ -12,15 +14,25 @@ from access_app.http.times import show_instant
 from access_app.rights import Action, Caller
 from tasks_app import selectors
 from tasks_app.executors.base import JsonObject
+from tasks_app.fields import FIELDS
 from tasks_app.models import Task, TaskExecution
 from tasks_app.retries import RetryPolicy
 
 _MILLISECOND = timedelta(milliseconds=1)
+_LISTED: Final = [row for row in FIELDS if row.listed]
+_NAMES: Final = tuple(row.name for row in _LISTED)
+_columns_of: Final = attrgetter(*(row.column for row in _LISTED))
+_SHOWN: Final = tuple((row.name, row.kind.show) for row in _LISTED if row.kind.show)
+_UNLISTED: Final = [row for row in FIELDS if not row.listed]
 
 
 def task_json(task: Task, latest: TaskExecution | None) -> JsonObject:
     """A task with payload and result; ``latest`` is its latest ended attempt."""
-    return _task_item(task, latest) | {"payload": task.payload, "result": latest.result if latest else None}
+    shown = _task_item(task, latest)
+    for row in _UNLISTED:
+        shown[row.name] = getattr(task, row.column)
+    shown["result"] = latest.result if latest else None
+    return shown
 
 
 def task_items(tasks: Sequence[Task]) -> list[JsonObject]:
@@ -70,37 +82,12 @@ def _task_item(task: Task, latest: TaskExecution | None) -> JsonObject:
 
 
 def _task_fields(task: Task) -> JsonObject:
-    return {
-        "id": str(task.id),
-        "type": task.type,
-        "status": task.status,
-        "queue": task.queue,
-        "priority": task.priority,
-        "scheduleAt": show_instant(task.schedule_at),
-        "scheduleId": str(task.schedule_id) if task.schedule_id else None,
-        "scheduledFor": show_instant(task.scheduled_for),
-        "nextRunAt": show_instant(task.run_at),
-        "maxRetries": task.max_retries,
-        "retryCount": task.retry_count,
-        "crashCount": task.crash_count,
-        "attempt": task.attempt,
-        "timeoutMs": task.timeout_ms,
-        "expiresAt": show_instant(task.expires_at),
-        "retry": _retry_json(task.retry) if task.retry else dict(_default_retry()),
-        "onWorkerLost": task.on_worker_lost,
-        "correlationId": task.correlation_id,
-        "concurrencyKey": task.concurrency_key,
-        "idempotencyKey": task.idempotency_key,
-        "createdBy": task.created_by,
-        "workerId": str(task.worker_id) if task.worker_id else None,
-        "version": task.version,
-        "cancelRequestedAt": show_instant(task.cancel_requested_at),
-        "createdAt": show_instant(task.created_at),
-        "updatedAt": show_instant(task.updated_at),
-        "assignedAt": show_instant(task.assigned_at),
-        "startedAt": show_instant(task.started_at),
-        "finishedAt": show_instant(task.finished_at),
-    }
+    shown = dict(zip(_NAMES, _columns_of(task), strict=True))
+    for name, show in _SHOWN:
+        if (value := shown[name]) is not None:
+            shown[name] = show(value)
+    shown["retry"] = _retry_json(task.retry) if task.retry else dict(_default_retry())
+    return shown
 
 
 def _retry_json(chosen: JsonObject | None) -> JsonObject:

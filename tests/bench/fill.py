@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.services import create_tasks
 from tests.bench.bench import Bench
 

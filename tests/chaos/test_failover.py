@@ -22,8 +22,8 @@ from django.db import DatabaseError, close_old_connections, connection
 from psycopg.conninfo import conninfo_to_dict
 
 from tasks_app import services, wakeups
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.factories import make_key
 from tests.support.api import Api

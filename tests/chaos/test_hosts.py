@@ -13,8 +13,8 @@ import pytest
 from django.db import connection
 
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.hosts import Host, can_make_hosts, hosts
 from tests.support.stack import Stack, drained, query, running_stack

@@ -24,9 +24,9 @@ from access_app.database_faults import DatabaseAway
 from access_app.sql import statement
 from scheduler_project.database import CONNECTION_DEFAULTS
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.floors import LOWEST
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.factories import make_key
 from tests.support.api import Api, problem_of

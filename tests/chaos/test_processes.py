@@ -14,8 +14,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.stack import EffectLog, Stack, drained, gone, processes_with, query
 from tests.support.waiting import eventually

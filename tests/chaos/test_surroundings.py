@@ -25,8 +25,8 @@ from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tests.support.proxy import Proxy
 from tests.support.stack import Stack, check_every_task, database_url, ended, listeners, query, running_stack
 from tests.support.traces import Traces

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.models import Task
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.conftest import _OURS
 from tests.factories import make_key

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import CommandError, load_command_class
 
 from tasks_app import services
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from tests.support.stack import Stack, ended, query, running_stack

@@ -21,7 +21,7 @@ from access_app.database_faults import DatabaseAway
 from flow_app.queues import pause_queue
 from monitoring_app import health, metrics, scrapers
 from tasks_app import services
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.sessions import Session
 from tests.factories import make_key, make_task
 from tests.support.api import Api, problem_of

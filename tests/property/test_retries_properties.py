@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_app.executors.base import Outcome
-from tasks_app.new_tasks import MAX_DELAY_MS, NewTask, field_problems
-from tasks_app.retries import Backoff, GiveUp, RetryAt, RetryPolicy, decide
+from tasks_app.fields import NewTask
+from tasks_app.new_tasks import field_problems
+from tasks_app.retries import MAX_DELAY_MS, Backoff, GiveUp, RetryAt, RetryPolicy, decide
 from tasks_app.states import ErrorCode, ExecutionStatus
 
 ZERO = timedelta(0)

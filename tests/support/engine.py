@@ -20,8 +20,8 @@ from flow_app.assignment import PassReport
 from flow_app.survey import survey_due
 from tasks_app import services
 from tasks_app.executors.base import Outcome, StopReason
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.retries import RetryPolicy
 from tasks_app.sessions import Session
 from tasks_app.signals import RecoveredTask

@@ -10,7 +10,8 @@ from access_app.http.idempotency import read_idempotency
 from access_app.http.problems import Problem
 from flow_app.api.inputs import read_pause
 from tasks_app.api import inputs
-from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.fields import NewTask
+from tasks_app.new_tasks import InvalidTask
 
 
 class TestReadTask:

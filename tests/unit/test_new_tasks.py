@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks_app.new_tasks import (
-    MAX_DELAY_MS,
-    MAX_DEPTH,
-    MAX_PAYLOAD_BYTES,
-    MAX_TIMEOUT_MS,
-    InvalidTask,
-    NewTask,
-    check_task,
-    json_text,
-)
+from tasks_app.fields import MAX_TIMEOUT_MS, NewTask
+from tasks_app.new_tasks import MAX_DEPTH, MAX_PAYLOAD_BYTES, InvalidTask, check_task, json_text
+from tasks_app.retries import MAX_DELAY_MS
 
 HTTP = {"url": "http://example.com/", "body": ""}
 

@@ -57,6 +57,13 @@ def choice(name: str, **more: Any) -> Json:
     return {"allOf": [schema(name)], **more} if more else schema(name)
 
 
+def variant(value: Json, *, null: bool = False, **more: Any) -> Json:
+    """The same values, perhaps null too, with words or a default of their own."""
+    if "$ref" in value:
+        return {"oneOf": [value, {"type": "null"}], **more} if null else {"allOf": [value], **more} if more else value
+    return value | ({"type": [value["type"], "null"]} if null else {}) | more
+
+
 def listed(items: Json) -> Json:
     """``{"content": […]}``."""
     return obj({"content": array(items)})

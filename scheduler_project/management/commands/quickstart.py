@@ -34,8 +34,8 @@ from scheduler_project.management.commands.runall import children, embedded_data
 from scheduler_project.web.listening import url_of
 from tasks_app import selectors, services
 from tasks_app.api.outputs import task_json
+from tasks_app.fields import NewTask
 from tasks_app.models import OPEN_ROW, Task
-from tasks_app.new_tasks import NewTask
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor
 

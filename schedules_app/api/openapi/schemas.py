@@ -29,6 +29,7 @@ from schedules_app.firing_rules import FireState, Misfire, Overlap
 from schedules_app.recurrence import DstFold, DstGap
 from tasks_app.api.openapi.schemas import NEW_TASK_FIELDS
 from tasks_app.api.openapi.types import EVERY, by_type, type_field
+from tasks_app.fields import TEMPLATE
 
 VERSION: Final[Json] = {"type": "integer", "minimum": 1}
 DESCRIPTION: Final[Json] = {"type": "string", "maxLength": new_schedules.MAX_DESCRIPTION}
@@ -83,8 +84,7 @@ _READ_ONLY: Final[Json] = {
     "createdAt": INSTANT,
     "updatedAt": INSTANT,
 }
-_TIMES: Final = {"scheduleAt", "expiresAt"}
-_TEMPLATE: Final[Json] = {name: value for name, value in NEW_TASK_FIELDS.items() if name not in _TIMES}
+_TEMPLATE: Final[Json] = {row.name: NEW_TASK_FIELDS[row.name] for row in TEMPLATE if row.name in NEW_TASK_FIELDS}
 _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all slots up to this one: a long outage."}
 
 

@@ -11,93 +11,60 @@ from typing import Final
 from access_app.http.openapi.components import PROBLEM_FIELDS
 from access_app.http.openapi.lists import pages, sort_set
 from access_app.http.openapi.schemas import (
-    CORRELATION,
     COUNT,
     ID,
     INSTANT,
-    INSTANT_OR_NULL,
-    NAME,
     Json,
     array,
-    choice,
     closed_set,
     integer,
     listed,
-    nullable,
     obj,
     or_null,
     schema,
+    variant,
 )
-from tasks_app import new_tasks
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TASKS
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
-from tasks_app.retries import Backoff
+from tasks_app.fields import ASKED, FIELDS, Asked, Field
+from tasks_app.retries import MAX_DELAY_MS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
 
-_PRIORITY: Final = integer(-100, 100, description="Higher starts first.")
-_TIMEOUT: Final = integer(1, new_tasks.MAX_TIMEOUT_MS)
-_RETRIES: Final = integer(0, new_tasks.MAX_RETRIES)
-_DELAY: Final = integer(0, new_tasks.MAX_DELAY_MS)
+_DELAY: Final = integer(0, MAX_DELAY_MS)
 _RETRY_FIELDS: Final[Json] = {
     "backoff": schema("Backoff"),
     "baseDelayMs": _DELAY,
     "maxDelayMs": _DELAY | {"description": "The longest delay, also of one that a `Retry-After` asks for."},
     "jitter": {"type": "boolean"},
 }
+#: Fields whose schema depends on the task's type.
+_OF_TYPE: Final = {"type", "payload"}
 
-#: What somebody asks for, but for type and payload; the defaults are the code's.
-NEW_TASK_FIELDS: Final[Json] = {
-    "scheduleAt": INSTANT_OR_NULL | {"description": "Absent or past: now."},
-    "maxRetries": nullable("integer", minimum=0, maximum=new_tasks.MAX_RETRIES),
-    "queue": NAME | {"default": "default"},
-    "priority": _PRIORITY | {"default": 0},
-    "timeoutMs": _TIMEOUT | {"default": new_tasks.DEFAULT_TIMEOUT_MS},
-    "expiresAt": INSTANT_OR_NULL
-    | {"description": "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."},
-    "correlationId": nullable("string", pattern=CORRELATION),
-    "concurrencyKey": nullable(
-        "string",
-        minLength=1,
-        maxLength=200,
-        description="At most one task per queue and key is assigned or running at any instant.",
-    ),
-    "retry": or_null("RetryOptions"),
-    "onWorkerLost": choice("OnWorkerLost", default="retry"),
-}
 
-#: The fields of a task in the order of the contract, but for type, payload and result.
-_TASK_FIELDS: Final[Json] = {
-    "id": ID,
-    "status": schema("TaskStatus"),
-    "queue": NAME,
-    "priority": _PRIORITY,
-    "scheduleAt": INSTANT | {"description": "When it was asked to run."},
-    "scheduleId": nullable("string", format="uuid") | {"description": "The recurring schedule that made it."},
-    "scheduledFor": INSTANT_OR_NULL | {"description": "The time of the schedule it was made for."},
-    "nextRunAt": INSTANT | {"description": "When it is due next: scheduleAt, or the end of a backoff."},
-    "maxRetries": _RETRIES,
-    "retryCount": COUNT | {"description": "Retries granted after failures; never above maxRetries."},
-    "crashCount": COUNT | {"description": "Attempts lost with their worker."},
-    "attempt": COUNT | {"description": "Grows with every start, and never goes back."},
-    "timeoutMs": _TIMEOUT,
-    "expiresAt": INSTANT_OR_NULL,
+def _new_field(row: Asked) -> Json:
+    """A field as somebody asks for it: what it is for, and its default, which is the code's."""
+    more: Json = {"description": row.help} if row.help else {}
+    if row.default is None:
+        return variant(row.kind.schema, null=True, **more)
+    return variant(row.kind.schema, default=row.default, **more)
+
+
+def _shown_field(row: Field) -> Json:
+    more: Json = {} if isinstance(row, Asked) or not row.help else {"description": row.help}
+    return variant(row.kind.schema, null=row.null, **more)
+
+
+#: What somebody asks for, but for type and payload.
+NEW_TASK_FIELDS: Final[Json] = {row.name: _new_field(row) for row in ASKED if row.name not in _OF_TYPE}
+
+#: The fields of a task as lists show them, but for the type; the policy of its retries is the one in force.
+_LISTED: Final[Json] = {
+    **{row.name: _shown_field(row) for row in FIELDS if row.listed and row.name not in _OF_TYPE},
     "retry": schema("RetryPolicy"),
-    "onWorkerLost": schema("OnWorkerLost"),
-    "correlationId": {"type": "string"},
-    "concurrencyKey": nullable("string"),
-    "idempotencyKey": nullable("string"),
-    "createdBy": {"type": "string", "description": "The name of the API key, or user:NAME."},
-    "workerId": nullable("string", format="uuid"),
-    "version": {"type": "integer", "minimum": 1, "description": "Grows by one with every change; also the ETag."},
-    "cancelRequestedAt": INSTANT_OR_NULL,
-    "createdAt": INSTANT,
-    "updatedAt": INSTANT,
-    "assignedAt": INSTANT_OR_NULL,
-    "startedAt": INSTANT_OR_NULL,
-    "finishedAt": INSTANT_OR_NULL,
     "error": or_null("Error"),
 }
+_UNLISTED: Final[Json] = {row.name: _shown_field(row) for row in FIELDS if not row.listed and row.name not in _OF_TYPE}
 
 _BULK_FIELDS: Final[Json] = {
     "created": integer(0, MAX_TASKS),
@@ -114,8 +81,8 @@ def _new_task(kind: str) -> Json:
 
 def _task(kind: str) -> Json:
     own = {"type": type_field(kind), "payload": schema(f"{kind}Payload"), "result": or_null(f"{kind}Result")}
-    required = ["type", *(name for name in _TASK_FIELDS if name != "error")]
-    return obj(own | _TASK_FIELDS, required=required, description=_READ)
+    required = ["type", *(name for name in _LISTED if name != "error")]
+    return obj(own | _LISTED | _UNLISTED, required=required, description=_READ)
 
 
 SCHEMAS: Final[Json] = {
@@ -130,23 +97,11 @@ SCHEMAS: Final[Json] = {
     "NewTask": by_type("Task", prefix="New"),
     **{f"{kind}Task": _task(kind) for kind in EVERY},
     "Task": by_type("Task"),
-    "TaskChanges": obj(
-        {
-            "scheduleAt": INSTANT | {"description": "Past: now."},
-            "priority": _PRIORITY,
-            "maxRetries": _RETRIES,
-            "payload": schema("Payload"),
-            "queue": NAME,
-            "timeoutMs": _TIMEOUT,
-            "expiresAt": INSTANT_OR_NULL | {"description": "null: never."},
-        },
-        required=[],
-        minProperties=1,
-    ),
+    "TaskChanges": obj({row.name: _shown_field(row) for row in ASKED if row.edit}, required=[], minProperties=1),
     "RetryOptions": obj(_RETRY_FIELDS, required=[], description="Any subset; the rest comes from the settings."),
     "RetryPolicy": obj(_RETRY_FIELDS, description="The policy in force."),
     "TaskItem": obj(
-        {"type": {"type": "string"}, **_TASK_FIELDS}, description="A task in a list: without payload and result."
+        {"type": {"type": "string"}, **_LISTED}, description="A task in a list: without payload and result."
     ),
     **pages("TaskItem"),
     "TaskSort": sort_set(TASKS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.services import create_task
 from tests.bench.bench import Bench, Setting
 from tests.bench.results import Options, Run, Workload

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schedules_app.new_schedules import NewSchedule
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tests.bench import fill
 from tests.bench.bench import Bench, wait_for
 from tests.bench.drain import drain, ended

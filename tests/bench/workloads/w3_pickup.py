@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.services import create_task
 from tests.bench.bench import Bench, Setting, wait_for
 from tests.bench.client import Connection, request, serving

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from flow_app.queues import pause_queue
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.services import create_tasks
 from tests.bench import fill
 from tests.bench.bench import Bench

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connection
 
 from tasks_app import wakeups
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.services import create_tasks
 from tests.chaos.campaign.effects import MARK, EffectLog
 

@@ -15,8 +15,8 @@ from access_app.idempotency import Idempotency, take_idempotency_key
 from access_app.models import AuditEvent, IdempotencyKey
 from flow_app.queues import pause_queue
 from tasks_app import services
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
-from tasks_app.new_tasks import NewTask
 from tasks_app.retention import delete_ended_tasks
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine

@@ -20,8 +20,8 @@ from flow_app.survey import MAX_HEADS
 from schedules_app import firing
 from schedules_app.models import Schedule, ScheduleFire
 from tasks_app import services, wakeups
+from tasks_app.fields import NewTask
 from tasks_app.models import Task
-from tasks_app.new_tasks import NewTask
 from tasks_app.sessions import Session
 from tests.support.clocks import ticking
 from tests.support.engine import SUCCEEDED, Engine

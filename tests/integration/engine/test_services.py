@@ -20,8 +20,9 @@ from access_app.models import AuditEvent, IdempotencyKey
 from flow_app.models import Queue
 from flow_app.queues import pause_queue, resume_queue
 from tasks_app import services, wakeups
+from tasks_app.fields import NewTask
 from tasks_app.models import Task
-from tasks_app.new_tasks import InvalidTask, NewTask
+from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
 from tasks_app.transitions import TaskNotFound
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine

@@ -16,7 +16,7 @@ from schedules_app.recurrence import Definition, parse
 from schedules_app.retention import delete_old_fires
 from schedules_app.selectors import Condition, Health
 from schedules_app.simulation import InvalidSimulation, Outage
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.sessions import Session
 from tasks_app.states import TaskStatus
 from tests.factories import make_task

@@ -19,7 +19,7 @@ from schedules_app.new_schedules import InvalidSchedule, NewSchedule
 from schedules_app.services import NameTaken, ScheduleNotFound
 from schedules_app.stored import StoredSchedule
 from tasks_app import wakeups
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tasks_app.sessions import Session
 from tests.factories import unknown_id
 from tests.support.races import rival, transaction

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 #: The promise is 20 ms. Measured: at most 12; the machine of a test may be slow.

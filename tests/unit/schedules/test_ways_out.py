@@ -16,7 +16,7 @@ from schedules_app.calendars import InvalidCalendar, parse_calendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.recurrence import Definition, InvalidRecurrence, check, parse
 from schedules_app.recurrence.cron_terms import FIVE
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tests.support.scale import examples
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from access_app.management.base import ProjectCommand
 from access_app.texts import problem_of_line
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
-from tasks_app.new_tasks import QUEUE_NAME
+from tasks_app.fields import QUEUE_NAME
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import Guardian

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tests.chaos.campaign.campaign import Campaign, Fault
 from tests.chaos.campaign.effects import MARK
 from tests.chaos.campaign.faults.database import SHORT_ENOUGH

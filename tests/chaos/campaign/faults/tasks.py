@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psutil
 
-from tasks_app.new_tasks import NewTask
+from tasks_app.fields import NewTask
 from tests.chaos.campaign.campaign import DESCENDANTS_GONE, Campaign, Fault, Limit
 from tests.chaos.campaign.effects import MARK
 from tests.chaos.campaign.findings import Findings

@@ -1,0 +1,153 @@
+"""The fields of a task, a line each: those somebody may ask for (`NewTask`), and those the scheduler adds. Pure.
+
+A new field is a line here, a column in ``models`` and a migration. From its line follow reading it (``api.inputs``),
+checking it (``new_tasks``), storing it (``inserting``), cloning it (``services``), keeping it in the template of a
+schedule (``schedules_app.stored``), showing it (``api.outputs``, pages), its form field and its part of the OpenAPI
+document. What a field does is up to the code that knows its name; what is wrong with two of them together, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
+from dataclasses import Field as Attribute
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final, get_type_hints
+
+from access_app.http.fields import anything
+from access_app.texts import CORRELATION_ID
+from tasks_app.executors.base import JsonObject
+from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
+from tasks_app.retries import read_options
+from tasks_app.states import OnWorkerLost, TaskStatus
+
+MAX_TIMEOUT_MS: Final = 86_400_000
+QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
+#: The default of a field that has none.
+REQUIRED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of ``tasks`` as the API shows it."""
+
+    kind: Kind
+    help: str = ""
+    _: KW_ONLY
+    name: str = ""
+    column: str = ""
+    #: Whether the column may be NULL.
+    null: bool = False
+    #: Whether lists show it, and answers to callers that may not read tasks. Not what is large, or may hold a secret.
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Field):
+    """A field that whoever creates a task may set. ``name``, ``column`` and ``default`` are those of `NewTask`."""
+
+    #: None: it may be null, which is the same as absent.
+    default: Any = REQUIRED
+    #: What pages and forms call it.
+    label: str = ""
+    #: Whether it may be changed until the task starts.
+    edit: bool = False
+    #: Whether the template of a schedule has it.
+    template: bool = True
+    #: Whether a clone has it, too.
+    cloned: bool = True
+    #: Whether the admin's forms ask for it.
+    form: bool = True
+
+
+_PAYLOAD: Final = document("Payload", anything)
+_QUEUE: Final = matching(QUEUE_NAME, "1 to 100 characters of A-Z a-z 0-9 . _ : -")
+_CORRELATION: Final = matching(CORRELATION_ID, "1 to 128 characters of A-Z a-z 0-9 . _ -")
+_RETRY: Final = document("RetryOptions", read_options)
+_LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (at most once)"})
+_EXPIRES: Final = "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."
+_DEFAULTED: Final = "Absent: the default of this installation."
+_ONE_AT_A_TIME: Final = "At most one task per queue and key is assigned or running at any instant."
+#: A template has no times, since a slot is the time; and a clone is due now.
+_time: Final = partial(Asked, INSTANT, edit=True, template=False, cloned=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task to create. ``None`` means: the default of this installation (or now, for ``schedule_at``)."""
+
+    type: Annotated[str, Asked(TEXT)]
+    payload: Annotated[JsonObject, Asked(_PAYLOAD, edit=True, listed=False)] = field(default_factory=dict)
+    queue: Annotated[str, Asked(_QUEUE, edit=True)] = "default"
+    priority: Annotated[int, Asked(whole(-100, 100), "Higher starts first.", edit=True)] = 0
+    schedule_at: Annotated[datetime | None, _time("When it is to run; absent or past: now.")] = None
+    expires_at: Annotated[datetime | None, _time(_EXPIRES, null=True)] = None
+    max_retries: Annotated[int | None, Asked(whole(0, 1000), _DEFAULTED, label="Retries", edit=True)] = None
+    timeout_ms: Annotated[int, Asked(whole(1, MAX_TIMEOUT_MS), label="Time-out (ms)", edit=True)] = 300_000
+    concurrency_key: Annotated[str | None, Asked(visible(200), _ONE_AT_A_TIME, null=True)] = None
+    correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
+    retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
+    on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
+
+
+def _asked() -> Iterator[Asked]:
+    hints = get_type_hints(NewTask, include_extras=True)
+    for attribute in fields(NewTask):
+        [row] = hints[attribute.name].__metadata__
+        yield replace(
+            row,
+            column=attribute.name,
+            name=_json_name(attribute.name),
+            label=row.label or attribute.name.replace("_", " ").capitalize(),
+            default=_default_of(attribute),
+        )
+
+
+def _default_of(attribute: Attribute[Any]) -> Any:
+    if attribute.default_factory is not MISSING:
+        return attribute.default_factory()
+    return REQUIRED if attribute.default is MISSING else attribute.default
+
+
+def _kept(**columns: Field) -> list[Field]:
+    return [replace(row, column=column, name=row.name or _json_name(column)) for column, row in columns.items()]
+
+
+def _json_name(column: str) -> str:
+    first, *rest = column.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+#: What somebody may ask for.
+ASKED: Final = tuple(_asked())
+#: What only the scheduler writes.
+KEPT: Final = tuple(
+    _kept(
+        id=Field(ID),
+        status=Field(one_of(TaskStatus)),
+        run_at=Field(INSTANT, "When it is due next: scheduleAt, or the end of a backoff.", name="nextRunAt"),
+        retry_count=Field(COUNT, "Retries granted after failures; never above maxRetries."),
+        crash_count=Field(COUNT, "Attempts lost with their worker."),
+        attempt=Field(COUNT, "Grows with every start, and never goes back."),
+        schedule_id=Field(ID, "The recurring schedule that made it.", null=True),
+        scheduled_for=Field(INSTANT, "The time of the schedule it was made for.", null=True),
+        idempotency_key=Field(TEXT, null=True),
+        created_by=Field(TEXT, "The name of the API key, or user:NAME."),
+        worker_id=Field(ID, null=True),
+        version=Field(Kind(schema={"type": "integer", "minimum": 1}), "Grows by one with every change; also the ETag."),
+        cancel_requested_at=Field(INSTANT, null=True),
+        created_at=Field(INSTANT),
+        updated_at=Field(INSTANT),
+        assigned_at=Field(INSTANT, null=True),
+        started_at=Field(INSTANT, null=True),
+        finished_at=Field(INSTANT, null=True),
+    )
+)
+#: All of them, as they are shown: what it is, what was asked for, what became of it.
+FIELDS: Final = (*KEPT[:2], *ASKED, *KEPT[2:])
+#: Shown with a task, and no columns of it: they are those of its latest ended attempt.
+OF_ATTEMPT: Final = ("result", "error")
+#: What the template of a schedule has: a slot is the time.
+TEMPLATE: Final = tuple(row for row in ASKED if row.template)
