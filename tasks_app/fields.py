@@ -40,7 +40,7 @@ class Field:
     column: str = ""
     #: Whether the column may be NULL.
     null: bool = False
-    #: Whether lists show it, and answers to callers that may not read tasks. Not what is large, or may hold a secret.
+    #: Whether lists show it, and callers that may not read tasks see it: it is small, and holds no secret.
     listed: bool = True
 
 

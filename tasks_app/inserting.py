@@ -48,7 +48,7 @@ def task_row(
     correlation: str = "",
     now: datetime | None = None,
 ) -> tuple[Any, ...]:
-    """The values of `COLUMNS`; ``text`` is the payload as `new_tasks.check_task` answered it.
+    """The values of `COLUMNS`; ``text`` is the payload as `new_tasks.check_task` returned it.
 
     Without ``now`` the statement has to know that a past due time means now.
     """

@@ -27,7 +27,7 @@ class InvalidTask(InvalidInput):
 
 
 def check_task(new: NewTask, *, read: bool = False) -> str:
-    """Check a task and answer its payload as JSON text, dumped once. Raises `InvalidTask` naming every bad field.
+    """Check a task and return its payload as JSON text, dumped once. Raises `InvalidTask` naming every bad field.
 
     ``read``: each field was read from JSON by its kind, which has checked it.
     """
@@ -59,7 +59,7 @@ def order_problems(new: NewTask) -> dict[str, str]:
 
 
 def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str:
-    """Check type and payload, add what is wrong to ``problems``, and answer the payload as JSON text."""
+    """Check type and payload, add what is wrong to ``problems``, and return the payload as JSON text."""
     executor = executor_for(task_type)
     if executor is None:
         problems["type"] = f"must be one of {', '.join(sorted(executors()))}"

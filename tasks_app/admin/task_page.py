@@ -148,7 +148,7 @@ def steps_of(events: list[Event]) -> list[Step]:
 def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
     """The definition, in the words of the form, and what the scheduler counts."""
     asked = {row.label: fact_of(row, getattr(task, row.column)) for row in FACTS}
-    asked["Retries"] = f"{task.retry_count} of {task.max_retries} used"
+    asked["Retries"] = f"{task.retry_count} of {task.max_retries:,} used"
     return [
         *asked.items(),
         ("Attempt", str(task.attempt)),
