@@ -227,8 +227,19 @@ PROCESSES: Final[list[Mutant]] = [
         "workers_app/processes/scheduler.py",
         _SCHEDULER,
         ("frozen", 27, '"scheduler", idle_in_transaction_session_timeout="2000")', '"scheduler")'),
-        ("idle-keys", 24, '            Chore("idle_keys_released", IDLE_KEYS_EVERY, self._release_idle_keys),\n', ""),
-        ("chores", 26, "        except Exception:\n            # A", "        except KeyError:\n            # A"),
+    ),
+    *mutants_of(
+        "chores",
+        "workers_app/processes/chores.py",
+        f"{_SCHEDULER}::TestHousekeeper",
+        ("idle-keys", 24, '        Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),\n', ""),
+        ("backlog", 24, "if count < BATCH:", "if True:"),
+    ),
+    *mutants_of(
+        "housekeeper",
+        "workers_app/processes/housekeeper.py",
+        f"{_SCHEDULER}::TestHousekeeper",
+        ("failure", 26, "        except Exception:\n            # A", "        except KeyError:\n            # A"),
         ("recover", 9, "if seen.has_lost_tasks or marked:", "if marked:"),
     ),
 ]

@@ -339,7 +339,12 @@ STATEMENTS: Final[list[Mutant]] = [
         "workers_app/processes/scheduler.py",
         f"{_ENGINE}/test_scheduler.py",
         ("old", 4, "if message != wakeups.NEW:", "if False:"),
-        ("beside", 25, "if find_overlooked(self._session, self._outlook):", "if False:"),
+    ),
+    *mutants_of(
+        "floors-beside",
+        "workers_app/processes/housekeeper.py",
+        f"{_ENGINE}/test_scheduler.py",
+        ("look", 25, "if find_overlooked(self._session, self._outlook):", "if False:"),
     ),
     *mutants_of(
         "floors-pass",

@@ -1,0 +1,107 @@
+"""What a housekeeper does by the clock, besides what a round finds to do: slow chores, one batched statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from flow_app import assignment
+from schedules_app import firing
+from schedules_app.retention import delete_old_fires
+from tasks_app import expiry, retention
+from tasks_app.sessions import BATCH, Session
+
+log = structlog.get_logger(__name__)
+
+RETENTION_EVERY: Final = timedelta(minutes=1)
+IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
+ZONES_EVERY: Final = timedelta(minutes=1)
+PRUNE_EVERY: Final = timedelta(minutes=5)
+#: How long an ended process stays in the tables, for people to see.
+PRUNE_AFTER: Final = timedelta(hours=24)
+
+
+@dataclass(slots=True)
+class Chore:
+    """Something done every ``interval``; ``step`` returns how many rows it changed, logged as ``event``."""
+
+    event: str
+    interval: timedelta
+    step: Callable[[Session], int]
+    #: By the monotonic clock.
+    due_at: float = 0.0
+
+    def do_when_due(self, session: Session, now: float) -> int:
+        """Return how many rows were changed. Raises `DatabaseAway`."""
+        if now < self.due_at:
+            return 0
+        self.due_at = now + self.interval.total_seconds()
+        return logged(self.event, self.step(session))
+
+
+def slow_chores() -> list[Chore]:
+    """Fresh ones, all due at once."""
+    return [
+        Chore("ended_tasks_deleted", RETENTION_EVERY, delete_ended_tasks),
+        Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),
+        Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
+        Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
+        Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
+    ]
+
+
+def expire_tasks(session: Session) -> int:
+    return _until_short(expiry.expire_tasks, session)
+
+
+def hand_back_stale(session: Session) -> int:
+    return _until_short(assignment.hand_back_stale, session)
+
+
+def delete_ended_tasks(session: Session) -> int:
+    return _until_short(retention.delete_ended_tasks, session)
+
+
+def delete_ended_fires(session: Session) -> int:
+    return _until_short(delete_old_fires, session)
+
+
+def follow_zone_rules(session: Session) -> int:
+    return _until_short(firing.follow_zone_rules, session)
+
+
+def prune_processes(session: Session) -> int:
+    rows = session.rows("prune_processes", {"age": PRUNE_AFTER.total_seconds()})
+    return int(rows[0][0])
+
+
+class IdleKeys:
+    """Walks over the concurrency keys, some each time, and releases those whose holder is gone."""
+
+    def __init__(self) -> None:
+        self._after: tuple[str, str] = ("", "")
+
+    def release(self, session: Session) -> int:
+        last = assignment.release_idle_keys(session, after=self._after)
+        self._after = (last.queue, last.concurrency_key)
+        return last.released
+
+
+def logged(event: str, count: int) -> int:
+    if count:
+        log.info(event, count=count)
+    return count
+
+
+def _until_short(step: Callable[[Session], int], session: Session) -> int:
+    """Repeat a batched step until a batch is not full; return the sum."""
+    total = 0
+    while True:
+        count = step(session)
+        total += count
+        if count < BATCH:
+            return total
