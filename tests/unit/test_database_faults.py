@@ -86,6 +86,13 @@ class TestFaultOf:
         assert fault_of(error) is None
         assert fault_of(wrapped(error, RuntimeError("x"))) is None
 
+    def test_ends_at_an_error_that_is_its_own_cause(self) -> None:
+        """As a session raises what it does not wrap; it must not look for a cause for ever."""
+        error = errors.DivisionByZero("division by zero")
+        with pytest.raises(errors.DivisionByZero):
+            raise error from error
+        assert fault_of(error) is None
+
     def test_knows_every_operational_sqlstate_of_its_classes(self) -> None:
         for name in ("08000", "53000", "53400", "57P01", "57P05", "58000", "58030", "28000"):
             assert fault_of(errors.lookup(name)("x")) is not None, name
