@@ -28,7 +28,7 @@ from schedules_app.selectors import OVERDUE
 from tasks_app.models import UNSUCCESSFUL_ROW, Task
 from tasks_app.selectors import error_of, latest_executions
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
-from workers_app.admin import state_badge
+from workers_app.admin.alive import state_badge
 
 KEPT_SECONDS: Final = 2
 #: A success rate below this is shown in red.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -70,7 +71,7 @@ class Decoder:
             yield from self._through(layers[1:], piece)
 
 
-class _Layer:
+class _Layer(ABC):
     """One coding. ``_held`` is what is too short to be recognised."""
 
     def __init__(self) -> None:
@@ -81,8 +82,9 @@ class _Layer:
     def whole(self) -> bool:
         return not self._held and (self._stream is None or self._stream.eof)
 
+    @abstractmethod
     def decode(self, data: bytes) -> Iterator[bytes]:
-        raise NotImplementedError
+        """What ``data`` adds to what the coding holds. Raises `BadCoding`."""
 
     def _inflate(self, stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
         while True:

@@ -18,17 +18,16 @@ from tests.support.races import transaction
 from tests.support.schedules import make_schedule
 from tests.support.stack import query
 from tests.support.waiting import eventually
-from workers_app import doctor, tables
-from workers_app.doctor import Finding
-from workers_app.tables import Holder
+from workers_app.doctor import Finding, tables
+from workers_app.doctor.database import how_to_connect
+from workers_app.doctor.report import CHECKS, examine
+from workers_app.doctor.tables import Holder
 
 OpenSession = Callable[[], Session]
-CHECKS = ("autovacuum", "dead rows", "old snapshot", "index bloat")
 
 
 def look(session: Session, name: str) -> Finding:
-    [check] = [check for check in doctor._CHECKS if check.__name__.strip("_").replace("_", " ") == name]
-    return check(session)
+    return CHECKS[name](session)
 
 
 @pytest.fixture
@@ -39,8 +38,24 @@ def no_autovacuum(session: Session) -> Iterator[None]:
     session.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
 
 
+class TestExamine:
+    def test_calls_each_finding_by_the_name_of_its_check(self, session: Session) -> None:
+        assert [finding.name for finding in examine()] == ["connection", *CHECKS]
+
+    def test_says_what_a_check_met_that_could_not_be_made(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(session: Session) -> Finding:
+            session.execute("SELECT 1 / 0")
+            raise AssertionError
+
+        monkeypatch.setitem(CHECKS, "wake-ups", refused)
+        [finding] = [finding for finding in examine() if finding.name == "wake-ups"]
+        assert (finding.ok, finding.detail) == (False, "division by zero")
+
+
 class TestTableHealth:
-    @pytest.mark.parametrize("name", CHECKS)
+    @pytest.mark.parametrize("name", ["autovacuum", "dead rows", "old snapshot", "index bloat"])
     def test_is_green_on_a_healthy_database(self, session: Session, name: str) -> None:
         finding = look(session, name)
         assert finding.ok, finding
@@ -54,20 +69,20 @@ class TestTableHealth:
     def test_names_a_table_full_of_dead_rows(
         self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(doctor, "MOST_DEAD", 100)
+        monkeypatch.setattr(tables, "MOST_DEAD", 100)
         engine.session.execute("VACUUM tasks")
         engine.create_many(100)
         engine.session.execute("UPDATE tasks SET version = version + 1")
         engine.session.execute("SELECT pg_stat_force_next_flush()")
         query("SELECT 1 FROM pg_stat_force_next_flush()")  # of the connection that inserted
-        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 0.0)
+        monkeypatch.setattr(tables, "VACUUM_WITHIN", 0.0)
         eventually(lambda: not look(engine.session, "dead rows").ok)  # what other connections did may yet be counted
         finding = look(engine.session, "dead rows")
         assert re.search(r"tasks \d+% \(vacuumed 0 min ago\)", finding.detail)
         assert finding.advice.startswith("run VACUUM tasks;")
-        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 60.0)
+        monkeypatch.setattr(tables, "VACUUM_WITHIN", 60.0)
         assert look(engine.session, "dead rows").ok  # a vacuum has just been there: this is the normal coming and going
-        monkeypatch.setattr(doctor, "VACUUM_WITHIN", 0.0)
+        monkeypatch.setattr(tables, "VACUUM_WITHIN", 0.0)
         engine.session.execute("VACUUM tasks")
         eventually(lambda: look(engine.session, "dead rows").ok)
 
@@ -112,7 +127,7 @@ class TestPooler:
         ],
     )
     def test_that_refuses_to_be_asked_for_settings_is_no_database_that_is_down(self, error: str, advice: str) -> None:
-        assert advice in doctor._how_to_connect(DatabaseAway(error))
+        assert advice in how_to_connect(DatabaseAway(error))
 
 
 def session_count() -> int:
