@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, problem, query
+from access_app.http.openapi.lists import parameters_of
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, problem
 from access_app.http.openapi.schemas import (
     COUNT,
     ID,
@@ -16,7 +17,6 @@ from access_app.http.openapi.schemas import (
     Json,
     array,
     closed_set,
-    integer,
     listed,
     nullable,
     obj,
@@ -27,6 +27,7 @@ from access_app.http.openapi.schemas import (
 )
 from access_app.rights import Action
 from monitoring_app.health import Status
+from monitoring_app.queries import FiguresQuery
 from monitoring_app.selectors import FRACTIONS
 from tasks_app.states import ExecutionStatus
 
@@ -180,7 +181,7 @@ _PATHS: Final[Json] = {
             "getMetrics",
             "Figures of the last hours",
             {200: answer("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
-            parameters=[query("hours", "How many hours to look back.", integer(1, 720, default=24))],
+            parameters=parameters_of(FiguresQuery),
         )
     },
     "/health/recovery": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.conf import settings
@@ -21,12 +20,11 @@ from monitoring_app import health, metrics, selectors
 from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
+from monitoring_app.queries import FiguresQuery
 from monitoring_app.scrapers import ScraperAuthentication
 from monitoring_app.selectors import TooSlow, WorkerLoad
 from workers_app.recovery import recover_system
 
-MOST_HOURS = 720
-_HOURS = re.compile(r"[0-9]{1,4}", re.ASCII)
 #: For what is to be known while the database is away.
 WHILE_AWAY = [ScraperAuthentication, AdminSessionAuthentication]
 
@@ -98,7 +96,7 @@ class Figures(MonitoringViewSet):
     """What workers do and have done, and system recovery."""
 
     actions = {"workers": Action.WORKER_READ, "metrics": Action.HEALTH_READ, "recovery": Action.RECOVERY_RUN}
-    parameters = {"metrics": {"hours"}}
+    parameters = {"metrics": FiguresQuery}
 
     @action(detail=False)
     def workers(self, request: Request) -> Response:
@@ -107,7 +105,7 @@ class Figures(MonitoringViewSet):
     @action(detail=False)
     def metrics(self, request: Request) -> Response:
         """The summary for people and scripts; Prometheus reads `Exposition`."""
-        hours = _hours(request.GET.get("hours", "24"))
+        hours = self.query()["hours"]
         return self.shown(summary(selectors.execution_figures(hours), hours))
 
     @action(detail=False, methods=["post"])
@@ -126,12 +124,6 @@ class Exposition(MonitoringViewSet):
         if not settings.SCHEDULER.metrics_enabled:
             raise NotFound("METRICS_COLLECTION_ENABLED is false.")
         return exposition(metrics.latest_reading(), request._request)
-
-
-def _hours(text: str) -> int:
-    if not _HOURS.fullmatch(text) or not 1 <= int(text) <= MOST_HOURS:
-        raise Problem.invalid({"hours": f"must be a whole number from 1 to {MOST_HOURS}"})
-    return int(text)
 
 
 def _worker(load: WorkerLoad) -> dict[str, Any]:

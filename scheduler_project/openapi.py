@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document of the whole REST API: the chapters that the apps write, joined.
 
-Written by hand with the limits of the code in it, instead of being derived from serializers that do not exist: the
-input is read by hand too. Tests hold it true: every route and method is in it, every answer the API tests see matches
-it, and so do its own examples.
+Parameters of query strings are those of the forms that read them. The rest is written by hand with the limits of the
+code in it, instead of being derived from serializers that do not exist: bodies are read by hand too. Tests hold it
+true: every route and method is in it, every answer the API tests see matches it, and so do its own examples.
 """
 
 from __future__ import annotations

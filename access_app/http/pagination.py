@@ -17,7 +17,6 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils.crypto import salted_hmac
 
-from access_app.http.listing import Listing
 from access_app.http.problems import Problem
 
 #: Totals are counted up to here; a larger one is an estimate, unless the page at hand is the last.
@@ -26,13 +25,40 @@ _SIGNER: Final = signing.Signer(sep=".", salt="tasks_app.api.cursor")
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """The rows a listing is about, and how some of them are shown."""
+class Sort:
+    """An order by a column that is never null; ties are broken by the primary key, in the same direction."""
+
+    name: str
+    column: str
+    descending: bool
+
+    def order(self, *, reverse: bool = False) -> list[str]:
+        sign = "-" if self.descending != reverse else ""
+        return [sign + column for column in dict.fromkeys((self.column, "pk"))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a caller wants to see: which rows, in which order, and which page of them."""
 
     rows: QuerySet[Any]
-    show: Callable[[Sequence[Any]], list[dict[str, Any]]]
     #: Changes no row of the answer, but may help the planner.
-    hint: Q | None = None
+    hint: Q
+    filtered: bool
+    sort: Sort
+    size: int
+    page: int
+    #: None: numbered pages; an empty text: the first keyset page.
+    cursor: str | None
+    #: The parameters a cursor belongs to: all but ``cursor`` and ``size``.
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """How the rows of a listing are shown, and what is known about them."""
+
+    show: Callable[[Sequence[Any]], list[dict[str, Any]]]
     #: What the rows are part of: cursors of another part do not fit.
     part: str = ""
 
@@ -44,13 +70,13 @@ def page_of(listing: Listing, shelf: Shelf) -> dict[str, Any]:
     return _numbered_page(listing, shelf)
 
 
-def _rows(listing: Listing, shelf: Shelf) -> QuerySet[Any]:
-    return shelf.rows.filter(listing.where, shelf.hint or Q())
+def _rows(listing: Listing) -> QuerySet[Any]:
+    return listing.rows.filter(listing.hint)
 
 
 def _numbered_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
     offset = listing.page * listing.size
-    rows = list(_rows(listing, shelf).order_by(*listing.sort.order())[offset : offset + listing.size + 1])
+    rows = list(_rows(listing).order_by(*listing.sort.order())[offset : offset + listing.size + 1])
     more, rows = len(rows) > listing.size, rows[: listing.size]
     seen = offset + len(rows)
     if more or (not rows and offset):
@@ -70,13 +96,13 @@ def _numbered_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
 
 
 def _count(listing: Listing, shelf: Shelf, *, at_least: int) -> tuple[int, bool]:
-    counted = _rows(listing, shelf).order_by().values("pk")[: COUNTED + 1].count()
+    counted = _rows(listing).order_by().values("pk")[: COUNTED + 1].count()
     if counted <= COUNTED:
         return max(counted, at_least), False
     if listing.filtered or shelf.part:
-        estimate = _planned(shelf.rows.filter(listing.where).order_by())
+        estimate = _planned(listing.rows.order_by())
     else:
-        estimate = _rows_of_table(shelf.rows.model._meta.db_table)
+        estimate = _rows_of_table(listing.rows.model._meta.db_table)
     return max(estimate, at_least, COUNTED + 1), True
 
 
@@ -94,7 +120,7 @@ def _planned(rows: QuerySet[Any]) -> int:
 
 def _keyset_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
     forward, anchor = _read_cursor(listing, shelf)
-    found = _rows(listing, shelf).order_by(*listing.sort.order(reverse=not forward))
+    found = _rows(listing).order_by(*listing.sort.order(reverse=not forward))
     if anchor is not None:
         found = found.filter(_beyond(listing, anchor, forward=forward))
     rows = list(found[: listing.size + 1])
@@ -144,13 +170,13 @@ def _read_cursor(listing: Listing, shelf: Shelf) -> tuple[bool, list[Any] | None
         raise Problem.invalid({"cursor": "belongs to other filters or another sort: repeat those it was made with"})
     if pk is None:
         return True, None
-    meta = shelf.rows.model._meta
+    meta = listing.rows.model._meta
     if listing.sort.column != "pk":
         key = meta.get_field(listing.sort.column).to_python(key)
     return forward, [key, meta.pk.to_python(pk)]
 
 
 def _binding(listing: Listing, shelf: Shelf) -> str:
-    table = shelf.rows.model._meta.db_table
+    table = listing.rows.model._meta.db_table
     text = f"{table},{shelf.part},{listing.sort.name},{listing.sort.descending},{listing.scope}"
     return salted_hmac("tasks_app.api.cursor.binding", text).hexdigest()[:16]

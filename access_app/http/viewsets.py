@@ -7,7 +7,7 @@ return JSON in any Django project.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -19,12 +19,13 @@ from rest_framework.viewsets import ViewSet
 from access_app.http import conditions
 from access_app.http.authentication import AdminSessionAuthentication, ApiKeyAuthentication
 from access_app.http.errors import Answers, problem_response
+from access_app.http.filters import ListFilters
 from access_app.http.idempotency import read_idempotency
-from access_app.http.listing import Listing
 from access_app.http.pagination import Shelf, page_of
 from access_app.http.parsers import StrictJSONParser, empty_body, json_body, optional_json_body
 from access_app.http.permissions import TableDecides
 from access_app.http.problems import Problem
+from access_app.http.query import Query, refuse_unknown
 from access_app.http.renderers import AlwaysFirst, JSONRenderer
 from access_app.idempotency import Idempotency
 from access_app.rights import Action, Caller
@@ -37,8 +38,8 @@ class ApiViewSet(ViewSet):
 
     #: Method of the viewset → what a caller needs for it. What is not here is for nobody.
     actions: ClassVar[Mapping[str, Action]] = {}
-    #: Method of the viewset → its query parameters. Others are refused.
-    parameters: ClassVar[Mapping[str, Collection[str]]] = {}
+    #: Method of the viewset → the form of its query string. Other parameters are refused.
+    parameters: ClassVar[Mapping[str, type[Query] | type[ListFilters]]] = {}
     #: What the ids in the paths are ids of.
     noun: ClassVar[str] = ""
     #: Exceptions of the app's domain, and what becomes of them.
@@ -64,8 +65,8 @@ class ApiViewSet(ViewSet):
 
     def check_parameters(self, request: Request) -> None:
         """Raise `Problem` for parameters that the action does not know."""
-        if unknown := request.GET.keys() - self.parameters.get(str(self.action), frozenset()):
-            raise Problem.invalid({name[:100]: "unknown parameter" for name in sorted(unknown)[:20]})
+        if request.GET:
+            refuse_unknown(request.GET, self.parameters.get(str(self.action), Query).form_class().base_fields)
 
     # --- who asks
 
@@ -87,6 +88,10 @@ class ApiViewSet(ViewSet):
         if not UUID_TEXT.fullmatch(text):
             raise Problem.not_found(f"There is no {self.noun} with this id.")
         return UUID(text)
+
+    def query(self) -> dict[str, Any]:
+        """What the parameters of the query string mean, with their defaults. Raises `Problem`."""
+        return self.parameters[self.action].form_class().read(self.request.GET)
 
     def body(self, *, limit: int | None = None) -> Any:
         """The JSON of a request that must have a body. Raises `Problem`."""
@@ -135,6 +140,6 @@ class ApiViewSet(ViewSet):
         """A list that is not paged."""
         return Response({"content": items})
 
-    def page(self, listing: Listing, shelf: Shelf) -> Response:
-        """One page of a list."""
-        return Response(page_of(listing, shelf))
+    def page(self, filters: ListFilters, shelf: Shelf) -> Response:
+        """The page of a list that its filters ask for. Raises `Problem`."""
+        return Response(page_of(filters.listing(), shelf))

@@ -27,11 +27,11 @@ class Calendars(ApiViewSet):
         "partial_update": Action.CALENDAR_EDIT,
         "destroy": Action.CALENDAR_DELETE,
     }
-    parameters = {"list": filters.CALENDARS.parameters}
+    parameters = {"list": filters.CalendarFilters}
 
     def list(self, request: Request) -> Response:
-        listing = filters.CALENDARS.read(request.GET)
-        return self.page(listing, Shelf(BlackoutCalendar.objects.all(), outputs.calendar_items))
+        calendars = filters.CalendarFilters(request.GET, BlackoutCalendar.objects.all())
+        return self.page(calendars, Shelf(outputs.calendar_items))
 
     def create(self, request: Request) -> Response:
         new = inputs.read_calendar(self.body())

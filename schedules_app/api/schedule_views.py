@@ -47,14 +47,14 @@ class Schedules(ApiViewSet):
         "why": Action.SCHEDULE_READ,
     }
     parameters = {
-        "list": filters.SCHEDULES.parameters,
-        "fires": filters.FIRES.parameters,
-        "preview": {"count"},
+        "list": filters.ScheduleFilters,
+        "fires": filters.FireFilters,
+        "preview": filters.PreviewQuery,
     }
 
     def list(self, request: Request) -> Response:
-        listing = filters.SCHEDULES.read(request.GET)
-        return self.page(listing, Shelf(Schedule.objects.defer("task"), outputs.schedule_items))
+        schedules = filters.ScheduleFilters(request.GET, Schedule.objects.defer("task"))
+        return self.page(schedules, Shelf(outputs.schedule_items))
 
     def create(self, request: Request) -> Response:
         body = self.body()
@@ -135,11 +135,11 @@ class Schedules(ApiViewSet):
         rows = selectors.fires(pk)
         if not (Schedule.objects.filter(pk=pk).exists() or rows.exists()):
             raise ScheduleNotFound(f"there is no schedule {pk}")
-        return self.page(filters.FIRES.read(request.GET), Shelf(rows, outputs.fire_items, part=str(pk)))
+        return self.page(filters.FireFilters(request.GET, rows), Shelf(outputs.fire_items, part=str(pk)))
 
     @action(detail=True)
     def preview(self, request: Request, schedule_id: str) -> Response:
-        schedule, count = self._schedule(schedule_id), filters.read_count(request.GET)
+        schedule, count = self._schedule(schedule_id), self.query()["count"]
         return self.shown(outputs.preview_json(selectors.preview(schedule, count=count)))
 
     @action(detail=True)

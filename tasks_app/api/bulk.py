@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
-from django.http import QueryDict
 
 from access_app.http.problems import Problem, field_errors
 from access_app.http.renderers import dumps
@@ -32,14 +31,6 @@ Refusal = dict[str, str]
 class BulkAnswer:
     document: JsonObject
     replayed: bool
-
-
-def read_atomic(parameters: QueryDict) -> bool:
-    """``?atomic=``: true or false. Raises `Problem`."""
-    values = parameters.getlist("atomic", ["false"])
-    if len(values) != 1 or values[0] not in ("true", "false"):
-        raise Problem.invalid({"atomic": "must be true or false"})
-    return values[0] == "true"
 
 
 def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkAnswer:

@@ -12,7 +12,9 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import QueryDict
 
-from access_app.http.listing import Grammar, instant, matching, one_of, uuid
+from access_app.http.filters import By, ListFilters
+from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json, array, schema
+from access_app.http.query import Parameter, Query, flag, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.registry import executors
@@ -22,6 +24,9 @@ from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _OWN_ID: Final = re.compile(r"[0-9a-f]{32}")
+_TEXT: Final[Json] = {"type": "string"}
+_QUEUE: Final = matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
+_CORRELATION: Final = matching(CORRELATION_ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ -")
 
 
 def hint(parameters: QueryDict) -> Q:
@@ -48,10 +53,6 @@ def _correlated(ended: Q, correlation_id: str) -> list[Q]:
     return [ended & SENT_CORRELATION, *own]
 
 
-def _type(text: str) -> str:
-    return str(one_of(sorted(executors()))(text))
-
-
 def _created(text: str) -> UUID:
     """The lowest id of the first millisecond that is not before the instant: ids hold whole milliseconds."""
     at = instant(text)
@@ -62,23 +63,36 @@ def _created(text: str) -> UUID:
         return lowest_id(at)
 
 
-#: Creation time is in the id, and so is its index.
-TASKS: Final = Grammar(
-    filters={
-        "status": ("status__in", one_of(list(TaskStatus))),
-        "type": ("type", _type),
-        "queue": ("queue", matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")),
-        "workerId": ("worker_id", uuid),
-        "scheduleId": ("schedule_id", uuid),
-        "correlationId": (
-            "correlation_id",
-            matching(CORRELATION_ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ -"),
-        ),
-        "createdAfter": ("id__gte", _created),
-        "createdBefore": ("id__lt", _created),
-        "scheduledAfter": ("schedule_at__gte", instant),
-        "scheduledBefore": ("schedule_at__lt", instant),
-    },
-    sorts={"createdAt": "pk", "scheduleAt": "schedule_at", "priority": "priority"},
-    repeated={"status"},
-)
+class TaskFilters(ListFilters):
+    """Creation time is in the id, and so is its index."""
+
+    sorts = {"createdAt": "pk", "scheduleAt": "schedule_at", "priority": "priority"}
+    sort_schema = "TaskSort"
+
+    status = By(
+        "status__in",
+        one_of(list(TaskStatus)),
+        array(schema("TaskStatus")),
+        "Any of these; repeat the parameter.",
+        repeated=True,
+    )
+    type = By("type", one_of(lambda: sorted(executors())), _TEXT, "Tasks of this type.")
+    queue = By("queue", _QUEUE, NAME, "Tasks of this queue.")
+    worker_id = By("worker_id", uuid, ID, "Tasks held, or last run, by this worker.")
+    schedule_id = By("schedule_id", uuid, ID, "Tasks made by this schedule.")
+    correlation_id = By(
+        "correlation_id", _CORRELATION, _TEXT | {"pattern": CORRELATION}, "Tasks with this correlation id."
+    )
+    created_after = By("id__gte", _created, INSTANT, "createdAt ≥ this.")
+    created_before = By("id__lt", _created, INSTANT, "createdAt < this.")
+    scheduled_after = By("schedule_at__gte", instant, INSTANT, "scheduleAt ≥ this.")
+    scheduled_before = By("schedule_at__lt", instant, INSTANT, "scheduleAt < this.")
+
+    def hint(self) -> Q:
+        return hint(self.data)
+
+
+class BulkQuery(Query):
+    """How many tasks are created."""
+
+    atomic = Parameter(flag, {"type": "boolean", "default": False}, "All or none.", default=False)

@@ -14,7 +14,7 @@ from access_app.rights import Action
 from tasks_app import selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import ANSWERS
-from tasks_app.api.filters import TASKS, hint
+from tasks_app.api.filters import BulkQuery, TaskFilters
 from tasks_app.models import Task
 
 
@@ -34,11 +34,10 @@ class Tasks(ApiViewSet):
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
     }
-    parameters = {"list": TASKS.parameters, "bulk": {"atomic"}}
+    parameters = {"list": TaskFilters, "bulk": BulkQuery}
 
     def list(self, request: Request) -> Response:
-        listing = TASKS.read(request.GET)
-        return self.page(listing, Shelf(Task.objects.defer("payload"), outputs.task_items, hint=hint(request.GET)))
+        return self.page(TaskFilters(request.GET, Task.objects.defer("payload")), Shelf(outputs.task_items))
 
     def create(self, request: Request) -> Response:
         body = self.body()
@@ -50,7 +49,7 @@ class Tasks(ApiViewSet):
 
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
-        atomic = bulk.read_atomic(request.GET)
+        atomic = self.query()["atomic"]
         body = self.body(limit=settings.MAX_BULK_BODY)
         idempotency = self.idempotency(f"POST /tasks/bulk atomic={atomic}", body)
         answer = bulk.create(body, caller=self.caller, atomic=atomic, idempotency=idempotency)

@@ -12,7 +12,7 @@ from django.http import QueryDict
 
 from access_app.http import pagination
 from access_app.ids import created_at
-from tasks_app.api.filters import TASKS, hint
+from tasks_app.api.filters import TaskFilters, hint
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_execution, make_task
@@ -314,6 +314,6 @@ class TestIndexHints:
                 " FROM generate_series(1, 5000) i"
             )
             cursor.execute("ANALYZE tasks")
-        listing = TASKS.read(QueryDict(query))
-        tasks = Task.objects.filter(listing.where, hint(QueryDict(query))).order_by(*listing.sort.order())
+        listing = TaskFilters(QueryDict(query), Task.objects.all()).listing()
+        tasks = listing.rows.filter(hint(QueryDict(query))).order_by(*listing.sort.order())
         assert index in tasks.explain()

@@ -11,14 +11,17 @@ from typing import Any, Final
 
 import pytest
 from django.test import override_settings
+from django.urls import resolve
 from rest_framework.settings import IMPORT_STRINGS
 from rest_framework.views import APIView
 
+from access_app.http.query import Query
 from access_app.http.viewsets import ApiViewSet
 from scheduler_project.openapi import document
 from tests.factories import make_key
 from tests.support.api import Api, problem_of
 from tests.support.environment_names import ROOT
+from tests.support.schedules import make_schedule
 
 #: A project that lets everybody in, and speaks another language to them.
 HOSTILE: Final[dict[str, Any]] = {
@@ -62,6 +65,12 @@ OPERATIONS: Final = [
     for method in methods
     if method != "parameters"
 ]
+
+
+def form_of(method: str, path: str) -> Any:
+    """The form of an operation's query string."""
+    view: Any = resolve(path).func
+    return view.cls.parameters.get(view.actions[method.lower()], Query).form_class()
 
 
 class TestAnyProject:
@@ -116,3 +125,21 @@ class TestParameters:
     def test_that_no_action_knows_are_refused(self, api: Api, method: str, path: str) -> None:
         problem = problem_of(api.send(method, f"{path}?nope=1&format=json"), 400)
         assert {error["field"] for error in problem["errors"]} == {"nope", "format"}
+
+    @pytest.mark.parametrize(("method", "path"), OPERATIONS)
+    def test_are_documented_as_they_are_read(self, method: str, path: str) -> None:
+        template = resolve(path).route.removeprefix("^").removesuffix("/?\\Z")
+        described = document()["paths"]["/" + re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", r"{\1}", template)][method.lower()]
+        named = [each["name"] for each in described.get("parameters", []) if each.get("in") == "query"]
+        assert named == list(form_of(method, path).base_fields)
+
+    @pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if form_of(*each).base_fields])
+    def test_are_given_once_but_for_those_that_may_be_repeated(self, api: Api, method: str, path: str) -> None:
+        once = [name for name, field in form_of(method, path).base_fields.items() if not field.repeated]
+        twice = "&".join(f"{name}=&{name}=x" for name in once)
+        path = path.replace(_ID, str(make_schedule(due=0).pk))
+        problem = problem_of(api.send(method, f"{path}?{twice}"), 400)
+        assert {error["field"] for error in problem["errors"]} == set(once)
+        assert {error["message"] for error in problem["errors"]} - {"cannot be used together with page"} == {
+            "must be given once"
+        }

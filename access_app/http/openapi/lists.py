@@ -1,12 +1,13 @@
-"""What lists have in common: their parameters, their orders and the schemas of their pages."""
+"""Parameters of query strings, and what lists have in common: their orders and the schemas of their pages."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.listing import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE, Grammar
+from access_app.http.filters import MAX_SIZE, ListFilters
 from access_app.http.openapi.operations import query
 from access_app.http.openapi.schemas import COUNT, Json, array, integer, nullable, obj, schema
+from access_app.http.query import Parameter, Query
 
 _PAGE_FIELDS: Final[Json] = {
     "page": COUNT,
@@ -19,28 +20,24 @@ _PAGE_FIELDS: Final[Json] = {
 _ESTIMATE: Final[Json] = {"type": "boolean", "description": "Present, and true, when the total is an estimate."}
 
 
-def sort_set(grammar: Grammar) -> Json:
+def sort_set(filters: type[ListFilters]) -> Json:
     """The orders that a list can have."""
-    ways = [name + way for name in grammar.sorts for way in ("", ",asc", ",desc")]
+    ways = [name + way for name in filters.sorts for way in ("", ",asc", ",desc")]
     return {"type": "string", "enum": ways, "description": "A field and the way it goes; without one, upwards."}
 
 
-def paging(grammar: Grammar, sort: str) -> list[Json]:
-    """The parameters of a list that say which page of it, in which order; ``sort`` names the schema of the orders.
-
-    None has a default in its schema: generated clients send those, and `page` must not come with `cursor`.
-    """
-    default = f"{next(iter(grammar.sorts))},{'desc' if grammar.descending else 'asc'}"
-    order = f"Order, {default} if absent; ties are broken by id in the same direction."
-    keyset = (
-        "Keyset pages: empty for the first, then `next` or `previous` of the page before, with the same filters and "
-        "sort. Not together with `page`."
-    )
+def parameters_of(form: type[Query] | type[ListFilters]) -> list[Json]:
+    """The query parameters of an operation, as the form of its query string has them."""
     return [
-        query("page", "Which page, from 0; the first if absent.", integer(0, MAX_PAGE)),
-        query("size", f"How many items a page has, {DEFAULT_SIZE} if absent.", integer(1, MAX_SIZE)),
-        query("sort", order, schema(sort)),
-        query("cursor", keyset, {"type": "string"}, allowEmptyValue=True),
+        query(
+            name,
+            str(field.help_text),
+            field.schema,
+            **({"style": "form", "explode": True} if field.repeated else {}),
+            **({"allowEmptyValue": True} if field.may_be_empty else {}),
+        )
+        for name, field in form.form_class().base_fields.items()
+        if isinstance(field, Parameter)
     ]
 
 

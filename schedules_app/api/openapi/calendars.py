@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, paging, sort_set
+from access_app.http.openapi.lists import pages, parameters_of, sort_set
 from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
 from access_app.http.openapi.schemas import INSTANT, NAME, Json, array, choice, closed_set, obj, ref, schema, unset
 from access_app.rights import Action
-from schedules_app.api.filters import CALENDARS
+from schedules_app.api.filters import CalendarFilters
 from schedules_app.api.openapi.examples import PAGE
 from schedules_app.api.openapi.paths import page_answers
 from schedules_app.api.openapi.schemas import DESCRIPTION, TIMEZONE, VERSION
@@ -98,7 +98,7 @@ SCHEMAS: Final[Json] = {
         }
     ),
     **pages("Calendar"),
-    "CalendarSort": sort_set(CALENDARS),
+    "CalendarSort": sort_set(CalendarFilters),
 }
 PATHS: Final[Json] = {
     "/calendars": {
@@ -108,7 +108,7 @@ PATHS: Final[Json] = {
             "List calendars",
             page_answers("Calendar", _PAGE),
             action=Action.CALENDAR_READ,
-            parameters=paging(CALENDARS, "CalendarSort"),
+            parameters=parameters_of(CalendarFilters),
         ),
         "post": operation(
             "calendars",

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import paging
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, query
-from access_app.http.openapi.schemas import ID, INSTANT, NAME, Json, array, integer, ref, schema
+from access_app.http.openapi.lists import parameters_of
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.schemas import ID, Json, ref, schema
 from access_app.rights import Action
-from schedules_app.api.filters import DEFAULT_PREVIEW, FIRES, SCHEDULES
+from schedules_app.api.filters import FireFilters, PreviewQuery, ScheduleFilters
 from schedules_app.api.openapi import examples
-from schedules_app.selectors import MAX_PREVIEW
 from schedules_app.simulation import MOST_SLOTS
 
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": True, "schema": ID}
-_BOOLEAN: Final[Json] = {"type": "boolean"}
 
 
 def _schedule(description: str, *headers: str) -> Json:
@@ -36,13 +34,7 @@ _LIST: Final[Json] = {
         "List schedules",
         page_answers("Schedule", examples.SCHEDULE_PAGE),
         action=Action.SCHEDULE_READ,
-        parameters=[
-            query("name", "The schedule of this name.", NAME),
-            query("enabled", "Those that are, or are not.", _BOOLEAN),
-            query("paused", "Those that are, or are not.", _BOOLEAN),
-            query("calendar", "Those that name this calendar.", NAME),
-            *paging(SCHEDULES, "ScheduleSort"),
-        ],
+        parameters=parameters_of(ScheduleFilters),
     ),
     "post": operation(
         "schedules",
@@ -225,23 +217,14 @@ PATHS: Final[Json] = {
         "listFires",
         "The ledger: what became of each slot",
         page_answers("Fire", examples.FIRE_PAGE),
-        query(
-            "state",
-            "Any of these; repeat the parameter.",
-            array(schema("FireState")),
-            style="form",
-            explode=True,
-        ),
-        query("from", "Slots from this time on.", INSTANT),
-        query("to", "Slots before this time.", INSTANT),
-        *paging(FIRES, "FireSort"),
+        *parameters_of(FireFilters),
         text="Also of a schedule that was deleted.",
     ),
     "/schedules/{schedule_id}/preview": _get(
         "previewSchedule",
         "Its next times",
         {200: answer("Also of one that is paused or disabled.", schema("Preview"), example=examples.PREVIEW)},
-        query("count", "How many.", integer(1, MAX_PREVIEW, default=DEFAULT_PREVIEW)),
+        *parameters_of(PreviewQuery),
     ),
     "/schedules/{schedule_id}/why": _get(
         "explainSchedule",

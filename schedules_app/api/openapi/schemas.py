@@ -23,7 +23,7 @@ from access_app.http.openapi.schemas import (
 )
 from access_app.texts import MAX_REASON
 from schedules_app import manual_runs, new_schedules, selectors, simulation
-from schedules_app.api.filters import FIRES, SCHEDULES
+from schedules_app.api.filters import FireFilters, ScheduleFilters
 from schedules_app.api.inputs import MAX_OUTAGES
 from schedules_app.firing_rules import FireState, Misfire, Overlap
 from schedules_app.recurrence import DstFold, DstGap
@@ -130,7 +130,7 @@ SCHEMAS: Final[Json] = {
     ),
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
     **pages("ScheduleItem"),
-    "ScheduleSort": sort_set(SCHEDULES),
+    "ScheduleSort": sort_set(ScheduleFilters),
     "Reason": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[]),
     "Clone": obj({"name": NAME}),
     "Fire": obj(
@@ -145,7 +145,7 @@ SCHEMAS: Final[Json] = {
         }
     ),
     **pages("Fire"),
-    "FireSort": sort_set(FIRES),
+    "FireSort": sort_set(FireFilters),
     "PreviewedFire": obj(
         {
             "at": INSTANT,

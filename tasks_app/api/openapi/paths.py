@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import paging
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, query
-from access_app.http.openapi.schemas import INSTANT, Json, array, ref, schema
+from access_app.http.openapi.lists import parameters_of
+from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.schemas import Json, ref, schema
 from access_app.rights import Action
-from tasks_app.api.filters import TASKS
+from tasks_app.api.filters import BulkQuery, TaskFilters
 from tasks_app.api.openapi import examples, types
 
 _TASK_ID: Final = ref("parameters", "TaskId")
@@ -20,25 +20,6 @@ _IF_MATCH: Final = ref("parameters", "IfMatch")
 def _task(description: str, *headers: str) -> Json:
     return answer(description, schema("Task"), headers=("ETag", *headers), example=examples.TASK)
 
-
-_FILTERS: Final = [
-    query(
-        "status",
-        "Any of these; repeat the parameter.",
-        array(schema("TaskStatus")),
-        style="form",
-        explode=True,
-    ),
-    query("type", "Tasks of this type.", {"type": "string"}),
-    query("queue", "Tasks of this queue.", {"type": "string"}),
-    query("workerId", "Tasks held, or last run, by this worker.", {"type": "string", "format": "uuid"}),
-    query("scheduleId", "Tasks made by this schedule.", {"type": "string", "format": "uuid"}),
-    query("correlationId", "Tasks with this correlation id.", {"type": "string"}),
-    query("createdAfter", "createdAt ≥ this.", INSTANT),
-    query("createdBefore", "createdAt < this.", INSTANT),
-    query("scheduledAfter", "scheduleAt ≥ this.", INSTANT),
-    query("scheduledBefore", "scheduleAt < this.", INSTANT),
-]
 
 _LIST: Final[Json] = {
     "get": operation(
@@ -54,7 +35,7 @@ _LIST: Final[Json] = {
         },
         action=Action.TASK_READ,
         description="Totals beyond 10,000 may be estimates. Keyset pages cost the same however far one goes.",
-        parameters=[*_FILTERS, *paging(TASKS, "TaskSort")],
+        parameters=parameters_of(TaskFilters),
     ),
     "post": operation(
         "tasks",
@@ -91,7 +72,7 @@ _BULK: Final[Json] = {
             "how many."
         ),
         parameters=[
-            query("atomic", "All or none.", {"type": "boolean", "default": False}),
+            *parameters_of(BulkQuery),
             _IDEMPOTENCY,
             _CORRELATION,
         ],

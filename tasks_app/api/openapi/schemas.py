@@ -25,7 +25,7 @@ from access_app.http.openapi.schemas import (
     variant,
 )
 from tasks_app.api.bulk import MAX_TASKS
-from tasks_app.api.filters import TASKS
+from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.retries import MAX_DELAY_MS, Backoff
@@ -104,7 +104,7 @@ SCHEMAS: Final[Json] = {
         {"type": {"type": "string"}, **_LISTED}, description="A task in a list: without payload and result."
     ),
     **pages("TaskItem"),
-    "TaskSort": sort_set(TASKS),
+    "TaskSort": sort_set(TaskFilters),
     "BulkRequest": obj({"tasks": array(schema("NewTask"), minItems=1, maxItems=MAX_TASKS)}),
     "BulkItem": {"oneOf": [schema("BulkCreated"), schema("BulkRefused")]},
     "BulkCreated": obj({"id": ID}),
