@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 
 from access_app.sql import statement
-from flow_app.outlook import SLOW, Head, LockedHeads, Outlook, Passed, pairs_of
+from flow_app.outlook import SLOW, Outlook, Passed
 from flow_app.survey import Survey
 from tasks_app.sessions import BATCH, Row, Session, named
 
@@ -24,8 +24,6 @@ from tasks_app.sessions import BATCH, Row, Session, named
 MAX_BATCH: Final = 1000
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
-
-_NIL = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +66,15 @@ def assign_due_tasks(
     outlook, began = outlook or Outlook(), time.monotonic()
     try:
         connection = session.connection
-        workers = _owned_from(outlook.workers.current(session))
+        floors = outlook.workers.current(session)
+        workers = {"workers": list(floors), "floors": list(floors.values())}
         with connection.pipeline():
             connection.execute("BEGIN")
             taken = _take_pass(session)
             passes = [
                 connection.cursor(row_factory=named(Passed)).execute(
                     statement("assign_due_tasks"),
-                    {"class": queues, "limit": limit} | workers | _places(due, outlook.locked),
+                    {"class": queues, "limit": limit} | workers | outlook.places(due),
                     prepare=session.prepares,
                 )
                 for queues, due in batches
@@ -142,24 +141,6 @@ def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), li
 def _take_pass(session: Session) -> psycopg.Cursor[Row]:
     """Ask for the pass, in the transaction that is open; whether it was got comes with the other results."""
     return session.connection.execute(statement("take_pass"), prepare=session.prepares)
-
-
-def _owned_from(floors: dict[UUID, str]) -> dict[str, list[Any]]:
-    return {"workers": list(floors), "floors": list(floors.values())}
-
-
-def _places(due: list[Head], locked: LockedHeads) -> dict[str, list[Any]]:
-    """Where the statement begins to look: parallel arrays, without the suspects' head."""
-    places: dict[str, list[Any]] = {"queues": [], "priorities": [], "from": [], "ids": [], "locked": []}
-    for pair, head in pairs_of(due):
-        behind = locked.behind(pair, head.task_id)
-        if behind is not None:
-            places["locked"].append(head.task_id)
-        places["queues"].append(pair[0])
-        places["priorities"].append(pair[1])
-        places["from"].append(head.run_at if behind is None else behind)
-        places["ids"].append(head.task_id if behind is None else _NIL)
-    return places
 
 
 def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | None]:

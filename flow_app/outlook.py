@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from tasks_app import wakeups
@@ -36,6 +36,8 @@ HOLDS: Final = 20
 LOOK_AGAIN: Final = 20.0
 #: More pairs than a survey returns at once are not kept in mind.
 MOST_PAIRS: Final = 2000
+
+_NIL: Final = UUID(int=0)
 
 #: A queue and a priority.
 Pair = tuple[str, int]
@@ -165,6 +167,19 @@ class Outlook:
     workers: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
+
+    def places(self, due: list[Head]) -> dict[str, list[Any]]:
+        """Where a pass over these heads begins to look: parallel arrays, without the suspects' head."""
+        places: dict[str, list[Any]] = {"queues": [], "priorities": [], "from": [], "ids": [], "locked": []}
+        for pair, head in pairs_of(due):
+            behind = self.locked.behind(pair, head.task_id)
+            if behind is not None:
+                places["locked"].append(head.task_id)
+            places["queues"].append(pair[0])
+            places["priorities"].append(pair[1])
+            places["from"].append(head.run_at if behind is None else behind)
+            places["ids"].append(head.task_id if behind is None else _NIL)
+        return places
 
     def learn(self, due: list[Head], passed: Passed, *, slow: bool) -> None:
         """Take what a pass over these heads found."""
