@@ -67,7 +67,7 @@ def survey_due(
     pairs = (outlook or Outlook()).pairs
     try:
         floors = pairs.current(session)
-        seen = _look_behind(session, floors, beside) if floors else None
+        seen = _survey_known(session, floors, beside) if floors else None
         if seen is None:
             began = time.monotonic()
             seen = _look_at_everything(session, limit, beside)
@@ -106,7 +106,7 @@ def find_overlooked(session: Session, outlook: Outlook) -> bool:
     return overlooked
 
 
-def _look_behind(session: Session, floors: dict[Pair, str], beside: str) -> Survey | None:
+def _survey_known(session: Session, floors: dict[Pair, str], beside: str) -> Survey | None:
     """Look at known pairs from their floors on; None when something waits in another pair."""
     queues, priorities = zip(*floors, strict=True)
     parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
