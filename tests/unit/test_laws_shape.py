@@ -13,6 +13,7 @@ from django.apps import apps
 from tests.support.product import APPS, ROOT, Module, functions, modules
 
 LONGEST_FILE: Final = 300
+LONGEST_READING_ORDER: Final = 1500
 MEDIAN_FILE: Final = 110
 MEDIAN_FUNCTION: Final = 5
 #: Nine of ten are not longer.
@@ -47,6 +48,15 @@ class TestFiles:
     def test_have_names_that_say_something(self) -> None:
         drawers = {"utils", "helpers", "common", "misc", "tools"}
         assert [module.name for module in modules() if module.path.stem in drawers] == []
+
+
+class TestReadingOrder:
+    def test_is_short_enough_for_a_first_afternoon(self) -> None:
+        """What `docs/architecture.md` tells a newcomer to read first."""
+        section = (ROOT / "docs" / "architecture.md").read_text().partition("## Reading order")[2].partition("\n## ")[0]
+        files = re.findall(r"`(\w+_app/[\w/]+\.py)`", section)
+        assert len(files) == 9
+        assert sum(len((ROOT / file).read_text().splitlines()) for file in files) <= LONGEST_READING_ORDER
 
 
 class TestFunctions:
