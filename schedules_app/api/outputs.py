@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from access_app.http.times import show_instant
 from access_app.rights import Action, Caller
@@ -13,11 +14,15 @@ from schedules_app.selectors import PreviewFire
 from schedules_app.simulation import SimulatedSlot
 from schedules_app.stored import recurrence_of
 from tasks_app.executors.base import JsonObject
+from tasks_app.fields import TEMPLATE
+
+#: What of a template only those may see who may read it.
+_HIDDEN: Final = tuple(row.name for row in TEMPLATE if not row.listed)
 
 
 def schedule_for(caller: Caller, schedule: Schedule) -> JsonObject:
     """A schedule with its template, as somebody may see it who has changed it: the payload is for who may read it."""
-    hidden = () if caller.may(Action.SCHEDULE_READ) else ("payload",)
+    hidden = () if caller.may(Action.SCHEDULE_READ) else _HIDDEN
     return _schedule_fields(schedule) | {"task": {name: v for name, v in schedule.task.items() if name not in hidden}}
 
 

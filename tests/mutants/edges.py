@@ -410,7 +410,7 @@ EDGES: Final[list[Mutant]] = [
         "shown-schedule",
         "schedules_app/api/outputs.py",
         "integration/test_api_access.py",
-        ("template", 36, 'else ("payload",)', "else ()"),
+        ("template", 36, "else _HIDDEN", "else ()"),
     ),
     *mutants_of(
         "caller",
