@@ -9,7 +9,7 @@ TEST_PROCESSES ?= auto
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench chaos mutants browser client build lock clean
+.PHONY: help run demo test lint format bench chaos mutants matrix browser client build lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes 
 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+matrix: $(VENV)/.installed-test ## Engine, API and admin on every Python, Django and PostgreSQL found (ARGS="--only 3.12")
+	@$(BIN)/python -m tests.matrix -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser $(ARGS)
