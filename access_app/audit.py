@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 
 from access_app.models import AuditEvent
 
@@ -15,6 +17,16 @@ class ChangedTask(Protocol):
     pk: Any
     attempt: int
     status: str
+
+
+def about(target: str) -> QuerySet[AuditEvent]:
+    """What happened to a target that is no task, newest first. Index: audit_target."""
+    return AuditEvent.objects.filter(target=target, task_id__isnull=True).order_by("-id")
+
+
+def of_task(task_id: UUID) -> QuerySet[AuditEvent]:
+    """What happened to a task. Index: audit_task."""
+    return AuditEvent.objects.filter(task_id=task_id)
 
 
 def record(actor: str, action: str, target: str, *, reason: str = "", **fields: Any) -> None:

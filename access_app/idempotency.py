@@ -32,6 +32,16 @@ class Replay:
     answer: Any
 
 
+def move_idempotency_key(created_by: str, idempotency: Idempotency, task_ids: list[UUID]) -> None:
+    """Let a key whose tasks were deleted stand for new ones."""
+    IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(task_ids=task_ids)
+
+
+def drop_idempotency_key(created_by: str, key: str) -> None:
+    """Forget a key: the next request with it is a new one."""
+    IdempotencyKey.objects.filter(created_by=created_by, key=key).delete()
+
+
 def take_idempotency_key(
     created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
 ) -> Replay | None:

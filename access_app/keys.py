@@ -163,6 +163,11 @@ def owners_of(keys: Iterable[ApiKey]) -> dict[Any, Any]:
     return get_user_model().objects.in_bulk({key.owner_id for key in keys} - {None})
 
 
+def any_key() -> bool:
+    """Whether anybody has made a key, valid or not."""
+    return ApiKey.objects.exists()
+
+
 def state_of(key: ApiKey, owner: Any) -> KeyState:
     """What became of a key, given its account of `owners_of`, or None."""
     if key.revoked_at is not None:

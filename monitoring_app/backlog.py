@@ -15,7 +15,7 @@ from flow_app.outlook import Head
 from flow_app.queues import MOST_COUNTED, counts
 from flow_app.survey import read_heads
 from monitoring_app import selectors
-from tasks_app.models import OWNED_ROW, Task
+from tasks_app.selectors import owned_tasks
 
 #: Queues are many only by accident; beyond so many the page does not look.
 MOST_LOOKED_AT: Final = 200
@@ -26,7 +26,7 @@ def read_queues() -> list[dict[str, Any]]:
     """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
     with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
         ages = ages_by_queue(read_heads(cursor), timezone.now())
-        owned = set(Task.objects.filter(OWNED_ROW).order_by().values_list("queue", flat=True).distinct())
+        owned = set(owned_tasks().values_list("queue", flat=True).distinct())
         paused = {queue.name: queue for queue in queues.paused(most=MOST_LOOKED_AT)}
         names = sorted(ages.keys() | owned | paused.keys())[:MOST_LOOKED_AT]
         counted = counts(names)

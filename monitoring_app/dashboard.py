@@ -22,12 +22,11 @@ from monitoring_app import selectors
 from monitoring_app.backlog import oldest_due, read_queues
 from monitoring_app.selectors import Survey, WorkerLoad
 from monitoring_app.throughput import MINUTES, Minute, draw, ended_by_minute, read_delays
+from schedules_app import selectors as schedule_selectors
 from schedules_app.admin.next_fires import next_fires
-from schedules_app.models import Schedule
-from schedules_app.selectors import OVERDUE
-from tasks_app.models import UNSUCCESSFUL_ROW, Task
-from tasks_app.selectors import error_of, latest_executions
-from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
+from tasks_app.models import Task
+from tasks_app.selectors import error_of, latest_executions, latest_failures
+from tasks_app.states import LIVE_WORKER_STATES, WorkerState
 from workers_app.admin.alive import state_badge
 
 KEPT_SECONDS: Final = 2
@@ -113,12 +112,10 @@ def stats_of(survey: Survey, minutes: dict[datetime, Minute], queues: list[dict[
 
 def read_schedules(now: datetime) -> dict[str, Any]:
     """The schedules that fire next, and how many are past their time. Index: schedules_due."""
-    enabled = Schedule.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at")
-    runs = enabled.exclude(paused_at__isnull=False, resumed_at__isnull=True)
     with selectors.bounded(selectors.SURVEY_TIMEOUT):
-        next_ones = list(runs.only(*_SHOWN_OF_SCHEDULES)[:_MOST_SCHEDULES])
+        next_ones = list(schedule_selectors.running().only(*_SHOWN_OF_SCHEDULES)[:_MOST_SCHEDULES])
         words = next_fires(next_ones, now)
-        overdue = enabled.filter(next_fire_at__lt=now - OVERDUE)[: _MOST_OVERDUE + 1].count()
+        overdue = schedule_selectors.overdue(now)[: _MOST_OVERDUE + 1].count()
     rows = [
         {
             "id": schedule.pk,
@@ -165,11 +162,7 @@ def _worker_row(load: WorkerLoad, now: datetime) -> dict[str, Any]:
 
 def read_failures(now: datetime) -> list[dict[str, Any]]:
     """The youngest failed tasks. Index: tasks_unsuccessful."""
-    failed = list(
-        Task.objects.filter(UNSUCCESSFUL_ROW, status=TaskStatus.FAILED)
-        .order_by("-id")
-        .defer("payload")[:_MOST_FAILURES]
-    )
+    failed = list(latest_failures()[:_MOST_FAILURES])
     latest = latest_executions([task.pk for task in failed])
     return [_failure_row(task, latest, now) for task in failed]
 
@@ -200,7 +193,7 @@ def warnings_of(
     if processes["lost_workers"]:
         found.append(("worker", "ts-orange", f"Workers lost within the last hour: {processes['lost_workers']}."))
     if overdue := schedules["overdue"]:
-        text = f"Schedules past their time by more than {display.span(OVERDUE)}: {overdue}."
+        text = f"Schedules past their time by more than {display.span(schedule_selectors.OVERDUE)}: {overdue}."
         found.append(("schedule", "ts-red", text))
     if put_off := schedules["put_off"]:
         found.append(("schedule", "ts-red", f"Schedules that could not be decided, and are put off: {put_off}."))

@@ -18,13 +18,14 @@ import psycopg
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, ExpressionWrapper, F, Q, fields
+from django.db.models import Count, ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
 from access_app.sql import statement
 from flow_app.survey import read_heads
-from tasks_app.models import OWNED_ROW, Task
-from tasks_app.states import LIVE_WORKER_STATES, TaskStatus
+from tasks_app.selectors import owned_tasks
+from tasks_app.states import TaskStatus
+from workers_app.heartbeats import known_workers
 from workers_app.models import Worker
 
 #: Waiting tasks beyond this many are estimated; counting this many costs some ten milliseconds.
@@ -129,12 +130,11 @@ class WorkerLoad:
 
 def workers() -> list[WorkerLoad]:
     """Every live worker and those that ended within the last hour, the latest first. Raises `TooSlow`."""
-    shown = Q(state__in=sorted(LIVE_WORKER_STATES)) | Q(state_changed_at__gt=Now() - RECENT)
     age = ExpressionWrapper(Now() - F("last_heartbeat_at"), output_field=fields.DurationField())
-    held = Task.objects.filter(OWNED_ROW).values("worker_id", "status").annotate(n=Count("*"))
+    held = owned_tasks().values("worker_id", "status").annotate(n=Count("*"))
     with bounded(SURVEY_TIMEOUT):
-        found = list(Worker.objects.filter(shown).annotate(heartbeat_age=age).order_by("-started_at")[:MOST_WORKERS])
-        load = {(row["worker_id"], row["status"]): row["n"] for row in held.order_by()}
+        found = list(known_workers(ended_within=RECENT).annotate(heartbeat_age=age)[:MOST_WORKERS])
+        load = {(row["worker_id"], row["status"]): row["n"] for row in held}
     return [
         WorkerLoad(
             worker,

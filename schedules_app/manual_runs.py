@@ -15,9 +15,8 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from access_app import audit
-from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_id, new_task_ids
-from access_app.models import IdempotencyKey
 from access_app.refusals import InvalidInput
 from schedules_app.batches import one_at_a_time
 from schedules_app.effort import Effort, TooCostly
@@ -32,8 +31,8 @@ from tasks_app import wakeups
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import NewTask
 from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
-from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
+from tasks_app.selectors import find_task, task_of
 from tasks_app.services import Created
 
 #: Most runs one backfill makes, and most slots it looks at to find them.
@@ -72,13 +71,13 @@ def trigger_schedule(
     with transaction.atomic():
         schedule, task_id = lock(schedule_id, guard=guard), new_task_id()
         if idempotency and (replay := take_idempotency_key(actor, idempotency, [task_id])):
-            if task := Task.objects.filter(pk=replay.task_ids[0]).first():
+            if task := find_task(replay.task_ids[0]):
                 return Created(task, replayed=True)
-            IdempotencyKey.objects.filter(created_by=actor, key=idempotency.key).update(task_ids=[task_id])
+            move_idempotency_key(actor, idempotency, [task_id])
         slot = _free_second(schedule)
         _run(schedule, _template(schedule), [slot], [task_id], actor, FireState.FIRED, idempotency)
         record(actor, "schedule.triggered", schedule, detail={"taskId": str(task_id)})
-    return Created(Task.objects.get(pk=task_id), replayed=False)
+    return Created(task_of(task_id), replayed=False)
 
 
 def backfill_schedule(
@@ -122,7 +121,7 @@ def backfill_schedule(
             detail = {"tasks": len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
             record(actor, "schedule.backfilled", schedule, detail=detail)
         elif idempotency:  # retention takes a key away with its tasks: one without any would stay for ever
-            IdempotencyKey.objects.filter(created_by=actor, key=idempotency.key).delete()
+            drop_idempotency_key(actor, idempotency.key)
     return done
 
 

@@ -28,8 +28,8 @@ from schedules_app.outcomes import failed_in_a_row
 from schedules_app.recurrence import Recurrence, Slot, parse
 from schedules_app.simulation import Outage, SimulatedSlot
 from schedules_app.stored import StoredSchedule
-from tasks_app.models import Task
 from tasks_app.reasons import Reason
+from tasks_app.selectors import open_tasks
 
 MAX_PREVIEW: Final = 100
 #: A schedule due for longer has nobody who fires it.
@@ -90,6 +90,21 @@ def fires(
     if since is not None:
         found = found.filter(reaching(since))
     return found if until is None else found.filter(slot__lt=until)
+
+
+def enabled() -> QuerySet[Schedule]:
+    """Schedules that have a next time, the soonest first. Index: schedules_due."""
+    return Schedule.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at")
+
+
+def running() -> QuerySet[Schedule]:
+    """Those of them that are not paused."""
+    return enabled().exclude(paused_at__isnull=False, resumed_at__isnull=True)
+
+
+def overdue(now: datetime) -> QuerySet[Schedule]:
+    """Those that should have fired a while ago."""
+    return enabled().filter(next_fire_at__lt=now - OVERDUE)
 
 
 def reaching(since: datetime) -> Q:
@@ -254,12 +269,10 @@ def _overlaps(schedule: Schedule) -> list[Reason]:
     most = {Overlap.SKIP: 1, Overlap.QUEUE_ONE: 2}.get(Overlap(schedule.overlap))
     if most is None:
         return []
-    found = Task.objects.filter(schedule_id=schedule.pk, finished_at=None).order_by("id").values_list("pk", "status")
-    open_tasks = list(found[:most])
-    if len(open_tasks) < most:
+    found = list(open_tasks(schedule.pk).only("status")[:most])
+    if len(found) < most:
         return []
-    task_id, status = open_tasks[0]
-    return [Reason("OVERLAP", f"task {task_id} has not ended: it is {status}")]
+    return [Reason("OVERLAP", f"task {found[0].pk} has not ended: it is {found[0].status}")]
 
 
 def _surroundings(schedule: Schedule) -> list[Reason]:

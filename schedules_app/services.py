@@ -19,9 +19,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from access_app import audit
-from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
 from access_app.ids import created_at, new_task_id
-from access_app.models import IdempotencyKey
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
 from schedules_app import firing
@@ -71,8 +70,8 @@ def create_schedule(new: NewSchedule, *, created_by: str, idempotency: Idempoten
             if idempotency and (replay := take_idempotency_key(created_by, idempotency, [schedule_id])):
                 if schedule := Schedule.objects.filter(pk=replay.task_ids[0]).first():
                     return CreatedSchedule(schedule, replayed=True)
-                held = IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key)
-                held.update(task_ids=[schedule_id])  # the schedule was deleted in a way that left its key
+                # The schedule was deleted in a way that left its key.
+                move_idempotency_key(created_by, idempotency, [schedule_id])
             return CreatedSchedule(_insert(schedule_id, new, created_by, idempotency), replayed=False)
     except IntegrityError as error:
         raise _name_taken(error) from error
@@ -111,7 +110,7 @@ def delete_schedule(schedule_id: UUID, *, actor: str, reason: str = "", versions
     with transaction.atomic():
         schedule = lock(schedule_id, versions)
         if schedule.idempotency_key is not None:
-            IdempotencyKey.objects.filter(created_by=schedule.created_by, key=schedule.idempotency_key).delete()
+            drop_idempotency_key(schedule.created_by, schedule.idempotency_key)
         Schedule.objects.filter(pk=schedule_id).delete()
         record(actor, "schedule.deleted", schedule, reason=reason)
 

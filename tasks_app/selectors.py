@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
+from access_app import audit
 from access_app.models import AuditEvent
-from tasks_app.models import Task, TaskExecution
+from tasks_app.models import OPEN_ROW, OWNED_ROW, SCHEDULED_ROW, UNSUCCESSFUL_ROW, Task, TaskExecution
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 from tasks_app.transitions import TaskNotFound
 
@@ -37,10 +40,39 @@ class Event:
 
 def task_of(task_id: UUID) -> Task:
     """The task of an id. Raises `TaskNotFound`."""
-    task = Task.objects.filter(pk=task_id).first()
+    task = find_task(task_id)
     if task is None:
         raise TaskNotFound(f"there is no task {task_id}")
     return task
+
+
+def find_task(task_id: UUID) -> Task | None:
+    return Task.objects.filter(pk=task_id).first()
+
+
+def tasks_of(task_ids: Iterable[UUID]) -> dict[UUID, Task]:
+    """Those of the tasks that there are."""
+    return Task.objects.in_bulk(list(task_ids))
+
+
+def statuses_of(task_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The status of each of the tasks that there are."""
+    return dict(Task.objects.filter(pk__in=list(task_ids)).values_list("pk", "status"))
+
+
+def owned_tasks() -> QuerySet[Task]:
+    """What workers are assigned or run, in no order. Index: tasks_owned."""
+    return Task.objects.filter(OWNED_ROW).order_by()
+
+
+def open_tasks(schedule_id: UUID) -> QuerySet[Task]:
+    """What a schedule made and has not ended, oldest first. Index: tasks_schedule_open."""
+    return Task.objects.filter(OPEN_ROW, SCHEDULED_ROW, schedule_id=schedule_id).order_by("id")
+
+
+def latest_failures() -> QuerySet[Task]:
+    """Tasks that FAILED, youngest first, without their payloads. Index: tasks_unsuccessful."""
+    return Task.objects.filter(UNSUCCESSFUL_ROW, status=TaskStatus.FAILED).order_by("-id").defer("payload")
 
 
 def latest_executions(task_ids: Iterable[UUID]) -> dict[UUID, TaskExecution]:
@@ -80,9 +112,7 @@ def timeline(task: Task) -> list[Event]:
         events += _execution_events(execution)
     events += _current_events(task)
     # A lost attempt has its history row already.
-    for audited in AuditEvent.objects.filter(task_id=task.pk).exclude(
-        from_status=TaskStatus.RUNNING, actor="scheduler"
-    ):
+    for audited in audit.of_task(task.pk).exclude(from_status=TaskStatus.RUNNING, actor="scheduler"):
         events += _audited_events(audited)
     return sorted(events, key=lambda event: event.at)
 

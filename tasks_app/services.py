@@ -15,9 +15,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from access_app import audit
-from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.idempotency import Idempotency, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_ids
-from access_app.models import IdempotencyKey
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
 from tasks_app.fields import ASKED, NewTask
@@ -60,8 +59,7 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
         if replay is not None:
             if task := Task.objects.filter(pk=replay.task_ids[0]).first():
                 return Created(task, replayed=True)
-            held = IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key)
-            held.update(task_ids=[task_id])  # somebody deleted the task and left its key
+            move_idempotency_key(created_by, idempotency, [task_id])  # somebody deleted the task and left its key
         return Created(_insert_one(task_id, new, text, created_by, idempotency), replayed=False)
 
 

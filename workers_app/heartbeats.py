@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from access_app import audit
@@ -57,6 +59,12 @@ class BeatAnswer(NamedTuple):
     drops: list[UUID]
     #: Where the next beat begins to look.
     floor: str
+
+
+def known_workers(*, ended_within: timedelta) -> QuerySet[Worker]:
+    """Live workers and those that ended lately, the latest first."""
+    shown = Q(state__in=sorted(LIVE_WORKER_STATES)) | Q(state_changed_at__gt=Now() - ended_within)
+    return Worker.objects.filter(shown).order_by("-started_at")
 
 
 def register_worker(session: Session, registration: Registration) -> str:

@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from access_app import audit
 from access_app.http.clients import client_address
-from access_app.models import AuditEvent
 from scheduler_project.accounts.browsers import browser_of
 
 #: Rows of each kind that failures may add to the audit trail in `WINDOW`.
@@ -78,6 +77,5 @@ def _record_stranger(request: HttpRequest, action: str, target: str, name: str) 
 
 def _is_full(target: str) -> bool:
     """Whether the row that is `MOST_ROWS` back is younger than `WINDOW`. Served by the index audit_target."""
-    rows = AuditEvent.objects.filter(target=target, task_id__isnull=True).order_by("-id")
-    oldest = rows.values_list("at", flat=True)[MOST_ROWS - 1 : MOST_ROWS].first()
+    oldest = audit.about(target).values_list("at", flat=True)[MOST_ROWS - 1 : MOST_ROWS].first()
     return oldest is not None and oldest > timezone.now() - WINDOW

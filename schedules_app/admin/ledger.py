@@ -19,7 +19,7 @@ from schedules_app.models import ScheduleFire
 from schedules_app.recurrence import Recurrence
 from schedules_app.selectors import fires
 from schedules_app.zones import Zone
-from tasks_app.models import Task
+from tasks_app.selectors import statuses_of
 
 WEEKS: Final = 6
 MOST_ROWS: Final = 25
@@ -151,7 +151,7 @@ def table(
     """The newest rows, and whether there are more: two queries."""
     found = list(fires(schedule_id, states=states, since=since, until=until)[: MOST_ROWS + 1])
     ids = [fire.task_id for fire in found if fire.task_id]
-    statuses = dict(Task.objects.filter(pk__in=ids).values_list("pk", "status"))
+    statuses = statuses_of(ids)
     return [_row(fire, recurrence, statuses) for fire in found[:MOST_ROWS]], len(found) > MOST_ROWS
 
 

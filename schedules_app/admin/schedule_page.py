@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app import audit
 from access_app.models import AuditEvent
 from access_app.staff import display
 from access_app.staff.outputs import pretty
@@ -167,8 +168,7 @@ def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
 
 def events_of(schedule: Schedule) -> list[AuditEvent]:
     """What people did to it, newest first. Index: audit_target."""
-    found = AuditEvent.objects.filter(target=f"schedule:{schedule.name}", task_id=None, at__gte=schedule.created_at)
-    events = list(found.order_by("-id")[:MOST_EVENTS])
+    events = list(audit.about(f"schedule:{schedule.name}").filter(at__gte=schedule.created_at)[:MOST_EVENTS])
     for event in events:
         event.reason = display.words(event.reason)
     return events

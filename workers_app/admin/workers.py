@@ -15,7 +15,8 @@ from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of, acts, person_of
 from access_app.staff.filters import ChoiceFilter
-from tasks_app.models import OWNED_ROW, Task
+from tasks_app.models import Task
+from tasks_app.selectors import owned_tasks
 from tasks_app.states import LIVE_WORKER_STATES, TaskStatus, WorkerState
 from workers_app import heartbeats
 from workers_app.admin.alive import state_badge
@@ -91,7 +92,7 @@ class WorkerAdmin(StaffAdmin):
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         self.prepare([row])
-        tasks = Task.objects.filter(OWNED_ROW, worker_id=row.pk).order_by("assigned_at").defer("payload", "retry")
+        tasks = owned_tasks().filter(worker_id=row.pk).order_by("assigned_at").defer("payload", "retry")
         sees_tasks = person_of(request).may(Action.TASK_READ)
         return {
             "badge": state_badge(row),
@@ -134,7 +135,7 @@ class WorkerAdmin(StaffAdmin):
 
 def owned_counts(worker_ids: list[UUID]) -> dict[UUID, int]:
     """How many tasks each worker holds. Index: tasks_owned."""
-    held = Task.objects.filter(OWNED_ROW, worker_id__in=worker_ids).order_by()
+    held = owned_tasks().filter(worker_id__in=worker_ids)
     return dict(held.values_list("worker_id").annotate(n=Count("pk")))
 
 

@@ -28,14 +28,13 @@ from setproctitle import setproctitle
 from access_app import keys
 from access_app import rights as access
 from access_app.management.base import ProjectCommand
-from access_app.models import ApiKey
 from scheduler_project.accounts.trail import acting_as
 from scheduler_project.management.commands.runall import children, embedded_database, listener_or_exit
 from scheduler_project.web.listening import url_of
 from tasks_app import selectors, services
 from tasks_app.api.outputs import task_json
 from tasks_app.fields import NewTask
-from tasks_app.models import OPEN_ROW, Task
+from tasks_app.models import Task
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor
 
@@ -76,7 +75,7 @@ class Command(ProjectCommand):
         Printed before they are committed: whatever ends this process, none exist that nobody has seen.
         """
         users = get_user_model()
-        if users.objects.exists() or ApiKey.objects.exists():
+        if users.objects.exists() or keys.any_key():
             return None
         password = secrets.token_urlsafe(12)
         with transaction.atomic(), acting_as(lambda: "quickstart"):
@@ -118,11 +117,12 @@ class Command(ProjectCommand):
         ]
         ids = [self._submit(base, new, secret) for new in samples]
         end = time.monotonic() + SAMPLES_WITHIN
-        while Task.objects.filter(OPEN_ROW, pk__in=ids).exists():
+        tasks = selectors.tasks_of(ids)
+        while any(task.finished_at is None for task in tasks.values()):
             if supervisor.stopping or time.monotonic() > end:
                 break
             supervisor.step(0.1)
-        tasks = Task.objects.in_bulk(ids)
+            tasks = selectors.tasks_of(ids)
         for task_id in ids:
             self._print_task(tasks[task_id])
         return sum(task.status != "SUCCESS" for task in tasks.values())
