@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as all_apps
+from django.apps.registry import Apps
 from django.db.models.signals import post_migrate
 
 
@@ -19,8 +21,13 @@ class FlowAppConfig(AppConfig):
         post_migrate.connect(_make_pass_row, sender=self)
 
 
-def _make_pass_row(using: str, **_: Any) -> None:
-    """Without its row no scheduler could take the pass; a flushed database gets it back."""
-    from flow_app.models import SchedulerPass
+def _make_pass_row(using: str, apps: Apps = all_apps, **_: Any) -> None:
+    """Without its row no scheduler could take the pass; a flushed database gets it back.
 
-    SchedulerPass.objects.using(using).get_or_create(name="assign")
+    ``apps``: those whose tables the database has by now. Other apps may be migrated alone, before this one.
+    """
+    try:
+        model = apps.get_model("flow_app", "SchedulerPass")
+    except LookupError:
+        return
+    model.objects.using(using).get_or_create(name="assign")
