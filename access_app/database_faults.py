@@ -180,7 +180,7 @@ def short(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Each once: a session raises what it does not wrap `from` itself, and that is its own cause."""
+    """Each once, also of an error that somebody raised `from` itself."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)

@@ -84,7 +84,7 @@ def assign_due_tasks(
         passed = [done.fetchall()[0] for done in passes]
     except psycopg.Error as error:
         session.close()
-        raise session.away(error) from error
+        session.fail(error)
     slow = time.monotonic() - began > SLOW
     for (_, due), found in zip(batches, passed, strict=True):
         outlook.learn(due, found, slow=slow)

@@ -73,7 +73,7 @@ def survey_due(
             seen = _look_at_everything(session, limit, beside)
             pairs.note_look(began, seen.heads)
     except psycopg.Error as error:
-        raise session.away(error) from error
+        session.fail(error)
     pairs.note(seen.heads)
     # Without a time are pairs in which nothing waits, and queues that are paused until somebody resumes them.
     return replace(seen, heads=[head for head in seen.heads if head.due_in is not None])
@@ -97,7 +97,7 @@ def find_overlooked(session: Session, outlook: Outlook) -> bool:
     try:
         heads = _look_at_everything(session).heads
     except psycopg.Error as error:
-        raise session.away(error) from error
+        session.fail(error)
     overlooked = any(lies_below(floors, pair, head) for pair, head in pairs_of(heads))
     if overlooked:
         outlook.pairs.doubt()

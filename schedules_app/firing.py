@@ -48,7 +48,7 @@ def fire_due(session: Session, *, limit: int = BATCH) -> FireReport:
         with session.connection.transaction(), session.connection.cursor() as cursor:
             report = fire(cursor, _due_schedules(cursor, limit))
     except psycopg.Error as error:
-        raise session.away(error) from error
+        session.fail(error)
     report.more = report.more or report.schedules == limit
     tell(report)
     return report
@@ -106,7 +106,7 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
                         _put_off(batch, row, error, rules[row.timezone])
                 batch.write(cursor)
     except psycopg.Error as error:
-        raise session.away(error) from error
+        session.fail(error)
     return len(rows)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Final, NamedTuple, Self, TypeVar, overload
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar, overload
 
 import psycopg
 from django.conf import settings
@@ -78,29 +78,29 @@ class Session:
             cursor = self.connection.cursor(row_factory=tuple_row if of is None else named(of))
             return cursor.execute(statement(name), parameters or {}, prepare=self.prepares).fetchall()
         except psycopg.Error as error:
-            raise self.away(error) from error
+            self.fail(error)
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run one query given as text and answer its rows. Raises `DatabaseAway`."""
         try:
             return self.connection.execute(sql.encode(), parameters).fetchall()
         except psycopg.Error as error:
-            raise self.away(error) from error
+            self.fail(error)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run a statement that answers nothing. Raises `DatabaseAway`."""
         try:
             self.connection.execute(sql.encode(), parameters)
         except psycopg.Error as error:
-            raise self.away(error) from error
+            self.fail(error)
 
-    def away(self, error: psycopg.Error) -> Exception:
-        """What an error means to the caller: `DatabaseAway` when the statement's fate is unknown, else the error."""
+    def fail(self, error: psycopg.Error) -> NoReturn:
+        """Raise what an error means: `DatabaseAway` when the statement's fate is unknown, else the error itself."""
         # A server that cannot write is left, too: after a failover the next one can.
         if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or fault_of(error) is not None:
             self.close()
-            return DatabaseAway(str(error))
-        return error
+            raise DatabaseAway(str(error)) from error
+        raise error
 
     def close(self) -> None:
         """Drop the connection; the next use opens another."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from access_app.models import AuditEvent
 from flow_app.models import Queue
@@ -13,6 +15,8 @@ from tasks_app.states import TaskStatus, WorkerState
 from tests.factories import make_task
 from tests.support.api import Api, fields_of, problem_of
 from workers_app.models import Worker
+
+HOUR = timedelta(hours=1)
 
 
 class TestQueues:
@@ -58,6 +62,11 @@ class TestQueues:
     def test_a_name_no_queue_can_have_does_not_exist(self, api: Api, name: str) -> None:
         problem_of(api.post(f"/queues/{name}/pause"), 404)
         problem_of(api.post(f"/queues/{name}/resume"), 404)
+
+    def test_a_pause_that_has_passed_its_until_is_none(self, api: Api) -> None:
+        Queue.objects.create(name="q", paused_at=timezone.now() - HOUR, paused_until=timezone.now() - HOUR / 2)
+        [queue] = api.get("/queues").json()["content"]
+        assert (queue["paused"], queue["pausedUntil"] is not None) == (False, True)
 
     def test_a_queue_nobody_has_paused_cannot_be_resumed(self, api: Api) -> None:
         problem_of(api.post("/queues/never/resume"), 404)

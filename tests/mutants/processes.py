@@ -35,7 +35,7 @@ PROCESSES: Final[list[Mutant]] = [
         "tasks_app/sessions.py",
         f"{_ENGINE}/test_sessions.py",
         ("epoch", 12, "            self.epoch += 1\n", ""),
-        ("away", 12, "            self.close()\n            return DatabaseAway", "            return DatabaseAway"),
+        ("away", 12, "            self.close()\n            raise DatabaseAway", "            raise DatabaseAway"),
         ("read-only", 12, " or fault_of(error) is not None:", ":", "integration/test_database_faults.py::TestReadOnly"),
     ),
     *mutants_of(

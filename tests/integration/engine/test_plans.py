@@ -318,7 +318,8 @@ class TestPlans:
     def test_of_hot_statements_use_their_indexes_on_large_tables_whatever_the_planner_knows(
         self, session: Session
     ) -> None:
-        """The statistics of its first days, when most tasks were under way; none at all; and those of the day."""
+        """The statistics of its first days, when most tasks were under way; none at all; of an empty history, as an
+        autovacuum that came too early leaves them; and those of the day."""
         found = {}
         with no_autovacuum(session):
             begin_small(session)
@@ -329,10 +330,14 @@ class TestPlans:
                 "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relname LIKE 'task%%')"
             )
             found["none"] = offences(session, large=True) | scans_by_people(session)
+            session.execute("UPDATE pg_class SET reltuples = 0 WHERE relname = 'task_executions'")
+            # Late results are rare, and nothing but their own join can find their rows.
+            empty = offences(session, large=True)
+            found["an empty history"] = {name: text for name, text in empty.items() if "keep_late" not in name}
             for table in TABLES:
                 session.execute(f"ANALYZE {table}")
             found["of the day"] = offences(session, large=True) | scans_by_people(session)
-        assert found == {"of its first days": {}, "none": {}, "of the day": {}}
+        assert found == {"of its first days": {}, "none": {}, "an empty history": {}, "of the day": {}}
 
     def test_of_a_pass_over_many_queues_touches_little_more_than_it_assigns(self, session: Session) -> None:
         """Were a full batch read from each queue, a pass over 300 full queues would read 300 batches to assign one."""
