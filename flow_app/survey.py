@@ -16,7 +16,7 @@ from tasks_app.sessions import Row, Session, named
 #: Most (queue, priority) pairs one pass looks into.
 MAX_PAIRS: Final = 500
 
-#: Most (queue, priority) pairs one look of a survey answers; each costs some 20 µs.
+#: Most (queue, priority) pairs one look of a survey returns; each costs some 20 µs.
 MAX_HEADS: Final = 2000
 
 _CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'"

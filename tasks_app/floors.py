@@ -54,7 +54,7 @@ class Floors:
         return self._floors
 
     def note(self, found: Iterable[tuple[UUID, str]]) -> None:
-        """Remember what a statement answered."""
+        """Remember what a statement returned."""
         self._floors.update(found)
         self._ask_at = time.monotonic() + ASK_EVERY
 

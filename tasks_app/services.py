@@ -47,7 +47,7 @@ _EXPRESSIONS = {
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
     """Create one task, PENDING.
 
-    With an idempotency key, the same key and fingerprint answer the same task, also when sent in parallel. Raises
+    With an idempotency key, the same key and fingerprint return the same task, also when sent in parallel. Raises
     `InvalidTask`, `IdempotencyConflict`.
     """
     text = check_task(new)
@@ -71,9 +71,9 @@ def create_tasks(
     ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
 ) -> list[UUID]:
-    """Create many tasks at once, all or none, and answer their ids in order.
+    """Create many tasks at once, all or none, and return their ids in order.
 
-    ``texts`` are the payloads as `check_task` answered them, for a caller that has checked each task already; without
+    ``texts`` are the payloads as `check_task` returned them, for a caller that has checked each task already; without
     them every task is checked here and the first bad one raises `InvalidTask`. ``ids`` are fresh ids made before, to be
     stored with an idempotency key that the caller has taken.
     """

@@ -28,7 +28,7 @@ Named = TypeVar("Named", bound=NamedTuple)
 BATCH: Final = 1000
 
 #: Generic plans that cannot flip to hash, sequential, bitmap or parallel scans while statistics are stale: those read
-#: all of a set before they answer its first row, and most hot statements stop early.
+#: all of a set before they return its first row, and most hot statements stop early.
 PLANNING: Final = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
@@ -81,14 +81,14 @@ class Session:
             self.fail(error)
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Run one query given as text and answer its rows. Raises `DatabaseAway`."""
+        """Run one query given as text and return its rows. Raises `DatabaseAway`."""
         try:
             return self.connection.execute(sql.encode(), parameters).fetchall()
         except psycopg.Error as error:
             self.fail(error)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        """Run a statement that answers nothing. Raises `DatabaseAway`."""
+        """Run a statement that returns nothing. Raises `DatabaseAway`."""
         try:
             self.connection.execute(sql.encode(), parameters)
         except psycopg.Error as error:

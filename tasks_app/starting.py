@@ -11,7 +11,7 @@ from tasks_app.sessions import Session
 
 
 class Attempt(NamedTuple):
-    """A started attempt as the database answered it; ``(task_id, attempt)`` is the fence it carries.
+    """A started attempt as the database returned it; ``(task_id, attempt)`` is the fence it carries.
 
     ``started_at`` tells two starts with the same fence apart: after a failover that lost the first one.
     ``payload`` and ``retry`` are JSON texts: most are never looked into by more than one thread, so they are parsed
@@ -37,7 +37,7 @@ class Attempt(NamedTuple):
 def start_assigned(
     session: Session, *, worker_id: UUID, limit: int, timeline: str, floors: Floors | None = None
 ) -> list[Attempt]:
-    """Start at most ``limit`` tasks assigned to this worker and answer them in (priority, due time, id) order.
+    """Start at most ``limit`` tasks assigned to this worker and return them in (priority, due time, id) order.
 
     RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE, nor on another
     ``timeline`` of the database than its worker knows. ``floors`` are read and kept up. Raises `DatabaseAway`: then
@@ -53,7 +53,7 @@ def start_assigned(
 
 
 def adopt_running(session: Session, *, worker_id: UUID, held: list[UUID], timeline: str) -> list[Attempt]:
-    """Answer attempts RUNNING on this worker that are not among ``held``: started, but the reply was lost.
+    """Return attempts RUNNING on this worker that are not among ``held``: started, but the reply was lost.
 
     None on another ``timeline``, where the attempt may have ended and its end been lost.
 

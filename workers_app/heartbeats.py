@@ -68,7 +68,7 @@ def known_workers(*, ended_within: timedelta) -> QuerySet[Worker]:
 
 
 def register_worker(session: Session, registration: Registration) -> str:
-    """Insert the row of a new incarnation and answer the database's timeline; safe to resend. Raises `DatabaseAway`."""
+    """Insert the row of a new incarnation and return the database's timeline; safe to resend. Raises `DatabaseAway`."""
     parameters = {name: getattr(registration, name) for name in Registration.__slots__}
     parameters |= {"labels": json.dumps(registration.labels)}
     [(timeline,)] = session.rows("register_worker", parameters)
@@ -99,7 +99,7 @@ def beat(
 
 
 def compare_held(session: Session, worker_id: UUID, *, held: dict[UUID, int]) -> tuple[str, list[UUID]]:
-    """Answer the database's timeline, and which held attempts are not this worker's on it. Raises `DatabaseAway`."""
+    """Return the database's timeline, and which held attempts are not this worker's on it. Raises `DatabaseAway`."""
     parameters = {"worker_id": worker_id, "ids": list(held), "attempts": list(held.values())}
     [(timeline, lost)] = session.rows("compare_held", parameters)
     return timeline, lost

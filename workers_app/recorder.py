@@ -35,7 +35,7 @@ _STOP: Final = object()
 class Recorder(threading.Thread):
     """``on_recorded`` is called in this thread with every batch whose fate is known, in whatever way.
 
-    ``more_soon`` tells whether endings come fast: then the first of a batch waits a moment for the others, because a
+    ``more_soon`` says whether endings come fast: then the first of a batch waits a moment for the others, because a
     commit costs the same for one as for all.
     """
 
@@ -157,7 +157,7 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
 
 
 def keep_late_results(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Ending]:
-    """Keep endings whose attempt was taken away on their LOST or RELEASED row; answer those that were new."""
+    """Keep endings whose attempt was taken away on their LOST or RELEASED row; return those that were new."""
     rows = session.rows("keep_late_results", _columns(batch) | {"worker_id": worker_id})
     kept = {(task_id, attempt) for task_id, attempt in rows}
     return [ending for ending in batch if (ending.task_id, ending.attempt) in kept]

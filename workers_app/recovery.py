@@ -50,7 +50,7 @@ class FailureDetector:
     def observe(
         self, beats: Mapping[UUID, int], *, epoch: int, now: float, holders: Collection[UUID] = ()
     ) -> dict[UUID, int]:
-        """Take in the live workers' beats and answer those silent for a whole lease, with the beat they stopped at.
+        """Take in the live workers' beats and return those silent for a whole lease, with the beat they stopped at.
 
         ``epoch`` names the session the beats were read over; a new one forgets everything seen before. ``holders`` are
         the workers whose lock was held when it was looked at, after the beats.
@@ -133,7 +133,7 @@ def recover_lost_tasks(session: Session) -> list[RecoveredTask]:
 def recover_system(*, actor: str = "system", pipe: SelfPipe | None = None) -> RecoveryReport:
     """Recover now: take tasks of the dead at once, watch workers with old beats for one lease, check the invariants.
 
-    Answers at once when no worker's beat is old, and early when ``pipe`` is told to stop; safe to repeat and to run in
+    Returns at once when no worker's beat is old, and early when ``pipe`` is told to stop; safe to repeat and to run in
     parallel. Raises `DatabaseAway`.
     """
     session, began = Session("recovery", direct=True), time.monotonic()

@@ -51,7 +51,7 @@ class SelfPipe:
         self.wake()
 
     def wait(self, seconds: float, *others: int) -> list[int]:
-        """Sleep until woken or one of the other descriptors can be read; answer which of those can."""
+        """Sleep until woken or one of the other descriptors can be read; return which of those can."""
         ready, _, _ = select.select([self.reader, *others], [], [], max(0.0, seconds))
         if self.reader in ready:
             with contextlib.suppress(BlockingIOError):

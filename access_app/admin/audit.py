@@ -107,7 +107,7 @@ def target_link(event: AuditEvent) -> SafeString:
     kind, _, name = event.target.partition(":")
     if kind in _PAGES and name:
         return display.link(reverse(f"admin:{_PAGES[kind]}_change", args=[quote(name)]), event.target)
-    if kind in _LISTS:  # its page is under its id, which the event does not tell
+    if kind in _LISTS:  # its page is under its id, which the event does not say
         url = reverse(f"admin:{_LISTS[kind]}_changelist")
         return display.link(f"{url}?{display.query(q=name)}", event.target)
     return format_html("{}", event.target)

@@ -29,7 +29,7 @@ class JSONRenderer(BaseRenderer):
 
 
 class AlwaysFirst(BaseContentNegotiation):
-    """Answers JSON whatever ``Accept`` says, as RFC 9110 §12.5.1 allows: no caller is better off with a 406."""
+    """Returns JSON whatever ``Accept`` says, as RFC 9110 §12.5.1 allows: no caller is better off with a 406."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))

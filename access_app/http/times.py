@@ -30,5 +30,5 @@ def parse_instant(text: object) -> datetime:
 
 
 def show_instant(instant: datetime | None) -> str | None:
-    """An instant the database answered, which is in UTC."""
+    """An instant the database returned, which is in UTC."""
     return None if instant is None else instant.isoformat(timespec="microseconds")[:26] + "Z"

@@ -22,7 +22,7 @@ from tasks_app.fields import NewTask
 
 
 def preview(request: HttpRequest, row: Schedule | None) -> HttpResponse:
-    """Answer the times of the posted form as JSON; ``row``: the schedule that is edited. Changes nothing."""
+    """Return the times of the posted form as JSON; ``row``: the schedule that is edited. Changes nothing."""
     form = WhenForm(request.POST, named=row.calendars if row else ())
     now = selectors.database_now()
     answer: dict[str, Any] = {"explanation": "", "fires": [], "changes": []}

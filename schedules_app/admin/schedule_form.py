@@ -138,7 +138,7 @@ class WhenForm(forms.Form):
         return cleaned
 
     def when(self) -> dict[str, Any]:
-        """The attributes of a `NewSchedule` a valid form tells; of the kinds of recurrence only the chosen one."""
+        """The attributes of a `NewSchedule` a valid form has; of the kinds of recurrence only the chosen one."""
         columns = {name: self.cleaned_data[name] for name in _FIELDS.values() if name in WhenForm.base_fields}
         kind = self.cleaned_data["repeat"]
         chosen = {name: columns[name] if name == kind else None for name in _KINDS}

@@ -101,7 +101,7 @@ class Schedules(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def trigger(self, request: Request, schedule_id: str) -> Response:
-        """Answers the task."""
+        """Returns the task."""
         pk = self.pk(schedule_id)
         self.empty_body()
         idempotency = self.idempotency(f"POST /schedules/{pk}/trigger", {})

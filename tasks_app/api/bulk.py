@@ -34,7 +34,7 @@ class BulkAnswer:
 
 
 def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkAnswer:
-    """Store the tasks that can be stored (all or none when ``atomic``) and answer one result for each, in order.
+    """Store the tasks that can be stored (all or none when ``atomic``) and return one result for each, in order.
 
     Raises `Problem` when none was stored, with the same results in it; `IdempotencyConflict`.
     """

@@ -4,7 +4,7 @@
 -- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
 -- FOR KEY SHARE and must be ACTIVE in the same statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed
 -- unseen by each other. Looks at what was assigned from the worker's %(floor)s on (``floors``), and
--- answers the next floor with each row when %(ask)s.
+-- returns the next floor with each row when %(ask)s.
 -- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
 WITH me AS MATERIALIZED (
   SELECT worker_id FROM worker_heartbeats

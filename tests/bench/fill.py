@@ -41,7 +41,7 @@ SELECT id, 1, worker_id, 'DUMMY', run_at, run_at, run_at, run_at, 'SUCCESS', 'SU
 
 
 def create(count: int, task: NewTask | None = None) -> float:
-    """Create tasks with the service, in batches, and answer how many seconds it took."""
+    """Create tasks with the service, in batches, and return how many seconds it took."""
     began = time.monotonic()
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)

@@ -484,7 +484,7 @@ class TestCommand:
     def run(
         self, empty: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> Callable[..., tuple[int, str]]:
-        """Run the command against ``empty``; answer its exit status and standard output."""
+        """Run the command against ``empty``; return its exit status and standard output."""
         entry = choose({"EMBEDDED_DATA_DIR": str(empty.data_dir)}, ROOT).django
         monkeypatch.setitem(settings.DATABASES, "default", entry)
 

@@ -342,7 +342,7 @@ def assert_denied(outcome: Outcome) -> None:
 
 
 def redirects(*locations: str, status: int = 302) -> Callable[[Peer, socket.socket, Received], None]:
-    """Answers the n-th request with the n-th location, and after the last with 200."""
+    """Responds to the n-th request with the n-th location, and after the last with 200."""
 
     def answer(peer: Peer, connection: socket.socket, _: Received) -> None:
         hop = len(peer.requests) - 1

@@ -36,7 +36,7 @@ def https(peer: Peer, host: str = "127.0.0.1", *, trust: str = "ca") -> str | No
 
 
 def alert(description: int, level: int = 2) -> Callable[[Peer, socket.socket], None]:
-    """Answers a TLS hello with an alert (RFC 8446 §6)."""
+    """Responds to a TLS hello with an alert (RFC 8446 §6)."""
 
     def greet(_: Peer, connection: socket.socket) -> None:
         connection.recv(5)

@@ -135,7 +135,7 @@ class _Search(Generic[S]):
         return self._report(depth - 1, self._stuck())
 
     def _expand(self, number: int) -> Violation | None:
-        """Take every step from one state; answer what is broken by it."""
+        """Take every step from one state; return what is broken by it."""
         model, state = self.model, self.found[number]
         moved = False
         for step in model.steps(state):

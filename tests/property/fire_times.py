@@ -86,7 +86,7 @@ def compare(name: str, change: datetime, expression: str) -> int:
 
 
 def compare_all(seed: int, *, shapes: int, made_up: int, part: int = 1, parts: int = 1) -> str:
-    """Compare round every change of every zone, or of one part of the zones; answer what was done."""
+    """Compare round every change of every zone, or of one part of the zones; return what was done."""
     draw, began, compared, rounds = random.Random(seed), time.monotonic(), 0, 0
     chosen = list(zones().items())[part - 1 :: parts]
     for name, moments in chosen:

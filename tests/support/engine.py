@@ -115,7 +115,7 @@ class Engine:
         return next(attempt for attempt in found if attempt.task_id == task_id)
 
     def finish(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> str | None:
-        """Record one ending; answer the task's next status, None when the fence did not hold."""
+        """Record one ending; return the task's next status, None when the fence did not hold."""
         rows = finish_attempts(self.session, worker_id, endings([attempt], outcome))
         return rows[0][2] if rows else None
 

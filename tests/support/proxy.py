@@ -107,7 +107,7 @@ class Proxy:
         self._call(self._refuse)
 
     def reset(self, *, sent: str = "") -> int:
-        """Reset every connection, or those that ever sent a statement that begins like this; answer how many."""
+        """Reset every connection, or those that ever sent a statement that begins like this; return how many."""
         return self._await(self._reset_links(lambda link: link.has_sent(sent)))
 
     def reset_at_random(self, chance: float) -> None:

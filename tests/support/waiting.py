@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def eventually(predicate: Callable[[], T], timeout: float = 5.0, *, interval: float = 0.01) -> T:
-    """Answer the first truthy value of ``predicate``; fail when there is none within ``timeout`` seconds."""
+    """Return the first truthy value of ``predicate``; fail when there is none within ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() >= deadline:

@@ -14,7 +14,7 @@ from tasks_app.executors.shell import ShellExecutor
 from tasks_app.sessions import Session
 from workers_app.doctor.finding import Finding
 
-#: A key that was used this lately, and ends this soon, is told.
+#: A key that was used this lately, and ends this soon, is reported.
 KEY_IN_USE: Final = timedelta(days=30)
 KEY_ENDS_SOON: Final = timedelta(days=7)
 

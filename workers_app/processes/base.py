@@ -49,7 +49,7 @@ class Process(ABC):
 
     @abstractmethod
     def tick(self) -> timedelta:
-        """Do one round of work and answer how long to rest. Raises `DatabaseAway`."""
+        """Do one round of work and return how long to rest. Raises `DatabaseAway`."""
 
     def drain(self) -> None:  # noqa: B027 - a scheduler has nothing in hand
         """Finish or give back what is in hand."""

@@ -61,7 +61,7 @@ class Executing:
         return free
 
     def tell_of_room(self) -> None:
-        """Have the schedulers told when the next slot comes free, because all are taken."""
+        """Have the schedulers notified when the next slot comes free, because all are taken."""
         self._was_full = True
 
     def begin(self, attempts: Iterable[Attempt]) -> None:
@@ -105,7 +105,7 @@ class Executing:
         return self.rate.latest > FAST_ENDS and len(self.held) > 1
 
     def _recorded(self, endings: Sequence[Ending]) -> None:
-        """Free the slots of recorded endings, and tell whoever waits for that."""
+        """Free the slots of recorded endings, and wake whoever waits for that."""
         was_full, self._was_full = self._was_full, False  # before they are free: it may be set again at once
         again = [ending for ending in endings if ending.next_status == TaskStatus.PENDING or ending.started.keyed]
         self.held.remove(ending.started for ending in endings)

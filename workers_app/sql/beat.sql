@@ -1,6 +1,6 @@
 -- One beat of one worker: raise its counter, and learn in the same trip all it must know. Returns no row when the worker
 -- is DEAD, STOPPED or pruned. The update is HOT: no index holds a column it changes.
--- %(floor)s is where to begin to look at what it owns, as the last beat answered it: the index keeps entries of what has
+-- %(floor)s is where to begin to look at what it owns, as the last beat returned it: the index keeps entries of what has
 -- ended for as long as some snapshot may need them.
 --   timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
 --   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:

@@ -1,4 +1,4 @@
--- A new incarnation; answers the timeline it belongs to. The id is fresh, so a conflict is a resend of this very statement
+-- A new incarnation; returns the timeline it belongs to. The id is fresh, so a conflict is a resend of this very statement
 -- whose reply was lost. It is a beat: the worker counts its lease from the resend, and an observer may have watched the
 -- row since the first.
 INSERT INTO worker_heartbeats (worker_id, host, pid, name, labels, queues, slots, version)

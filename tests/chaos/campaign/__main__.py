@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
 
 
 def attack(arguments: argparse.Namespace) -> list[str]:
-    """Inject the faults asked for; answer what was violated."""
+    """Inject the faults asked for; return what was violated."""
     broken: list[str] = []
     with running_installation() as installation:
         from tests.chaos.campaign.faults import FAULTS  # Django is set up now
@@ -110,7 +110,7 @@ def under_load(installation: Installation, arguments: argparse.Namespace) -> Ite
 
 
 def run(campaign: Campaign, fault: Fault, arguments: argparse.Namespace, machine: Mapping[str, Any]) -> list[str]:
-    """One fault as often as asked, said and kept as it goes; answer what was violated."""
+    """One fault as often as asked, said and kept as it goes; return what was violated."""
     from tests.chaos.campaign.campaign import describe as short
     from tests.chaos.campaign.report import exceeded
 

@@ -123,7 +123,7 @@ class Campaign:
         eventually(lambda: len(self.starts(since, time.time())) >= RATE / 10, timeout=30, interval=0.1)
 
     def until(self, condition: Callable[[], object], timeout: float) -> float:
-        """Wait for a fact, and answer when it was so."""
+        """Wait for a fact, and return when it was so."""
         eventually(condition, timeout=timeout, interval=0.01)
         return time.time()
 

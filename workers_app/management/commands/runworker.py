@@ -101,7 +101,7 @@ def _sandbox_problem() -> str | None:
 
 
 def _supervise(options: dict[str, Any]) -> int:
-    """Run this very command, for one worker each, as many times as asked; answer the exit status."""
+    """Run this very command, for one worker each, as many times as asked; return the exit status."""
     command = [sys.executable, *sys.orig_argv[1:], "--processes", "1"]
     grace = options["grace"] + STOPPING_TAKES
     names = [f"worker {number}" for number in range(1, options["processes"] + 1)]

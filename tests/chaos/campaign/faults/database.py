@@ -77,7 +77,7 @@ def _strike_database(campaign: Campaign, found: Findings, act: Callable[[], None
 
 
 def _be_away(campaign: Campaign, found: Findings, seconds: float, *, long_tasks: list[float]) -> float:
-    """Stop the server for ``seconds`` while long tasks run; answer when."""
+    """Stop the server for ``seconds`` while long tasks run; return when."""
     installation = campaign.installation
     ids = campaign.load.create(SLEEPING, [campaign.load.effect(SLEEPING, seconds=s) for s in long_tasks])
     running = "SELECT count(*) FROM tasks WHERE id = ANY(%s) AND status = 'RUNNING'"
