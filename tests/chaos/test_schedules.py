@@ -63,6 +63,7 @@ class TestSchedulers:
             victim.wait(10)
             running.append(busy.scheduler())
             decided(1)
+        eventually(lambda: busy.log.read_text().count("scheduler_started") == 6)  # also the last, beside the others
         for process in running:
             assert busy.stop(process) == 0
         check()

@@ -452,5 +452,6 @@ class TestPlans:
 
     def test_load_of_workers_rides_tasks_owned(self, db: None) -> None:
         with selectors.bounded(timedelta(seconds=5)):
-            plan = Task.objects.filter(worker_id__isnull=False, finished_at__isnull=True).values("status").explain()
+            owned = Task.objects.filter(worker_id__isnull=False, finished_at__isnull=True)
+            plan = owned.order_by().values("status").explain()
         assert "tasks_owned" in plan
