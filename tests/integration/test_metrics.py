@@ -38,8 +38,13 @@ def no_reading_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def counted_db(committed_db: None) -> Iterator[None]:
-    """Counting looks at who else has a transaction open, so it needs commits."""
+    """Counting looks at who else has a transaction open, so it needs commits. It begins anew: others scrape too."""
+    _forget_counts()
     yield
+    _forget_counts()
+
+
+def _forget_counts() -> None:
     MetricTotal.objects.all().delete()
     MetricMark.objects.update(counted_id=0, seen_id=0, seen_xid=0, late_at="")
 
