@@ -118,6 +118,7 @@ class TestOutage:
         check_policies(schedules)
 
 
+@pytest.mark.chaos_long  # thirteen seconds of leases that end
 class TestFrozen:
     def test_scheduler_costs_nothing_beside_another(
         self, stack: Stack, first: subprocess.Popen[bytes], schedules: dict[str, Schedule]
