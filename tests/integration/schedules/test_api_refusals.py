@@ -13,7 +13,7 @@ from tests.support.costs import cpu_seconds
 
 GOOD: dict[str, Any] = {"name": "nightly", "cron": "30 2 * * *", "task": {"type": "DUMMY"}}
 HTTP = {"type": "HTTP", "payload": {"url": "ftp://x", "nope": 1}}
-#: Processor time from request to answer, the quickest of three. Measured: at most 12 ms.
+#: Processor time from request to response, the least of up to five. Measured: at most 12 ms on a quiet machine.
 LONGEST = 0.050
 NUMBERS = ",".join(map(str, range(60)))
 
