@@ -17,6 +17,7 @@ from tests.bench.results import Options, Run, Workload
 from tests.support.figures import percentile, spread_ms
 
 API_RATE = 20
+_A_SCHEDULER = "SELECT EXISTS (SELECT FROM scheduler_heartbeats)"
 _LATE = "SELECT extract(epoch FROM started_at - due_at)::float8 FROM task_executions"
 _FIRST = "SELECT extract(epoch FROM min(started_at) - min(due_at))::float8 FROM task_executions"
 _DEAD = "SELECT count(*) FROM worker_heartbeats WHERE state = 'DEAD'"
@@ -32,11 +33,12 @@ def _spread(bench: Bench, options: Options) -> Run:
     count, seconds = options.count(1_000, 200), options.count(20, 4)
     bench.fresh()
     with bench.workers(options.setting) as guardians, bench.scheduler() as scheduler:
-        time.sleep(2)
+        programs = [*guardians, scheduler]
+        wait_for(lambda: bench.watch.execute(_A_SCHEDULER).fetchone() == (True,), 30, programs)
         first, step = datetime.now(UTC) + timedelta(seconds=3), timedelta(seconds=seconds / count)
         tasks = [NewTask(type="DUMMY", schedule_at=first + i * step) for i in range(count)]
         create_tasks(tasks, created_by="bench")
-        wait_for(lambda: ended(bench) == count, seconds + 30, [*guardians, scheduler])
+        wait_for(lambda: ended(bench) == count, seconds + 30, programs)
         late = [row[0] for row in bench.watch.execute(_LATE)]
     if min(late) < 0:
         raise RuntimeError("a task started before its time")
