@@ -16,8 +16,9 @@ from access_app.models import AuditEvent
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
-from access_app.staff.filters import BarFilter, as_uuid
+from access_app.staff.filters import BarFilter
 from access_app.staff.outputs import pretty
+from access_app.staff.task_id_search import TaskIdSearch
 
 #: Kinds of targets whose pages are under their names.
 _PAGES: Final = {
@@ -44,23 +45,12 @@ class ActionFilter(BarFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(StaffAdmin):
+class AuditEventAdmin(TaskIdSearch, StaffAdmin):
     page_template = "admin/access_app/auditevent/page.html"
     reads = Action.AUDIT_READ
     list_display = ("happened", "who", "what", "on", "change", "why")
     list_filter = (ActorFilter, ActionFilter)
     ordering = ("-id",)
-    search_fields = ("task_id",)
-    search_help_text = "Task id"
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        task_id = as_uuid(term)
-        return (queryset.none() if task_id is None else queryset.filter(task_id=task_id)), False
 
     @admin.display(description="when")
     def happened(self, event: AuditEvent) -> SafeString:

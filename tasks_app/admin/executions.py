@@ -13,36 +13,26 @@ from django.utils.safestring import SafeString
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
-from access_app.staff.filters import EndedFilter, as_uuid
+from access_app.staff.filters import EndedFilter
+from access_app.staff.task_id_search import TaskIdSearch
 from tasks_app.admin.filters import ExecutionStatusFilter, TypeFilter
 from tasks_app.admin.task_page import attempt_of
 from tasks_app.models import TaskExecution
 
 
 @admin.register(TaskExecution)
-class TaskExecutionAdmin(StaffAdmin):
+class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
     page_template = "admin/tasks_app/taskexecution/page.html"
     reads = Action.EXECUTION_READ
     list_defers = ("result", "late")
     list_display = ("attempt_name", "state", "task_id_link", "worker", "took", "problem", "ended")
     list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)
     ordering = ("-id",)
-    search_fields = ("task_id",)
-    search_help_text = "Task id"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaskExecution]:
         return TaskExecution.objects.annotate(
             has_late=ExpressionWrapper(Q(late__isnull=False), output_field=BooleanField())
         )
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        task_id = as_uuid(term)
-        return (queryset.none() if task_id is None else queryset.filter(task_id=task_id)), False
 
     @admin.display(description="attempt")
     def attempt_name(self, execution: TaskExecution) -> SafeString:
