@@ -180,7 +180,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "table",
         "tasks_app/migrations/0001_initial.py",
-        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys",
+        f"{_ENGINE}/test_assignment_keys.py::TestConcurrencyKeys",
         (
             "key-held",
             19,
@@ -197,7 +197,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "trigger",
         "tasks_app/migrations/0001_initial.py",
-        f"{_ENGINE}/test_concurrency_keys.py::TestConcurrencyKeys",
+        f"{_ENGINE}/test_assignment_keys.py::TestConcurrencyKeys",
         ("release", 24, "     SET key_blocked = false\n", "     SET key_blocked = key_blocked\n"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
         ("move", 24, " OR NEW.queue <> OLD.queue", ""),
@@ -356,7 +356,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "access",
         "access_app/rights/callers.py",
-        "unit/test_access.py",
+        "unit/test_rights.py",
         ("scopes", 36, "missing = action.scopes - self.scopes", "missing = action.scopes - action.scopes"),
         ("permissions", 36, "if not self.account.has_perm(permission))", "if False)"),
         ("type-of-keys", 39, "return None if scope in self.scopes else", "return None if True else"),
@@ -365,13 +365,13 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "access",
         "access_app/rights/task_types.py",
-        "unit/test_access.py",
+        "unit/test_rights.py",
         ("unknown-type", 39, "return _types().get(task_type, _UNKNOWN)", "return _types().get(task_type)"),
     ),
     *mutants_of(
         "grants",
         "access_app/rights/grants.py",
-        "unit/test_access.py",
+        "unit/test_rights.py",
         ("permissions", 36, " and _has_all(person.account, needed)]", "]"),
         ("types", 39, "if scope not in types and", "if"),
     ),
@@ -447,7 +447,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "if-match",
         "access_app/http/conditions.py",
-        "unit/test_api_conditions.py integration/test_api_tasks.py",
+        "unit/test_conditions.py integration/test_api_tasks.py",
         ("read", 14, 'if header is None or header.strip() == "*":', "if True:"),
         ("garbage", 14, "    if versions is None:\n", "    if False:\n"),
     ),

@@ -15,7 +15,7 @@ PROCESSES: Final[list[Mutant]] = [
     *mutants_of(
         "detector",
         "workers_app/recovery.py",
-        f"unit/test_failure_detector.py {_SCHEDULER}::TestHousekeeper {_ENGINE}/test_recovery.py",
+        f"unit/test_recovery.py {_SCHEDULER}::TestHousekeeper {_ENGINE}/test_recovery.py",
         ("session", 12, "if epoch != self._epoch:", "if False:"),
         ("beat", 9, " and seen[0] == beat else", " else"),
         ("lease", 5, "in released else self._timeout)", "in released else self._timeout / 2)"),
@@ -51,7 +51,7 @@ PROCESSES: Final[list[Mutant]] = [
     *mutants_of(
         "heartbeat",
         "workers_app/processes/heartbeat.py",
-        f"{_ENGINE}/test_beating.py",
+        f"{_ENGINE}/test_heartbeat.py",
         ("sent", 5, "self._worker.heard(answer, sent)", "self._worker.heard(answer, lease.now())"),
         ("progress", 9, "if part := self._worker.stuck():", "if part := None:"),
         ("disowned", 10, "            self._worker.disowned()\n", ""),
@@ -87,8 +87,8 @@ PROCESSES: Final[list[Mutant]] = [
         ("adopt", 12, "self._missing = 2  #", "self._missing = 0  #"),
         ("adopt-by-beat", 12, "self._missing + 1 if answer.running > len(self._executing.held) else 0", "0"),
         ("lease", 5, " or not self._lease.running:", ":"),
-        ("former", 12, "if timeline < self.timeline:", "if False:", f"{_ENGINE}/test_timeline.py"),
-        ("follow", 12, "if not lost:", "if True:", f"{_ENGINE}/test_timeline.py"),
+        ("former", 12, "if timeline < self.timeline:", "if False:", f"{_ENGINE}/test_worker_timeline.py"),
+        ("follow", 12, "if not lost:", "if True:", f"{_ENGINE}/test_worker_timeline.py"),
     ),
     *mutants_of(
         "executing",
@@ -113,7 +113,7 @@ PROCESSES: Final[list[Mutant]] = [
     *mutants_of(
         "leaving",
         "workers_app/processes/leaving.py",
-        f"{_WORKER} {_ENGINE}/test_coming_and_going.py",
+        f"{_WORKER} {_ENGINE}/test_leaving.py",
         (
             "drop-work",
             5,

@@ -43,13 +43,13 @@ SCHEDULES: Final[list[Mutant]] = [
     *mutants_of(
         "effort",
         "schedules_app/effort.py",
-        "unit/schedules/test_costs.py",
+        "unit/schedules/test_effort.py",
         ("spent", 34, "        if self.left < 0:", "        if False:"),
     ),
     *mutants_of(
         "count",
         "schedules_app/recurrence/rrule.py",
-        "unit/schedules/test_costs.py::TestEffort",
+        "unit/schedules/test_effort.py::TestEffort",
         ("paid", 34, "        effort.spend(self._steps_to_count(year - counted))\n", ""),
     ),
     *mutants_of(

@@ -21,7 +21,9 @@ _ENGINE: Final = "integration/engine"
 _RECORDER: Final = f"{_ENGINE}/test_recorder.py"
 _STARTING: Final = f"{_ENGINE}/test_starting.py"
 _ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
-_CONCURRENCY_KEYS: Final = f"{_ENGINE}/test_concurrency_keys.py"
+_RACES: Final = f"{_ENGINE}/test_assignment_races.py"
+_KEYS: Final = f"{_ENGINE}/test_assignment_keys.py"
+_PASS: Final = f"{_ASSIGNMENT} {_RACES} {_ENGINE}/test_assignment_suspects.py {_KEYS}"
 _RECOVERY: Final = f"{_ENGINE}/test_recovery.py"
 _BEATS: Final = f"{_ENGINE}/test_heartbeats.py"
 
@@ -86,14 +88,14 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "pass",
         f"{_FLOW}/take_pass.sql",
-        _ASSIGNMENT,
+        _RACES,
         ("lock", 27, " FOR UPDATE SKIP LOCKED", ""),
         ("skip", 27, " FOR UPDATE SKIP LOCKED", " FOR UPDATE"),
     ),
     *mutants_of(
         "assign",
         f"{_FLOW}/assign_due_tasks.sql",
-        f"{_ASSIGNMENT} {_CONCURRENCY_KEYS}",
+        _PASS,
         ("pass", 8, "     AND current_setting('scheduler.pass', true) = 'held'\n", ""),
         ("active", 10, "WHERE state = 'ACTIVE' AND queues", "WHERE queues"),
         ("key-share", 5, "   FOR KEY SHARE\n", ""),
@@ -147,7 +149,7 @@ STATEMENTS: Final[list[Mutant]] = [
             6,
             "         FOR NO KEY UPDATE SKIP LOCKED) AS d",
             ") AS d",
-            f"{_ASSIGNMENT} {_ENGINE}/test_transitions.py",
+            f"{_RACES} {_ENGINE}/test_transitions.py",
         ),
         ("suspects-alone", 18, "SELECT r.suspects = 0 AND n = r.tasks + 1", "SELECT n = r.tasks + 1"),
         (
@@ -242,7 +244,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "expire",
         f"{_SQL}/expire_tasks.sql",
-        f"{_ASSIGNMENT}::TestExpireTasks",
+        f"{_ENGINE}/test_expiry.py",
         ("recheck-status", 11, " AND t.status IN ('PENDING', 'SCHEDULED')", ""),
         ("recheck-time", 20, "t.expires_at <= now() AND t.finished_at", "t.finished_at"),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
@@ -251,7 +253,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "hand-back",
         f"{_FLOW}/hand_back_assigned.sql",
-        f"{_ASSIGNMENT}::TestHandBackAssigned",
+        f"{_ENGINE}/test_assignment_taken_back.py",
         (
             "recheck-status",
             11,
@@ -280,7 +282,7 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "keys",
         f"{_FLOW}/release_idle_keys.sql",
-        f"{_CONCURRENCY_KEYS}::TestReleaseIdleKeys",
+        f"{_KEYS}::TestReleaseIdleKeys",
         ("held", 19, "h.worker_id IS NOT NULL AND h.finished_at IS NULL)", "false)"),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
     ),

@@ -134,6 +134,17 @@ class Engine:
         self.kill(worker_id)
         return self.recover()
 
+    def suspects(self, *wanted: dict[str, Any]) -> list[UUID]:
+        """Waiting tasks that have each taken a worker down."""
+        victims = [self.worker(slots=1) for _ in wanted]
+        tasks = [self.create(**fields) for fields in wanted]
+        self.assign()
+        for victim in victims:
+            assert len(self.start(victim)) == 1
+            self.kill(victim)
+        assert len(self.recover()) == len(wanted)
+        return tasks
+
     def move(self, task_id: UUID, **times: timedelta) -> None:
         """Set times of a task relative to the database's now, as if that time had passed."""
         for column, offset in times.items():

@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
@@ -20,6 +22,8 @@ from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 from workers_app import lease
 from workers_app.models import Worker
+from workers_app.processes.guardian import Guardian
+from workers_app.processes.guardian_link import UNFINISHED
 
 #: The shortest lease there is.
 LEASE = 2.5
@@ -139,3 +143,12 @@ class TestGuardian:
             time.sleep(0.05)  # two signals at once may arrive as one
         assert time.monotonic() - began < 3
         scene.process.wait(10)
+
+    @pytest.mark.parametrize("status", [0, UNFINISHED])
+    def test_starts_no_new_worker_when_one_has_drained(self, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+        guardian, statuses = Guardian(lambda _id, _link: 0, grace=timedelta(0)), iter([status])
+        monkeypatch.setattr(guardian, "_run_one", lambda: next(statuses))
+        for name in ("_leave_the_database_to_others", "adopt_orphans", "stop_on_signals"):
+            monkeypatch.setattr(f"workers_app.processes.guardian.{name}", MagicMock())
+        monkeypatch.setattr("workers_app.processes.guardian.signal", MagicMock())
+        assert guardian.run() == 0

@@ -1,152 +1,21 @@
-"""Why a task is not running, what has happened to it, and how it ended: as people read it."""
+"""What has happened to a task, and how it ended: as people read it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.conf import settings
 
-from flow_app.queues import pause_queue
-from flow_app.why import why
 from tasks_app import selectors, services
 from tasks_app.expiry import expire_tasks
 from tasks_app.selectors import Event
-from tests.support.engine import (
-    CANCELLED,
-    FAILED,
-    FAILED_FOR_GOOD,
-    RELEASED,
-    SUCCEEDED,
-    TIMED_OUT,
-    Engine,
-)
-from workers_app import heartbeats
-from workers_app.models import Scheduler
+from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, TIMED_OUT, Engine
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
-
-
-def codes(engine: Engine, task_id: UUID) -> list[str]:
-    return [reason.code for reason in why(engine.task(task_id))]
-
-
-class TestWhyWaiting:
-    @pytest.fixture(autouse=True)
-    def _a_scheduler_is_alive(self, engine: Engine) -> None:
-        Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
-
-    def test_names_the_want_of_a_scheduler(self, engine: Engine) -> None:
-        engine.worker()
-        Scheduler.objects.update(last_heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
-        assert codes(engine, engine.create()) == ["NO_LIVE_SCHEDULER"]
-
-    def test_names_nothing_for_a_task_that_is_about_to_start(self, engine: Engine) -> None:
-        engine.worker()
-        assert codes(engine, engine.create()) == []
-
-    def test_names_nothing_for_a_task_that_runs(self, engine: Engine) -> None:
-        assert codes(engine, engine.running(engine.worker()).task_id) == []
-
-    def test_names_the_worker_it_is_assigned_to(self, engine: Engine) -> None:
-        worker = engine.worker()
-        [reason] = why(engine.task(engine.assigned(worker)))
-        assert reason.code == "ASSIGNED"
-        assert str(worker) in reason.detail
-
-    def test_names_the_end_of_a_task_that_has_ended(self, engine: Engine) -> None:
-        task_id = engine.create()
-        services.cancel_task(task_id, actor="me")
-        [reason] = why(engine.task(task_id))
-        assert (reason.code, reason.detail) == ("ENDED", "it ended as CANCELLED")
-
-    def test_names_the_due_time(self, engine: Engine) -> None:
-        engine.worker()
-        [reason] = why(engine.task(engine.create(schedule_at=FUTURE)))
-        assert (reason.code, reason.until) == ("NOT_DUE", FUTURE)
-
-    def test_names_the_pause_and_its_end(self, engine: Engine) -> None:
-        engine.worker()
-        pause_queue("default", actor="ops", reason="upgrade", until=FUTURE)
-        [reason] = why(engine.task(engine.create()))
-        assert (reason.code, reason.until) == ("QUEUE_PAUSED", FUTURE)
-        assert "upgrade" in reason.detail
-
-    def test_does_not_name_a_pause_that_is_over(self, engine: Engine) -> None:
-        engine.worker()
-        pause_queue("default", actor="ops", until=FUTURE)
-        engine.session.execute("UPDATE queues SET paused_until = now()")
-        assert codes(engine, engine.create()) == []
-
-    def test_names_the_holder_of_its_key(self, engine: Engine) -> None:
-        engine.worker()
-        holder, waiting = engine.create_many(2, concurrency_key="k")
-        engine.assign()
-        [reason] = why(engine.task(waiting))
-        assert reason.code == "KEY_LIMIT"
-        assert str(holder) in reason.detail
-
-    @pytest.mark.parametrize("workers", ["none", "other queue", "draining", "dead"])
-    def test_names_the_want_of_a_worker(self, engine: Engine, workers: str) -> None:
-        if workers == "other queue":
-            engine.worker(queues=["other"])
-        elif workers == "draining":
-            heartbeats.begin_drain(engine.session, engine.worker())
-        elif workers == "dead":
-            engine.kill(engine.worker())
-        assert codes(engine, engine.create()) == ["NO_LIVE_WORKER"]
-
-    def test_names_busy_workers(self, engine: Engine) -> None:
-        worker = engine.worker(slots=1)
-        engine.assigned(worker)
-        assert codes(engine, engine.create()) == ["WORKERS_BUSY"]
-
-    def test_names_how_many_come_first(self, engine: Engine) -> None:
-        engine.worker()
-        engine.create_many(3)
-        engine.create(priority=1)
-        engine.create(priority=-1)
-        engine.create(schedule_at=FUTURE, priority=50)
-        engine.create(queue="other")
-        last = engine.create()
-        [reason] = why(engine.task(last))
-        assert (reason.code, reason.detail) == ("AHEAD_IN_QUEUE", "4 due tasks of the queue come first")
-
-    def test_names_every_reason_at_once(self, engine: Engine) -> None:
-        pause_queue("default", actor="ops")
-        assert codes(engine, engine.create(schedule_at=FUTURE)) == ["NOT_DUE", "QUEUE_PAUSED", "NO_LIVE_WORKER"]
-
-    def test_names_the_limit_of_suspects(self, engine: Engine) -> None:
-        """Slots are free, nobody is ahead, and still it waits: each worker runs one suspect at a time."""
-        victims = [engine.worker(slots=1), engine.worker(slots=1)]
-        first, second = engine.create_many(2)
-        engine.assign()
-        for victim in victims:
-            engine.start(victim)
-            engine.kill(victim)
-        engine.recover()
-        engine.worker(slots=10)
-        engine.assign()
-        waiting = second if engine.task(first).status == "SCHEDULED" else first
-        assert not engine.assign().moved
-        assert codes(engine, waiting) != []
-
-    def test_names_an_expiry_that_has_passed(self, engine: Engine) -> None:
-        """Until the next round of housekeeping fails it; it will never run."""
-        engine.worker()
-        task_id = engine.create(expires_at=FUTURE)
-        engine.move(task_id, expires_at=-timedelta(seconds=1))
-        assert not engine.assign().moved
-        assert codes(engine, task_id) != []
-
-    def test_names_nothing_when_the_task_moved_on_meanwhile(self, engine: Engine) -> None:
-        engine.worker()
-        stale = engine.task(engine.create())
-        engine.assign()
-        assert why(stale) == []
 
 
 def steps(engine: Engine, task_id: UUID) -> list[tuple[str | None, str]]:

@@ -18,8 +18,6 @@ from workers_app.processes.wakeups import Listener
 from workers_app.recovery import held_locks
 from workers_app.stop_signals import SelfPipe
 
-OpenSession = Callable[[], Session]
-
 
 class Ear:
     """Hears what is said on both channels."""

@@ -15,7 +15,9 @@ from tests.support.waiting import eventually
 from workers_app import heartbeats, lease
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian_link import GuardianLink
+from workers_app.processes.held import Held
 from workers_app.processes.worker import Worker, WorkerOptions
+from workers_app.runner import execution_of
 
 NOTHING = timedelta(0)
 
@@ -49,6 +51,18 @@ class TestStep:
         assert told == ["step_failed"]
         worker.step()
         assert engine.task(task_id).status == "RUNNING"
+
+
+class TestAdopt:
+    def test_adopts_nothing_whose_end_is_not_recorded_yet(self, worker: Worker, engine: Engine) -> None:
+        """Its reply was lost, the task was started again, and a failover forgot all that: it is RUNNING as before."""
+        attempt = engine.running(worker.id)
+        forgotten = attempt._replace(attempt=2, started_at="2100-01-01 00:00:00+00")
+        for each in (attempt, forgotten):
+            worker._executing.held.add([Held(each, execution_of(each), ended=True)])
+        worker._executing.held.remove([forgotten])
+        worker._starter._adopt()
+        assert (worker._executing.held.running(), len(worker._executing.held)) == ([], 1)
 
 
 class TestDisowned:

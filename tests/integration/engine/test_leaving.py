@@ -1,11 +1,10 @@
-"""How a worker comes and goes: what it adopts, and who may say that it is dead."""
+"""How a worker leaves, and who may say that it is dead."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from unittest.mock import MagicMock
 from uuid import uuid4
 
 import pytest
@@ -16,7 +15,6 @@ from tasks_app.starting import Attempt
 from tests.support.engine import Engine
 from workers_app.heartbeats import Registration
 from workers_app.models import Worker as WorkerRow
-from workers_app.processes.guardian import Guardian
 from workers_app.processes.guardian_link import FENCED, UNFINISHED, GuardianLink
 from workers_app.processes.held import Held
 from workers_app.processes.worker import Worker, WorkerOptions
@@ -48,17 +46,6 @@ def hold(worker: Worker, engine: Engine, *, ended: bool) -> Attempt:
     return attempt
 
 
-class TestAdopt:
-    def test_adopts_nothing_whose_end_is_not_recorded_yet(self, worker: Worker, engine: Engine) -> None:
-        """Its reply was lost, the task was started again, and a failover forgot all that: it is RUNNING as before."""
-        attempt = hold(worker, engine, ended=True)
-        forgotten = attempt._replace(attempt=2, started_at="2100-01-01 00:00:00+00")
-        worker._executing.held.add([Held(forgotten, execution_of(forgotten), ended=True)])
-        worker._executing.held.remove([forgotten])
-        worker._starter._adopt()
-        assert (worker._executing.held.running(), len(worker._executing.held)) == ([], 1)
-
-
 class TestLeave:
     def test_is_stopped_when_nothing_is_left(self, worker: Worker) -> None:
         worker._register()
@@ -84,14 +71,3 @@ class TestLeave:
         worker._fence()
         worker._leave()
         assert (state(worker), worker.exit_status) == ("DEAD", FENCED)
-
-
-class TestGuardian:
-    @pytest.mark.parametrize("status", [0, UNFINISHED])
-    def test_starts_no_new_worker_when_one_has_drained(self, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-        guardian, statuses = Guardian(lambda _id, _link: 0, grace=timedelta(0)), iter([status])
-        monkeypatch.setattr(guardian, "_run_one", lambda: next(statuses))
-        for name in ("_leave_the_database_to_others", "adopt_orphans", "stop_on_signals"):
-            monkeypatch.setattr(f"workers_app.processes.guardian.{name}", MagicMock())
-        monkeypatch.setattr("workers_app.processes.guardian.signal", MagicMock())
-        assert guardian.run() == 0
