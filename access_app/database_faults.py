@@ -1,7 +1,7 @@
 """What is the matter with the database when it refuses a statement through no fault of the statement. Pure.
 
 One table maps SQLSTATEs (PostgreSQL documentation, appendix A) to kinds, and each kind to what callers and operators
-are reported. A connection that could not be made has no SQLSTATE, because libpq does not hand it out: then the server's
+are shown. A connection that could not be made has no SQLSTATE, because libpq does not hand it out: then the server's
 words are looked for, in English as they come by default; without a known one the database cannot be reached.
 """
 

@@ -26,10 +26,10 @@ class IdempotencyConflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The answer given when the key was first used."""
+    """What was returned when the key was first used."""
 
     task_ids: list[UUID]
-    answer: Any
+    response: Any
 
 
 def move_idempotency_key(created_by: str, idempotency: Idempotency, task_ids: list[UUID]) -> None:
@@ -43,18 +43,18 @@ def drop_idempotency_key(created_by: str, key: str) -> None:
 
 
 def take_idempotency_key(
-    created_by: str, idempotency: Idempotency, task_ids: list[UUID], answer: Any = None
+    created_by: str, idempotency: Idempotency, task_ids: list[UUID], response: Any = None
 ) -> Replay | None:
     """Claim a key inside the caller's transaction; return what it was used for when it is taken.
 
     Whoever inserts the row first wins; others wait for that transaction and then read its row. Raises
     `IdempotencyConflict` for another fingerprint.
     """
-    parameters: list[Any] = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(answer)]
+    parameters: list[Any] = [created_by, idempotency.key, idempotency.fingerprint, task_ids, json.dumps(response)]
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, answer)"
+                "INSERT INTO idempotency_keys (created_by, key, fingerprint, task_ids, response)"
                 " VALUES (%s, %s, %s, %s, %s::jsonb) ON CONFLICT (created_by, key) DO NOTHING",
                 parameters,
             )
@@ -64,4 +64,4 @@ def take_idempotency_key(
             break  # otherwise retention has just deleted it, with its tasks
     if bytes(held.fingerprint) != idempotency.fingerprint:
         raise IdempotencyConflict(f"the Idempotency-Key {idempotency.key!r} was used for another request")
-    return Replay(held.task_ids, held.answer)
+    return Replay(held.task_ids, held.response)

@@ -84,7 +84,7 @@ class IdempotencyKey(models.Model):
     key = models.TextField()
     fingerprint = models.BinaryField(max_length=32)
     task_ids = ArrayField(models.UUIDField(), help_text="Looked at by retention: the key lives as long as its tasks.")
-    answer = models.JSONField(null=True, help_text="The answer of a bulk call; a single task is its own answer.")
+    response = models.JSONField(null=True, help_text="Of a bulk call; a single task is its own response.")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

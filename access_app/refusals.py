@@ -1,6 +1,6 @@
 """What is wrong with an input, as a mapping of field paths to one sentence each, bounded in number and in length. Pure.
 
-Whoever sends ten thousand bad fields gets an answer that a person can read and that costs no more than the question:
+Whoever sends ten thousand bad fields gets a response that a person can read and that costs no more than the request:
 the first problems, and how many more there are.
 """
 

@@ -26,7 +26,7 @@ _CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'
 class Survey:
     """What is waiting, and the sets of queues that live workers serve (None: all queues).
 
-    ``beside``: the answer of the question that was asked in the same trip.
+    ``beside``: the row of the query that was sent in the same trip.
     """
 
     heads: list[Head]
@@ -133,8 +133,8 @@ def _ask(session: Session, name: str, parameters: dict[str, Any], beside: str) -
         heads = session.connection.cursor(row_factory=named(Head))
         heads.execute(statement(name), parameters, prepare=session.prepares)
         classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-        answer = session.connection.execute(beside, prepare=session.prepares)
-    [row] = answer.fetchall()
+        aside = session.connection.execute(beside, prepare=session.prepares)
+    [row] = aside.fetchall()
     return Survey(heads.fetchall(), [served for (served,) in classes], row)
 
 

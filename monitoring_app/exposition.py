@@ -1,7 +1,7 @@
 """How a reading is written for Prometheus: its text format, or OpenMetrics for who accepts that.
 
 Requests are counted by django-prometheus, in each process; with ``PROMETHEUS_MULTIPROC_DIR`` set (``scheduler_project.
-serving``) the answer holds those of all processes of this host.
+serving``) the response holds those of all processes of this host.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPEN_METRICS: Final = "application/openmetrics-text"
 
 
 def exposition(reading: Reading, request: HttpRequest) -> HttpResponse:
-    """The answer to a scrape: this application's metrics, then those of its requests."""
+    """The response to a scrape: this application's metrics, then those of its requests."""
     registry = CollectorRegistry()
     registry.register(Families(reading))
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

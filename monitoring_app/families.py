@@ -44,7 +44,7 @@ class Families(Collector):
 
     def collect(self) -> Iterator[Metric]:
         reading = self._reading
-        yield gauge("database_up", "Whether the database answered this scrape.", reading.is_up)
+        yield gauge("database_up", "Whether the database could be read for this scrape.", reading.is_up)
         yield gauge("scrape_duration_seconds", "Time the database took for the last reading.", reading.seconds)
         if reading.survey is not None:
             yield from _states(reading.survey)

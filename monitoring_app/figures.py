@@ -12,14 +12,14 @@ from monitoring_app.selectors import FRACTIONS, Figures
 from tasks_app.states import ExecutionStatus, TaskStatus
 
 HOUR: Final = timedelta(hours=1)
-#: Outcomes a task answers for; cancelled and released attempts say nothing about success.
+#: Outcomes that are a task's doing; cancelled and released attempts say nothing about success.
 _JUDGED: Final = frozenset(
     {ExecutionStatus.SUCCESS, ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.LOST}
 )
 
 
 def summary(figures: Figures, hours: int) -> dict[str, Any]:
-    """The answer of ``GET /health/metrics``. Of a sample, counts are scaled up to the whole."""
+    """The body of ``GET /health/metrics``. Of a sample, counts are scaled up to the whole."""
     percentiles = {row["type"]: row for row in figures.percentiles}
     types = sorted({row["type"] for row in figures.counts})
     return {

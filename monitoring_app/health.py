@@ -1,4 +1,4 @@
-"""Is it well? Readiness and health as values: a `Report` of named checks, the worst of which is the answer.
+"""Is it well? Readiness and health as values: a `Report` of named checks, as good as the worst of them.
 
 UP: works. DEGRADED: nothing is lost, but tasks wait. DOWN: the database or its tables are not there. No HTTP here.
 """
@@ -68,7 +68,7 @@ def uptime() -> float:
 
 
 def readiness() -> Report:
-    """Whether requests can be served: the database answers, and all migrations are applied."""
+    """Whether requests can be served: the database can be read, and all migrations are applied."""
     checks = {"database": _database()}
     if checks["database"].status is Status.UP:
         checks["migrations"] = _migrations()
@@ -114,7 +114,7 @@ def _down(error: Exception) -> Check:
 
 
 def _down_by(found: Fault, error: Exception | None = None) -> Check:
-    # What the database says names hosts and users: it goes to the log, not into an answer.
+    # What the database says names hosts and users: it goes to the log, not into a response.
     log.warning("database_unavailable", kind=str(found.kind), error=None if error is None else short(error))
     connection.close()  # a broken connection must not be what the next request finds; nor one to a standby
     return Check(Status.DOWN, _facts(found))

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one scrape read; None or empty where the database did not answer in time."""
+    """What one scrape read; None or empty where the database returned nothing in time."""
 
     survey: Survey | None
     totals: list[Total]

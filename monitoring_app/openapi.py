@@ -9,7 +9,7 @@ from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
 from access_app.http.openapi.lists import parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation, problem
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, problem, response
 from access_app.http.openapi.schemas import (
     COUNT,
     ID,
@@ -41,7 +41,7 @@ _OUTCOMES: Final[Json] = {
     "startDelayMs": or_null("Percentiles"),
 }
 _PLAIN: Final[Json] = {"schema": _TEXT}
-_EXPOSITION: Final[Json] = answer("Prometheus text, or OpenMetrics where that is accepted.", None) | {
+_EXPOSITION: Final[Json] = response("Prometheus text, or OpenMetrics where that is accepted.", None) | {
     "content": {"text/plain": _PLAIN, "application/openmetrics-text": _PLAIN}
 }
 
@@ -135,22 +135,22 @@ _SCHEMAS: Final[Json] = {
 }
 
 
-def _public(operation_id: str, summary: str, answers: dict[int, Json]) -> Json:
+def _public(operation_id: str, summary: str, responses: dict[int, Json]) -> Json:
     """An operation that needs no key; only a request that cannot be read is refused."""
-    made = operation("health", operation_id, summary, answers)
-    responses = {str(status): response for status, response in answers.items()} | problem(400)
-    return made | {"security": [], "description": "No key needed.", "responses": responses}
+    made = operation("health", operation_id, summary, responses)
+    named = {str(status): each for status, each in responses.items()} | problem(400)
+    return made | {"security": [], "description": "No key needed.", "responses": named}
 
 
 _PATHS: Final[Json] = {
-    "/health/live": {"get": _public("isLive", "Is the process alive?", {200: answer("Yes.", schema("Liveness"))})},
+    "/health/live": {"get": _public("isLive", "Is the process alive?", {200: response("Yes.", schema("Liveness"))})},
     "/health/ready": {
         "get": _public(
             "isReady",
             "Can requests be served?",
             {
-                200: answer("Yes. With a key also `checks`.", schema("Readiness")),
-                503: answer("No.", schema("Readiness")),
+                200: response("Yes. With a key also `checks`.", schema("Readiness")),
+                503: response("No.", schema("Readiness")),
             },
         )
         | {"security": [{}, {"apiKey": []}, {"adminSession": []}]}
@@ -161,8 +161,8 @@ _PATHS: Final[Json] = {
             "getHealth",
             "How is everything?",
             {
-                200: answer("UP, or DEGRADED without a live worker or scheduler.", schema("Health")),
-                503: answer("DOWN.", schema("HealthDown")),
+                200: response("UP, or DEGRADED without a live worker or scheduler.", schema("Health")),
+                503: response("DOWN.", schema("HealthDown")),
             },
         )
     },
@@ -171,7 +171,7 @@ _PATHS: Final[Json] = {
             "workers",
             "listWorkers",
             "Live and recently lost workers",
-            {200: answer("Each with its load and last heartbeat.", schema("WorkerList"))},
+            {200: response("Each with its load and last heartbeat.", schema("WorkerList"))},
             action=Action.WORKER_READ,
         )
     },
@@ -180,7 +180,7 @@ _PATHS: Final[Json] = {
             "health",
             "getMetrics",
             "Figures of the last hours",
-            {200: answer("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
+            {200: response("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
             parameters=parameters_of(FiguresQuery),
         )
     },
@@ -189,7 +189,7 @@ _PATHS: Final[Json] = {
             "health",
             "recover",
             "Run system recovery",
-            {200: answer("What it found and repaired, invariant checks included.", schema("Recovery"))},
+            {200: response("What it found and repaired, invariant checks included.", schema("Recovery"))},
             action=Action.RECOVERY_RUN,
             problems=BODY_PROBLEMS,
             description="Safe to repeat, and safe while everything is running.",
@@ -204,7 +204,7 @@ _PATHS: Final[Json] = {
             {200: _EXPOSITION},
             problems=(404,),
             description=(
-                "While the database is away, a key that was valid within the last hour is still answered, with "
+                "While the database is away, a key that was valid within the last hour is still served, with "
                 "`task_scheduler_database_up 0`. 404 when METRICS_COLLECTION_ENABLED is false."
             ),
         )

@@ -1,7 +1,7 @@
 """Who may scrape while the database is away: whoever has shown a valid key to this process within the last hour.
 
 The key cannot be looked up then, and an outage is when metrics are needed most. What is remembered opens /metrics,
-/health and the checks of /health/ready, only while the database does not answer; a key that is revoked is forgotten.
+/health and the checks of /health/ready, only while the database is away; a key that is revoked is forgotten.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def survey() -> Survey:
 
 
 def round_trip() -> tuple[float, bool]:
-    """Seconds the database takes to answer, opening a connection not counted, and whether it is read-only."""
+    """Seconds of a round trip to the database, opening a connection not counted, and whether it is read-only."""
     connection.ensure_connection()
     started = time.perf_counter()
     with connection.cursor() as cursor:

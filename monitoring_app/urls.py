@@ -1,4 +1,4 @@
-"""Routes of health and metrics; each is answered with a trailing slash as well."""
+"""Routes of health and metrics; each works with a trailing slash as well."""
 
 from __future__ import annotations
 

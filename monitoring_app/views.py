@@ -1,4 +1,4 @@
-"""Health and metrics over HTTP. A database that is away is an answer here (DOWN, 503), never an error."""
+"""Health and metrics over HTTP. A database that is away is a finding here (DOWN, 503), never an error."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ WHILE_AWAY = [ScraperAuthentication, AdminSessionAuthentication]
 
 
 class MonitoringViewSet(ApiViewSet):
-    """What all of them share: answers no cache may keep, and a database that is slow rather than away."""
+    """What all of them share: responses no cache may keep, and a database that is slow rather than away."""
 
-    answers = (
+    problems = (
         (
             TooSlow,
             lambda error: Problem(503, "too-slow", "The database is there, but took too long. Ask again, or for less."),
@@ -40,9 +40,9 @@ class MonitoringViewSet(ApiViewSet):
     )
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        answer["Cache-Control"] = "no-store"
-        return answer
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final["Cache-Control"] = "no-store"
+        return final
 
 
 class Probes(MonitoringViewSet):
@@ -66,7 +66,7 @@ class Probes(MonitoringViewSet):
 
     @action(detail=False)
     def ready(self, request: Request) -> Response:
-        """Without a key only the answer; with a valid one, why."""
+        """Without a key only the status; with a valid one, the checks behind it."""
         report = health.readiness()
         checks = {"checks": report.checks_json()} if isinstance(request.auth, Caller) else {}
         return self.shown({"status": report.status, **checks}, status=200 if report.is_available else 503)
@@ -87,7 +87,7 @@ class Health(MonitoringViewSet):
         return self.shown(body, status=200 if report.is_available else 503)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, DATABASE_ERRORS):  # not even the key could be looked up, so nobody is told more
+        if isinstance(exc, DATABASE_ERRORS):  # not even the key could be looked up, so nobody learns more
             return Response({"status": Status.DOWN}, status=503)
         return super().handle_exception(exc)
 

@@ -1,4 +1,4 @@
-"""The admin as a whole: the pages of accounts, and two of the site's own addresses, which answered some requests with
+"""The admin as a whole: the pages of accounts, and two of the site's own addresses, which met some requests with
 an error.
 """
 
@@ -21,10 +21,10 @@ _search, _get_urls = admin.site.search, admin.site.get_urls  # type: ignore[attr
 def search(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
     """The search for pages, which fails on a page of results that there is not."""
     try:
-        answer: HttpResponse = _search(request, extra_context)
+        found: HttpResponse = _search(request, extra_context)
     except (ValueError, InvalidPage):
         raise Http404 from None
-    return answer
+    return found
 
 
 def get_urls() -> list[URLResolver | URLPattern]:

@@ -1,5 +1,6 @@
-"""The project as an app of its own: its commands, templates and static files, and who listens to accounts changing; and
-when the admin is filled."""
+"""The project as an app of its own: its commands, templates and static files, the listeners to changed accounts, and
+when the pages of the admin are imported.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a browser may load and run on an answer of this site: nothing but its own files, and nothing inline.
+"""What a browser may load and run on a response of this site: nothing but its own files, and nothing inline.
 
-One policy for pages and a bare one for everything else, on every answer. None is loosened for a page: what needs an
+One policy for pages and a bare one for everything else, on every response. None is loosened for a page: what needs an
 inline script, a style attribute or ``eval`` is mended instead (Content Security Policy Level 3).
 """
 
@@ -24,7 +24,7 @@ DATA: Final = f"{_EVERYWHERE}; form-action 'none'"
 
 
 class ContentSecurityPolicy:
-    """Names the policy on every answer, over whatever a view said. The outermost middleware: errors carry it too."""
+    """Names the policy on every response, over whatever a view said. The outermost middleware: errors carry it too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

@@ -1,7 +1,7 @@
 """The error pages of the staff UI, in its own look: what happened, that nothing was done, and the way out.
 
 Signed-in staff see them inside the frame, with its navigation. What is broken may be anything, so the pages of 400, 500
-and 503, and those of strangers, need no database and no session. The API's answers are ``access_app.http.fallbacks``.
+and 503, and those of strangers, need no database and no session. The API's are ``access_app.http.fallbacks``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 class DatabaseFaults:
-    """Answers for views whose database is away, full or read-only, before somebody logs a traceback of it."""
+    """Responds for views whose database is away, full or read-only, before somebody logs a traceback of it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

@@ -2,7 +2,7 @@
 
 Parameters of query strings are those of the forms that read them. The rest is written by hand with the limits of the
 code in it, instead of being derived from serializers that do not exist: bodies are read by hand too. Tests hold it
-true: every route and method is in it, every answer the API tests see matches it, and so do its own examples.
+true: every route and method is in it, every response the API tests see matches it, and so do its own examples.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from access_app.http.openapi.chapters import Chapter, merged
 from access_app.http.openapi.components import SHARED, components
-from access_app.http.openapi.operations import answer, operation
+from access_app.http.openapi.operations import operation, response
 from access_app.http.openapi.schemas import Json, open_obj, schema
 from access_app.rights import Action
 from flow_app.api import openapi as flow
@@ -26,15 +26,15 @@ from workers_app.api import openapi as workers
 _DESCRIPTION = """\
 Create tasks, follow them, change and cancel them; have them made by schedules.
 
-* **Keys**: send `Authorization: Bearer ts_…`. Each operation names the scope it needs; without a valid key the answer \
+* **Keys**: send `Authorization: Bearer ts_…`. Each operation names the scope it needs; without a valid key the status \
 is 401, without the scope 403, before anything else is looked at. With a session of the admin, Django permissions count.
-* **Answers** to changes leave out what the caller may not read: the payload, result and error of a task without \
+* **Responses** to changes leave out what the caller may not read: the payload, result and error of a task without \
 `tasks:read`, the payload of a schedule's template without `schedules:read`.
 * **Errors** are `application/problem+json` (RFC 9457). `errors` names each field that is wrong.
 * **Correlation**: `X-Correlation-ID` is accepted (1 to 128 of `A-Z a-z 0-9 . _ -`, else replaced), echoed on every \
-answer, stored on the tasks a request creates, and written in every log line about them.
+response, stored on the tasks a request creates, and written in every log line about them.
 * **Times** are ISO 8601; a zone is required going in, UTC with `Z` comes out.
-* **Strict**: unknown fields and query parameters are refused, not ignored. Every path also answers with a trailing \
+* **Strict**: unknown fields and query parameters are refused, not ignored. Every path also works with a trailing \
 slash. Bodies are JSON in UTF-8, without duplicate names, and not compressed.
 """
 _PATHS: Final[Json] = {
@@ -44,7 +44,7 @@ _PATHS: Final[Json] = {
             "getSchema",
             "This document",
             {
-                200: answer("OpenAPI 3.1.", schema("Document"))
+                200: response("OpenAPI 3.1.", schema("Document"))
                 | {"content": {f"application/{kind}": {"schema": schema("Document")} for kind in ("json", "yaml")}}
             },
             description="JSON, or YAML when `Accept` names it.",
@@ -57,8 +57,8 @@ _PATHS: Final[Json] = {
             "getDocs",
             "This document, to read and to try",
             {
-                200: answer("A page that needs no other site.", {"type": "string"}, media_type="text/html"),
-                302: answer("A browser without a session is sent to the login page.", None, headers=("Location",)),
+                200: response("A page that needs no other site.", {"type": "string"}, media_type="text/html"),
+                302: response("A browser without a session is sent to the login page.", None, headers=("Location",)),
             },
             action=Action.SCHEMA_READ,
         )

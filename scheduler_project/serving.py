@@ -2,7 +2,7 @@
 address, and request metrics of all processes together.
 
 HOST (127.0.0.1) · PORT (8000) · WEB_WORKERS processes (2) · WEB_THREADS threads of each (8): one database connection a
-thread. PROMETHEUS_MULTIPROC_DIR is where the processes keep request metrics, so that each of them can answer for all; a
+thread. PROMETHEUS_MULTIPROC_DIR is where the processes keep request metrics, so that each of them can report for all; a
 temporary folder unless it is set. Options on the command line win over this file.
 """
 

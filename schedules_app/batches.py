@@ -124,7 +124,7 @@ class Batch:
         if self._cancels:
             self.report.stop = _cancel_tasks(cursor, self._cancels)
         if self._given_up:
-            cursor.execute(_TELL_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
+            cursor.execute(_RECORD_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
         rows = [self._tasks[task_id] for task_id in self._record_fires(cursor)]
         if rows:
             copy_tasks(cursor, SCHEDULED_COLUMNS, rows)
@@ -237,8 +237,8 @@ def _cancel_tasks(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[U
 #: The parameters of ``sql/record_fires.sql``: one array for each column.
 _FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks")
 _MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules", "put_offs", "reasons")
-#: The first time only: what goes on is said by the row and the log.
-_TELL_GIVEN_UP: Final = (
+#: The first time only: what goes on is seen in the row and the log.
+_RECORD_GIVEN_UP: Final = (
     "INSERT INTO audit_events (actor, action, target, reason)"
     " SELECT 'scheduler', 'schedule.put_off', * FROM unnest(%(targets)s::text[], %(reasons)s::text[])"
 )

@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ReportLine:
     """A line of the report."""
 
     number: int
@@ -87,7 +87,7 @@ class _Planned:
     new: NewSchedule
 
 
-def import_crontab(text: str, wish: Wish, *, actor: str, dry_run: bool = False) -> list[Told]:
+def import_crontab(text: str, wish: Wish, *, actor: str, dry_run: bool = False) -> list[ReportLine]:
     """Store the jobs of a crontab as schedules, in one transaction; nothing when one of them is refused.
 
     Returns what became of each line, in order. ``dry_run``: as if, and nothing is stored. Raises `TooManyJobs`, and
@@ -101,13 +101,13 @@ def import_crontab(text: str, wish: Wish, *, actor: str, dry_run: bool = False) 
         if not wish.user_column and _all_begin_with_an_account(lines, wish.is_account):
             lines = [_without_its_user(line) for line in lines]
         planned = [_Planned(line, _schedule_of(line, wish, counts)) for line in lines if isinstance(line, Job)]
-        told = [*_notes(lines), *_judged(planned, wish)]
-        if not any(each.outcome is Outcome.REFUSED for each in told):
+        report = [*_notes(lines), *_judged(planned, wish)]
+        if not any(each.outcome is Outcome.REFUSED for each in report):
             news = {plan.job.number: plan.new for plan in planned}
-            told = [_stored(each, news[each.number], actor) if each.number in news else each for each in told]
+            report = [_stored(each, news[each.number], actor) if each.number in news else each for each in report]
         if dry_run:
             transaction.set_rollback(True)
-    return sorted(told, key=lambda each: each.number)
+    return sorted(report, key=lambda each: each.number)
 
 
 def _all_begin_with_an_account(lines: Sequence[Job | Note | Unreadable], is_account: Callable[[str], bool]) -> bool:
@@ -124,37 +124,37 @@ def _without_its_user(line: Job | Note | Unreadable) -> Job | Note | Unreadable:
     return Unreadable(number=line.number, problem=problem)
 
 
-def _notes(lines: Sequence[Job | Note | Unreadable]) -> Iterator[Told]:
+def _notes(lines: Sequence[Job | Note | Unreadable]) -> Iterator[ReportLine]:
     for line in lines:
         if isinstance(line, Note):
             outcome = Outcome.IGNORED if line.is_ignored else Outcome.SET
-            yield Told(number=line.number, outcome=outcome, text=line.text)
+            yield ReportLine(number=line.number, outcome=outcome, text=line.text)
         elif isinstance(line, Unreadable):
-            yield Told(number=line.number, outcome=Outcome.REFUSED, text=line.problem)
+            yield ReportLine(number=line.number, outcome=Outcome.REFUSED, text=line.problem)
 
 
-def _judged(planned: Sequence[_Planned], wish: Wish) -> Iterator[Told]:
+def _judged(planned: Sequence[_Planned], wish: Wish) -> Iterator[ReportLine]:
     now = database_now()
     stored = {each.name: each for each in Schedule.objects.filter(name__in=[plan.new.name for plan in planned])}
     for plan in planned:
-        told = Told(number=plan.job.number, outcome=Outcome.REFUSED, text="", name=plan.new.name)
+        line = ReportLine(number=plan.job.number, outcome=Outcome.REFUSED, text="", name=plan.new.name)
         if problem := _problem(plan, wish, now):
-            yield replace(told, text=problem)
+            yield replace(line, text=problem)
         elif (schedule := stored.get(plan.new.name)) is None:
-            yield replace(told, outcome=Outcome.HELD_BACK, text=plan.job.cron)
+            yield replace(line, outcome=Outcome.HELD_BACK, text=plan.job.cron)
         elif differing := _differing(definition_of(schedule), plan.new):
             text = f"a schedule of this command exists with {differing}: edit or delete it"
-            yield replace(told, text=text)
+            yield replace(line, text=text)
         else:
             text = plan.job.cron
-            yield replace(told, outcome=Outcome.UNCHANGED, text=text, next_fire_at=schedule.next_fire_at)
+            yield replace(line, outcome=Outcome.UNCHANGED, text=text, next_fire_at=schedule.next_fire_at)
 
 
-def _stored(told: Told, new: NewSchedule, actor: str) -> Told:
-    if told.outcome is not Outcome.HELD_BACK:
-        return told
+def _stored(line: ReportLine, new: NewSchedule, actor: str) -> ReportLine:
+    if line.outcome is not Outcome.HELD_BACK:
+        return line
     schedule = create_schedule(new, created_by=actor).schedule
-    return replace(told, outcome=Outcome.CREATED, next_fire_at=schedule.next_fire_at)
+    return replace(line, outcome=Outcome.CREATED, next_fire_at=schedule.next_fire_at)
 
 
 def _schedule_of(job: Job, wish: Wish, counts: Counter[str]) -> NewSchedule:

@@ -50,7 +50,7 @@ def fire_due(session: Session, *, limit: int = BATCH) -> FireReport:
     except psycopg.Error as error:
         session.fail(error)
     report.more = report.more or report.schedules == limit
-    tell(report)
+    announce(report)
     return report
 
 
@@ -81,7 +81,7 @@ def fire(cursor: Cursor, rows: Sequence[StoredSchedule], *, pause: Pause | None 
     return batch.report
 
 
-def tell(report: FireReport) -> None:
+def announce(report: FireReport) -> None:
     """Report what was committed to whoever listens."""
     if report.states:
         signals.schedules_fired.send_robust(FireReport, report=report)
@@ -137,7 +137,7 @@ def _rules_of_today(session: Session) -> dict[str, str]:
     for name, now in found:
         try:
             rules[name] = zone(name).fingerprint(now)
-        except UnknownZone:  # told by each pass that cannot decide its schedules
+        except UnknownZone:  # reported by each pass that cannot decide its schedules
             continue
     return rules
 

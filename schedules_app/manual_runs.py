@@ -57,7 +57,7 @@ class Backfilled:
 
     tasks: list[tuple[datetime, UUID]]
     more: bool
-    #: Answered again, because its idempotency key was used before.
+    #: Returned again, because its idempotency key was used before.
     replayed: bool = False
 
 
@@ -102,9 +102,9 @@ def backfill_schedule(
         schedule, now = lock(schedule_id, guard=guard), database_now()
         since, until = max(since, _oldest_known(now)), min(until, schedule.last_slot, now)
         recurrence = StoredSchedule.of(schedule, now).recurrence()
-        told = {fire.slot: fire for fire in _not_run(schedule_id, since, until)[: limit + 1]}
-        silent = islice(_never_told(recurrence, schedule_id, max(since, schedule.defined_at), until), limit + 1)
-        slots = sorted({*told, *silent})
+        known = {fire.slot: fire for fire in _not_run(schedule_id, since, until)[: limit + 1]}
+        silent = islice(_never_recorded(recurrence, schedule_id, max(since, schedule.defined_at), until), limit + 1)
+        slots = sorted({*known, *silent})
         more, slots = len(slots) > limit, slots[:limit]
         template = _template(schedule)
         if priority is not None:
@@ -113,10 +113,10 @@ def backfill_schedule(
             template = one_at_a_time(template[0], schedule_id), template[1]
         ids = new_task_ids(len(slots))
         done = Backfilled(list(zip(slots, ids, strict=True)), more)
-        if idempotency and (replay := take_idempotency_key(actor, idempotency, ids, _answer(done))):
-            return _answered(replay.answer)
+        if idempotency and (replay := take_idempotency_key(actor, idempotency, ids, _kept(done))):
+            return _replayed(replay.response)
         if slots:
-            _take_back([told[slot] for slot in slots if slot in told], slots[-1], recurrence)
+            _take_back([known[slot] for slot in slots if slot in known], slots[-1], recurrence)
             _run(schedule, template, slots, ids, actor, FireState.LATE, idempotency)
             detail = {"tasks": len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
             record(actor, "schedule.backfilled", schedule, detail=detail)
@@ -160,13 +160,13 @@ def _run(
     transaction.on_commit(wakeups.notify_schedulers)
 
 
-def _answer(done: Backfilled) -> JsonObject:
+def _kept(done: Backfilled) -> JsonObject:
     return {"tasks": [(slot.isoformat(), str(task_id)) for slot, task_id in done.tasks], "more": done.more}
 
 
-def _answered(answer: JsonObject) -> Backfilled:
-    tasks = [(datetime.fromisoformat(slot), UUID(task_id)) for slot, task_id in answer["tasks"]]
-    return Backfilled(tasks, answer["more"], replayed=True)
+def _replayed(kept: JsonObject) -> Backfilled:
+    tasks = [(datetime.fromisoformat(slot), UUID(task_id)) for slot, task_id in kept["tasks"]]
+    return Backfilled(tasks, kept["more"], replayed=True)
 
 
 def _template(schedule: Schedule) -> tuple[NewTask, str]:
@@ -223,7 +223,7 @@ def _not_run(schedule_id: UUID, since: datetime, until: datetime) -> QuerySet[Sc
     return fires.order_by("slot")
 
 
-def _never_told(recurrence: Recurrence, schedule_id: UUID, since: datetime, until: datetime) -> Iterator[datetime]:
+def _never_recorded(recurrence: Recurrence, schedule_id: UUID, since: datetime, until: datetime) -> Iterator[datetime]:
     """Slots that have no row of their own. Raises `InvalidBackfill` when there are too many to look at."""
     slots = (slot.at for slot in recurrence.slots(since - _MICROSECOND, until, Effort(_MOST_STEPS)) if slot.runs)
     for _ in range(MOST_SLOTS // _CHUNK):
@@ -231,15 +231,15 @@ def _never_told(recurrence: Recurrence, schedule_id: UUID, since: datetime, unti
             chunk = list(islice(slots, _CHUNK))
         except TooCostly:
             break
-        told = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__in=chunk).values_list("slot", flat=True)
-        yield from sorted(set(chunk) - set(told))
+        known = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__in=chunk).values_list("slot", flat=True)
+        yield from sorted(set(chunk) - set(known))
         if len(chunk) < _CHUNK:
             return
     raise InvalidBackfill({"to": f"the window holds more than {MOST_SLOTS:,} slots: make it smaller"})
 
 
 def _take_back(fires: Sequence[ScheduleFire], newest: datetime, recurrence: Recurrence) -> None:
-    """Make room in the ledger for slots that run after all. What is left of a run of slots stays told."""
+    """Make room in the ledger for slots that run after all. What is left of a run of slots stays recorded."""
     ScheduleFire.objects.filter(pk__in=[fire.pk for fire in fires]).delete()
     for fire in fires:
         rest = recurrence.slots(newest, fire.last_slot) if fire.last_slot and fire.last_slot > newest else ()

@@ -177,7 +177,7 @@ def settle(schedule: Schedule, now: datetime, *, pause: Pause | None = None) -> 
     schedule.refresh_from_db()
     for worker_id in report.stop:
         transaction.on_commit(partial(wakeups.notify_stop, worker_id))
-    transaction.on_commit(partial(firing.tell, report))
+    transaction.on_commit(partial(firing.announce, report))
     transaction.on_commit(wakeups.notify_schedulers)
     return report
 

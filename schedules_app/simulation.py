@@ -63,7 +63,7 @@ def simulate(
 def _simulate(
     recurrence: Recurrence, policy: Policy, since: datetime, until: datetime, outages: Sequence[Outage]
 ) -> list[SimulatedSlot]:
-    told: list[SimulatedSlot] = []
+    found: list[SimulatedSlot] = []
     effort = Effort(MOST_STEPS)
     ahead = Ahead(Upcoming(recurrence, effort, after=since - datetime.resolution), Blackouts(policy.calendars, effort))
     due = next_due(_ANY, recurrence, policy.jitter, after=since - datetime.resolution, effort=effort)
@@ -71,14 +71,14 @@ def _simulate(
     while due is not None and due.slot.at <= until and due.at.year in YEARS:
         now = _up_again(due.at, outages)
         decided = decide(_ANY, recurrence, policy, first=due.slot.at, now=now, ahead=ahead)
-        told += [
+        found += [
             SimulatedSlot(each.slot.at, each.state, now, each.note, each.last_slot)
             for each in decided.decisions
             if each.slot.at <= until
         ]
-        _check_number(len(told))
+        _check_number(len(found))
         due = decided.next
-    return told
+    return found
 
 
 def _count_on_time(recurrence: Recurrence, since: datetime, until: datetime, outages: Sequence[Outage]) -> int:

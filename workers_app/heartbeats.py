@@ -47,7 +47,7 @@ class Gone(NamedTuple):
     host: str
 
 
-class BeatAnswer(NamedTuple):
+class BeatReply(NamedTuple):
     """What the database returned to a beat: state, timeline, rows owned, what of the held to stop, what is lost."""
 
     state: WorkerState
@@ -77,7 +77,7 @@ def register_worker(session: Session, registration: Registration) -> str:
 
 def beat(
     session: Session, worker_id: UUID, *, held: dict[UUID, int], prefetch: int, floors: Floors | None = None
-) -> BeatAnswer | None:
+) -> BeatReply | None:
     """Raise the beat counter and learn what changed; None when this incarnation is not alive any more.
 
     ``held`` maps the ids of the tasks being executed to their attempts. ``floors`` are read and kept up. Raises
@@ -92,7 +92,7 @@ def beat(
         "attempts": list(held.values()),
         "floor": floors.current(session).get(worker_id, LOWEST),
     }
-    for answer in session.rows("beat", parameters, of=BeatAnswer):
+    for answer in session.rows("beat", parameters, of=BeatReply):
         floors.note([(worker_id, answer.floor)])
         return answer._replace(state=WorkerState(answer.state))
     return None

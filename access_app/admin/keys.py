@@ -134,7 +134,7 @@ class ApiKeyAdmin(StaffAdmin):
         return {"badge": badge, "facts": facts, "revocable": row.revoked_at is None}
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
-        """Create a key and show its secret in the answer to that very POST.
+        """Create a key and show its secret in the response to that very POST.
 
         Nothing else ever holds the secret: a redirect would have to carry it in a message, which Django keeps in a
         cookie or in the session table, or in a URL, which logs and histories keep. A reload repeats the POST and is
@@ -155,8 +155,8 @@ class ApiKeyAdmin(StaffAdmin):
                 form.add_error(name if name in form.fields else None, problem or str(error))
             else:
                 context = {"title": f"API key {key.name}", "key": key, "secret": secret}
-                return self.answer(request, "admin/access_app/apikey/created.html", context, status=201)
-        return self.answer_form(request, "admin/access_app/apikey/new.html", {"title": "New API key", "form": form})
+                return self.render(request, "admin/access_app/apikey/created.html", context, status=201)
+        return self.render_form(request, "admin/access_app/apikey/new.html", {"title": "New API key", "form": form})
 
     def post_revoke(self, request: HttpRequest, row: ApiKey) -> None:
         keys.revoke_key(row, actor=actor_of(request))

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110 §13): ETags made of a task's version, If-Match and If-None-Match. Pure."""
+"""Conditional requests (RFC 9110 §13): ETags made of the version of a row, If-Match and If-None-Match. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def if_match(header: str | None) -> frozenset[int] | None:
 
 
 def is_fresh(header: str | None, version: int) -> bool:
-    """Whether an If-None-Match names this version, so that 304 is the answer. What cannot be read matches nothing."""
+    """Whether an If-None-Match names this version, so that 304 is returned. What cannot be read matches nothing."""
     if header is None:
         return False
     return header.strip() == "*" or version in (_versions(header) or ())

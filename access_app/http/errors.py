@@ -1,7 +1,7 @@
 """Errors out: the only place that knows which HTTP status belongs to which exception that all apps share.
 
-`problem_response` serves DRF's views; ``fallbacks`` everything else. Nothing internal is told: an exception that nobody
-foresaw is a 500 without details, and its traceback goes to the log.
+`problem_response` serves DRF's views; ``fallbacks`` everything else. Nothing internal gets out: an exception
+that nobody foresaw is a 500 without details, and its traceback goes to the log.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def _framework(error: APIException) -> Problem:
     return Problem(status, kind, str(error.detail), headers=headers)
 
 
-#: Exceptions and the problems they are answered with; the first that fits.
-Answers = tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]
+#: Exceptions and the problems they become; the first that fits.
+Problems = tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]
 
-_PROBLEMS: Final[Answers] = (
+_PROBLEMS: Final[Problems] = (
     (Problem, lambda error: error),
     (Refused, lambda error: Problem(403, "forbidden", str(error))),
     (InvalidInput, lambda error: Problem.invalid(error.problems)),
@@ -87,8 +87,11 @@ _PROBLEMS: Final[Answers] = (
 )
 
 
-def problem_of(error: Exception, more: Answers = ()) -> Problem | None:
-    """The answer to an exception, or None for one that nobody foresaw. ``more``: those of another app's domain."""
+def problem_of(error: Exception, more: Problems = ()) -> Problem | None:
+    """The problem that an exception is to callers, or None for one that nobody foresaw; a failed database is logged.
+
+    ``more``: the exceptions of another app's domain.
+    """
     known = next((make(error) for kinds, make in (*more, *_PROBLEMS) if isinstance(error, kinds)), None)
     found = fault_of(error) if known is None else None
     if found is None and isinstance(error, DatabaseAway):
@@ -97,8 +100,8 @@ def problem_of(error: Exception, more: Answers = ()) -> Problem | None:
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. A view may know ``answers`` to exceptions of its app's domain."""
-    problem = problem_of(error, getattr(context["view"], "answers", ()))
+    """DRF's EXCEPTION_HANDLER. A view may have ``problems`` for exceptions of its app's domain."""
+    problem = problem_of(error, getattr(context["view"], "problems", ()))
     if problem is None:
         return None
     return Response(
@@ -109,7 +112,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     )
 
 
-def answer(problem: Problem) -> HttpResponse:
+def plain_response(problem: Problem) -> HttpResponse:
     """The response for a problem that arose outside DRF's views."""
     return HttpResponse(
         dumps(problem.document(audit.correlation_id())),

@@ -1,4 +1,4 @@
-"""What is answered where no view of the API had its say, as `Problem` documents too.
+"""What is returned where no view of the API was asked: `Problem` documents as well.
 
 People's error pages are ``scheduler_project.error_pages``, which hands on here what is no page.
 """
@@ -14,7 +14,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access_app.http.errors import answer, problem_of
+from access_app.http.errors import plain_response, problem_of
 from access_app.http.problems import Problem
 from access_app.http.viewsets import ApiViewSet
 
@@ -39,12 +39,12 @@ _unknown_url: Final = UnknownUrl.as_view({"get": "show"})
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """A host that is not ours, a request that cannot be read."""
     problem = problem_of(exception) if exception else None
-    return answer(problem or Problem(400, "bad-request", "The request cannot be understood."))
+    return plain_response(problem or Problem(400, "bad-request", "The request cannot be understood."))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What nobody may do, whoever asks."""
-    return answer(Problem(403, "forbidden", "This is not allowed."))
+    return plain_response(Problem(403, "forbidden", "This is not allowed."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -57,5 +57,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     problem = problem_of(error) if isinstance(error, Exception) else None
     if problem is not None and problem.status == 503:
-        return answer(problem)
-    return answer(Problem(500, "internal", "Something went wrong on our side. The log has the details."))
+        return plain_response(problem)
+    return plain_response(Problem(500, "internal", "Something went wrong on our side. The log has the details."))

@@ -96,7 +96,7 @@ class ListFilters(FilterSet):  # type: ignore[misc]  # the base class is untyped
         return queryset.filter(*(self.filters[name].condition(found[name]) for name in found if name in self.filters))
 
     def hint(self) -> Q:
-        """What partial indexes can be told about the rows; it changes none. The parameters have been read."""
+        """What is true of the rows anyway, in the words of partial indexes. The parameters have been read."""
         return Q()
 
     def listing(self) -> Listing:

@@ -1,5 +1,5 @@
 """What every request goes through before anything else looks at it: its correlation id, and characters no part of this
-site can mean. The outermost middleware, so that every answer carries the id: errors, the admin and 404s too.
+site can mean. The outermost middleware, so that every response carries the id: errors, the admin and 404s too.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Listing:
     """What a caller wants to see: which rows, in which order, and which page of them."""
 
     rows: QuerySet[Any]
-    #: Changes no row of the answer, but may help the planner.
+    #: Changes none of the rows, but may help the planner.
     hint: Q
     filtered: bool
     sort: Sort

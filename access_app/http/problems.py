@@ -1,4 +1,4 @@
-"""The value behind every error answer: a `Problem` (RFC 9457), raised by the API's own code.
+"""The value behind every error response: a `Problem` (RFC 9457), raised by the API's own code.
 
 Domain exceptions know no HTTP; ``errors`` turns them into these.
 """
@@ -16,7 +16,7 @@ TYPE_PREFIX: Final = "urn:problem-type:task-scheduler:"
 
 
 class Problem(Exception):
-    """One error answer. ``kind`` ends its ``type``; ``errors`` maps JSON fields to one sentence each."""
+    """One error response. ``kind`` ends its ``type``; ``errors`` maps JSON fields to one sentence each."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Problem(Exception):
         return cls(404, "not-found", detail)
 
     def document(self, correlation_id: str) -> dict[str, Any]:
-        """The JSON of the answer."""
+        """The JSON of the response."""
         return {
             "type": TYPE_PREFIX + self.kind,
             "title": HTTPStatus(self.status).phrase,

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 
 def dumps(data: Any) -> bytes:
-    """Encode an answer. Input never holds lone surrogates; if an answer did, it would still be sent."""
+    """Encode a response. Input never holds lone surrogates; if a response did, it would still be sent."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 

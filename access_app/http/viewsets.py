@@ -18,7 +18,7 @@ from rest_framework.viewsets import ViewSet
 
 from access_app.http import conditions
 from access_app.http.authentication import AdminSessionAuthentication, ApiKeyAuthentication
-from access_app.http.errors import Answers, problem_response
+from access_app.http.errors import Problems, problem_response
 from access_app.http.filters import ListFilters
 from access_app.http.idempotency import read_idempotency
 from access_app.http.pagination import Shelf, page_of
@@ -43,7 +43,7 @@ class ApiViewSet(ViewSet):
     #: What the ids in the paths are ids of.
     noun: ClassVar[str] = ""
     #: Exceptions of the app's domain, and what becomes of them.
-    answers: ClassVar[Answers] = ()
+    problems: ClassVar[Problems] = ()
 
     authentication_classes = [ApiKeyAuthentication, AdminSessionAuthentication]
     permission_classes = [TableDecides]

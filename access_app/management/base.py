@@ -66,7 +66,7 @@ class ProjectCommand(BaseCommand):
 
 
 def _await_migrations(*, patient: bool, wait: bool, unless_away: bool) -> None:
-    failures, told = 0, False
+    failures, logged = 0, False
     while True:
         try:
             pending = pending_migrations()
@@ -87,9 +87,9 @@ def _await_migrations(*, patient: bool, wait: bool, unless_away: bool) -> None:
             return
         if not wait:
             raise CommandError(f"{len(pending)} migrations are not applied: {ADVICE}", returncode=2)
-        if not told:
+        if not logged:
             log.info("waiting_for_migrations", pending=len(pending), advice=ADVICE)
-        told = True
+        logged = True
         time.sleep(LOOK_EVERY)
 
 

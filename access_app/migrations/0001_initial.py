@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 ('key', models.TextField()),
                 ('fingerprint', models.BinaryField(max_length=32)),
                 ('task_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), help_text='Looked at by retention: the key lives as long as its tasks.', size=None)),
-                ('answer', models.JSONField(help_text='The answer of a bulk call; a single task is its own answer.', null=True)),
+                ('response', models.JSONField(help_text='Of a bulk call; a single task is its own response.', null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={

@@ -197,7 +197,7 @@ class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
                 return super().changelist_view(request, extra_context)
         except OperationalError as error:
             if isinstance(error.__cause__, QueryCanceled):
-                return self.answer(request, "admin/scheduler/too_slow.html", {"limit": LONGEST_QUERY}, status=503)
+                return self.render(request, "admin/scheduler/too_slow.html", {"limit": LONGEST_QUERY}, status=503)
             raise
 
     def changeform_view(
@@ -218,7 +218,7 @@ class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._gone(request, object_id)
-        return self.answer_page(request, row, self.page_context(request, row))
+        return self.render_page(request, row, self.page_context(request, row))
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -226,18 +226,18 @@ class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
         """Django's own log is not written here; the page of a row has its history."""
         return HttpResponseRedirect("../change/")
 
-    def answer_page(
+    def render_page(
         self, request: HttpRequest, row: Model, context: dict[str, Any], *, status: int = 200
     ) -> HttpResponse:
         context = {"title": str(row), "original": row, "row": row, "may": self.may_do(request, row), **context}
-        return self.answer(request, self.page_template, context, status=status)
+        return self.render(request, self.page_template, context, status=status)
 
-    def answer_form(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        # The form is shown again with 422, so that scripts and tests can tell a refusal from a success.
+    def render_form(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+        # The form is shown again with 422, so that scripts and tests know a refusal from a success.
         status = 422 if request.method == "POST" else 200
-        return self.answer(request, template, context, status=status)
+        return self.render(request, template, context, status=status)
 
-    def answer(
+    def render(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
@@ -273,8 +273,8 @@ class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
         if problem := problem_of_reason(reason_of(request)):
             messages.error(request, f"Nothing was done: the reason {problem}.")
             return self.to_page(request, row)
-        answer: HttpResponse | None = do(request, row)
-        return answer or self.to_page(request, row)
+        response: HttpResponse | None = do(request, row)
+        return response or self.to_page(request, row)
 
     def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]

@@ -130,12 +130,12 @@ class QueueAdmin(StaffAdmin):
                 queue = add_queue(name, actor=actor)
             messages.success(request, f"The queue {name} is {'paused' if queue.is_paused else 'listed'} now.")
             return self.to_page(request, queue)
-        return self.answer_form(request, "admin/flow_app/queue/new.html", {"title": "New queue", "form": form})
+        return self.render_form(request, "admin/flow_app/queue/new.html", {"title": "New queue", "form": form})
 
     def post_pause(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
         form = PauseForm(request.POST)
         if not form.is_valid():
-            return self.answer_page(request, row, {**queue_context(row), "form": form}, status=422)
+            return self.render_page(request, row, {**queue_context(row), "form": form}, status=422)
         until = form.cleaned_data["until"]
         if row.is_paused and field_text(until) == field_text(row.paused_until):
             until = row.paused_until  # the field has whole seconds only
@@ -154,14 +154,14 @@ class QueueAdmin(StaffAdmin):
         waiting = [queue.name for queue in rows if not queue.is_paused]
         for name in waiting:
             queues.pause_queue(name, actor=actor_of(request))
-        _tell(request, "paused", waiting, len(rows) - len(waiting))
+        _show_count(request, "paused", waiting, len(rows) - len(waiting))
 
     @acts(Action.QUEUE_RESUME, "Resume")
     def resume_selected(self, request: HttpRequest, rows: list[Queue]) -> None:
         paused = [queue.name for queue in rows if queue.paused_at is not None]
         for name in paused:
             queues.resume_queue(name, actor=actor_of(request))
-        _tell(request, "resumed", paused, len(rows) - len(paused))
+        _show_count(request, "resumed", paused, len(rows) - len(paused))
 
 
 def queue_context(queue: Queue) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def state_of(queue: Queue) -> str:
     return "PAUSED" if queue.is_paused else "OPEN"
 
 
-def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:
+def _show_count(request: HttpRequest, word: str, names: list[str], others: int) -> None:
     text = f"{len(names)} queue{'' if len(names) == 1 else 's'} {word}"
     text += f": {', '.join(names)}." if names else "."
     if others:

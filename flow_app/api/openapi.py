@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
@@ -28,7 +28,7 @@ def _queue_post(
             "queues",
             operation_id,
             summary,
-            {200: answer("The queue as it is now.", schema("Queue"))},
+            {200: response("The queue as it is now.", schema("Queue"))},
             action=action,
             problems=(*BODY_PROBLEMS, *problems),
             description=text,
@@ -66,7 +66,7 @@ _PATHS: Final[Json] = {
             "queues",
             "listQueues",
             "Queues somebody has paused or configured",
-            {200: answer("The queues, by name.", schema("QueueList"))},
+            {200: response("The queues, by name.", schema("QueueList"))},
             action=Action.QUEUE_READ,
         )
     },
@@ -92,7 +92,7 @@ _PATHS: Final[Json] = {
             "tasks",
             "explainTask",
             "Every reason it is not running now",
-            {200: answer("Every reason it is not running now.", schema("Why"), example=_WHY)},
+            {200: response("Every reason it is not running now.", schema("Why"), example=_WHY)},
             action=Action.TASK_READ,
             problems=(404,),
         ),

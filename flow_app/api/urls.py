@@ -1,4 +1,4 @@
-"""Routes of the queues API, and of why a task waits; each is answered with a trailing slash as well."""
+"""Routes of the queues API, and of why a task waits; each works with a trailing slash as well."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tasks_app.fields import QUEUE_NAME
 class Queues(ApiViewSet):
     noun = "queue"
     lookup_url_kwarg = "name"
-    answers = (
+    problems = (
         (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),
     )
     actions = {"list": Action.QUEUE_READ, "pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME}

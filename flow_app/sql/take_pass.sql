@@ -1,7 +1,7 @@
 -- Take the assignment pass for this transaction, or mark it as taken by somebody else, without waiting.
 --
 -- A statement of its own: in one statement with the counting, the snapshot is older than the lock and two passes
--- overshoot the limits. The answer is left in a transaction-local setting, so that the statements sent behind this one
+-- overshoot the limits. The result is left in a transaction-local setting, so that the statements sent behind this one
 -- in the same pipeline can look at it. The row lock dies with the transaction, however its scheduler dies.
 --
 -- The pass does not wait for the disk: nobody acts on an assignment but the start that follows it in the log, and that

@@ -1,6 +1,6 @@
 -- The state of the whole system in one row: connections, processes, and how many tasks wait or are owned.
 --
--- Runs every few seconds, so no count reads more than %(most)s rows; beyond that, the statistics of the index answer
+-- Runs every few seconds, so no count reads more than %(most)s rows; beyond that, the statistics of the index count
 -- (waiting_is_estimate). Indexes: tasks_due (index-only), tasks_suspects, tasks_key_waiting, tasks_owned. Not the ORM:
 -- a dozen counts in one trip.
 WITH due AS MATERIALIZED (

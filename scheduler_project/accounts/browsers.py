@@ -28,7 +28,7 @@ def browser_of(request: HttpRequest, username: str | None = None) -> str:
 
 
 def remember_browser(request: HttpRequest, response: HttpResponse, username: str) -> None:
-    """Have the answer to a log-in make its browser known, or known for longer."""
+    """Have the response to a log-in make its browser known, or known for longer."""
     browser = browser_of(request, username) or secrets.token_hex(16)
     response.set_signed_cookie(
         COOKIE,

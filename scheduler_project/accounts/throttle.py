@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from access_app.http.clients import client_address
-from access_app.http.errors import answer
+from access_app.http.errors import plain_response
 from access_app.http.problems import Problem
 from scheduler_project import error_pages
 from scheduler_project.accounts.browsers import browser_of
@@ -126,7 +126,7 @@ def refusal(request: HttpRequest, title: str, text: str, *, retry_after: timedel
     seconds = str(math.ceil(retry_after / timedelta(seconds=1)))
     kinds = ["text/html", "application/json", "application/problem+json"]
     if (request.get_preferred_type(kinds) or kinds[0]) != kinds[0]:
-        return answer(Problem(429, title.lower().replace(" ", "-"), text, headers={"Retry-After": seconds}))
+        return plain_response(Problem(429, title.lower().replace(" ", "-"), text, headers={"Retry-After": seconds}))
     response = error_pages.bare(error_pages.ErrorPage(429, title, text))
     response["Retry-After"] = seconds
     return response

@@ -1,4 +1,4 @@
-"""The server's first process: whether it lives, how it is told to stop, and what its violent death leaves behind.
+"""The server's first process: whether it lives, how it is stopped, and what its violent death leaves behind.
 
 PostgreSQL takes any living process under the pid in its lock files for a postmaster, even a zombie (in containers whose
 pid 1 reaps nothing) or a stranger with a re-used pid, and then does not start. So the process itself is looked at.

@@ -135,16 +135,16 @@ class EmbeddedServer:
             raise EmbeddedError(f"it runs, but its databases cannot be looked at: {error}") from error
 
     def _wait_until_ready(self) -> bool:
-        """Whether a server answers, after waiting for one that starts or recovers; False: nobody is there."""
+        """Whether a server takes connections, after waiting for one that starts or recovers; False: nobody is there."""
         deadline = time.monotonic() + programs.READY_TIMEOUT
         while self.postmaster.pid_file.exists():
-            answer = self._ping()
-            if answer == Ping.OK:
+            reply = self._ping()
+            if reply == Ping.OK:
                 return True
-            if answer != Ping.REJECT and self.postmaster.pid is None:
+            if reply != Ping.REJECT and self.postmaster.pid is None:
                 break
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"it runs but does not answer\n{self._log_after(0)}")
+                raise EmbeddedError(f"it runs but takes no connection\n{self._log_after(0)}")
             time.sleep(0.05)
         return False
 
@@ -155,7 +155,7 @@ class EmbeddedServer:
     def _stop(self) -> bool:
         stopped = self.postmaster.stop()
         if not stopped and self.is_running():
-            raise EmbeddedError("it answers, but its process cannot be seen from here: stop it where it was started")
+            raise EmbeddedError("it runs, but its process cannot be seen from here: stop it where it was started")
         return stopped
 
     @contextmanager

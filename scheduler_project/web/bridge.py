@@ -1,9 +1,9 @@
 """Runs the WSGI application in a fixed number of threads, and lets none of them wait for a client.
 
-The event loop reads a whole request before a thread gets it, and takes the whole answer from the thread before a slow
+The event loop reads a whole request before a thread gets it, and takes the whole response from the thread before a slow
 client has read it. A body that is not wanted, because it is too large, because nobody who sent no credentials has any
-business to send so much, or because too much is held already, is not read: the application answers by the head alone,
-and the connection is closed after the answer.
+business to send so much, or because too much is held already, is not read: the application responds to the head alone,
+and the connection is closed after the response.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Bridge:
         body = _announced(scope["headers"])
         try:
             await self._read(body, scope["headers"], receive)
-            await self._answer(body.environ(scope), send, scope["gone"])
+            await self._respond(body.environ(scope), send, scope["gone"])
         except Busy:
             await _send_busy(send)
         except ClientGone:
@@ -125,7 +125,7 @@ class Bridge:
         if self._held > HELD_AT_MOST and body.size > SMALL_BODY:
             raise Busy
 
-    async def _answer(self, environ: dict[str, Any], send: Send, gone: Callable[[], bool]) -> None:
+    async def _respond(self, environ: dict[str, Any], send: Send, gone: Callable[[], bool]) -> None:
         environ["wsgi.file_wrapper"] = FilePieces
         status, headers, pieces = await self._in_thread(self._call, environ)
         try:
@@ -141,7 +141,7 @@ class Bridge:
 
     async def _stream(self, pieces: Iterator[bytes], send: Send, gone: Callable[[], bool]) -> None:
         while (piece := await self._in_thread(next, pieces, _END)) is not _END:
-            if gone():  # sending would be ignored, and an answer need not have an end
+            if gone():  # sending would be ignored, and a response need not have an end
                 raise ClientGone
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
@@ -152,7 +152,7 @@ class Bridge:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
 
     def _call(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes | Iterable[bytes]]:
-        """In a thread: run the application. An answer of known length comes as a whole, all others piece by piece."""
+        """In a thread: run the application. A response of known length comes as a whole, all others piece by piece."""
         started: list[tuple[int, Headers]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:

@@ -1,8 +1,8 @@
 """One connection of the web process: gunicorn's HTTP/1 protocol, with an end for whoever is slow, floods or stays.
 
 Gunicorn parses and frames. Added here: the phase a connection is in, for the worker's look at all of them; bounds on
-the head and on the pieces of a chunked body; refusals as problem documents; and a closing that lets the client read an
-answer given before its request had come as a whole (RFC 9112, 9.6).
+the head and on the pieces of a chunked body; refusals as problem documents; and a closing that lets the client read a
+response given before its request had come as a whole (RFC 9112, 9.6).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MOST_CHUNKS: Final = 10_000
 BYTES_A_CHUNK: Final = 256
 #: Bytes that one piece may announce: more is a mistake or a trick, and would be waited for in vain.
 LARGEST_CHUNK: Final = 2**30
-#: Bytes that are read at once, and that wait while a request is served: the next of a pipelining client, say. With an
-#: answer that nobody takes they are what a connection costs.
+#: Bytes that are read at once, and that wait while a request is served: the next of a pipelining client, say. With a
+#: response that nobody takes they are what a connection costs.
 READ_AT_ONCE: Final = 64 * 1024
 READ_AHEAD: Final = 16 * 1024
 #: Bytes that are thrown away while a connection closes.
@@ -65,7 +65,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         if self._closed:
             return Phase.CLOSING
         if self.transport.get_write_buffer_size() > 0:
-            return Phase.ANSWER
+            return Phase.RESPONSE
         if self._current_request is None:
             return Phase.IDLE if self.req_count > 1 and not self._head else Phase.HEAD
         return Phase.SERVING if self._is_whole() else Phase.BODY
@@ -75,7 +75,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         phase = self.phase
         if phase in EXPENDABLE:
             return now - self._began >= HEARD_WITHIN and not self._has_unread()
-        same = phase == self._watch.phase in (Phase.BODY, Phase.ANSWER)
+        same = phase == self._watch.phase in (Phase.BODY, Phase.RESPONSE)
         return same and self._watch.is_slow(moved=self._moved(phase), now=now)
 
     def look(self, now: float) -> None:
@@ -103,7 +103,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         self.transport.abort()
 
     def refuse(self, status: int, detail: str) -> None:
-        """Answer in place of the application, and close."""
+        """Respond in place of the application, and close."""
         self._send_error_response(status, detail)
         self._close_transport()
         if self._body_receiver is not None:
@@ -169,7 +169,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         return False  # nobody here speaks it: the request is served as any other
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
-        """Say ``Connection: close`` with an answer to a request that was not read to its end, too."""
+        """Say ``Connection: close`` with a response to a request that was not read to its end, too."""
         ends = self._half_closed or not self._is_whole()
         return ends or bool(super()._will_close(request, response_requires_close))
 
@@ -201,7 +201,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn is untyped
         self._safe_write(f"HTTP/1.1 {status} {title}\r\n{head}\r\n".encode("latin-1") + body)
 
     def _close_transport(self) -> None:
-        """Close; first half only when the client may still be sending: a reset would take the answer from it."""
+        """Close; first half only when the client may still be sending: a reset would take the response from it."""
         if self._closed or self.transport is None:
             return
         if self._half_closed or (self._current_request is not None and self._is_whole()):

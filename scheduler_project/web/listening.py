@@ -1,7 +1,7 @@
 """Where the web process listens (HOST, PORT), how large it is (WEB_WORKERS, WEB_THREADS), and its socket.
 
 Whoever starts a web process opens its socket first, before anything else is made, and hands it down. A port that is
-taken then ends the command with one line before a database, a user or a key exists, and what answers on the port can be
+taken then ends the command with one line before a database, a user or a key exists, and what listens on the port can be
 nobody but that web process.
 """
 
@@ -60,7 +60,7 @@ def open_listener() -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
         listener.bind(place)
-        _check_nobody_answers(listener)
+        _check_nobody_listens(listener)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
@@ -88,11 +88,11 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     return family, place
 
 
-def _check_nobody_answers(listener: socket.socket) -> None:
+def _check_nobody_listens(listener: socket.socket) -> None:
     """Raise EADDRINUSE when somebody already listens where our own requests would go.
 
-    Until we listen nobody may answer there. On systems that let one program bind all addresses and another the loopback
-    address of the same port, the bind succeeds and the answers would be the other's.
+    Until we listen nobody may accept there. On systems that let one program bind all addresses and another the loopback
+    address of the same port, the bind succeeds and the responses would be the other's.
     """
     with socket.socket(listener.family, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)

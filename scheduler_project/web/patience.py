@@ -11,14 +11,14 @@ from typing import Final
 
 #: Seconds for the head of a request, from the connection's first moment.
 HEAD_WITHIN: Final = 10.0
-#: Seconds in which a body must come or an answer be taken; of a large one, so many bytes of it in each such while.
+#: Seconds in which a body must come or a response be taken; of a large one, so many bytes of it in each such while.
 MOVE_WITHIN: Final = 30.0
 MOVE_AT_LEAST: Final = 1024 * 1024
-#: Seconds in which a client may still take an answer that was given before its request was read.
+#: Seconds in which a client may still take a response that was given before its request was read.
 CLOSE_WITHIN: Final = 3.0
 #: Seconds in which a request that is on its way has come, and its connection is not given up for another.
 HEARD_WITHIN: Final = 0.25
-#: Where connections run short: after so many seconds, a body or an answer must have moved at so many bytes a second.
+#: Where connections run short: after so many seconds, a body or a response must have moved at so many bytes a second.
 PRESSED_WITHIN: Final = 2.0
 PRESSED_RATE: Final = 32 * 1024
 
@@ -28,7 +28,7 @@ class Phase(StrEnum):
     HEAD = "head"
     BODY = "body"
     SERVING = "serving"
-    ANSWER = "answer"
+    RESPONSE = "response"
     CLOSING = "closing"
 
 
@@ -47,13 +47,13 @@ class Watch:
 
     def is_overdue(self, phase: Phase, *, request: int, moved: int, now: float) -> bool:
         """Note what is seen now, and return whether it has gone on for too long. ``moved`` never shrinks."""
-        goes_well = phase in (Phase.BODY, Phase.ANSWER) and moved - self.moved >= MOVE_AT_LEAST
+        goes_well = phase in (Phase.BODY, Phase.RESPONSE) and moved - self.moved >= MOVE_AT_LEAST
         if (phase, request) != (self.phase, self.request) or goes_well:
             self.phase, self.request, self.since, self.moved = phase, request, now, moved
         return now - self.since > allowed(phase)
 
     def is_slow(self, *, moved: int, now: float) -> bool:
-        """Whether a body or an answer moves too slowly to keep its connection where they run short."""
+        """Whether a body or a response moves too slowly to keep its connection where they run short."""
         lasted = now - self.since
         return lasted >= PRESSED_WITHIN and moved - self.moved < lasted * PRESSED_RATE
 
@@ -63,7 +63,7 @@ def allowed(phase: Phase) -> float:
     match phase:
         case Phase.HEAD:
             return HEAD_WITHIN
-        case Phase.BODY | Phase.ANSWER:
+        case Phase.BODY | Phase.RESPONSE:
             return MOVE_WITHIN
         case Phase.CLOSING:
             return CLOSE_WITHIN

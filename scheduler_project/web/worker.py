@@ -1,8 +1,8 @@
 """A process of the web server: gunicorn's asyncio worker, serving a WSGI application.
 
-Its event loop reads requests and sends answers; threads see whole requests only (``bridge``). Once a second it looks at
-all connections and ends those that take too long (``patience``). When there are too many, the oldest that is idle, has
-not yet said what it wants, or hardly moves makes room, so that a new one, a probe say, is soon heard.
+Its event loop reads requests and sends responses; threads see whole requests only (``bridge``). Once a second it looks
+at all connections and ends those that take too long (``patience``). When there are too many, the oldest that is idle,
+has not yet said what it wants, or hardly moves makes room, so that a new one, a probe say, is soon heard.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn is untyped
         return victim
 
     async def _shutdown(self) -> None:
-        """Hear nobody new, answer what has been asked within ``graceful_timeout``, and drop the rest."""
+        """Accept nobody new, respond to what has been asked within ``graceful_timeout``, and drop the rest."""
         for opened in (*self.servers, *self.sockets):
             opened.close()
         end = self.loop.time() + self.cfg.graceful_timeout

@@ -157,7 +157,7 @@ class BlackoutCalendarAdmin(StaffAdmin):
             if made is not None:
                 messages.success(request, f"The calendar {made.name} was created. Schedules can name it now.")
                 return self.to_page(request, made)
-        return self.answer_form(request, _FORM, {"title": "New blackout calendar", "form": form})
+        return self.render_form(request, _FORM, {"title": "New blackout calendar", "form": form})
 
     def form_edit(self, request: HttpRequest, row: BlackoutCalendar) -> HttpResponse:
         form, person = CalendarForm(request.POST or None, before=row), person_of(request)
@@ -172,7 +172,7 @@ class BlackoutCalendarAdmin(StaffAdmin):
                 messages.success(request, f"The calendar {saved.name} was saved, and holds from now on.")
                 return self.to_page(request, saved)
         context = {"title": f"Edit {row.name}", "form": form, "original": row}
-        return self.answer_form(request, _FORM, context)
+        return self.render_form(request, _FORM, context)
 
     def post_delete(self, request: HttpRequest, row: BlackoutCalendar) -> HttpResponse | None:
         version = request.POST.get("version", "")

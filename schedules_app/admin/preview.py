@@ -25,17 +25,17 @@ def preview(request: HttpRequest, row: Schedule | None) -> HttpResponse:
     """Return the times of the posted form as JSON; ``row``: the schedule that is edited. Changes nothing."""
     form = WhenForm(request.POST, named=row.calendars if row else ())
     now = selectors.database_now()
-    answer: dict[str, Any] = {"explanation": "", "fires": [], "changes": []}
+    shown: dict[str, Any] = {"explanation": "", "fires": [], "changes": []}
     if form.is_valid():
         new = NewSchedule(name="preview", task=NewTask(type=""), **form.when())
         form.show_problems(_problems(new, row, now))
         if not form.errors:
             try:
-                answer = _answer(new, row.anchor_at if row else now.replace(microsecond=0), now)
+                shown = _shown(new, row.anchor_at if row else now.replace(microsecond=0), now)
             except TooCostly as error:
                 form.add_error(None, str(error))
     problems = {name: [str(error) for error in errors] for name, errors in form.errors.items()}
-    return JsonResponse({**answer, "problems": problems})
+    return JsonResponse({**shown, "problems": problems})
 
 
 def _problems(new: NewSchedule, row: Schedule | None, now: datetime) -> dict[str, str]:
@@ -51,7 +51,7 @@ def _times(new: NewSchedule, now: datetime) -> Any:
     return new.definition(created_at=now)
 
 
-def _answer(new: NewSchedule, created_at: datetime, now: datetime) -> dict[str, Any]:
+def _shown(new: NewSchedule, created_at: datetime, now: datetime) -> dict[str, Any]:
     recurrence = parse(new.definition(created_at=created_at))
     blackouts = selectors.calendars_of(new.calendars)
     return {

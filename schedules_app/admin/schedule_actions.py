@@ -59,7 +59,7 @@ class BackfillForm(forms.Form):
 
 
 @contextmanager
-def refusals_told(request: HttpRequest) -> Iterator[None]:
+def refusals_shown(request: HttpRequest) -> Iterator[None]:
     """Turn what the services refuse into a message."""
     try:
         yield
@@ -77,9 +77,9 @@ def pause(request: HttpRequest, schedules: list[Schedule], *, reason: str = "") 
     waiting = [schedule for schedule in schedules if not schedule.paused]
     done = []
     for schedule in waiting:
-        with refusals_told(request):
+        with refusals_shown(request):
             done.append(services.pause_schedule(schedule.pk, actor=actor_of(request), reason=reason).name)
-    _tell(request, "paused", done, len(schedules) - len(waiting))
+    _show_count(request, "paused", done, len(schedules) - len(waiting))
 
 
 def resume(request: HttpRequest, schedules: list[Schedule], *, reason: str = "") -> None:
@@ -87,15 +87,15 @@ def resume(request: HttpRequest, schedules: list[Schedule], *, reason: str = "")
     person, done = person_of(request), []
     guard = guards.may_run(person, Action.SCHEDULE_RESUME)
     for schedule in paused:
-        with refusals_told(request):
+        with refusals_shown(request):
             done.append(services.resume_schedule(schedule.pk, actor=person.name, reason=reason, guard=guard).name)
-    _tell(request, "resumed", done, len(schedules) - len(paused))
+    _show_count(request, "resumed", done, len(schedules) - len(paused))
 
 
 def enable(request: HttpRequest, schedule: Schedule) -> None:
     person = person_of(request)
     change = guards.schedule_change(person, lambda before: replace(before, enabled=True))
-    with refusals_told(request):
+    with refusals_shown(request):
         services.edit_schedule(schedule.pk, change, actor=person.name)
         messages.success(request, f"The schedule {schedule.name} is on. Nothing runs before its next slot.")
 
@@ -107,10 +107,10 @@ def trigger(request: HttpRequest, schedule: Schedule) -> None:
     idempotency = Idempotency(f"admin:{once}", fingerprint) if once.isalnum() and once.isascii() else None
     person = person_of(request)
     guard = guards.may_run(person, Action.SCHEDULE_TRIGGER)
-    with refusals_told(request):
+    with refusals_shown(request):
         made = manual_runs.trigger_schedule(schedule.pk, actor=person.name, idempotency=idempotency, guard=guard)
-        told = "was made by the first click already" if made.replayed else "was made"
-        messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), told))
+        words = "was made by the first click already" if made.replayed else "was made"
+        messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
 
 
 def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bool:
@@ -118,7 +118,7 @@ def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bo
     cleaned, person = form.cleaned_data, person_of(request)
     wanted: dict[str, Any] = {name: cleaned[name] for name in ("since", "until", "limit", "priority")}
     guard = guards.may_run(person, Action.SCHEDULE_BACKFILL)
-    with refusals_told(request):
+    with refusals_shown(request):
         try:
             done = manual_runs.backfill_schedule(schedule.pk, actor=person.name, guard=guard, **wanted)
         except InvalidBackfill as error:
@@ -138,7 +138,7 @@ def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bo
 def clone(request: HttpRequest, schedule: Schedule) -> Schedule | None:
     person = person_of(request)
     guard = guards.may_run(person, Action.SCHEDULE_CLONE)
-    with refusals_told(request):
+    with refusals_shown(request):
         name = request.POST.get("name", "").strip()
         made = services.clone_schedule(schedule.pk, name=name, actor=person.name, guard=guard)
         messages.success(request, f"{made.name} is a copy of {schedule.name}. It is off: enable it when it is right.")
@@ -150,7 +150,7 @@ def delete(request: HttpRequest, schedule: Schedule, *, reason: str) -> bool:
     """Delete what the person saw: one that was changed meanwhile is left alone."""
     version = request.POST.get("version", "")
     versions = [int(version)] if version.isascii() and version.isdigit() else []
-    with refusals_told(request):
+    with refusals_shown(request):
         services.delete_schedule(schedule.pk, actor=actor_of(request), reason=reason, versions=versions)
         return True
     return False
@@ -177,7 +177,7 @@ def saved(form: ScheduleForm, save: Callable[[], T]) -> T | None:
     return None
 
 
-def _tell(request: HttpRequest, word: str, names: list[str], others: int) -> None:
+def _show_count(request: HttpRequest, word: str, names: list[str], others: int) -> None:
     text = f"{len(names)} schedule{'' if len(names) == 1 else 's'} {word}"
     text += f": {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}." if names else "."
     if others:

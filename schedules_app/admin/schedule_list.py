@@ -62,7 +62,7 @@ def health_cell(row: Any) -> SafeString:
 
 def squares(fires: list[ScheduleFire]) -> SafeString:
     """The newest slots as a row of squares, newest last; the words are there for those who do not see them."""
-    told = ", ".join(fire.state.lower().replace("_", " ") for fire in fires)
+    states = ", ".join(fire.state.lower().replace("_", " ") for fire in fires)
     marks = format_html_join(
         "",
         '<i class="ts-{}" title="{} {}{}"></i>',
@@ -71,5 +71,5 @@ def squares(fires: list[ScheduleFire]) -> SafeString:
             for fire in reversed(fires)
         ),
     )
-    label = f"Latest slots, newest first: {told}" if fires else "No slots yet"
+    label = f"Latest slots, newest first: {states}" if fires else "No slots yet"
     return format_html('<span class="ts-squares" role="img" aria-label="{}">{}</span>', label, marks)

@@ -162,8 +162,8 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
 
 def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
     """The template but for its payload; what it leaves to the defaults is left out."""
-    told = [(row, schedule.task.get(row.name)) for row in FACTS if row.template]
-    return [(row.label, fact_of(row, value)) for row, value in told if value not in (None, "")]
+    chosen = [(row, schedule.task.get(row.name)) for row in FACTS if row.template]
+    return [(row.label, fact_of(row, value)) for row, value in chosen if value not in (None, "")]
 
 
 def events_of(schedule: Schedule) -> list[AuditEvent]:

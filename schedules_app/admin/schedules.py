@@ -125,10 +125,10 @@ class ScheduleAdmin(StaffAdmin):
             if made is not None:
                 messages.success(request, f"The schedule {made.schedule.name} was created.")
                 return self.to_page(request, made.schedule)
-        return self.answer_form(request, _FORM, {"title": "New schedule", "form": form})
+        return self.render_form(request, _FORM, {"title": "New schedule", "form": form})
 
     def form_edit(self, request: HttpRequest, row: Schedule) -> HttpResponse:
-        """The form of a schedule. It carries the version it was filled from: whoever saves second is told."""
+        """The form of a schedule. It carries the version it was filled from: whoever saves second sees that."""
         before, person = services.definition_of(row), person_of(request)
         types = sorted({*_types(request), before.task.type})
         form = ScheduleForm(request.POST or None, types=types, before=before, version=row.version)
@@ -141,7 +141,7 @@ class ScheduleAdmin(StaffAdmin):
             if saved is not None:
                 messages.success(request, f"The schedule {saved.name} was saved.")
                 return self.to_page(request, saved)
-        return self.answer_form(request, _FORM, {"title": f"Edit {row.name}", "form": form, "original": row})
+        return self.render_form(request, _FORM, {"title": f"Edit {row.name}", "form": form, "original": row})
 
     def preview_new(self, request: HttpRequest) -> HttpResponse:
         """What a form for a new schedule would do."""
@@ -170,7 +170,7 @@ class ScheduleAdmin(StaffAdmin):
         if form.is_valid() and schedule_actions.backfill(request, row, form):
             return None
         context = self.page_context(request, row) | {"backfill_form": form}
-        return self.answer_page(request, row, context, status=422)
+        return self.render_page(request, row, context, status=422)
 
     def post_clone(self, request: HttpRequest, row: Schedule) -> HttpResponse | None:
         made = schedule_actions.clone(request, row)

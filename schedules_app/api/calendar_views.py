@@ -12,14 +12,14 @@ from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
 from schedules_app import calendar_services, guards
 from schedules_app.api import filters, inputs, outputs
-from schedules_app.api.errors import ANSWERS
+from schedules_app.api.errors import PROBLEMS
 from schedules_app.models import BlackoutCalendar
 from tasks_app.fields import QUEUE_NAME
 
 
 class Calendars(ApiViewSet):
     lookup_url_kwarg = "name"
-    answers = ANSWERS
+    problems = PROBLEMS
     actions = {
         "list": Action.CALENDAR_READ,
         "create": Action.CALENDAR_CREATE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.errors import Answers, sentence
+from access_app.http.errors import Problems, sentence
 from access_app.http.problems import Problem
 from schedules_app.calendar_services import CalendarInUse
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
@@ -22,7 +22,7 @@ def _too_costly(error: TooCostly) -> Problem:
     return Problem(409, "too-costly-schedule", detail, errors={"schedule": str(error)})
 
 
-ANSWERS: Final[Answers] = (
+PROBLEMS: Final[Problems] = (
     (NameTaken, lambda error: Problem(409, "name-taken", sentence(error), errors={"name": str(error)})),
     (CalendarInUse, lambda error: Problem(409, "calendar-in-use", sentence(error))),
     (InvalidRecurrence, _unreadable),

@@ -102,7 +102,7 @@ class _Asked:
 def read_schedule(data: Any, *, now: datetime) -> NewSchedule:
     """The schedule a JSON value asks for, to be checked when it is stored. Raises `InvalidSchedule`.
 
-    It is checked here as well when a value cannot be read, so that one answer tells all.
+    It is checked here as well when a value cannot be read, so that one response names all.
     """
     asked = _read(data)
     problems = asked.problems | {name: "is required" for name in ("name", "task") if name not in data}

@@ -19,7 +19,7 @@ from access_app.rights import Action
 from flow_app.api.outputs import reason_json
 from schedules_app import guards, manual_runs, selectors, services
 from schedules_app.api import filters, inputs, outputs
-from schedules_app.api.errors import ANSWERS
+from schedules_app.api.errors import PROBLEMS
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
@@ -29,7 +29,7 @@ from tasks_app.api.outputs import task_for
 class Schedules(ApiViewSet):
     noun = "schedule"
     lookup_url_kwarg = "schedule_id"
-    answers = ANSWERS
+    problems = PROBLEMS
     actions = {
         "list": Action.SCHEDULE_READ,
         "create": Action.SCHEDULE_CREATE,

@@ -105,7 +105,7 @@ class Timeline(Protocol):
         """Slots before ``end``, descending."""
 
     def has_ended(self, start: datetime, effort: Effort) -> bool:
-        """Is there surely nothing from ``start`` on? Answered in one search."""
+        """Is there surely nothing from ``start`` on? Found by one search."""
 
     def explain(self) -> str:
         """The slots in words."""

@@ -22,7 +22,7 @@ class Field:
     low: int
     high: int
     names: tuple[str, ...] = ()
-    #: Seconds of one unit, where a step may be told as an interval.
+    #: Seconds of one unit, where a step may be worded as an interval.
     seconds: int = 0
 
     @property

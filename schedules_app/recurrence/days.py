@@ -1,7 +1,7 @@
 """Which days of a year a pattern chooses, as numbers from 0. Pure.
 
-Patterns choose days by month, day of the month, weekday, week: things that come in 28 kinds of years only, told apart
-by the weekday on which a year begins, by its length and by that of the year before (which decides about week 53). So
+Patterns choose days by month, day of the month, weekday, week: things that come in 28 kinds of years only, which
+differ in the weekday on which a year begins, its length and that of the year before (which decides about week 53). So
 each choice is worked out at most 28 times, whatever the number of years looked at.
 """
 

@@ -96,7 +96,7 @@ class WallClock:
                 end = min(segment.start, beyond.replace(tzinfo=UTC) + _FARTHEST)
 
     def has_ended(self, start: datetime, effort: Effort) -> bool:
-        """Is there surely nothing from ``start`` on? Answered in one search."""
+        """Is there surely nothing from ``start`` on? Found by one search."""
         return next(self.pattern.upward(self.zone.local(start) - _FARTHEST, effort), None) is None
 
     def why_over(self, now: datetime) -> str:

@@ -36,8 +36,8 @@ class Report:
     def add(self, words: str, task_id: UUID, *, ok: bool) -> None:
         (self.done if ok else self.refused).setdefault(words, []).append(task_id)
 
-    def tell(self, request: HttpRequest) -> None:
-        """Say it in one message: a success, a warning when some were refused, an error when all were."""
+    def show(self, request: HttpRequest) -> None:
+        """Show it as one message: a success, a warning when some were refused, an error when all were."""
         level = messages.SUCCESS if not self.refused else messages.WARNING if self.done else messages.ERROR
         parts = [*self.done.items(), *self.refused.items()]
         messages.add_message(request, level, format_html_join(" ", "{}", ((_sentence(*part),) for part in parts)))

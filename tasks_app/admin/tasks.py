@@ -112,9 +112,9 @@ class TaskAdmin(StaffAdmin):
 
     @admin.display(description="attempt")
     def tries(self, task: Task) -> SafeString:
-        told = f"{task.retry_count} of {task.max_retries} retries used, {task.crash_count} workers lost"
+        counts = f"{task.retry_count} of {task.max_retries} retries used, {task.crash_count} workers lost"
         lost = format_html(' <span class="ts-badge ts-purple">{} lost</span>', task.crash_count)
-        return format_html('<span title="{}">{}</span>{}', told, task.attempt, lost if task.crash_count else "")
+        return format_html('<span title="{}">{}</span>{}', counts, task.attempt, lost if task.crash_count else "")
 
     @admin.display(description="timing")
     def timing(self, task: Any) -> SafeString | str:
@@ -145,31 +145,31 @@ class TaskAdmin(StaffAdmin):
         return {**task_page.context_of(row), "offered": offered, "retry_tone": retry_tone}
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
-        task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).tell(request)
+        task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).show(request)
 
     def post_retry(self, request: HttpRequest, row: Task) -> None:
         """A second click must not run it twice: the page sends the version it showed."""
         version = request.POST.get("version", "")
         versions = [int(version)] if version.isascii() and version.isdigit() else None
         report = task_actions.retry([row.pk], actor=actor_of(request), reason=reason_of(request), versions=versions)
-        report.tell(request)
+        report.show(request)
 
     def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
         report, made = task_actions.clone([row.pk], actor=actor_of(request))
-        report.tell(request)
+        report.show(request)
         return self.to_page(request, made[0]) if made else None
 
     @acts(Action.TASK_CANCEL, "Cancel")
     def cancel_selected(self, request: HttpRequest, rows: list[Task]) -> None:
-        task_actions.cancel(_ids(rows), actor=actor_of(request)).tell(request)
+        task_actions.cancel(_ids(rows), actor=actor_of(request)).show(request)
 
     @acts(Action.TASK_RETRY, "Retry")
     def retry_selected(self, request: HttpRequest, rows: list[Task]) -> None:
-        task_actions.retry(_ids(rows), actor=actor_of(request)).tell(request)
+        task_actions.retry(_ids(rows), actor=actor_of(request)).show(request)
 
     @acts(Action.TASK_CLONE, "Clone")
     def clone_selected(self, request: HttpRequest, rows: list[Task]) -> None:
-        task_actions.clone(_ids(rows), actor=actor_of(request))[0].tell(request)
+        task_actions.clone(_ids(rows), actor=actor_of(request))[0].show(request)
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
         person = person_of(request)
@@ -180,7 +180,7 @@ class TaskAdmin(StaffAdmin):
             if task is not None:
                 messages.success(request, format_html("Task {} was created.", display.task_link(task.pk)))
                 return self.to_page(request, task)
-        return self.answer_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
+        return self.render_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
 
 
 def _ids(rows: list[Task]) -> list[UUID]:
@@ -198,6 +198,6 @@ def _correlated(correlation_id: str) -> list[UUID]:
 def _summaries(ids: list[UUID]) -> dict[UUID, str]:
     """What each task does, from its payload: cut by the server, because payloads may be large."""
     line = Coalesce(*(KeyTextTransform(name, "payload") for name in ("url", "command", "argv")))
-    piece = Left(line, 2 * _SUMMARY_LENGTH, output_field=TextField())  # what is cut off may tell what to mask
+    piece = Left(line, 2 * _SUMMARY_LENGTH, output_field=TextField())  # what is cut off may show what to mask
     rows = Task.objects.filter(pk__in=ids).values_list("pk", piece)
     return {task_id: summary(text)[:_SUMMARY_LENGTH] for task_id, text in rows}

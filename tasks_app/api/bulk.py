@@ -20,7 +20,7 @@ from tasks_app.new_tasks import InvalidTask
 
 MAX_TASKS: Final = 10_000
 #: Bytes of JSON for why items were refused. An item that finds no room any more says how many errors it has.
-#: With ids, or short refusals, for 10,000 items, an answer stays below 2 MiB.
+#: With ids, or short refusals, for 10,000 items, a response stays below 2 MiB.
 ROOM_FOR_ERRORS: Final = 512 * 1024
 _NOT_STORED: Final = {"tasks": "not stored, because another task of this atomic call was refused"}
 
@@ -28,12 +28,12 @@ Refusal = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class BulkAnswer:
+class BulkResult:
     document: JsonObject
     replayed: bool
 
 
-def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkAnswer:
+def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkResult:
     """Store the tasks that can be stored (all or none when ``atomic``) and return one result for each, in order.
 
     Raises `Problem` when none was stored, with the same results in it; `IdempotencyConflict`.
@@ -48,7 +48,7 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
         if idempotency is not None:
             replay = take_idempotency_key(caller.name, idempotency, ids, document)
             if replay is not None:
-                return BulkAnswer(replay.answer, replayed=True)
+                return BulkResult(replay.response, replayed=True)
         services.create_tasks(
             [task.new for task in good],
             created_by=caller.name,
@@ -56,7 +56,7 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
             ids=ids,
             idempotency=idempotency,
         )
-    return BulkAnswer(document, replayed=False)
+    return BulkResult(document, replayed=False)
 
 
 def _read_tasks(body: Any) -> list[Any]:
@@ -73,7 +73,7 @@ def _read_tasks(body: Any) -> list[Any]:
 
 
 class _Refusals:
-    """Why items were refused, as long as there is room in the answer."""
+    """Why items were refused, as long as there is room in the response."""
 
     def __init__(self) -> None:
         self._room = ROOM_FOR_ERRORS
@@ -98,9 +98,9 @@ def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
 
 
 def _document(outcomes: list[inputs.CheckedTask | Refusal], ids: list[str]) -> JsonObject:
-    fresh, told = iter(ids), _Refusals()
+    fresh, refusals = iter(ids), _Refusals()
     items = [
-        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": told.errors(outcome)}
+        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": refusals.errors(outcome)}
         for outcome in outcomes
     ]
     return {"created": len(ids), "failed": len(outcomes) - len(ids), "items": items}
@@ -114,8 +114,8 @@ def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
         if refusal is not _NOT_STORED
         for name, text in refusal.items()
     )
-    told = _Refusals()
-    items = [{"errors": field_errors(r) if r is _NOT_STORED else told.errors(r)} for r in refusals]
+    kept = _Refusals()
+    items = [{"errors": field_errors(r) if r is _NOT_STORED else kept.errors(r)} for r in refusals]
     more = {"created": 0, "failed": len(refusals), "items": items}
     detail = "No task was stored; items says why, in the order of the tasks."
     return Problem(400, "invalid-request", detail, errors=errors, more=more)

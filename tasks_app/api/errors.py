@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.errors import Answers, sentence
+from access_app.http.errors import Problems, sentence
 from access_app.http.problems import Problem
 from tasks_app.transitions import IllegalTransition
 
-ANSWERS: Final[Answers] = ((IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),)
+PROBLEMS: Final[Problems] = ((IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),)

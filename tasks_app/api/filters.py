@@ -1,4 +1,4 @@
-"""What may be asked of ``GET /tasks``, and what of it partial indexes can be told."""
+"""What may be asked of ``GET /tasks``, and what of it helps partial indexes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CORRELATION: Final = matching(CORRELATION_ID, "must be 1 to 128 characters of A
 def hint(parameters: QueryDict) -> Q:
     """The kinds of rows that can match, for filters an index of each kind helps: by status, by correlation id.
 
-    Changes no row of the answer: it repeats what partial indexes are about, so that they can be used. The parameters
+    Changes none of the rows: it repeats what partial indexes are about, so that they can be used. The parameters
     have been read.
     """
     statuses = set(map(str, parameters.getlist("status"))) or set(TaskStatus)

@@ -64,7 +64,7 @@ def read_changes(data: Any, task_type: str) -> dict[str, Any]:
 
 
 def _further_problems(values: dict[str, Any]) -> dict[str, str]:
-    """What else is wrong with a task some of whose fields could not be read: one answer tells all."""
+    """What else is wrong with a task some of whose fields could not be read: one response names all."""
     further: dict[str, str] = {}
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)

@@ -1,4 +1,4 @@
-"""Routes of the tasks API; each is answered with a trailing slash as well."""
+"""Routes of the tasks API; each works with a trailing slash as well."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
 from tasks_app import selectors, services
 from tasks_app.api import bulk, inputs, outputs
-from tasks_app.api.errors import ANSWERS
+from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
 from tasks_app.models import Task
 
@@ -21,7 +21,7 @@ from tasks_app.models import Task
 class Tasks(ApiViewSet):
     noun = "task"
     lookup_url_kwarg = "task_id"
-    answers = ANSWERS
+    problems = PROBLEMS
     actions = {
         "list": Action.TASK_READ,
         "create": Action.TASK_CREATE,
@@ -52,8 +52,8 @@ class Tasks(ApiViewSet):
         atomic = self.query()["atomic"]
         body = self.body(limit=settings.MAX_BULK_BODY)
         idempotency = self.idempotency(f"POST /tasks/bulk atomic={atomic}", body)
-        answer = bulk.create(body, caller=self.caller, atomic=atomic, idempotency=idempotency)
-        return self.created(answer.document, replayed=answer.replayed)
+        result = bulk.create(body, caller=self.caller, atomic=atomic, idempotency=idempotency)
+        return self.created(result.document, replayed=result.replayed)
 
     def retrieve(self, request: Request, task_id: str) -> Response:
         task = self._task(task_id)

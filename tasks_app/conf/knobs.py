@@ -86,7 +86,7 @@ class Config:
         "time between two looks for dead workers and their tasks",
     )
     metrics_enabled: bool = _knob(
-        "METRICS_COLLECTION_ENABLED", parse_bool, "true", "false: GET /metrics answers 404 and nothing is counted"
+        "METRICS_COLLECTION_ENABLED", parse_bool, "true", "false: GET /metrics returns 404 and nothing is counted"
     )
     retention_success: timedelta | None = _knob(
         "RETENTION_SUCCESS_DAYS", days, "7", "days SUCCESS and CANCELLED tasks are kept; 0 for ever"

@@ -112,7 +112,7 @@ SCHEDULES: Final[list[Mutant]] = [
         "crontab",
         "schedules_app/crontab_import.py",
         f"{_TESTS}/test_importcrontab.py",
-        ("all-or-none", 2, "if not any(each.outcome is Outcome.REFUSED for each in told):", "if True:"),
+        ("all-or-none", 2, "if not any(each.outcome is Outcome.REFUSED for each in report):", "if True:"),
         ("dry-run", 2, "            transaction.set_rollback(True)\n", "            pass\n"),
         ("user", 39, "not wish.any_user and job.user != wish.reader", "False"),
         ("again", 2, "elif (schedule := stored.get(plan.new.name)) is None:", "elif (schedule := None) is None:"),

@@ -17,7 +17,7 @@ class TestAllowed:
         [
             (Phase.HEAD, 10),
             (Phase.BODY, 30),
-            (Phase.ANSWER, 30),
+            (Phase.RESPONSE, 30),
             (Phase.CLOSING, 3),
             (Phase.IDLE, inf),
             (Phase.SERVING, inf),
@@ -41,11 +41,11 @@ class TestWatch:
     def test_begins_anew_with_each_phase_and_request(self) -> None:
         watch = Watch(since=CLOCK)
         assert not watch.is_overdue(Phase.BODY, request=1, moved=5, now=CLOCK + 29)
-        assert not watch.is_overdue(Phase.ANSWER, request=1, moved=5, now=CLOCK + 58)
-        assert not watch.is_overdue(Phase.ANSWER, request=2, moved=5, now=CLOCK + 87)
-        assert watch.is_overdue(Phase.ANSWER, request=2, moved=5, now=CLOCK + 118)
+        assert not watch.is_overdue(Phase.RESPONSE, request=1, moved=5, now=CLOCK + 58)
+        assert not watch.is_overdue(Phase.RESPONSE, request=2, moved=5, now=CLOCK + 87)
+        assert watch.is_overdue(Phase.RESPONSE, request=2, moved=5, now=CLOCK + 118)
 
-    @pytest.mark.parametrize("phase", [Phase.BODY, Phase.ANSWER])
+    @pytest.mark.parametrize("phase", [Phase.BODY, Phase.RESPONSE])
     def test_waits_on_for_what_goes_well(self, phase: Phase) -> None:
         watch = Watch(since=CLOCK)
         seen = [
@@ -54,7 +54,7 @@ class TestWatch:
         ]
         assert not any(seen)
 
-    @pytest.mark.parametrize("phase", [Phase.BODY, Phase.ANSWER])
+    @pytest.mark.parametrize("phase", [Phase.BODY, Phase.RESPONSE])
     def test_gives_a_burst_no_more_than_another_while(self, phase: Phase) -> None:
         watch = Watch(since=CLOCK)
         watch.is_overdue(phase, request=1, moved=0, now=CLOCK)
@@ -70,5 +70,5 @@ class TestWatch:
         [(1.9, 0, False), (2.0, 0, True), (2.0, 65_535, True), (2.0, 65_536, False), (20.0, 65_536, True)],
     )
     def test_tells_what_hardly_moves(self, seconds: float, moved: int, *, slow: bool) -> None:
-        watch = Watch(Phase.ANSWER, request=1, since=CLOCK, moved=500)
+        watch = Watch(Phase.RESPONSE, request=1, since=CLOCK, moved=500)
         assert watch.is_slow(moved=500 + moved, now=CLOCK + seconds) is slow

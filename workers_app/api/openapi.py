@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import ID, Json, closed_set, obj, schema
 from access_app.rights import Action
 from tasks_app.states import WorkerState
@@ -22,7 +22,7 @@ _PATHS: Final[Json] = {
             "workers",
             "drainWorker",
             "Have a worker finish and stop",
-            {202: answer("It is told with its next beat, within seconds.", schema("WorkerDraining"))},
+            {202: response("It is told with its next beat, within seconds.", schema("WorkerDraining"))},
             action=Action.WORKER_DRAIN,
             problems=(*BODY_PROBLEMS, 404),
             description="It takes nothing new, finishes or gives back what it has, and exits. Safe to repeat.",

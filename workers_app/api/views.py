@@ -16,7 +16,7 @@ from workers_app import heartbeats
 class Workers(ApiViewSet):
     noun = "worker"
     lookup_url_kwarg = "worker_id"
-    answers = ((heartbeats.WorkerNotFound, lambda error: Problem.not_found("There is no worker with this id.")),)
+    problems = ((heartbeats.WorkerNotFound, lambda error: Problem.not_found("There is no worker with this id.")),)
     actions = {"drain": Action.WORKER_DRAIN}
 
     @action(detail=True, methods=["post"])

@@ -18,7 +18,7 @@ from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_re
 from tasks_app.floors import Floors
 from tasks_app.sessions import Session
 from workers_app import lease
-from workers_app.heartbeats import BeatAnswer, beat
+from workers_app.heartbeats import BeatReply, beat
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Beating(Protocol):
     def stuck(self) -> str | None:
         """What makes no progress, if anything: then no beat is sent, and the lease runs out."""
 
-    def heard(self, answer: BeatAnswer, sent: float) -> None: ...
+    def heard(self, answer: BeatReply, sent: float) -> None: ...
     def disowned(self) -> None:
         """The database says this incarnation is dead."""
 

@@ -20,7 +20,7 @@ from tasks_app.floors import Floors
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from workers_app import heartbeats
-from workers_app.heartbeats import BeatAnswer
+from workers_app.heartbeats import BeatReply
 from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
 
@@ -153,7 +153,7 @@ class Starter:
 
     # The heartbeat's thread
 
-    def hear(self, answer: BeatAnswer) -> bool:
+    def hear(self, answer: BeatReply) -> bool:
         """Take what a beat says about what is assigned and running; whether the main thread has to wake up for it."""
         if answer.timeline != self._heard_timeline:
             log.warning("timeline_changed", timeline=answer.timeline, was=self.timeline, dropped=len(answer.drops))

@@ -18,7 +18,7 @@ from django.conf import settings
 from tasks_app import signals, wakeups
 from tasks_app.executors.base import StopReason
 from tasks_app.states import WorkerState
-from workers_app.heartbeats import BeatAnswer
+from workers_app.heartbeats import BeatReply
 from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
 from workers_app.processes.guardian_link import GuardianLink
@@ -79,7 +79,7 @@ class Vitals:
             return "recorder"
         return "executor" if self._executing.held.past_deadline(by=OVERDUE) else None
 
-    def heard(self, answer: BeatAnswer, sent: float) -> None:
+    def heard(self, answer: BeatReply, sent: float) -> None:
         self._report_stats(answer)
         if self._lease.renew(sent):
             self._guardian.beat(sent)
@@ -96,7 +96,7 @@ class Vitals:
         log.error("worker_disowned", worker_id=str(self._worker_id))
         self._fence()
 
-    def _report_stats(self, answer: BeatAnswer) -> None:
+    def _report_stats(self, answer: BeatReply) -> None:
         if (now := time.monotonic()) >= self._stats_at:
             self._stats_at = now + STATS_EVERY
             stats = {

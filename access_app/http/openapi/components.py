@@ -1,4 +1,4 @@
-"""What the operations of every app refer to: headers, answers of problems, parameters of a request, how to log in."""
+"""What the operations of every app refer to: headers, problems, parameters of a request, how to log in."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADERS: Final[Json] = {
     },
     "Location": {"description": "Where the new one is.", "schema": {"type": "string", "format": "uri-reference"}},
     "Idempotent-Replayed": {
-        "description": "This answer belongs to an earlier request with the same key.",
+        "description": "This response belongs to an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "string"}},
@@ -87,7 +87,7 @@ SHARED: Final = Chapter(
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The same key and body: the same answer again, with 200, also when sent in parallel. "
+            "description": "The same key and body: the same response again, with 200, also when sent in parallel. "
             "Kept per API key as long as what was created.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
         },
@@ -101,7 +101,7 @@ SHARED: Final = Chapter(
         "IfNoneMatch": {
             "name": "If-None-Match",
             "in": "header",
-            "description": "Answer 304 while it still has one of these ETags.",
+            "description": "304 is returned while it still has one of these ETags.",
             "schema": {"type": "string"},
         },
     },

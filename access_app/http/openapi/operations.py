@@ -1,4 +1,4 @@
-"""Builders of paths: parameters, bodies, answers, and an operation with what every one of them needs and refuses."""
+"""Builders of paths: parameters, bodies, responses, and an operation with what every one of them needs and refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def body(value: Json, *, required: bool = True, examples: Json | None = None) ->
     return {"required": required, "content": {"application/json": media}}
 
 
-def answer(
+def response(
     description: str,
     value: Json | None,
     *,
@@ -29,16 +29,16 @@ def answer(
     headers: Sequence[str] = (),
     example: Any = None,
 ) -> Json:
-    """A success; every answer carries the correlation id."""
+    """A success; every response carries the correlation id."""
     named = {name: ref("headers", name) for name in ("X-Correlation-ID", *headers)}
-    response: Json = {"description": description, "headers": named}
+    made: Json = {"description": description, "headers": named}
     if value is not None:
-        response["content"] = {media_type: {"schema": value} | ({"example": example} if example is not None else {})}
-    return response
+        made["content"] = {media_type: {"schema": value} | ({"example": example} if example is not None else {})}
+    return made
 
 
 def problem(status: int) -> Json:
-    """A problem that any operation answers in the same way."""
+    """A problem that looks the same from any operation."""
     return {str(status): ref("responses", f"Problem{status}")}
 
 
@@ -46,7 +46,7 @@ def operation(
     tag: str,
     operation_id: str,
     summary: str,
-    answers: dict[int, Json],
+    responses: dict[int, Json],
     *,
     action: Action = Action.HEALTH_READ,
     problems: Sequence[int] = (),
@@ -55,9 +55,9 @@ def operation(
 ) -> Json:
     """One operation. 401, 403, 500 and 503 are added to the problems it names, 400 because of unknown parameters."""
     statuses = sorted({400, 401, *((403,) if action.scopes or action.permissions else ()), *problems, 500, 503})
-    responses = {str(status): response for status, response in answers.items()}
+    named = {str(status): each for status, each in responses.items()}
     for status in statuses:
-        responses = problem(status) | responses
+        named = problem(status) | named
     return {
         "tags": [tag],
         "operationId": operation_id,
@@ -65,7 +65,7 @@ def operation(
         "description": f"{description}\n\n{_needs(action)}".strip(),
         "security": _security(action),
         **more,
-        "responses": responses,
+        "responses": named,
     }
 
 

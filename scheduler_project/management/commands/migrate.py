@@ -48,11 +48,11 @@ class Command(migrate.Command):
             keeper.set_autocommit(False)
             with keeper.cursor() as cursor:
                 cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                told = False
+                said = False
                 while not self._taken(cursor):
-                    if verbose and not told:
+                    if verbose and not said:
                         self.stderr.write("Another migrate is running: waiting for it.", lambda text: text)
-                    told = True
+                    said = True
                     time.sleep(LOOK_EVERY)
             yield
         finally:

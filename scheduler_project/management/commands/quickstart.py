@@ -4,7 +4,7 @@ Opens the port, migrates, creates an administrator and an API key on the first s
 web, scheduler and worker, submits an HTTP, a SHELL and a DUMMY task and prints their results; then serves until Ctrl-C,
 or, with --demo, stops and exits with 0 when all three succeeded.
 
-The key is sent to nobody but our own web process: the socket it answers on was opened here, and no proxy of the
+The key is sent to nobody but our own web process: the socket it listens on was opened here, and no proxy of the
 environment is asked the way.
 """
 
@@ -38,7 +38,7 @@ from tasks_app.models import Task
 from workers_app.processes.prctl import hide_environment
 from workers_app.processes.supervisor import Supervisor
 
-#: Seconds the web process may take to answer, and the samples to end.
+#: Seconds the web process may take to come up, and the samples to end.
 READY_WITHIN = 60.0
 SAMPLES_WITHIN = 60.0
 
@@ -99,11 +99,11 @@ class Command(ProjectCommand):
         while not supervisor.stopping:
             try:
                 status, _ = _ask(base, "GET", "/health/ready", seconds=2)
-                problem = f"answers {status}"
+                problem = f"returns {status}"
                 if status == HTTPStatus.OK:
                     return
             except (OSError, HTTPException) as error:
-                problem = f"does not answer: {error or type(error).__name__}"
+                problem = f"does not respond: {error or type(error).__name__}"
             if time.monotonic() > end:
                 raise CommandError(f"{base}/health/ready {problem}")
             supervisor.step(0.2)
@@ -131,10 +131,10 @@ class Command(ProjectCommand):
         """Over REST while the key is known (the first start), otherwise through the service it ends in."""
         if secret is None:
             return services.create_task(new, created_by="quickstart").task.pk
-        status, answer = _ask(base, "POST", "/tasks", secret=secret, json={"type": new.type, "payload": new.payload})
+        status, response = _ask(base, "POST", "/tasks", secret=secret, json={"type": new.type, "payload": new.payload})
         if status != HTTPStatus.CREATED:
-            raise CommandError(f"POST {base}/tasks answers {status}: {answer.decode(errors='replace')[:500]}")
-        return UUID(jsonlib.loads(answer)["id"])
+            raise CommandError(f"POST {base}/tasks returned {status}: {response.decode(errors='replace')[:500]}")
+        return UUID(jsonlib.loads(response)["id"])
 
     def _print_task(self, task: Task) -> None:
         body = task_json(task, selectors.latest_executions([task.pk]).get(task.pk))
@@ -149,12 +149,12 @@ class Command(ProjectCommand):
 def _ask(
     base: str, method: str, path: str, *, secret: str | None = None, json: Any = None, seconds: float = 30
 ) -> tuple[int, bytes]:
-    """Status and body of an answer. No redirects and no proxies: what is asked goes where it is addressed."""
+    """Status and body of a response. No redirects and no proxies: what is asked goes where it is addressed."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
     connection = HTTPConnection(urlsplit(base).netloc, timeout=seconds)
     try:
         connection.request(method, path, None if json is None else jsonlib.dumps(json), headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import INSTANT, NAME, Json, array, choice, closed_set, obj, ref, schema, unset
 from access_app.rights import Action
 from schedules_app.api.filters import CalendarFilters
 from schedules_app.api.openapi.examples import PAGE
-from schedules_app.api.openapi.paths import page_answers
+from schedules_app.api.openapi.paths import page_responses
 from schedules_app.api.openapi.schemas import DESCRIPTION, TIMEZONE, VERSION
 from schedules_app.calendars import MAX_RANGES, WEEKDAYS, OnBlackout
 
@@ -60,7 +60,7 @@ _PAGE: Final[Json] = {"content": [_EXAMPLE]} | PAGE
 
 
 def _calendar(description: str, *headers: str) -> Json:
-    return answer(description, schema("Calendar"), headers=("ETag", *headers), example=_EXAMPLE)
+    return response(description, schema("Calendar"), headers=("ETag", *headers), example=_EXAMPLE)
 
 
 SCHEMAS: Final[Json] = {
@@ -106,7 +106,7 @@ PATHS: Final[Json] = {
             "calendars",
             "listCalendars",
             "List calendars",
-            page_answers("Calendar", _PAGE),
+            page_responses("Calendar", _PAGE),
             action=Action.CALENDAR_READ,
             parameters=parameters_of(CalendarFilters),
         ),
@@ -126,7 +126,7 @@ PATHS: Final[Json] = {
             "calendars",
             "getCalendar",
             "Read a calendar",
-            {200: _calendar("The calendar."), 304: answer("It has not changed.", None, headers=("ETag",))},
+            {200: _calendar("The calendar."), 304: response("It has not changed.", None, headers=("ETag",))},
             action=Action.CALENDAR_READ,
             problems=(404,),
             parameters=[ref("parameters", "IfNoneMatch")],
@@ -147,7 +147,7 @@ PATHS: Final[Json] = {
             "calendars",
             "deleteCalendar",
             "Delete a calendar that no schedule names",
-            {204: answer("Deleted.", None)},
+            {204: response("Deleted.", None)},
             action=Action.CALENDAR_DELETE,
             problems=(404, 409, 412),
             parameters=[_IF_MATCH],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.lists import parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import ID, Json, ref, schema
 from access_app.rights import Action
 from schedules_app.api.filters import FireFilters, PreviewQuery, ScheduleFilters
@@ -19,12 +19,12 @@ _SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": Tr
 
 
 def _schedule(description: str, *headers: str) -> Json:
-    return answer(description, schema("Schedule"), headers=("ETag", *headers), example=examples.SCHEDULE)
+    return response(description, schema("Schedule"), headers=("ETag", *headers), example=examples.SCHEDULE)
 
 
-def page_answers(name: str, example: Json) -> dict[int, Json]:
+def page_responses(name: str, example: Json) -> dict[int, Json]:
     pages = {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}
-    return {200: answer("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)}
+    return {200: response("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)}
 
 
 _LIST: Final[Json] = {
@@ -32,7 +32,7 @@ _LIST: Final[Json] = {
         "schedules",
         "listSchedules",
         "List schedules",
-        page_answers("Schedule", examples.SCHEDULE_PAGE),
+        page_responses("Schedule", examples.SCHEDULE_PAGE),
         action=Action.SCHEDULE_READ,
         parameters=parameters_of(ScheduleFilters),
     ),
@@ -80,7 +80,7 @@ _DETAIL: Final[Json] = {
         "schedules",
         "deleteSchedule",
         "Delete a schedule",
-        {204: answer("Deleted. Its tasks go on, and its fires can still be read.", None)},
+        {204: response("Deleted. Its tasks go on, and its fires can still be read.", None)},
         action=Action.SCHEDULE_DELETE,
         problems=(404, 412),
         parameters=[_IF_MATCH],
@@ -92,7 +92,7 @@ def _post(
     action: Action,
     operation_id: str,
     summary: str,
-    answers: dict[int, Json],
+    responses: dict[int, Json],
     *,
     wants: Json,
     problems: tuple[int, ...] = (),
@@ -105,7 +105,7 @@ def _post(
             "schedules",
             operation_id,
             summary,
-            answers,
+            responses,
             action=action,
             problems=(*BODY_PROBLEMS, 404, *problems),
             description=text,
@@ -115,14 +115,14 @@ def _post(
     }
 
 
-def _get(operation_id: str, summary: str, answers: dict[int, Json], *parameters: Json, text: str = "") -> Json:
+def _get(operation_id: str, summary: str, responses: dict[int, Json], *parameters: Json, text: str = "") -> Json:
     return {
         "parameters": [_SCHEDULE_ID],
         "get": operation(
             "schedules",
             operation_id,
             summary,
-            answers,
+            responses,
             action=Action.SCHEDULE_READ,
             problems=(404, 409),
             description=text,
@@ -141,7 +141,7 @@ PATHS: Final[Json] = {
             "schedules",
             "simulateSchedule",
             "What would become of the slots of a schedule",
-            {200: answer("Every slot of the window, in order.", schema("Simulation"), example=examples.SIMULATION)},
+            {200: response("Every slot of the window, in order.", schema("Simulation"), example=examples.SIMULATION)},
             action=Action.SCHEDULE_READ,
             problems=BODY_PROBLEMS,
             description="In a window in which no scheduler runs during the outages, and every task ends at once. "
@@ -175,12 +175,12 @@ PATHS: Final[Json] = {
         "triggerSchedule",
         "Make a task of a schedule now",
         {
-            200: answer(
+            200: response(
                 "The task an earlier request with this Idempotency-Key made.",
                 _TASK,
                 headers=("ETag", "Idempotent-Replayed"),
             ),
-            201: answer("The task.", _TASK, headers=("ETag", "Location")),
+            201: response("The task.", _TASK, headers=("ETag", "Location")),
         },
         wants=body(schema("Empty"), required=False),
         problems=(409,),
@@ -192,12 +192,14 @@ PATHS: Final[Json] = {
         "backfillSchedule",
         "Run the slots of a window that did not run",
         {
-            200: answer(
-                "There was nothing to run, or this is the answer to an earlier request with this Idempotency-Key.",
+            200: response(
+                "There was nothing to run, or this is the response to an earlier request with this Idempotency-Key.",
                 schema("BackfillAnswer"),
                 headers=("Idempotent-Replayed",),
             ),
-            201: answer("Slots and their tasks, oldest first.", schema("BackfillAnswer"), example=examples.BACKFILLED),
+            201: response(
+                "Slots and their tasks, oldest first.", schema("BackfillAnswer"), example=examples.BACKFILLED
+            ),
         },
         wants=body(schema("BackfillRequest"), examples={"week": {"value": examples.BACKFILL}}),
         problems=(409,),
@@ -216,19 +218,19 @@ PATHS: Final[Json] = {
     "/schedules/{schedule_id}/fires": _get(
         "listFires",
         "The ledger: what became of each slot",
-        page_answers("Fire", examples.FIRE_PAGE),
+        page_responses("Fire", examples.FIRE_PAGE),
         *parameters_of(FireFilters),
         text="Also of a schedule that was deleted.",
     ),
     "/schedules/{schedule_id}/preview": _get(
         "previewSchedule",
         "Its next times",
-        {200: answer("Also of one that is paused or disabled.", schema("Preview"), example=examples.PREVIEW)},
+        {200: response("Also of one that is paused or disabled.", schema("Preview"), example=examples.PREVIEW)},
         *parameters_of(PreviewQuery),
     ),
     "/schedules/{schedule_id}/why": _get(
         "explainSchedule",
         "Every reason why it makes no task now",
-        {200: answer("Empty when it does so this moment.", schema("ScheduleWhy"), example=examples.WHY)},
+        {200: response("Empty when it does so this moment.", schema("ScheduleWhy"), example=examples.WHY)},
     ),
 }

@@ -89,7 +89,7 @@ _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all sl
 
 
 def _template(kind: str) -> Json:
-    """A task that a schedule makes. What a caller may not read is left out of answers: the payload."""
+    """A task that a schedule makes. What a caller may not read is left out of responses: the payload."""
     return obj({"type": type_field(kind), "payload": schema(f"{kind}Payload"), **_TEMPLATE}, required=["type"])
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from access_app.management.base import ProjectCommand
 from access_app.texts import escaped
-from schedules_app.crontab_import import MAX_JOBS, Outcome, Told, TooManyJobs, Wish, import_crontab
+from schedules_app.crontab_import import MAX_JOBS, Outcome, ReportLine, TooManyJobs, Wish, import_crontab
 from schedules_app.host_zone import host_zone
 from schedules_app.services import NameTaken
 from schedules_app.zones import UnknownZone, Zone, zone
@@ -54,18 +54,18 @@ class Command(ProjectCommand):
         text, wish = _read(file), _wish(file, options)
         self.require_migrations()
         try:
-            told = import_crontab(text, wish, actor="command:importcrontab", dry_run=dry_run)
+            report = import_crontab(text, wish, actor="command:importcrontab", dry_run=dry_run)
         except NameTaken:
             text = "nothing was stored: somebody has just made one of these schedules; try again"
             raise CommandError(text) from None
         except TooManyJobs:
             raise CommandError(f"FILE: must not hold more than {MAX_JOBS} jobs", returncode=2) from None
         clock = zone(wish.timezone)
-        for each in told:
+        for each in report:
             self.stdout.write(_line(each, clock, dry_run=dry_run))
-        counts = Counter(each.outcome for each in told)
+        counts = Counter(each.outcome for each in report)
         if counts[Outcome.REFUSED]:
-            numbers = ", ".join(str(each.number) for each in told if each.outcome is Outcome.REFUSED)
+            numbers = ", ".join(str(each.number) for each in report if each.outcome is Outcome.REFUSED)
             raise CommandError(f"nothing was stored: refused lines {numbers}")
         done = "would be created" if dry_run else "created"
         numbers = f"{counts[Outcome.CREATED]} {done}, {counts[Outcome.UNCHANGED]} unchanged"
@@ -128,10 +128,10 @@ def _is_account(word: str) -> bool:
     return shutil.which(word) is None
 
 
-def _line(told: Told, clock: Zone, *, dry_run: bool) -> str:
-    outcome = "would be created" if dry_run and told.outcome is Outcome.CREATED else told.outcome
-    text = escaped(told.text)
-    parts = [told.name, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"]
-    if told.next_fire_at is not None:
-        parts.append(f"next {told.next_fire_at.astimezone(clock.info):%Y-%m-%d %H:%M %Z}")
-    return f"line {told.number:>3}  {outcome:<9}  {'  '.join(filter(None, parts))}"
+def _line(line: ReportLine, clock: Zone, *, dry_run: bool) -> str:
+    outcome = "would be created" if dry_run and line.outcome is Outcome.CREATED else line.outcome
+    text = escaped(line.text)
+    parts = [line.name, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"]
+    if line.next_fire_at is not None:
+        parts.append(f"next {line.next_fire_at.astimezone(clock.info):%Y-%m-%d %H:%M %Z}")
+    return f"line {line.number:>3}  {outcome:<9}  {'  '.join(filter(None, parts))}"

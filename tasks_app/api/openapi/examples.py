@@ -52,7 +52,7 @@ PAGE: Final[Json] = {
     "last": True,
 }
 BULK_REQUEST: Final[Json] = {"tasks": [{"type": "DUMMY"}, {"type": "DUMMY", "priority": 1000}]}
-BULK_ANSWER: Final[Json] = {
+BULK_RESULT: Final[Json] = {
     "created": 1,
     "failed": 1,
     "items": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.lists import parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, answer, body, operation
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import Json, ref, schema
 from access_app.rights import Action
 from tasks_app.api.filters import BulkQuery, TaskFilters
@@ -18,7 +18,7 @@ _IF_MATCH: Final = ref("parameters", "IfMatch")
 
 
 def _task(description: str, *headers: str) -> Json:
-    return answer(description, schema("Task"), headers=("ETag", *headers), example=examples.TASK)
+    return response(description, schema("Task"), headers=("ETag", *headers), example=examples.TASK)
 
 
 _LIST: Final[Json] = {
@@ -27,7 +27,7 @@ _LIST: Final[Json] = {
         "listTasks",
         "List tasks",
         {
-            200: answer(
+            200: response(
                 "A page. With `cursor` it has `next` and `previous` instead of totals.",
                 {"oneOf": [schema("TaskPage"), schema("TaskCursorPage")]},
                 example=examples.PAGE,
@@ -57,18 +57,18 @@ _BULK: Final[Json] = {
         "createTasks",
         "Create many tasks",
         {
-            200: answer(
-                "The answer to an earlier request with this Idempotency-Key.",
+            200: response(
+                "The response to an earlier request with this Idempotency-Key.",
                 schema("BulkAnswer"),
                 headers=("Idempotent-Replayed",),
             ),
-            201: answer("At least one was created.", schema("BulkAnswer"), example=examples.BULK_ANSWER),
-            400: answer("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
+            201: response("At least one was created.", schema("BulkAnswer"), example=examples.BULK_RESULT),
+            400: response("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
         },
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
         description=(
-            "Each task is checked on its own. An answer stays below 2 MiB: where errors are very many, items only say "
+            "Each task is checked on its own. A response stays below 2 MiB: where errors are very many, items only say "
             "how many."
         ),
         parameters=[
@@ -85,7 +85,7 @@ _DETAIL: Final[Json] = {
         "tasks",
         "getTask",
         "Read a task",
-        {200: _task("The task."), 304: answer("It has not changed.", None, headers=("ETag",))},
+        {200: _task("The task."), 304: response("It has not changed.", None, headers=("ETag",))},
         action=Action.TASK_READ,
         problems=(404,),
         parameters=[ref("parameters", "IfNoneMatch")],
@@ -120,7 +120,7 @@ def _task_post(
     action: Action,
     operation_id: str,
     summary: str,
-    answers: dict[int, Json],
+    responses: dict[int, Json],
     problems: tuple[int, ...],
     text: str,
 ) -> Json:
@@ -131,7 +131,7 @@ def _task_post(
             "tasks",
             operation_id,
             summary,
-            answers,
+            responses,
             action=action,
             problems=(*BODY_PROBLEMS, 404, *problems),
             description=text,
@@ -148,7 +148,7 @@ def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json
             "tasks",
             operation_id,
             summary,
-            {200: answer(f"{summary}.", schema(name), example=example)},
+            {200: response(f"{summary}.", schema(name), example=example)},
             action=Action.TASK_READ,
             problems=(404,),
         ),

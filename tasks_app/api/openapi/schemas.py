@@ -1,6 +1,6 @@
 """Schemas of tasks, bulk calls, executions and events, with the limits of the code in them.
 
-What has a `type` is told apart by it: `HttpTask`, `ShellTask`, `DummyTask`, and `CustomTask` for types that an
+What has a `type` differs by it: `HttpTask`, `ShellTask`, `DummyTask`, and `CustomTask` for types that an
 installation adds, each with the payload and the result of its type.
 """
 

@@ -56,7 +56,7 @@ EXAMPLES: Final[Json] = {
 
 
 def by_type(name: str, *, prefix: str = "") -> Json:
-    """One of the schemas ``HttpX``, ``ShellX``, ``DummyX`` and ``CustomX``, told apart by their ``type``."""
+    """One of the schemas ``HttpX``, ``ShellX``, ``DummyX`` and ``CustomX``, which differ by their ``type``."""
     builtin = {kind: schema(f"{prefix}{middle}{name}")["$ref"] for kind, middle in KINDS.items()}
     refs = [*builtin.values(), schema(f"{prefix}{CUSTOM}{name}")["$ref"]]
     return {

@@ -153,7 +153,7 @@ def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
 
 
 class TestBeatsAndRounds:
-    def beat(self, engine: Engine, worker: UUID, floors: Floors) -> heartbeats.BeatAnswer:
+    def beat(self, engine: Engine, worker: UUID, floors: Floors) -> heartbeats.BeatReply:
         answer = heartbeats.beat(engine.session, worker, held={}, prefetch=0, floors=floors)
         assert answer
         return answer

@@ -12,7 +12,7 @@ from django.conf import settings
 from tasks_app.sessions import Session
 from tests.support.engine import Engine
 from workers_app import lease
-from workers_app.heartbeats import BeatAnswer
+from workers_app.heartbeats import BeatReply
 from workers_app.models import Worker
 from workers_app.processes import heartbeat
 from workers_app.processes.heartbeat import BUSY_INTERVAL, CompletionRate, Heartbeat, Watchdog
@@ -26,7 +26,7 @@ class Beating:
     def __init__(self) -> None:
         self.held: dict[UUID, int] = {}
         self.part: str | None = None
-        self.answers: list[tuple[BeatAnswer, float]] = []
+        self.answers: list[tuple[BeatReply, float]] = []
         self.disownments = 0
 
     def held_attempts(self) -> dict[UUID, int]:
@@ -38,7 +38,7 @@ class Beating:
     def stuck(self) -> str | None:
         return self.part
 
-    def heard(self, answer: BeatAnswer, sent: float) -> None:
+    def heard(self, answer: BeatReply, sent: float) -> None:
         self.answers.append((answer, sent))
 
     def disowned(self) -> None:
@@ -68,7 +68,7 @@ class TestStep:
         """The answer took its time: a scheduler has seen the beat since."""
         clock, send = [1000.0], heartbeat.beat
 
-        def slow(*args: object, **options: object) -> BeatAnswer | None:
+        def slow(*args: object, **options: object) -> BeatReply | None:
             answer = send(*args, **options)  # type: ignore[arg-type]
             clock[0] += 7
             return answer

@@ -16,7 +16,7 @@ from tasks_app.states import WorkerState
 from tests.support.engine import FAILED, SUCCEEDED, Engine, pass_over
 from tests.support.races import rival, rival_on, transaction
 from workers_app import heartbeats
-from workers_app.heartbeats import BeatAnswer, Registration, WorkerNotFound
+from workers_app.heartbeats import BeatReply, Registration, WorkerNotFound
 from workers_app.models import Worker
 
 OpenSession = Callable[[], Session]
@@ -89,7 +89,7 @@ class TestCompareHeld:
 
 
 class TestBeat:
-    def beat(self, engine: Engine, worker: object, **held: object) -> BeatAnswer | None:
+    def beat(self, engine: Engine, worker: object, **held: object) -> BeatReply | None:
         return heartbeats.beat(engine.session, worker, held=held.get("held") or {}, prefetch=0)  # type: ignore[arg-type]
 
     def test_raises_the_counter_and_tells_what_the_worker_reports(self, engine: Engine) -> None:

@@ -221,14 +221,14 @@ class TestIdempotency:
         assert third.task.pk == second.task.pk
         assert Task.objects.count() == 1
 
-    def test_keeps_the_answer_of_a_call(self) -> None:
-        answer = {"created": 1, "failed": 0}
+    def test_keeps_the_response_of_a_call(self) -> None:
+        response = {"created": 1, "failed": 0}
         with transaction.atomic():
-            assert take_idempotency_key("me", key(), [UUID(int=1)], answer) is None
+            assert take_idempotency_key("me", key(), [UUID(int=1)], response) is None
         with transaction.atomic():
             replay = take_idempotency_key("me", key(), [UUID(int=2)], {"other": True})
         assert replay is not None
-        assert (replay.task_ids, replay.answer) == ([UUID(int=1)], answer)
+        assert (replay.task_ids, replay.response) == ([UUID(int=1)], response)
         assert IdempotencyKey.objects.count() == 1
 
 
