@@ -31,7 +31,7 @@ demo: $(VENV)/.installed-embedded ## The same on a scratch database and a free p
 test: $(VENV)/.installed-test ## Run the test suite (ARGS=tests/unit/… for a part)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES) --dist worksteal)
 
-lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules; known vulnerabilities where an index answers
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import rules; known vulnerabilities where an index can be reached
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

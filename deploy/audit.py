@@ -1,7 +1,7 @@
 """Asks an index whether a locked package has a known vulnerability: a part of ``make lint``.
 
-Exit status 1 when one has. Where no index answers (a machine without one, a mirror without such data) nothing can be
-said: that is printed, and no failure, because lint must not depend on somebody else's service.
+Exit status 1 when one has. Where no index can be reached (a machine without one, a mirror without such data) nothing
+can be said: that is printed, and no failure, because lint must not depend on somebody else's service.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECONDS = 120
 
 
 def ask() -> list[dict[str, Any]]:
-    """What the index says of each locked package; nothing when it does not answer."""
+    """What the index says of each locked package; nothing when it cannot be reached."""
     files = [argument for name in LOCKED for argument in ("-r", str(ROOT / "requirements" / f"{name}.txt"))]
     options = ["--require-hashes", "--disable-pip", "--no-deps", "--timeout", "5", "--progress-spinner", "off"]
     command = [sys.executable, "-m", "pip_audit", *options, "--format", "json", *files]
@@ -31,14 +31,14 @@ def ask() -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    answered = [package for package in ask() if "skip_reason" not in package]
-    known = [(package, flaw) for package in answered for flaw in package["vulns"]]
+    packages = [package for package in ask() if "skip_reason" not in package]
+    known = [(package, flaw) for package in packages for flaw in package["vulns"]]
     for package, flaw in known:
         fixed = ", ".join(flaw["fix_versions"]) or "no version yet"
         sys.stderr.write(f"{package['name']} {package['version']}: {flaw['id']}, fixed in {fixed}\n")
-    sys.stdout.write(f"pip-audit: {len(answered)} packages looked up, {len(known)} known vulnerabilities\n")
-    if not answered:
-        sys.stdout.write("pip-audit: no index answers here, so nothing is known about vulnerabilities\n")
+    sys.stdout.write(f"pip-audit: {len(packages)} packages looked up, {len(known)} known vulnerabilities\n")
+    if not packages:
+        sys.stdout.write("pip-audit: no index can be reached, so nothing is known about vulnerabilities\n")
     return 1 if known else 0
 
 

@@ -43,7 +43,7 @@ PLANNING: Final = {
 class Session:
     """A connection that reopens itself on the next use. Not thread-safe: one thread owns it.
 
-    ``epoch`` grows with every connection made, so that a caller can tell whether two answers came over one unbroken
+    ``epoch`` grows with every connection made, so that a caller knows whether two results came over one unbroken
     session.
     """
 

@@ -13,7 +13,7 @@ from tasks_app.sessions import Session
 class Attempt(NamedTuple):
     """A started attempt as the database returned it; ``(task_id, attempt)`` is the fence it carries.
 
-    ``started_at`` tells two starts with the same fence apart: after a failover that lost the first one.
+    ``started_at`` differs between two starts with the same fence: after a failover that lost the first one.
     ``payload`` and ``retry`` are JSON texts: most are never looked into by more than one thread, so they are parsed
     where they are used.
     """

@@ -92,9 +92,9 @@ def beat(
         "attempts": list(held.values()),
         "floor": floors.current(session).get(worker_id, LOWEST),
     }
-    for answer in session.rows("beat", parameters, of=BeatReply):
-        floors.note([(worker_id, answer.floor)])
-        return answer._replace(state=WorkerState(answer.state))
+    for reply in session.rows("beat", parameters, of=BeatReply):
+        floors.note([(worker_id, reply.floor)])
+        return reply._replace(state=WorkerState(reply.state))
     return None
 
 

@@ -133,7 +133,7 @@ def recover_lost_tasks(session: Session) -> list[RecoveredTask]:
 def recover_system(*, actor: str = "system", pipe: SelfPipe | None = None) -> RecoveryReport:
     """Recover now: take tasks of the dead at once, watch workers with old beats for one lease, check the invariants.
 
-    Returns at once when no worker's beat is old, and early when ``pipe`` is told to stop; safe to repeat and to run in
+    Returns at once when no worker's beat is old, and early when ``pipe`` is asked to stop; safe to repeat and to run in
     parallel. Raises `DatabaseAway`.
     """
     session, began = Session("recovery", direct=True), time.monotonic()

@@ -40,7 +40,7 @@ def run_attempt(execution: Execution) -> Outcome:
     if executor is None:
         text = f"no executor for type {execution.type} on this worker"
         return Outcome.failure(ErrorCode.INTERNAL, text, retryable=True)
-    if execution.stop_reason is not None:  # told before it began: nothing was done
+    if execution.stop_reason is not None:  # asked before it began: nothing was done
         return Outcome.not_begun(execution.stop_reason, timeout=execution.timeout)
     try:
         outcome = executor.execute(execution)

@@ -22,7 +22,7 @@ def _named(*names: str) -> frozenset[int]:
     return frozenset(int(getattr(signal, f"SIG{name}")) for name in names if hasattr(signal, f"SIG{name}"))
 
 
-#: Those that are no wish to end a process: faults of its own, writes that fail, job control, and what the kernel tells.
+#: Those that are no wish to end a process: faults of its own, writes that fail, job control, reports of the kernel.
 _OTHER: Final = _named(
     "KILL", "STOP", "ILL", "TRAP", "ABRT", "IOT", "EMT", "BUS", "FPE", "SEGV", "SYS", "PIPE", "XFSZ"
 ) | _named("CHLD", "CLD", "CONT", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "INFO")

@@ -1,6 +1,6 @@
 """What an executor is: it validates a payload, and it turns one attempt into one `Outcome`.
 
-An executor runs in a pool thread of a worker, holds no database connection and knows no model. It is told to stop
+An executor runs in a pool thread of a worker, holds no database connection and knows no model. It is asked to stop
 through its `Execution` (cancel, deadline, lost lease) and must return soon after; how the end is recorded, retried or
 given back is decided elsewhere. Third parties add a type with one class and one line of the TASK_EXECUTORS setting.
 """
@@ -63,7 +63,7 @@ class Outcome:
 
     @classmethod
     def stopped(cls, reason: StopReason, *, timeout: timedelta, result: JsonObject | None = None) -> Outcome:
-        """The ending of work that was told to stop; ``result`` is what it had produced until then."""
+        """The ending of work that was asked to stop; ``result`` is what it had produced until then."""
         match reason:
             case StopReason.DEADLINE:
                 seconds = timeout / timedelta(seconds=1)
@@ -77,13 +77,13 @@ class Outcome:
 
     @classmethod
     def not_begun(cls, reason: StopReason, *, timeout: timedelta) -> Outcome:
-        """The ending of work that was told to stop before it began: nothing was done, so it may be done elsewhere."""
+        """The ending of work that was asked to stop before it began: nothing was done, so it may be done elsewhere."""
         outcome = cls.stopped(reason, timeout=timeout)
         return replace(outcome, retryable=True) if reason is StopReason.RELEASE else outcome
 
 
 class StopReason(StrEnum):
-    """Why running work is told to stop."""
+    """Why running work is asked to stop."""
 
     CANCEL = "cancel"
     DEADLINE = "deadline"
@@ -106,7 +106,7 @@ class Execution:
     payload: JsonObject
     timeout: timedelta
     correlation_id: str
-    #: `time.monotonic()` value at which the work is told to stop with DEADLINE.
+    #: `time.monotonic()` value at which the work is asked to stop with DEADLINE.
     deadline: float = 0.0
     #: The time of its schedule that the task was made for; None: no schedule made it.
     scheduled_for: datetime | None = None
@@ -142,7 +142,7 @@ class Execution:
             callback()
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when the work is told to stop, and again if a stop becomes immediate."""
+        """Have ``callback`` called when the work is asked to stop, and again if a stop becomes immediate."""
         with _stopping:
             self._callbacks += (callback,)
             stopped = self.stop_reason is not None
@@ -150,7 +150,7 @@ class Execution:
             callback()
 
     def wait(self, seconds: float) -> StopReason | None:
-        """Sleep for ``seconds`` or until told to stop; return why it was stopped, or None."""
+        """Sleep for ``seconds`` or until asked to stop; return why it was stopped, or None."""
         with _stopping:
             if self.stop_reason is not None:
                 return self.stop_reason

@@ -1,7 +1,7 @@
 """The options of bubblewrap, bwrap(1), that give a task namespaces of its own. Standard library only, for `launcher`.
 
 The system's folders read-only, ``/tmp`` of its own, ``/proc`` with its own processes only, no capability. The network
-stays. Signals and exit codes pass through bwrap, which answers 128 and the number for a program that a signal ended.
+stays. Signals and exit codes pass through bwrap, which returns 128 and the number for a program that a signal ended.
 """
 
 # pathlib would cost start-up time, and memory that every fork copies.

@@ -1,4 +1,4 @@
-"""DUMMY: sleeps, then succeeds or fails as told. For tests, trials and benchmarks of everything round it."""
+"""DUMMY: sleeps, then succeeds or fails as asked. For tests, trials and benchmarks of everything round it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOCS = TypeDocs(
             "shouldFail": {"type": "boolean", "default": False},
         },
         required=[],
-        description="Sleeps, then succeeds or fails as told.",
+        description="Sleeps, then succeeds or fails as asked.",
     ),
     result=open_obj({"sleptMs": COUNT}, required=["sleptMs"], description="How long it slept."),
     summary="Try it out",

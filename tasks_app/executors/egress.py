@@ -26,11 +26,11 @@ from tasks_app.executors.lifeline import SLICE, Lifeline
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-#: As `socket.getaddrinfo` answers: family, kind, protocol, canonical name, socket address.
+#: As `socket.getaddrinfo` returns them: family, kind, protocol, canonical name, socket address.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 Resolver = Callable[[str, int], Sequence[AddressInfo]]
 
-#: How long one of several addresses may take to answer before the next is tried, in seconds.
+#: How long one of several addresses may take to accept before the next is tried, in seconds.
 NEXT_ADDRESS_AFTER = 10.0
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")

@@ -1,4 +1,4 @@
-"""HTTP: sends one request, through the egress guard, within the task's time-out, and judges the answer by its status.
+"""HTTP: sends one request, through the egress guard, within the task's time-out, and judges the response by its status.
 
 The flow of an attempt: parse the payload (`http_payload`), dial through the guard (`egress`) under a lifeline
 (`lifeline`), send (`http_transport`), follow redirects by hand, read a bounded reply (`http_reply`), judge. Retries
@@ -108,7 +108,7 @@ class _Exchange:
         return judge(self._call, reply, now=datetime.now(UTC))
 
     def _converse(self) -> Reply:
-        """Send the call and what it is redirected to, until an answer is final; read that one's body."""
+        """Send the call and what it is redirected to, until a response is final; read that one's body."""
         visited = set()
         for hop in range(MAX_REDIRECTS + 1):
             visited.add((self._call.method, self._call.url))
@@ -180,7 +180,7 @@ class _Exchange:
 
 
 def judge(call: HttpCall, reply: Reply, *, now: datetime) -> Outcome:
-    """The outcome of a complete answer: 408, 425, 429 and 5xx that were not expected are worth another try."""
+    """The outcome of a complete response: 408, 425, 429 and 5xx that were not expected are worth another try."""
     if any(reply.status in expected for expected in call.expected):
         return Outcome.success(reply.result())
     retryable = reply.status in _TRY_AGAIN

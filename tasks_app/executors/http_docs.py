@@ -39,13 +39,14 @@ DOCS: Final = TypeDocs(
         {
             "statusCode": {"type": "integer"},
             "headers": schema("AnswerHeaders"),
-            "body": _TEXT | {"description": "The first 64 KiB of text, in the charset that the answer names or UTF-8."},
+            "body": _TEXT
+            | {"description": "The first 64 KiB of text, in the charset that the response names or UTF-8."},
             "bodyTruncated": _FLAG | {"description": "Whether there was more of it."},
             "bodyNote": _TEXT | {"description": "Why the body was left out."},
             "durationMs": COUNT,
         },
         required=["statusCode", "headers", "body", "bodyTruncated", "durationMs"],
-        description="The answer, as far as it came.",
+        description="The response, as far as it came.",
     ),
     parts={
         "HttpHeaders": string_map(

@@ -1,10 +1,10 @@
-"""Where an answer begins and ends: `http.client`'s response, made strict about lengths and bounded in what it reads.
+"""Where a response begins and ends: `http.client`'s response, made strict about lengths and bounded in what it reads.
 
 `http.client` takes a Content-Length it cannot read for none, headers or chunks cut off by a dying server for complete
-ones, and so a crash for a success; it reads interim answers and trailers without end; and one odd line makes it lose
+ones, and so a crash for a success; it reads interim responses and trailers without end; and one odd line makes it lose
 the headers behind it. What the bytes of a body mean is not known here (`http_reply`).
 
-Sources: RFC 9112 §5, §6.3 (message body length), §7.1 (chunks), RFC 9110 §15.2 (interim answers).
+Sources: RFC 9112 §5, §6.3 (message body length), §7.1 (chunks), RFC 9110 §15.2 (interim responses).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tasks_app.executors.http_failures import NetworkFailure
 
-#: Interim answers (1xx) before the final one. Servers send one or two.
+#: Interim responses (1xx) before the final one. Servers send one or two.
 MAX_INTERIM: Final = 16
 #: Bytes of all status lines and headers up to the body.
 MAX_HEAD: Final = 256 * 1024
@@ -39,8 +39,8 @@ _NO_HTTP: Final = "the peer does not speak HTTP/1"
 _CUT_CHUNKS: Final = "its body ended before its last chunk"
 
 
-class BadAnswer(NetworkFailure, http.client.HTTPException):
-    """An answer that is not complete HTTP/1.1; the text says in which way, and is read behind "no complete answer:"."""
+class BadResponse(NetworkFailure, http.client.HTTPException):
+    """A response that is not complete HTTP/1.1; the text says in which way, behind the words "no complete answer:"."""
 
 
 class _Lines(io.BufferedReader):
@@ -62,7 +62,7 @@ class _Lines(io.BufferedReader):
             return self._status_line()
         while (line := self._read_line()) not in {b"\r\n", b"\n"}:
             if not line.endswith(b"\n"):
-                raise BadAnswer("it ended within its headers")
+                raise BadResponse("it ended within its headers")
             if (header := self._header(line)) is not None:
                 return header
         self._headers = None
@@ -72,22 +72,22 @@ class _Lines(io.BufferedReader):
         line = super().readline(MAX_LINE + 1)
         self._room -= len(line)
         if len(line) > MAX_LINE:
-            raise BadAnswer(f"a line of its headers is longer than {MAX_LINE // 1024} KiB")
+            raise BadResponse(f"a line of its headers is longer than {MAX_LINE // 1024} KiB")
         if self._room < 0:
-            raise BadAnswer(f"its headers are longer than {MAX_HEAD // 1024} KiB")
+            raise BadResponse(f"its headers are longer than {MAX_HEAD // 1024} KiB")
         return line
 
     def _status_line(self) -> bytes:
         self._heads += 1
         if self._heads > MAX_INTERIM + 1:
-            raise BadAnswer(f"it began with more than {MAX_INTERIM} interim answers (1xx)")
+            raise BadResponse(f"it began with more than {MAX_INTERIM} interim answers (1xx)")
         line = self._read_line()
         if not line:
-            raise BadAnswer("the peer closed the connection without one")
+            raise BadResponse("the peer closed the connection without one")
         if line.startswith(b"HTTP/1.") and not line.endswith(b"\n"):
-            raise BadAnswer("it ended within its headers")
+            raise BadResponse("it ended within its headers")
         if line.startswith(b"HTTP/1.") and not _STATUS.match(line):
-            raise BadAnswer(_NO_HTTP)
+            raise BadResponse(_NO_HTTP)
         self._on_status()
         self._headers, self._foldable = 0, False
         return line
@@ -102,7 +102,7 @@ class _Lines(io.BufferedReader):
         assert self._headers is not None
         self._headers += 1
         if self._headers > MAX_HEADERS:
-            raise BadAnswer(f"it has more than {MAX_HEADERS} headers")
+            raise BadResponse(f"it has more than {MAX_HEADERS} headers")
         return match[1] + b":" + _one_line(match[2]) if match else _one_line(line)
 
 
@@ -112,9 +112,9 @@ def _one_line(line: bytes) -> bytes:
 
 
 class Response(http.client.HTTPResponse):
-    """One answer: its head by `begin`, which reports to ``on_status`` when it comes, then its body by `read1`.
+    """One response: its head by `begin`, which reports to ``on_status`` when it comes, then its body by `read1`.
 
-    Raises `BadAnswer`.
+    Raises `BadResponse`.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, on_status: Callable[[], None], **kwargs: Any) -> None:
@@ -126,14 +126,14 @@ class Response(http.client.HTTPResponse):
         self._line_room = MAX_CHUNK_LINES
 
     def begin(self) -> None:
-        """Read the head, and skip interim answers: `http.client` takes all but 100 for the final one."""
+        """Read the head, and skip interim responses: `http.client` takes all but 100 for the final one."""
         try:
             super().begin()
             while 101 < self.status < 200:  # 101 is final
                 self.headers = self.msg = None  # type: ignore[assignment] # else it thinks that it has been here
                 super().begin()
         except (http.client.BadStatusLine, http.client.UnknownProtocol) as error:
-            raise BadAnswer(_what_else(str(error))) from None
+            raise BadResponse(_what_else(str(error))) from None
         self.fp.in_head = False
         self._frame()
 
@@ -145,7 +145,7 @@ class Response(http.client.HTTPResponse):
         if bodiless:
             return
         if codings not in ([], ["chunked"]):
-            raise BadAnswer("it has a Transfer-Encoding that was not asked for")
+            raise BadResponse("it has a Transfer-Encoding that was not asked for")
         self.chunked = bool(codings)
         if not self.chunked:
             self.length = _length(self.headers.get_all("content-length", []))
@@ -161,7 +161,7 @@ class Response(http.client.HTTPResponse):
         self._received += len(data)
         if self.length is not None:
             if not data:
-                raise BadAnswer(f"its body ended after {self._received} of {self._received + self.length} bytes")
+                raise BadResponse(f"its body ended after {self._received} of {self._received + self.length} bytes")
             self.length -= len(data)
         return data
 
@@ -173,7 +173,7 @@ class Response(http.client.HTTPResponse):
                 return b""
         data: bytes = self.fp.read1(min(n, self._chunk_left))
         if not data:
-            raise BadAnswer(_CUT_CHUNKS)
+            raise BadResponse(_CUT_CHUNKS)
         self._chunk_left -= len(data)
         return data
 
@@ -181,15 +181,15 @@ class Response(http.client.HTTPResponse):
         """The size of the chunk that comes next; 0: none does."""
         if self._in_chunk and (end := self.fp.readline(2)) not in {b"\r\n", b"\n"}:
             cut = end in {b"", b"\r"}
-            raise BadAnswer(_CUT_CHUNKS if cut else "its body has a chunk that is not as long as it says")
+            raise BadResponse(_CUT_CHUNKS if cut else "its body has a chunk that is not as long as it says")
         self._in_chunk = True
         line: bytes = self.fp.readline(_MAX_CHUNK_LINE)
         self._line_room -= len(line)
         if self._line_room < 0:
-            raise BadAnswer(f"its body has more than {MAX_CHUNK_LINES // 1024} KiB of chunk sizes")
+            raise BadResponse(f"its body has more than {MAX_CHUNK_LINES // 1024} KiB of chunk sizes")
         if (size := _CHUNK_SIZE.fullmatch(line)) is None:
             cut = not line.endswith(b"\n") and len(line) < _MAX_CHUNK_LINE
-            raise BadAnswer(_CUT_CHUNKS if cut else "its body has a chunk without a size")
+            raise BadResponse(_CUT_CHUNKS if cut else "its body has a chunk without a size")
         return int(size[1], 16)
 
 
@@ -203,9 +203,9 @@ def _length(values: Sequence[str]) -> int | None:
     matches = [_LENGTH.fullmatch(part.strip(" \t")) for value in values for part in value.split(",")]
     lengths = {int(match[1]) if match else None for match in matches}
     if None in lengths:
-        raise BadAnswer("it has a Content-Length that is no number")
+        raise BadResponse("it has a Content-Length that is no number")
     if len(lengths) > 1:
-        raise BadAnswer("it has two different Content-Length")
+        raise BadResponse("it has two different Content-Length")
     return lengths.pop() if lengths else None
 
 

@@ -1,7 +1,7 @@
 """What an HTTP task asks for: its payload checked and parsed into an `HttpCall`, and that call after a redirect.
 
 Pure: no socket, no clock, no setting. Whether the host may be reached is judged when it is (`egress`); what is sent
-besides the caller's headers, and what the answer means, stands in `http`.
+besides the caller's headers, and what the response means, stands in `http`.
 
 Sources: RFC 9110 §5.5, §5.6.2, §7.6.1 (headers), RFC 3986 (URLs), Fetch standard "HTTP-redirect fetch" (methods).
 """

@@ -1,6 +1,6 @@
-"""What a peer answered, in bounded memory and as text that JSON and PostgreSQL can store; nothing here judges it.
+"""What a peer sent back, in bounded memory and as text that JSON and PostgreSQL can store; nothing here judges it.
 
-A peer may send for ever, inflate 600 MB out of 0.6, or answer in bytes that are no text. However long the answer, this
+A peer may send for ever, inflate 600 MB out of 0.6, or send bytes that are no text. However long the response, this
 reads at most `MAX_WIRE` bytes of its body in small pieces and keeps at most `MAX_BODY` bytes of text.
 """
 

@@ -123,5 +123,5 @@ class GuardedSession(requests.Session):
         self.mount("https://", adapter)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None, always: else ``send`` reads the whole body of a redirect, even when told not to follow any."""
+        """None, always: else ``send`` reads the whole body of a redirect, even when it is to follow none."""
         return None

@@ -80,8 +80,8 @@ def _allow(ruleset: int, path: str, access: int) -> None:
 
 
 def _call(number: int, *arguments: object) -> int:
-    answer = int(libc.syscall(number, *arguments))
-    if answer < 0:
+    result = int(libc.syscall(number, *arguments))
+    if result < 0:
         failed = ctypes.get_errno()
         raise OSError(failed, os.strerror(failed))
-    return answer
+    return result

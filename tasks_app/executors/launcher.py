@@ -140,7 +140,7 @@ class Launcher:
     def become_child(self, work: Callable[[], None]) -> NoReturn:
         status = 1
         try:
-            # Drops the launcher's socket, whose closing tells the worker that the launcher died.
+            # Drops the launcher's socket, whose closing shows the worker that the launcher died.
             os.dup2(self.devnull, 0)
             self.alarm.close()
             work()

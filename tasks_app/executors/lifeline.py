@@ -29,7 +29,7 @@ MAX_ASIDE = 64
 
 
 class Stopped(Exception):
-    """The attempt was told to stop; `Execution.stop_reason` says why."""
+    """The attempt was asked to stop; `Execution.stop_reason` says why."""
 
 
 class Deadlines:
@@ -102,12 +102,12 @@ class Lifeline:
         return self._execution.remaining
 
     def enter(self, phase: Phase) -> None:
-        """Note what the work goes on to, unless it was told to stop: what it does then is the stop's doing."""
+        """Note what the work goes on to, unless it was asked to stop: what it does then is the stop's doing."""
         if self._execution.stop_reason is None:
             self.phase = phase
 
     def check(self) -> None:
-        """Raise `Stopped` when the work was told to stop or has passed its deadline."""
+        """Raise `Stopped` when the work was asked to stop or has passed its deadline."""
         if self._execution.stop_reason is None and not self._execution.remaining:
             self._execution.stop(StopReason.DEADLINE)
         if self._execution.stop_reason is not None:

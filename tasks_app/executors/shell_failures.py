@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tasks_app.conf import Sandbox
 
-#: What a shell answers for a program that is not there, and for one that cannot be run.
+#: What a shell returns for a program that is not there, and for one that cannot be run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 _OF_A_SHELL: Final[dict[int, str]] = {
     NOT_FOUND: ": its shell did not find a program, or the interpreter of a script (see stderr)",

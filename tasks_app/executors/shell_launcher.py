@@ -64,7 +64,7 @@ class LauncherProcess:
                 self._socket.send(b"S")
 
     def abandon(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill a launcher that does not answer, unless it was replaced meanwhile."""
+        """Kill a launcher that does not respond, unless it was replaced meanwhile."""
         with self._lock:
             if process is self._process:
                 self._replace("it does not answer")

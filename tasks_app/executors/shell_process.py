@@ -30,7 +30,7 @@ from tasks_app.executors.shell_launcher import LauncherProcess
 
 log = structlog.get_logger(__name__)
 
-#: A launcher that has not answered for so long is stopped or broken: it is replaced.
+#: A launcher that has not responded for so long is stopped or broken: it is replaced.
 _LAUNCHER_SECONDS = 5.0
 _SEND_SECONDS = 2.0
 _START_TRIES = 3
@@ -255,7 +255,7 @@ class Watch:
             log.warning("shell_descendants_left", task_id=task_id, attempt=attempt, shepherd_pid=self._ending.shepherd)
 
     def _give_up(self) -> None:
-        """Whoever should answer hangs, stopped by the task perhaps. Its death makes the rest die."""
+        """Whoever should respond hangs, stopped by the task perhaps. Its death makes the rest die."""
         self._over = True
         if self._ending.shepherd is None:
             self._launcher.abandon(self._asked)

@@ -22,7 +22,7 @@ from tasks_app.executors.process_tree import children, descendants, kill_pass
 from tasks_app.executors.scratch import Scratch
 
 PASS_MS = 10
-#: Longest the worker's answer waits for descendants that do not die (uninterruptible, or not ours to kill).
+#: Longest the worker's report waits for descendants that do not die (uninterruptible, or not ours to kill).
 SWEEP_SECONDS = 0.5
 SLOW_PASS_MS = 200
 #: Bytes of one ru_maxrss, getrusage(2).
@@ -153,7 +153,7 @@ class Shepherd:
             return True
         if self.status is None:
             return False
-        # Told to stop, a shell dies at once: the program it ran has the rest of the grace for its own clean end.
+        # Asked to stop, a shell dies at once: the program it ran has the rest of the grace for its own clean end.
         return not (self.stopped and LINUX and group_lives(self.leader))
 
     def obey(self, grace: float, silence: float) -> None:

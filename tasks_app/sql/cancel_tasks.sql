@@ -1,5 +1,5 @@
 -- Cancel the tasks %(ids)s that have not ended: waiting ones at once, running ones by request, as `transitions.cancel`
--- does one. %(actors)s are who does it, one for each. Returns the workers that run some of them, to be told.
+-- does one. %(actors)s are who does it, one for each. Returns the workers that run some of them, to be notified.
 -- In id order, like every statement that locks more than one task. Index: the primary key.
 WITH asked AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::uuid[], %(actors)s::text[]) AS a(id, actor)

@@ -22,7 +22,7 @@ _PATHS: Final[Json] = {
             "workers",
             "drainWorker",
             "Have a worker finish and stop",
-            {202: response("It is told with its next beat, within seconds.", schema("WorkerDraining"))},
+            {202: response("It hears of it with its next beat, within seconds.", schema("WorkerDraining"))},
             action=Action.WORKER_DRAIN,
             problems=(*BODY_PROBLEMS, 404),
             description="It takes nothing new, finishes or gives back what it has, and exits. Safe to repeat.",

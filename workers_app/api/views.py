@@ -21,7 +21,7 @@ class Workers(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, worker_id: str) -> Response:
-        """Finish what it runs, take nothing new, stop. Accepted: the worker is told with its next beat."""
+        """Finish what it runs, take nothing new, stop. Accepted: the worker hears of it with its next beat."""
         pk = self.pk(worker_id)
         self.empty_body()
         heartbeats.request_drain(pk, actor=self.caller.name)

@@ -56,11 +56,11 @@ class Executing:
         """How many more attempts may be begun. Where there is none, the schedulers will hear of the next one."""
         free = self.slots - len(self.held)
         if free <= 0:
-            self.tell_of_room()
-            free = self.slots - len(self.held)  # one may have come free before it could be told
+            self.note_full()
+            free = self.slots - len(self.held)  # one may have come free before that was noted
         return free
 
-    def tell_of_room(self) -> None:
+    def note_full(self) -> None:
         """Have the schedulers notified when the next slot comes free, because all are taken."""
         self._was_full = True
 

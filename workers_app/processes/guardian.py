@@ -1,6 +1,6 @@
 """The guardian: a small parent process of each worker that runs no tasks and so outlives what goes wrong with them.
 
-It knows its worker's incarnation id, is told of every accepted beat over a pipe, and does four things:
+It knows its worker's incarnation id, hears of every accepted beat over a pipe, and does four things:
 when the worker exits, it kills every process the worker left behind (as child subreaper they come to it, ``setsid`` or
 not), marks the incarnation DEAD, moves its tasks on at once, and starts a new one; when the lease is about to end and
 the worker has not confirmed that its work is dead, it kills the whole tree; and it passes stop signals on. While the

@@ -35,7 +35,7 @@ class Beating(Protocol):
     def stuck(self) -> str | None:
         """What makes no progress, if anything: then no beat is sent, and the lease runs out."""
 
-    def heard(self, answer: BeatReply, sent: float) -> None: ...
+    def heard(self, reply: BeatReply, sent: float) -> None: ...
     def disowned(self) -> None:
         """The database says this incarnation is dead."""
 
@@ -51,7 +51,7 @@ class Heartbeat(threading.Thread):
         self._interval = interval
         self._wake = threading.Event()
         self._closed = False
-        self._failures, self._told = 0, False
+        self._failures, self._logged = 0, False
         self._floors = Floors()
 
     def hurry(self) -> None:
@@ -76,19 +76,19 @@ class Heartbeat(threading.Thread):
         held = self._worker.held_attempts()
         try:
             prefetch = self._worker.measured_prefetch()
-            answer = beat(self._session, self._worker_id, held=held, prefetch=prefetch, floors=self._floors)
+            reply = beat(self._session, self._worker_id, held=held, prefetch=prefetch, floors=self._floors)
         except DatabaseAway as error:
             self._failures += 1
-            if leaves_reads(error) and not self._told:  # the main thread writes nothing while it has enough to do
+            if leaves_reads(error) and not self._logged:  # the main thread writes nothing while it has enough to do
                 log.warning("database_away", part="heartbeat", kind=kind_of(error), error=short(error))
-                self._told = True
+                self._logged = True
             return min(backoff(self._failures), self._interval.total_seconds())
-        self._failures, self._told = 0, False
-        if answer is None:
+        self._failures, self._logged = 0, False
+        if reply is None:
             if not self._closed:  # closed: the worker left by itself while this beat was under way
                 self._worker.disowned()
             return self._interval.total_seconds()
-        self._worker.heard(answer, sent)
+        self._worker.heard(reply, sent)
         return (min(self._interval, BUSY_INTERVAL) if held else self._interval).total_seconds()
 
 

@@ -79,7 +79,7 @@ class HeldAttempts:
         return [held for held in self.running() if now >= held.execution.deadline + by]
 
     def stop(self, task_id: UUID, reason: StopReason, *, immediate: bool = False) -> None:
-        """Tell one task to stop, if it is held and runs."""
+        """Ask one task to stop, if it is held and runs."""
         with self._lock:
             held = self._held.get(task_id)
         if held is not None and not held.ended:

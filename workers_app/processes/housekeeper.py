@@ -66,7 +66,7 @@ class Housekeeper(threading.Thread):
             config.heartbeat_timeout, shortcut=config.heartbeat_interval * 2 if self._watches_locks else None
         )
         self._closed = threading.Event()
-        self._failures, self._told = 0, False
+        self._failures, self._logged = 0, False
         self._identity = {
             "scheduler_id": scheduler_id,
             "host": socket.gethostname(),
@@ -118,15 +118,15 @@ class Housekeeper(threading.Thread):
             self.round()
         except DatabaseAway as error:
             self._failures += 1
-            if leaves_reads(error) and not self._told:  # the main thread may do nothing but read for long
+            if leaves_reads(error) and not self._logged:  # the main thread may do nothing but read for long
                 log.warning("database_away", part="housekeeping", kind=kind_of(error), error=short(error))
-                self._told = True
+                self._logged = True
             return min(interval, backoff(self._failures))
         except Exception:
             # A defect in one chore must not end failure detection for good.
             log.exception("housekeeping_failed")
             return interval
-        self._failures, self._told = 0, False
+        self._failures, self._logged = 0, False
         return min(interval, self._outlook.pairs.rest)
 
     def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 def register(session: Session, who: Registration, pipe: SelfPipe) -> tuple[float, str] | None:
-    """Register, and return when that was sent and the database's timeline; None when told to stop before it worked."""
+    """Register, and return when that was sent and the database's timeline; None when asked to stop before it worked."""
     failures = 0
     while not pipe.stop_requests:
         try:

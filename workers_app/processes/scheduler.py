@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 SHORTEST_REST: Final = 0.0005
 #: Passes made without a new survey while each of them assigns as many as it may.
 PASSES_PER_SURVEY: Final = 20
-#: Seconds for which what was due is taken to be due again, so that a wake-up is answered by a pass without a survey.
+#: Seconds for which what was due is taken to be due again, so that a wake-up leads to a pass without a survey.
 RECENT: Final = 0.1
 #: Seconds until due schedules are looked at again that are in other hands, or after a pass over them failed.
 FIRE_AGAIN: Final = 0.05
@@ -83,7 +83,7 @@ class Scheduler(Process):
         return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
 
     def _hear(self, message: str) -> bool:
-        """Every message wakes a scheduler; one that tells of more than new tasks and room, to look at everything."""
+        """Every message wakes a scheduler; one about more than new tasks and room, to look at everything."""
         if message != wakeups.NEW:
             self._outlook.pairs.doubt()
         return True

@@ -102,7 +102,7 @@ class Starter:
         # Before they begin: the first may be recorded before the last has begun.
         if len(attempts) == limit:
             self.may_have_more = True
-            executing.tell_of_room()
+            executing.note_full()
         self._begin(attempts)
         if attempts and len(attempts) < limit and occupied + len(attempts) >= executing.slots:
             # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
@@ -153,15 +153,15 @@ class Starter:
 
     # The heartbeat's thread
 
-    def hear(self, answer: BeatReply) -> bool:
+    def hear(self, reply: BeatReply) -> bool:
         """Take what a beat says about what is assigned and running; whether the main thread has to wake up for it."""
-        if answer.timeline != self._heard_timeline:
-            log.warning("timeline_changed", timeline=answer.timeline, was=self.timeline, dropped=len(answer.drops))
-            self._heard_timeline = answer.timeline
+        if reply.timeline != self._heard_timeline:
+            log.warning("timeline_changed", timeline=reply.timeline, was=self.timeline, dropped=len(reply.drops))
+            self._heard_timeline = reply.timeline
         # A start whose reply was lost shows as RUNNING rows beyond what is held, twice in a row.
-        self._missing = self._missing + 1 if answer.running > len(self._executing.held) else 0
+        self._missing = self._missing + 1 if reply.running > len(self._executing.held) else 0
         idle, self._begun_since_beat = not self._begun_since_beat, False
-        wake = bool(answer.assigned and not self.may_have_more) or self._missing > 1 or self.timeline_changed
+        wake = bool(reply.assigned and not self.may_have_more) or self._missing > 1 or self.timeline_changed
         if wake:
             if idle:  # it starts nothing of what it was assigned: below its floor, perhaps
                 self._floors.forget()

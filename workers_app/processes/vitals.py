@@ -1,4 +1,4 @@
-"""What a worker says of itself with each beat, and what it does about the answer.
+"""What a worker says of itself with each beat, and what it does about the reply.
 
 Threads: the heartbeat's alone. The beats themselves are ``heartbeat.py``'s.
 """
@@ -79,31 +79,31 @@ class Vitals:
             return "recorder"
         return "executor" if self._executing.held.past_deadline(by=OVERDUE) else None
 
-    def heard(self, answer: BeatReply, sent: float) -> None:
-        self._report_stats(answer)
+    def heard(self, reply: BeatReply, sent: float) -> None:
+        self._report_stats(reply)
         if self._lease.renew(sent):
             self._guardian.beat(sent)
-        for task_id in answer.cancels:
+        for task_id in reply.cancels:
             self._executing.held.stop(task_id, StopReason.CANCEL)
-        for task_id in answer.drops:
+        for task_id in reply.drops:
             self._executing.held.stop(task_id, StopReason.RELEASE)
-        if answer.state == WorkerState.DRAINING:
+        if reply.state == WorkerState.DRAINING:
             self._drain()
-        if self._starter.hear(answer):
+        if self._starter.hear(reply):
             self._pipe.wake()
 
     def disowned(self) -> None:
         log.error("worker_disowned", worker_id=str(self._worker_id))
         self._fence()
 
-    def _report_stats(self, answer: BeatReply) -> None:
+    def _report_stats(self, reply: BeatReply) -> None:
         if (now := time.monotonic()) >= self._stats_at:
             self._stats_at = now + STATS_EVERY
             stats = {
                 "ended": self._executing.recorder.recorded,
                 "per_second": round(self._executing.rate.per_second(), 1),
-                "running": answer.running,
-                "assigned": answer.assigned,
+                "running": reply.running,
+                "assigned": reply.assigned,
                 "slots": self._executing.slots,
                 "rss_mb": round(psutil.Process().memory_info().rss / 2**20),
             }
@@ -111,6 +111,6 @@ class Vitals:
 
 
 def idle_interval() -> timedelta:
-    """Time between two beats of an idle worker. Without wake-ups only a beat tells it of what it was assigned."""
+    """Time between two beats of an idle worker. Without wake-ups only a beat shows what it was assigned."""
     interval: timedelta = settings.SCHEDULER.heartbeat_interval
     return interval if wakeups.enabled() else min(interval, wakeups.longest_rest())

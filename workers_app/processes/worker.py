@@ -8,7 +8,7 @@ Each room says in its docstring which thread may call what:
     heartbeat   ``heartbeat.py``: beats; ``vitals.py`` is what it asks and hears
     watchdog    `_watch` here: stops work that is past its deadline, or its worker's lease
 
-Connections: start, record, beat, listen. The guardian (``guardian.py``) is the parent process; it is told of each beat,
+Connections: start, record, beat, listen. The guardian (``guardian.py``) is the parent process; it hears of each beat,
 and ends this process when the lease ends unnoticed.
 """
 

@@ -2,7 +2,7 @@
 -- is DEAD, STOPPED or pruned. The update is HOT: no index holds a column it changes.
 -- %(floor)s is where to begin to look at what it owns, as the last beat returned it: the index keeps entries of what has
 -- ended for as long as some snapshot may need them.
---   timeline: which history of the database answers · assigned, running: what the database says it owns · cancels: held
+--   timeline: which history of the database this is · assigned, running: what the database says it owns · cancels: held
 --   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:
 --   that is its own doing).
 -- Indexes: primary keys, tasks_owned. Not the ORM: one trip, twice a second, on every worker.
@@ -18,7 +18,7 @@ owned AS MATERIALIZED (
     FROM tasks
    WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND assigned_at >= %(floor)s::text::timestamptz
 ),
-told AS MATERIALIZED (
+compared AS MATERIALIZED (
   SELECT h.id,
          t.id IS NULL OR t.attempt <> h.attempt OR t.worker_id IS DISTINCT FROM %(worker_id)s AS lost,
          t.cancel_requested_at IS NOT NULL AND t.finished_at IS NULL AS cancelled
@@ -26,7 +26,7 @@ told AS MATERIALIZED (
     LEFT JOIN tasks t ON t.id = h.id
 )
 SELECT b.state, database_timeline() AS timeline, o.assigned, o.running,
-       ARRAY(SELECT id FROM told WHERE cancelled AND NOT lost) AS cancels,
-       ARRAY(SELECT id FROM told WHERE lost) AS drops,
+       ARRAY(SELECT id FROM compared WHERE cancelled AND NOT lost) AS cancels,
+       ARRAY(SELECT id FROM compared WHERE lost) AS drops,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM beaten b CROSS JOIN owned o

@@ -41,6 +41,6 @@ class Command(ProjectCommand):
 
     def _reported(self, findings: Iterable[Finding]) -> list[Finding]:
         seen = list(findings)
-        told = [asdict(finding) | {"advice": "" if finding.ok else finding.advice} for finding in seen]
-        self.stdout.write(json.dumps({"ok": all(finding.ok for finding in seen), "findings": told}, indent=2))
+        shown = [asdict(finding) | {"advice": "" if finding.ok else finding.advice} for finding in seen]
+        self.stdout.write(json.dumps({"ok": all(finding.ok for finding in seen), "findings": shown}, indent=2))
         return seen
