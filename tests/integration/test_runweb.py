@@ -35,38 +35,39 @@ def processes(server: Server) -> list[psutil.Process]:
     return psutil.Process(server.process.pid).children()
 
 
-@pytest.fixture
-def site(committed_db: None, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The whole project, by two processes, called from elsewhere."""
-    counts = tmp_path / "counts"
-    counts.mkdir()
-    (counts / "counter_1.db").write_bytes(b"of a process that is long gone")
-    environment = {"DATABASE_URL": database_url(), "WEB_WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(counts)}
-    with started(tmp_path, MANAGE, folder="/", SECRET_KEY=SECRET, **environment) as server:
+    folder = tmp_path_factory.mktemp("site")
+    old = folder / "counts" / "counter_1.db"
+    old.parent.mkdir()
+    old.write_bytes(b"of a process that is long gone")
+    environment = {"DATABASE_URL": database_url(), "WEB_WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(old.parent)}
+    with started(folder, MANAGE, folder="/", SECRET_KEY=SECRET, **environment) as server:
         eventually(lambda: len(processes(server)) == 2, timeout=30)
+        assert not old.exists()
         yield server
+        assert server.stop() == 0
 
 
-def test_serves_counts_and_goes_on_when_a_process_dies(site: Server, tmp_path: Path) -> None:
+def test_serves_counts_and_goes_on_when_a_process_dies(site: Server, committed_db: None) -> None:
     key = make_key(name="prometheus")
-    assert not (tmp_path / "counts" / "counter_1.db").exists()
-    first = processes(site)
+    first, counted, told = processes(site), _probes_counted(site, key), len(site.logged("POST /tasks"))
     for _ in range(20):
         ask(site, "/health/live")
-    eventually(lambda: _probes_counted(site, key) >= 20)
+    eventually(lambda: _probes_counted(site, key) >= counted + 20)
     for process in [psutil.Process(site.process.pid), *first]:
         with suppress(PermissionError):  # its own account may not even look
             assert SECRET not in Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
     first[0].kill()
     eventually(lambda: len(set(processes(site)) - set(first)) == 1, timeout=30)
-    assert _probes_counted(site, key) >= 20
+    assert _probes_counted(site, key) >= counted + 20
     assert site.exchange(b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}").status == 401
-    [line] = site.logged("POST /tasks")
+    [line] = site.logged("POST /tasks")[told:]
     assert "ip=127.0.0.1" in line
     assert "code=401" in line
     held = query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
     assert held[0][0] <= 2 * 4
-    assert site.stop() == 0
 
 
 #: Requests that are refused, most of them before their body is read; K stands for a key's line.
@@ -80,7 +81,7 @@ REFUSED = {
 }
 
 
-def test_after_a_refusal_the_next_request_is_answered_or_the_end_is_said(site: Server) -> None:
+def test_after_a_refusal_the_next_request_is_answered_or_the_end_is_said(site: Server, committed_db: None) -> None:
     key = make_key(name="refused")
     for status, requests in REFUSED.items():
         for request in requests:
@@ -125,7 +126,7 @@ class TestStopping:
             idle.answer()
             begun.send(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
             assert begun.socket.recv(100).startswith(b"HTTP/1.1 100")
-            busy.send(b"GET /sleep?s=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            busy.send(b"GET /sleep?s=0.6 HTTP/1.1\r\nHost: x\r\n\r\n")
             server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # by now the other is at work
             server.process.send_signal(number)
             if number == signal.SIGTERM:
@@ -152,38 +153,38 @@ class TestStopping:
             assert server.logged("connections_dropped") + server.logged("connection_ended") == []
 
     def test_drops_what_does_not_end_within_its_grace(self, tmp_path: Path) -> None:
+        """A request that is worked on, and an answer without an end."""
         options = ("--graceful-timeout", "1")
-        with serving(tmp_path, *options, METRICS_COLLECTION_ENABLED="false") as server, server.connect() as busy:
+        with serving(tmp_path, *options, METRICS_COLLECTION_ENABLED="false") as server, ExitStack() as stack:
+            busy, endless = (stack.enter_context(server.connect()) for _ in range(2))
             busy.send(b"GET /sleep?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+            endless.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert endless.socket.recv(1000)
             server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert server.stop(timeout=15) == 0
             assert server.logged("Traceback") == []
 
-    def test_drops_an_answer_without_an_end(self, tmp_path: Path) -> None:
-        options = ("--graceful-timeout", "1")
-        with serving(tmp_path, *options, METRICS_COLLECTION_ENABLED="false") as server, server.connect() as wire:
-            wire.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert wire.socket.recv(1000)
-            assert server.stop(timeout=15) == 0
-            assert server.logged("Traceback") == []
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("echo"), METRICS_COLLECTION_ENABLED="false") as server:
+        yield server
 
 
-def test_an_answer_without_an_end_ends_with_its_client(tmp_path: Path) -> None:
-    with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server:
-        with server.connect() as wire:
-            wire.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert wire.socket.recv(1000)
-        [process] = processes(server)
-        eventually(lambda: process.cpu_percent(0.3) < 20, timeout=10)
-        assert server.logged("Traceback") == []
+def test_an_answer_without_an_end_ends_with_its_client(echo: Server) -> None:
+    with echo.connect() as wire:
+        wire.send(b"GET /stream?n=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert wire.socket.recv(1000)
+    [process] = processes(echo)
+    eventually(lambda: process.cpu_percent(0.3) < 20, timeout=10)
+    assert echo.logged("Traceback") == []
 
 
-def test_a_process_that_dies_in_a_request_is_replaced(tmp_path: Path) -> None:
-    with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as server:
-        with server.connect() as wire:
-            wire.send(b"GET /die HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert wire.is_closed()
-        assert server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+def test_a_process_that_dies_in_a_request_is_replaced(echo: Server) -> None:
+    with echo.connect() as wire:
+        wire.send(b"GET /die HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert wire.is_closed()
+    assert echo.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
 
 
 def test_ipv6_and_a_socket_that_is_handed_down(tmp_path: Path) -> None:

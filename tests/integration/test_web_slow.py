@@ -41,6 +41,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that may open few files, and holds few bytes of bodies."""
+    limited = ("/bin/sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    bounds = ("bridge.HELD_AT_MOST=1000000",)
+    folder = tmp_path_factory.mktemp("cramped")
+    with serving(folder, prefix=limited, bounds=bounds, METRICS_COLLECTION_ENABLED="false") as started:
+        yield started
+
+
 @pytest.fixture
 def crowd(server: Server) -> Iterator[Callable[[int, bytes], list[Wire]]]:
     """Opens connections that send the same and then wait."""
@@ -66,26 +76,34 @@ def probe(server: Server) -> float:
 
 
 class TestSlowClients:
-    @pytest.mark.parametrize("what", SLOW)
-    def test_hold_no_thread_and_are_ended(self, server: Server, crowd: Crowd, what: str) -> None:
-        data, drip = SLOW[what]
-        wires = crowd(60, data)
+    def test_hold_no_thread_and_are_ended(self, server: Server, crowd: Crowd) -> None:
+        wires = {what: crowd(40, data) for what, (data, _) in SLOW.items()}
         assert min(probe(server) for _ in range(5)) < 0.1
-        for wire in wires:
-            with contextlib.suppress(OSError):
-                wire.send(drip)
+        for what, (_, drip) in SLOW.items():
+            for wire in wires[what]:
+                with contextlib.suppress(OSError):
+                    wire.send(drip)
         assert min(probe(server) for _ in range(5)) < 0.1
         began = time.monotonic()
-        assert {_end(wire) for wire in wires} == {408 if data else None}
+        ended = {what: {_end(wire) for wire in some} for what, some in wires.items()}
+        assert ended == {what: {408 if data else None} for what, (data, _) in SLOW.items()}
         assert time.monotonic() - began < 8  # the patience of the test, not of the server
 
-    @pytest.mark.parametrize("what", ["heads", "bodies", "chunks"])
-    def test_that_drip_are_ended_all_the_same(self, server: Server, what: str) -> None:
-        data, drip = SLOW[what]
-        with server.connect() as wire:
-            wire.send(data)
-            wire.socket.settimeout(0.02)  # between two drops; the answer ends it
-            assert eventually(lambda: _answer_to(wire, drip), timeout=10) == 408
+    def test_that_drip_are_ended_all_the_same(self, server: Server) -> None:
+        ended: dict[str, int | None] = {}
+        with ExitStack() as stack:
+            wires = {what: stack.enter_context(server.connect()) for what in ("heads", "bodies", "chunks")}
+            for what, wire in wires.items():
+                wire.send(SLOW[what][0])
+                wire.socket.settimeout(0.02)  # between two drops; the answer ends it
+
+            def all_have_ended() -> bool:
+                for what in wires.keys() - {what for what, status in ended.items() if status}:
+                    ended[what] = _answer_to(wires[what], SLOW[what][1])
+                return all(ended.values())
+
+            eventually(all_have_ended, timeout=10)
+        assert ended == dict.fromkeys(wires, 408)
 
     def test_that_wait_in_silence_leave_room_for_others(self, server: Server, crowd: Crowd) -> None:
         crowd(300, b"")
@@ -121,21 +139,21 @@ class TestTooManyConnections:
             assert wire.answer().status == 200
 
     def test_new_ones_are_heard_in_place_of_those_that_take_no_answer(self, tmp_path: Path) -> None:
-        arguments = ("--worker-connections", "40")
-        with serving(tmp_path, *arguments, METRICS_COLLECTION_ENABLED="false") as small, ExitStack() as stack:
-            for _ in range(40):
+        arguments, bounds = ("--worker-connections", "20"), ("patience.PRESSED_WITHIN=0.5",)
+        options = {"METRICS_COLLECTION_ENABLED": "false"}
+        with serving(tmp_path, *arguments, bounds=bounds, **options) as small, ExitStack() as stack:
+            for _ in range(20):
                 wire = stack.enter_context(_narrow(small))
                 wire.send(PROBE.replace(b"/ ", b"/large?n=8 ") + PROBE * 100)
             eventually(lambda: small.exchange(PROBE).status == 200, timeout=10, interval=0.1)
             eventually(lambda: small.exchange(PROBE).status == 200, timeout=10, interval=0.1)
 
-    def test_are_fewer_where_few_files_may_be_open(self, tmp_path: Path) -> None:
-        limited = ("/bin/sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
-        with serving(tmp_path, prefix=limited, METRICS_COLLECTION_ENABLED="false") as small, ExitStack() as stack:
+    def test_are_fewer_where_few_files_may_be_open(self, cramped: Server) -> None:
+        with ExitStack() as stack:
             for _ in range(150):
-                stack.enter_context(small.connect())
-            eventually(lambda: small.exchange(PROBE).status == 200, timeout=10)
-            assert small.logged("out of system resource") == []
+                stack.enter_context(cramped.connect())
+            eventually(lambda: cramped.exchange(PROBE).status == 200, timeout=10)
+            assert cramped.logged("out of system resource") == []
 
     def test_no_more_than_fit_are_refused_when_all_are_at_work(self, tmp_path: Path) -> None:
         options = {"WEB_THREADS": "1", "METRICS_COLLECTION_ENABLED": "false"}
@@ -155,21 +173,20 @@ class TestTooManyConnections:
 
 
 class TestHeldBodies:
-    def test_of_too_many_bytes_are_503_and_small_ones_go_on(self, tmp_path: Path) -> None:
-        bounds = ("bridge.HELD_AT_MOST=1000000",)
+    def test_of_too_many_bytes_are_503_and_small_ones_go_on(self, cramped: Server) -> None:
         head = LOGIN + b"Authorization: x\r\nContent-Length: 900000\r\n\r\n"
-        with serving(tmp_path, bounds=bounds, METRICS_COLLECTION_ENABLED="false") as held, ExitStack() as stack:
-            two = [stack.enter_context(held.connect()) for _ in range(2)]
+        with ExitStack() as stack:
+            two = [stack.enter_context(cramped.connect()) for _ in range(2)]
             for wire in two:
                 wire.send(head + b"a" * 700_000)
             ready, _, _ = select.select([wire.socket for wire in two], [], [], 10)
             [refused] = [wire for wire in two if wire.socket in ready]
             [other] = [wire for wire in two if wire is not refused]
             assert (refused.answer().status, refused.is_closed()) == (503, True)
-            assert held.exchange(LOGIN + b"Content-Length: 5\r\n\r\nhello").status == 401
+            assert cramped.exchange(LOGIN + b"Content-Length: 5\r\n\r\nhello").status == 401
             other.send(b"a" * 200_000)
             assert other.answer().status == 401
-            assert held.exchange(head + b"a" * 900_000).status == 401  # given back
+            assert cramped.exchange(head + b"a" * 900_000).status == 401  # given back
 
 
 def _end(wire: Wire) -> int | None:

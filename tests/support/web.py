@@ -164,7 +164,7 @@ def started(
         raise
     finally:
         if process.poll() is None:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # at once: who asks how it stops sends a signal of their own
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
