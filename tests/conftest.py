@@ -16,20 +16,6 @@ import pytest
 # Browser tests have a target, and requirements, of their own.
 collect_ignore = [] if find_spec("playwright") else ["browser"]
 
-_OURS = (
-    "tasks",
-    "task_executions",
-    "audit_events",
-    "idempotency_keys",
-    "schedules",
-    "schedule_fires",
-    "blackout_calendars",
-    "queues",
-    "api_keys",
-    "worker_heartbeats",
-    "scheduler_heartbeats",
-)
-
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any, django_db_modify_db_settings: None) -> None:
@@ -55,42 +41,50 @@ def static_files_found_when_asked_for(django_test_environment: None) -> Iterator
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A database where commits are real, so that several connections see each other; our tables are emptied after."""
-    from django.db import connection
-
     from tasks_app import wakeups
+    from tests.support.committed import empty_tables
 
     with django_db_blocker.unblock():
         yield
         wakeups.sender().close()
-        with connection.cursor() as cursor:
-            cursor.execute(f"TRUNCATE {', '.join(_OURS)} RESTART IDENTITY")
-        connection.close()
+        empty_tables()
 
 
 @pytest.fixture
-def session(committed_db: None) -> Iterator[Any]:
-    """A session of the engine on the test database."""
-    from tasks_app.sessions import Session
+def new_tables(committed_db: None) -> None:
+    """Without the dead rows of earlier tests, for what looks at pages and plans."""
+    from tests.support.committed import begin_with_new_tables
 
-    opened = Session("test")
-    yield opened
-    opened.close()
+    begin_with_new_tables()
+
+
+@pytest.fixture(scope="session")
+def idle_connections(django_db_setup: None) -> Iterator[Any]:
+    from tests.support.committed import IdleConnections
+
+    idle = IdleConnections()
+    yield idle
+    idle.close()
 
 
 @pytest.fixture
-def open_session(committed_db: None) -> Iterator[Callable[[], Any]]:
-    """Opens further sessions, for races staged between connections."""
-    from tasks_app.sessions import Session
+def open_session(committed_db: None, idle_connections: Any) -> Iterator[Callable[[], Any]]:
+    """Opens sessions of the engine on the test database, for races staged between connections."""
+    sessions: list[Any] = []
 
-    sessions: list[Session] = []
-
-    def open_one() -> Session:
-        sessions.append(Session("test"))
+    def open_one() -> Any:
+        sessions.append(idle_connections.session())
         return sessions[-1]
 
     yield open_one
     for opened in sessions:
-        opened.close()
+        idle_connections.put(opened)
+
+
+@pytest.fixture
+def session(open_session: Callable[[], Any]) -> Any:
+    """A session of the engine on the test database."""
+    return open_session()
 
 
 @pytest.fixture(autouse=True)

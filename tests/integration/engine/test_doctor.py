@@ -54,6 +54,7 @@ class TestExamine:
         assert (finding.ok, finding.detail) == (False, "division by zero")
 
 
+@pytest.mark.usefixtures("new_tables")
 class TestTableHealth:
     @pytest.mark.parametrize("name", ["autovacuum", "dead rows", "old snapshot", "index bloat"])
     def test_is_green_on_a_healthy_database(self, session: Session, name: str) -> None:

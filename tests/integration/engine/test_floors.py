@@ -22,6 +22,7 @@ from tasks_app.floors import LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.starting import start_assigned
 from tests.support.clocks import ticking
+from tests.support.committed import begin_with_new_tables
 from tests.support.engine import SUCCEEDED, Engine, pass_over
 from tests.support.races import transaction
 from workers_app import heartbeats
@@ -130,6 +131,7 @@ class TestFloors:
 @contextmanager
 def tasks_kept_in_sight(engine: Engine, holder: Session) -> Iterator[UUID]:
     """A worker that has ended 2,000 tasks, all of them still in the indexes for the sake of a session's snapshot."""
+    begin_with_new_tables()
     worker = engine.worker(slots=100)
     with transaction(holder):
         holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

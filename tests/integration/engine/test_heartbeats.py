@@ -166,6 +166,7 @@ class TestBeat:
         assert answer is not None
         assert answer.state is WorkerState.DRAINING
 
+    @pytest.mark.usefixtures("new_tables")
     def test_touches_no_index(self, engine: Engine) -> None:
         """A HOT update, or failure detection would cost more than the work: pages stay few and nothing bloats."""
         worker = engine.worker()

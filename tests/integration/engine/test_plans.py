@@ -310,9 +310,9 @@ def no_autovacuum(session: Session) -> Iterator[None]:
             session.execute(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
 
 
+@pytest.mark.usefixtures("new_tables")
 class TestPlans:
     def test_of_hot_statements_use_their_indexes_on_empty_tables(self, session: Session) -> None:
-        session.execute(f"TRUNCATE {', '.join(TABLES)}")  # earlier tests leave indexes of other sizes
         assert offences(session, large=False) == {}
 
     def test_of_hot_statements_use_their_indexes_on_large_tables_whatever_the_planner_knows(

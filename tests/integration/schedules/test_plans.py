@@ -20,7 +20,7 @@ SCHEDULES, DUE, FIRES = 100_000, 50, 100_000
 
 
 @pytest.fixture
-def crowd(session: Session) -> Iterator[list[UUID]]:
+def crowd(session: Session, new_tables: None) -> Iterator[list[UUID]]:
     """A hundred thousand schedules and as many old fires, and a busy table of tasks; the due ones."""
     model = make_schedule(due=0)
     columns = [field.attname for field in Schedule._meta.fields if field.attname not in ("id", "name", "next_fire_at")]
