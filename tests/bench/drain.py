@@ -18,6 +18,9 @@ SELECT EXISTS (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS 
     OR EXISTS (SELECT FROM waiting WHERE crash_count = 0)
     OR EXISTS (SELECT FROM waiting WHERE crash_count > 0)"""
 _FIRST_START = "SELECT min(started_at) FROM task_executions WHERE id > %s"
+_WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8"
+# A change of a row leaves a dead version behind; HOT: without a new entry in any index.
+_CHANGES = "SELECT sum(n_tup_upd + n_tup_del)::float8, sum(n_tup_hot_upd)::float8 FROM pg_stat_user_tables"
 _BACKENDS = "SELECT pid, application_name FROM pg_stat_activity WHERE application_name LIKE 'task_scheduler %'"
 #: Connections by what they do, for the table of CPU seconds.
 ROLES = {
@@ -29,7 +32,11 @@ ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """``rate``: tasks a second from the first start to the end. ``cpu``: seconds by process over the same time."""
+    """``rate``: tasks a second from the first start to the end. ``cpu``: seconds by process over the same time.
+
+    ``written``: what each task had the server write, from before the processes came until after they had gone: bytes of
+    the log, dead row versions, changes that no index had to know of.
+    """
 
     tasks: int
     rate: float
@@ -38,6 +45,7 @@ class Drain:
     rss_mb: float
     pss_mb: float
     cpu: dict[str, float]
+    written: dict[str, float]
 
 
 def ended(bench: Bench) -> int:
@@ -50,7 +58,7 @@ def drain(bench: Bench, setting: Setting, tasks: int, *, exact: bool = True, lim
     ``exact``: there are no others, so the end is when the tables say that none is left. Raises RuntimeError when
     nothing ends for ``limit`` seconds.
     """
-    before = ended(bench)
+    before, wrote = ended(bench), _written(bench)
     with bench.workers(setting) as guardians, bench.scheduler() as scheduler:
         memory = PeakMemory([guardian.pid for guardian in guardians])
         _wait_for_ended(bench, before + 1, [*guardians, scheduler], limit)
@@ -63,7 +71,14 @@ def drain(bench: Bench, setting: Setting, tasks: int, *, exact: bool = True, lim
         used = {name: value - costs.get(name, 0.0) for name, value in _cpu(bench, guardians, scheduler).items()}
         first = bench.one(bench.watch, _FIRST_START, [before])  # now: a task that holds a key ends with its worker
     seconds = done - first.timestamp()
-    return Drain(tasks, tasks / seconds, seconds, first, memory.rss, memory.pss, used)
+    written = {name: (value - wrote[name]) / tasks for name, value in _written(bench).items()}
+    return Drain(tasks, tasks / seconds, seconds, first, memory.rss, memory.pss, used, written)
+
+
+def _written(bench: Bench) -> dict[str, float]:
+    """So far. Sessions say what they changed when they end, at the latest."""
+    dead, hot = bench.watch.execute(_CHANGES).fetchone() or (0.0, 0.0)
+    return {"wal_bytes": bench.one(bench.watch, _WAL), "dead": dead, "hot": hot}
 
 
 def _wait_for_ended(

@@ -30,7 +30,9 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
             "drain_s": done.seconds,
             "rss_mb": done.rss_mb,
             "pss_mb": done.pss_mb,
-            **{name: done.cpu[name] for name in CPU},
+            **{name: 1e6 * done.cpu[name] / tasks for name in CPU},
+            "sum": 1e6 * sum(done.cpu.values()) / tasks,
+            **done.written,
         }
         yield Run(str(setting), values)
 
@@ -61,19 +63,25 @@ WORKLOAD = Workload(
     "w1",
     "Drain (W1) and memory (W6)",
     "No-op tasks wait; one scheduler and the workers start; the rate is from the first start until the tables say that "
-    "none is left. Memory: peak of the worker group, guardians included. CPU seconds over the same time.",
+    "none is left. Memory: peak of the worker group, guardians included. Processor time over the same "
+    "time in µs a task: processes, and the sessions of the server by what they do (PG). Log, dead row versions and HOT "
+    "changes: of each task.",
     {
         "tasks_s": "tasks/s",
         "tasks": "tasks",
         "drain_s": "drain s",
         "rss_mb": "peak RSS MB",
         "pss_mb": "peak PSS MB",
-        "scheduler": "CPU s scheduler",
+        "scheduler": "µs scheduler",
         "worker": "worker",
         "pg_assign": "PG assign",
         "pg_start": "PG start",
         "pg_finish": "PG finish",
         "pg_other": "PG other",
+        "sum": "sum",
+        "wal_bytes": "WAL bytes",
+        "dead": "dead rows",
+        "hot": "HOT",
     },
     run,
     summarize,
