@@ -19,7 +19,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from access_app.rights import type_scope
+from access_app.rights import scopes, type_scope
 from monitoring_app import labels
 from tasks_app.executors import registry
 from tasks_app.models import Task
@@ -35,7 +35,7 @@ from tasks_app.executors.base import Outcome, PayloadError, TypeDocs
 
 class PingExecutor:
     type = "PING"
-    required_scope = "tasks:shell"
+    required_scope = "net:ping"
     docs = TypeDocs(
         payload={"type": "object", "properties": {"host": {"type": "string"}}, "required": ["host"]},
         result={"type": "object", "properties": {"host": {"type": "string"}}},
@@ -75,6 +75,12 @@ def ping(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
     sys.modules.pop("ping_type", None)
 
 
+@pytest.fixture
+def api(ping: Path, db: None) -> Api:
+    """A caller with every scope that there is in such an installation."""
+    return Api(make_key(*scopes(), name="caller"))
+
+
 @pytest.mark.django_db
 @pytest.mark.usefixtures("ping")
 class TestANewType:
@@ -92,10 +98,10 @@ class TestANewType:
         assert (made.status_code, made.json()["task"]["type"]) == (201, "PING")
 
     def test_needs_the_scope_that_it_says(self) -> None:
-        assert type_scope("PING") == "tasks:shell"
+        assert type_scope("PING") == "net:ping"
         modest = Api(make_key("tasks:read", "tasks:write", name="modest"))
         refused = problem_of(modest.post("/tasks", {"type": "PING", "payload": {"host": "a"}}), 403)
-        assert "tasks:shell" in refused["detail"]
+        assert "net:ping" in refused["detail"]
 
     def test_is_run_by_workers(self, api: Api) -> None:
         task = Task.objects.get(pk=api.post("/tasks", {"type": "PING", "payload": {"host": "a"}}).json()["id"])
