@@ -25,6 +25,7 @@ from django.urls import URLPattern, path
 from psycopg.errors import QueryCanceled
 
 from access_app.rights import Action, Person
+from access_app.staff.django_versions import ListActions
 from access_app.staff.page_list import PageList
 from access_app.staff.strict_filters import StrictFilters
 from access_app.staff.way_back import WayBack, way_back
@@ -75,13 +76,13 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
             if not model_admin.refuses(request, action, rows):
                 method(model_admin, request, rows)
 
-        acting.needs = action  # type: ignore[attr-defined]  # read by `StaffAdmin.get_actions`
+        acting.needs = action  # type: ignore[attr-defined]  # read by `StaffAdmin.offers`
         return acting
 
     return decorate
 
 
-class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
+class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for
@@ -126,11 +127,10 @@ class StaffAdmin(StrictFilters, WayBack, UnfoldAdmin):
         """Django's own deletion, which would write no audit event, stays off."""
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def offers(self, request: HttpRequest, action: Any) -> bool:
         """Those of `acts` that the person may do; what names no action of the table is offered to nobody."""
-        offered: dict[str, Any] = super().get_actions(request)
-        needs = {name: getattr(entry[0], "needs", None) for name, entry in offered.items()}
-        return {name: offered[name] for name, action in needs.items() if action and self.may(request, action)}
+        needs: Action | None = getattr(action, "needs", None)
+        return needs is not None and self.may(request, needs)
 
     def may(self, request: HttpRequest, action: Action) -> bool:
         """Whether the person may do something to rows of this kind; `refuses` asks about rows themselves."""

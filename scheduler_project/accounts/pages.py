@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from access_app.staff.django_versions import ListActions
 from access_app.staff.strict_filters import StrictFilters
 from scheduler_project.accounts import rules
 from scheduler_project.accounts.names import OneLineNames
@@ -55,7 +56,7 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class OfferedFilters(StrictFilters):
+class OfferedFilters(ListActions, StrictFilters):
     """Of Django's lists: filtered by what they offer, not by whatever a column can be asked, patterns among it."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import pytest
+from django.core import signing
 from django.db import connection
 from django.http import QueryDict
 
@@ -266,6 +268,19 @@ class TestKeysetPages:
         assert fields_of(api.get(f"/tasks?size=1&cursor={cursor}")) == {"cursor"}
         assert fields_of(api.get(f"/tasks?queue=default&sort=priority&cursor={cursor}")) == {"cursor"}
         assert len(ids(api.get(f"/tasks?size=200&queue=default&cursor={cursor}"))) == 2
+
+    def test_a_cursor_outlives_an_upgrade(self, api: Api, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """This one was handed out on Django 5.2, whose defaults for signatures later ones change."""
+        settings.SECRET_KEY = "a secret of 2026"
+        signer = signing.Signer(key=settings.SECRET_KEY, sep=".", salt="tasks_app.api.cursor")
+        monkeypatch.setattr(pagination, "_SIGNER", signer)
+        kept = make_task(id=UUID("01a22e36-0000-7000-8000-000000000001"))
+        make_task(id=UUID("01a22e36-0000-7000-8000-000000000002"))
+        cursor = (
+            "W3RydWUsbnVsbCwiMDFhMjJlMzYtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAyIiwiM2VlMGY0YjMyM2NkMmQzYSJd"
+            ".t6kYxAsrRPelwGFlvw0Rmq8Ck_yOOwrK52pjJCl5E3k"
+        )
+        assert ids(api.get(f"/tasks?queue=default&cursor={cursor}")) == [str(kept.pk)]
 
 
 class TestIndexHints:

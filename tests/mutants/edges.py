@@ -458,7 +458,7 @@ EDGES: Final[list[Mutant]] = [
         ("permission", 36, "        if not self.may(request, action):\n", "        if False:\n"),
         ("type", 39, "        if self.refuses(request, action, [row]):\n", "        if False:\n", _PAGES),
         ("bulk-type", 39, "if not model_admin.refuses(", "if True or model_admin.refuses(", _PAGES),
-        ("bulk-permission", 36, "if action and self.may(request, action)}", "if action}"),
+        ("bulk-permission", 36, "return needs is not None and self.may(request, needs)", "return needs is not None"),
         ("reads-too", 36, "return person_of(request).may(self.reads) and person", "return person", _PAGES),
         ("get", 36, '            if request.method != "POST":\n', "            if False:\n"),
         ("view", 36, "        if not self.has_view_permission(request):", "        if False:"),
