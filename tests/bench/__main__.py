@@ -80,9 +80,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--settings", default=SETTINGS, metavar="S", help=f"settings of the workers ({SETTINGS})")
     parser.add_argument("--quick", action="store_true", help="small numbers, one setting: does it work?")
     parser.add_argument("--soak", action="store_true", help="ten minutes at 1,000 tasks/s as well")
-    parser.add_argument("--minutes", type=int, metavar="N", help="length of the soak (10), of schedules (3)")
     parser.add_argument(
-        "--part", default="", metavar="P", help="of schedules: minute, kills, few, week, drain or pickup"
+        "--minutes", type=int, metavar="N", help="length of soak (10), schedules (3), a phase of pressure (1)"
+    )
+    parser.add_argument(
+        "--part",
+        default="",
+        metavar="P",
+        help="of schedules: minute, kills, few, week, drain or pickup; of pressure: a phase",
     )
     parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md and the plots")
     parser.add_argument("--report", action="store_true", help="measure nothing, write them from the raw figures")
@@ -106,7 +111,7 @@ def measure(
 ) -> Iterator[Record]:
     """All repetitions of a workload, said as they come."""
     for repetition in range(1 if workload.once else options.repeat):
-        others, began = Others(bench.server_pid), time.monotonic()
+        others, began = Others(lambda: bench.server_pid), time.monotonic()
         for run in workload.run(bench, options):
             at = datetime.now(UTC).isoformat(timespec="seconds")
             record = Record(workload.name, sitting, repetition, at, others.cores(), machine, run)
@@ -114,7 +119,7 @@ def measure(
             took = f"{time.monotonic() - began:.0f} s, others {record.other_cores:.2f}"
             print(f"{workload.name} [{run.case}] {values}  ({took})", flush=True)
             yield record
-            others, began = Others(bench.server_pid), time.monotonic()
+            others, began = Others(lambda: bench.server_pid), time.monotonic()
 
 
 def fastest(records: Sequence[Record]) -> Setting | None:

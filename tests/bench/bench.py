@@ -28,7 +28,7 @@ SERVER = {
     "shared_buffers": "1GB",
     "max_wal_size": "4GB",
     "min_wal_size": "2GB",
-    "max_connections": "200",
+    "max_connections": "500",
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "none",  # turned on for the runs that read it
 }
@@ -69,7 +69,7 @@ class Bench:
         self.marks = folder / "marks"
         self.log = folder / "processes.log"
         self.url = url_of(cluster, DATABASE)
-        self.admin = psycopg.connect(url_of(cluster, "postgres"), autocommit=True)
+        self._admin: psycopg.Connection | None = None
         self._watch: psycopg.Connection | None = None
         self._said = 0
 
@@ -87,6 +87,13 @@ class Bench:
     def one(connection: psycopg.Connection, sql: str, parameters: Any = None) -> Any:
         row = connection.execute(sql.encode(), parameters).fetchone()
         return None if row is None else row[0]
+
+    @property
+    def admin(self) -> psycopg.Connection:
+        """The harness's own connection to the server."""
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(url_of(self.cluster, "postgres"), autocommit=True)
+        return self._admin
 
     @property
     def watch(self) -> psycopg.Connection:
@@ -121,6 +128,12 @@ class Bench:
         connections.close_all()
         if self._watch is not None:
             self._watch.close()
+
+    def reconnect(self) -> None:
+        """Leave connections that a restart of the server has cut; the next use opens others."""
+        self.disconnect()
+        if self._admin is not None:
+            self._admin.close()
 
     @contextmanager
     def program(self, *arguments: str, **environment: str) -> Iterator[Program]:
@@ -184,7 +197,6 @@ def running_bench() -> Iterator[Bench]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "processes.log").touch()
         bench = Bench(cluster, folder)
-        stack.callback(bench.admin.close)
         for name in _NOT_OURS:
             os.environ.pop(name, None)
         os.environ |= {
@@ -196,7 +208,7 @@ def running_bench() -> Iterator[Bench]:
             FOLDER: str(bench.marks),
         }
         _make_template(bench)
-        stack.callback(bench.disconnect)
+        stack.callback(bench.reconnect)
         _recycle_wal(bench)
         yield bench
 

@@ -13,7 +13,7 @@ FOLDER = "BENCH_MARKS"
 
 
 class MarkExecutor:
-    """Appends ``task id, time`` to a file of its process, in one write: no lock, nothing buffered."""
+    """Appends ``task id, time, attempt`` to a file of its process, in one write: no lock, nothing buffered."""
 
     type = "BENCH_MARK"
     required_scope: str | None = None
@@ -27,7 +27,7 @@ class MarkExecutor:
 
     def execute(self, execution: Execution) -> Outcome:
         began = time.time()
-        os.write(self._file(), f"{execution.task_id} {began:.6f}\n".encode())
+        os.write(self._file(), f"{execution.task_id} {began:.6f} {execution.attempt}\n".encode())
         return Outcome.success()
 
     def _file(self) -> int:
@@ -43,6 +43,6 @@ def read_marks(folder: Path) -> dict[str, float]:
     begun: dict[str, float] = {}
     for path in folder.iterdir():
         for line in path.read_text().splitlines():
-            task_id, _, began = line.partition(" ")
+            task_id, began, _ = line.split(" ")
             begun[task_id] = min(float(began), begun.get(task_id, float("inf")))
     return begun

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,21 @@ def _commit() -> str:
 
 
 class Others:
-    """How many cores processes that are not the bench's kept busy since this was made."""
+    """How many cores processes that are not the bench's kept busy since this was made.
 
-    def __init__(self, server_pid: int) -> None:
-        self._roots = [os.getpid(), server_pid]
+    The server may have been restarted meanwhile: what its former process had used since then is counted as others'.
+    """
+
+    def __init__(self, server_pid: Callable[[], int]) -> None:
+        self._server_pid = server_pid
         self._before = self._read()
 
     def cores(self) -> float:
         (began, busy, ours), (now, busy_now, ours_now) = self._before, self._read()
-        return round(max(0.0, (busy_now - busy) - (ours_now - ours)) / max(now - began, 0.01), 2)
+        used = sum(seconds - ours.get(pid, 0.0) for pid, seconds in ours_now.items())
+        return round(max(0.0, (busy_now - busy) - used) / max(now - began, 0.01), 2)
 
-    def _read(self) -> tuple[float, float, float]:
+    def _read(self) -> tuple[float, float, dict[int, float]]:
         times = psutil.cpu_times()
         busy = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
-        return time.monotonic(), busy, sum(map(cpu_of_family, self._roots))
+        return time.monotonic(), busy, {pid: cpu_of_family(pid) for pid in (os.getpid(), self._server_pid())}

@@ -7,6 +7,7 @@ from tests.bench.workloads import (
     lateness,
     listeners,
     mix,
+    pressure,
     schedules,
     snapshot,
     soak,
@@ -30,6 +31,7 @@ _ORDER = (
     snapshot,
     w5_idle,
     mix,
+    pressure,
     schedules,
     soak,
 )
