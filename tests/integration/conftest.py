@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from django.template.response import SimpleTemplateResponse
 from psycopg.conninfo import make_conninfo
 
 from tests.factories import make_key
@@ -23,6 +24,12 @@ def api(db: None) -> Api:
 def anonymous(db: None) -> Api:
     """A caller without a key."""
     return Api(None)
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For walks over pages that look at statuses, rows and `context_data`, and not at what pages look like."""
+    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", property(lambda self: ""))
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.messages import get_messages
 from django.db import connection, transaction
 from django.http import HttpResponseForbidden
-from django.template.response import SimpleTemplateResponse
 from django.test import Client
 
 from access_app import rights as access
@@ -36,9 +35,8 @@ TRACE = """SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM tas
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(unrendered: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may is the question, not what a page looks like; and recovery has tests, and connections, of its own."""
-    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", property(lambda self: ""))
     monkeypatch.setattr("scheduler_project.error_pages._framed", lambda request, page: HttpResponseForbidden())
     monkeypatch.setattr("monitoring_app.views.recover_system", lambda actor: RecoveryReport())
 

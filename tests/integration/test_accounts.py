@@ -13,7 +13,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -87,12 +86,6 @@ def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap hashes, and refusals without the frame of navigation, of which there are hundreds."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     monkeypatch.setattr(error_pages, "_framed", lambda request, page: error_pages.bare(page))
-
-
-@pytest.fixture
-def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a page has been given is the question, not what it looks like."""
-    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", property(lambda self: ""))
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ def said(response: Any) -> str:
     return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
+@pytest.mark.usefixtures("unrendered")
 class TestAdmin:
     @pytest.mark.parametrize(
         "button",
@@ -140,7 +141,7 @@ class TestAdmin:
                 continue  # how a browser sends the end of a line
             response = staff.post("/admin/schedules_app/schedule/add/", NEW | {field: f"a{steering}b"})
             assert response.status_code == 422
-            assert field in response.context["form"].errors
+            assert field in response.context_data["form"].errors
         assert not Schedule.objects.exists()
 
     def test_refuses_them_in_names_and_reasons_of_other_forms(self, staff: Client) -> None:
@@ -166,7 +167,7 @@ class TestAdmin:
             for name in ("username", "first_name", "last_name"):
                 person = {"username": "maria", "is_active": "on", "is_superuser": "on", "is_staff": "on", name: text}
                 response = staff.post(f"/admin/auth/user/{maria.pk}/change/", {**person, "seen": state_of(maria)})
-                assert set(response.context["adminform"].form.errors) == {name}
+                assert set(response.context_data["adminform"].form.errors) == {name}
         assert set(Group.objects.all()) == before
         assert [user.get_username() + user.get_full_name() for user in User.objects.all()] == ["maria"]
         assert staff.post("/admin/auth/group/add/", {"name": "Équipe de nuit"}).status_code == 302

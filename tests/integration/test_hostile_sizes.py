@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -156,7 +155,7 @@ QUERIES = {
     "the most names": "&".join(f"a{n}=" for n in range(900)),
 }
 FORMS = {
-    "fields": urlencode([(f"f{n}", "") for n in range(50_000)]),
+    "fields": "&".join(f"f{n}=" for n in range(50_000)),
     "ampersands": "&" * SIZE,
     "escapes": "payload=" + "%41" * (SIZE // 3),
     "a long value": "username=" + "a" * SIZE,

@@ -82,7 +82,8 @@ class TestPort:
 
 def test_a_first_start_prints_what_it_made_and_runs_the_samples(fresh: str, stranger: Stranger) -> None:
     proxy = f"http://127.0.0.1:{stranger.port}"
-    done = manage("quickstart", "--demo", PORT="0", DATABASE_URL=fresh, http_proxy=proxy, HTTP_PROXY=proxy)
+    environment = {"DATABASE_URL": fresh, "WEB_WORKERS": "1", "http_proxy": proxy, "HTTP_PROXY": proxy}
+    done = manage("quickstart", "--demo", PORT="0", **environment)
     assert done.returncode == 0, done.stderr
     assert stranger.heard == b""  # no proxy sees the key
     key, samples = re.search(r"API key +(ts_\S+)", done.stdout), re.findall(r'"status": "(\w+)"', done.stdout)
