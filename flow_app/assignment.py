@@ -1,13 +1,13 @@
 """Giving due tasks to workers: the assignment pass, and taking back what should not have been given.
 
-All policy is decided here, in one short transaction at a time: the pass lock makes counting exact, so any number of
-schedulers may run and none of them leads. What is picked, and why, is in ``sql/assign_due_tasks.sql``.
+A pass is one short transaction in two trips: take the pass, count room and lock candidates; then write what
+``matching.py``, where all policy is, made of them. The pass lock makes counting exact, so any number of schedulers may
+run and none of them leads.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -15,10 +15,11 @@ from uuid import UUID
 
 import psycopg
 
-from access_app.sql import statement
-from flow_app.outlook import SLOW, Outlook, Passed
+from flow_app.locking import begin_pass, look_at_keys, park_behind_keys
+from flow_app.matching import match
+from flow_app.outlook import SLOW, Outlook
 from flow_app.survey import Survey
-from tasks_app.sessions import BATCH, Row, Session, named
+from tasks_app.sessions import BATCH, Session
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
@@ -55,40 +56,32 @@ def assign_due_tasks(
 ) -> PassReport:
     """Make one assignment pass over what a survey found; nothing when another scheduler is making one.
 
-    Workers that serve named queues are served before those that serve all, so that general workers leave them their
-    own. One pipelined transaction: begin, take the pass, one statement per class of workers, commit. ``outlook`` is
-    read and kept up. Raises `DatabaseAway`; then the pass may have been committed, and its workers find their tasks
-    with the next beat.
+    ``outlook`` is read and kept up. Raises `DatabaseAway`; then the pass may have been committed, and its workers find
+    their tasks with the next beat.
     """
-    batches = [(queues, due) for queues in _specialists_first(survey.classes) if (due := survey.due(queues))]
-    if not batches:
+    if not (due := survey.served):
         return PassReport(0, 0, [])
     outlook, began = outlook or Outlook(), time.monotonic()
     try:
-        connection = session.connection
-        floors = outlook.workers.current(session)
-        workers = {"workers": list(floors), "floors": list(floors.values())}
-        with connection.pipeline():
-            connection.execute("BEGIN")
-            taken = _take_pass(session)
-            passes = [
-                connection.cursor(row_factory=named(Passed)).execute(
-                    statement("assign_due_tasks"),
-                    {"class": queues, "limit": limit} | workers | outlook.places(due),
-                    prepare=session.prepares,
-                )
-                for queues, due in batches
-            ]
-            connection.execute("COMMIT")
-        [(_, held)] = taken.fetchall()
-        passed = [done.fetchall()[0] for done in passes]
+        locked = begin_pass(session, due, survey.classes, limit, outlook)
+        keys = look_at_keys(session, locked.candidates)
+        found = match(locked.workers, locked.candidates, keys, limit)
+        with session.connection.pipeline():
+            if found.tasks:
+                session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers})
+            parked = park_behind_keys(session, found, keys) if keys else None
+            session.connection.execute("COMMIT")
     except psycopg.Error as error:
         session.close()
         session.fail(error)
-    slow = time.monotonic() - began > SLOW
-    for (_, due), found in zip(batches, passed, strict=True):
-        outlook.learn(due, found, slow=slow)
-    return _report(held, passed)
+    except BaseException:  # it must not keep the pass
+        session.close()
+        raise
+    slow_from = locked.began_at if time.monotonic() - began > SLOW else ""
+    outlook.learn(due, locked.workers, locked.candidates, slow_from)
+    # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
+    wake = sorted(set(found.workers))
+    return PassReport(len(found.tasks), parked.fetchall()[0][0] if parked else 0, wake, locked.held, found.room)
 
 
 def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:
@@ -136,20 +129,3 @@ def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), li
     queue, key = after
     rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": limit}, of=LastKey)
     return rows[0] if rows else LastKey("", "", 0)
-
-
-def _take_pass(session: Session) -> psycopg.Cursor[Row]:
-    """Ask for the pass, in the transaction that is open; whether it was got comes with the other results."""
-    return session.connection.execute(statement("take_pass"), prepare=session.prepares)
-
-
-def _specialists_first(classes: Iterable[list[str] | None]) -> list[list[str] | None]:
-    return sorted(classes, key=lambda queues: (queues is None, len(queues or ()), queues or []))
-
-
-def _report(held: bool, passed: list[Passed]) -> PassReport:
-    given = [(worker, tasks) for one in passed for worker, tasks in zip(one.workers, one.given, strict=True) if tasks]
-    # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
-    wake = sorted({worker for worker, _ in given})
-    assigned, parked = sum(tasks for _, tasks in given), sum(one.parked for one in passed)
-    return PassReport(assigned, parked, wake, held, sum(one.room for one in passed))

@@ -16,12 +16,13 @@ Floors of what a worker owns are ``tasks_app/floors.py``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from flow_app.matching import Candidate, Room, has_room_for
 from tasks_app import wakeups
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
@@ -56,24 +57,6 @@ class Head(NamedTuple):
     run_at: str
     task_id: UUID
     floor: str
-
-
-class Passed(NamedTuple):
-    """What ``assign_due_tasks.sql`` returns: the pass, its workers, and the pairs it found something in.
-
-    ``workers``, ``given`` and ``floors`` are parallel, and so are ``queues``, ``priorities`` and ``earliest``: the
-    first due time of the pair that it could lock.
-    """
-
-    parked: int
-    room: int
-    began_at: str
-    workers: list[UUID]
-    given: list[int]
-    floors: list[str]
-    queues: list[str]
-    priorities: list[int]
-    earliest: list[str]
 
 
 def pairs_of(due: Iterable[Head]) -> Iterator[tuple[Pair, Head]]:
@@ -181,12 +164,18 @@ class Outlook:
             places["ids"].append(head.task_id if behind is None else _NIL)
         return places
 
-    def learn(self, due: list[Head], passed: Passed, *, slow: bool) -> None:
-        """Take what a pass over these heads found."""
-        self.workers.note(zip(passed.workers, passed.floors, strict=True))
-        pairs = zip(passed.queues, passed.priorities, strict=True)
-        earliest = dict(zip(pairs, passed.earliest, strict=True))
-        if slow and (passed.room or earliest):
-            for pair, head in pairs_of(due):
-                if (at := earliest.get(pair, passed.began_at)) != head.run_at:
-                    self.locked.note(pair, head.task_id, at)
+    def learn(self, due: list[Head], workers: Sequence[Room], candidates: Iterable[Candidate], slow_from: str) -> None:
+        """Take what a pass over these heads found. ``slow_from`` is when a slow one began; empty: it was quick."""
+        self.workers.note((worker.worker_id, worker.floor) for worker in workers)
+        if not slow_from:
+            return
+        earliest: dict[Pair, datetime] = {}
+        for each in candidates:
+            if not each.suspect:
+                pair = each.queue, each.priority
+                earliest[pair] = min(each.run_at, earliest.get(pair, each.run_at))
+        for pair, head in pairs_of(due):
+            at = earliest.get(pair)
+            # Where there was no room nothing was locked by us, and nothing is known to be locked by others.
+            if at != datetime.fromisoformat(head.run_at) and (at or has_room_for(pair[0], workers)):
+                self.locked.note(pair, head.task_id, slow_from if at is None else at.isoformat())

@@ -11,7 +11,7 @@ from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
 from flow_app.outlook import Head, Outlook, Pair, lies_below, pairs_of
-from tasks_app.sessions import Row, Session, named
+from tasks_app.sessions import Row, Session
 
 #: Most (queue, priority) pairs one pass looks into.
 MAX_PAIRS: Final = 500
@@ -44,6 +44,13 @@ class Survey:
             if head.due_in <= 0 and (queues is None or head.queue is None or head.queue in queues)
         ]
         return due if len(due) <= MAX_PAIRS else _longest_waiting(due)
+
+    @property
+    def served(self) -> list[Head]:
+        """The heads that are due and that some class of live workers serves, each once."""
+        if len(self.classes) == 1:
+            return self.due(self.classes[0])
+        return list(dict.fromkeys(head for queues in self.classes for head in self.due(queues)))
 
     @property
     def has_due(self) -> bool:
@@ -130,8 +137,7 @@ def _look_at_everything(session: Session, limit: int = MAX_HEADS, beside: str = 
 
 def _ask(session: Session, name: str, parameters: dict[str, Any], beside: str) -> Survey:
     with session.connection.pipeline():
-        heads = session.connection.cursor(row_factory=named(Head))
-        heads.execute(statement(name), parameters, prepare=session.prepares)
+        heads = session.send(name, parameters, of=Head)
         classes = session.connection.execute(_CLASSES, prepare=session.prepares)
         aside = session.connection.execute(beside, prepare=session.prepares)
     [row] = aside.fetchall()

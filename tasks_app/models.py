@@ -94,7 +94,7 @@ class Task(models.Model):
         db_table = "tasks"
         ordering = ["-id"]
         indexes = [
-            # assign_due_tasks: heads of each (queue, priority), in the order they are started.
+            # lock_candidates: heads of each (queue, priority), in the order they are started.
             models.Index(
                 F("queue"),
                 F("priority").desc(),
@@ -103,7 +103,7 @@ class Task(models.Model):
                 name="tasks_due",
                 condition=WAITING_ROW & Q(key_blocked=False, crash_count=0),
             ),
-            # assign_due_tasks: tasks that have lost a worker, handed out one to a worker.
+            # lock_suspects: tasks that have lost a worker, handed out one to a worker.
             models.Index(
                 F("priority").desc(),
                 F("run_at"),
@@ -113,7 +113,7 @@ class Task(models.Model):
             ),
             # start_assigned, heartbeats, recovery: what a worker holds, oldest assignment first.
             models.Index("worker_id", "assigned_at", name="tasks_owned", condition=OWNED_ROW),
-            # assign_due_tasks and the release trigger: the next task of a concurrency key.
+            # look_at_keys and the release trigger: the next task of a concurrency key.
             models.Index(
                 F("queue"),
                 F("concurrency_key"),

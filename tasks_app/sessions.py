@@ -75,10 +75,24 @@ class Session:
         ``of`` is a named tuple with the statement's columns; rows of more than two columns have one.
         """
         try:
-            cursor = self.connection.cursor(row_factory=tuple_row if of is None else named(of))
-            return cursor.execute(statement(name), parameters or {}, prepare=self.prepares).fetchall()
+            return self.send(name, parameters, of=of).fetchall()
         except psycopg.Error as error:
             self.fail(error)
+
+    def send(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        of: type[Any] | None = None,
+        binary: bool = False,
+    ) -> psycopg.Cursor[Any]:
+        """Run one statement file and return the cursor its rows are fetched from: behind the pipeline, if in one.
+
+        ``binary`` saves the parsing of many rows. Raises `psycopg.Error`.
+        """
+        cursor = self.connection.cursor(row_factory=tuple_row if of is None else named(of), binary=binary)
+        return cursor.execute(statement(name), parameters or {}, prepare=self.prepares)
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run one query given as text and return its rows. Raises `DatabaseAway`."""

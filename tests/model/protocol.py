@@ -134,7 +134,7 @@ class Protocol:
     # The guards. Each broken variant takes one of them away.
 
     def may_be_assigned(self, state: State, worker: int) -> bool:
-        """assign_due_tasks.sql: ACTIVE, and its row locked FOR KEY SHARE, so that it stays so until the commit."""
+        """count_room.sql: ACTIVE, and its row locked FOR KEY SHARE, so that it stays so until the commit."""
         return state.db.workers[worker].state == ACTIVE
 
     def may_be_started(self, state: State, worker: int) -> bool:
@@ -201,7 +201,7 @@ class Protocol:
     # What may happen: tasks
 
     def assign(self, state: State) -> Steps:
-        """assign_due_tasks.sql, one task of a pass: room is counted from the rows, the key index is unique."""
+        """One task of a pass: room is counted from the rows, the key index is unique."""
         tasks, room = state.db.tasks, self.constants.slots + self.constants.prefetch
         owned = [task.owner for task in tasks if task.status in (SCHEDULED, RUNNING)]
         if self.constants.shared_key and owned:

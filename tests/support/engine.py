@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 from django.conf import settings
 
 from access_app.models import AuditEvent
-from flow_app import assignment
+from flow_app import assignment, locking
 from flow_app.assignment import PassReport
+from flow_app.matching import Candidate, Match, Room, match
 from flow_app.survey import survey_due
 from tasks_app import services
 from tasks_app.executors.base import Outcome, StopReason
@@ -55,14 +56,29 @@ def make_worker(
     return worker_id
 
 
-def pass_over(queues: Sequence[str], priorities: Sequence[int] = (), *, limit: int = 9) -> dict[str, Any]:
-    """Parameters of assign_due_tasks.sql for workers of every queue, looking at everything."""
+def places_of(queues: Sequence[str], priorities: Sequence[int] = ()) -> dict[str, Any]:
+    """Parameters of lock_candidates.sql, for looking at everything."""
     count = len(queues)
     return {
-        "class": None, "limit": limit, "workers": [], "floors": [],
         "queues": list(queues), "priorities": list(priorities) or [0] * count,
         "from": ["-infinity"] * count, "ids": [UUID(int=0)] * count, "locked": [],
     }  # fmt: skip
+
+
+def room_of(queues: Sequence[str], *, limit: int = 9) -> dict[str, Any]:
+    """Parameters of count_room.sql, for counting everything."""
+    return {"workers": [], "floors": [], "queues": list(queues), "limit": limit}
+
+
+def pass_over(session: Session, queues: Sequence[str], priorities: Sequence[int] = (), *, limit: int = 9) -> Match:
+    """The inside of a pass, behind ``take_pass``: its transaction, if there is one, stays open."""
+    workers = session.rows("count_room", room_of(queues, limit=limit), of=Room)
+    candidates = session.rows("lock_candidates", places_of(queues, priorities), of=Candidate)
+    keys = locking.look_at_keys(session, candidates)
+    found = match(workers, candidates, keys, limit)
+    session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers})
+    locking.park_behind_keys(session, found, keys)
+    return found
 
 
 def in_seconds(seconds: float) -> datetime:

@@ -33,7 +33,7 @@ TESTED_AS: Final = {
     "survey_known": "TestKnownPairs",  # what is asked of it depends on what is known
 }
 #: Functions that run whatever statement they are given: theirs is the only call without a name in it.
-RUNNERS: Final = {"tasks_app.sessions.Session.rows", "monitoring_app.selectors.rows", "flow_app.survey._ask"}
+RUNNERS: Final = {"tasks_app.sessions.Session.send", "monitoring_app.selectors.rows"}
 
 
 @cache
@@ -60,7 +60,7 @@ def unnamed() -> set[str]:
 
 
 def _runs(call: ast.Call) -> bool:
-    return _called(call) in {"statement", "rows", "_ask"}
+    return _called(call) in {"statement", "rows", "send", "_ask"}
 
 
 def _called(call: ast.Call) -> str:

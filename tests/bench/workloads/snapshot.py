@@ -1,4 +1,4 @@
-"""Snapshot: one forgotten transaction keeps vacuum from removing dead rows; how long do assignment passes take then?"""
+"""Snapshot: one forgotten transaction keeps vacuum from removing dead rows; how long do passes look then?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.bench.drain import drain
 from tests.bench.results import Options, Run, Workload
 from tests.support.figures import percentile
 
-_FIRST_LINE = statement("assign_due_tasks").partition("\n")[0].partition("%")[0]
-_ASSIGN = re.compile(rb"duration: ([0-9.]+) ms  execute [^:]*: " + re.escape(_FIRST_LINE).encode())
+_FIRST_LINE = statement("lock_candidates").partition("\n")[0].partition("%")[0]
+_LOCK = re.compile(rb"duration: ([0-9.]+) ms  execute [^:]*: " + re.escape(_FIRST_LINE).encode())
 
 
 def run(bench: Bench, options: Options) -> Iterator[Run]:
@@ -36,7 +36,7 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
             rate = drain(bench, options.setting, tasks).rate
         with log.open("rb") as file:
             file.seek(offset)
-            passes = [float(found[1]) for line in file if (found := _ASSIGN.search(line))]
+            passes = [float(found[1]) for line in file if (found := _LOCK.search(line))]
         p99 = percentile(passes, 0.99)
         alone = alone or p99
         tail = passes[-max(1, len(passes) // 10) :]
@@ -53,8 +53,8 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
 WORKLOAD = Workload(
     "snapshot",
     "A held snapshot",
-    "A drain of 300,000 tasks while one transaction holds a snapshot from before; milliseconds of the assignment "
-    "statement by the server's log (which slows the drain: compare these rates with one another only).",
+    "A drain of 300,000 tasks while one transaction holds a snapshot from before; milliseconds of the statement that "
+    "locks what is due, by the server's log (which slows the drain: compare these rates with one another only).",
     {
         "tasks_s": "tasks/s",
         "p50": "assign p50 ms",

@@ -54,7 +54,7 @@ class TestAssignDueTasksAmongOthers:
         survey = survey_due(first)
         with transaction(first):
             first.rows("take_pass")
-            first.rows("assign_due_tasks", pass_over(["default"], limit=100))
+            pass_over(first, ["default"], limit=100)
             rivals = [rival_on(second, lambda session: assignment.assign_due_tasks(session, survey))]
             assert [r.answer().held for r in rivals] == [False]
         assert not assignment.assign_due_tasks(second, survey).moved
@@ -74,7 +74,7 @@ class TestAssignDueTasksAmongOthers:
         engine.worker()
         task_id = engine.create()
         engine.assign(limit=0)  # a pass leaves nothing behind in its session
-        engine.session.rows("assign_due_tasks", pass_over(["default"]))
+        pass_over(engine.session, ["default"])
         assert engine.task(task_id).status == "PENDING"
 
     def test_is_not_held_up_by_beats_and_holds_none_up(self, engine: Engine, open_session: OpenSession) -> None:
@@ -85,7 +85,7 @@ class TestAssignDueTasksAmongOthers:
             assert heartbeats.beat(beating, worker, held={}, prefetch=0)
             with transaction(passing):
                 passing.rows("take_pass")
-                passing.rows("assign_due_tasks", pass_over(["default"]))
+                pass_over(passing, ["default"])
                 assert heartbeats.beat(beating, worker, held={}, prefetch=0)
 
     def test_gives_nothing_to_a_worker_that_is_declared_dead_meanwhile(
@@ -108,7 +108,7 @@ class TestAssignDueTasksAmongOthers:
         marking, passing = open_session(), open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", pass_over(["default"]))
+            pass_over(passing, ["default"])
             observer = rival_on(marking, lambda session: heartbeats.mark_dead(session, worker))
             observer.waits(engine.session)
         assert observer.answer()

@@ -117,7 +117,7 @@ class TestHandBackAssigned:
         passing = open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", pass_over(["default"]))
+            pass_over(passing, ["default"])
             pausing = rival(lambda: pause_queue("default", actor="test"))
             pausing.waits(engine.session)
         pausing.answer()

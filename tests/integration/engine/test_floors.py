@@ -23,7 +23,7 @@ from tasks_app.sessions import Session
 from tasks_app.starting import start_assigned
 from tests.support.clocks import ticking
 from tests.support.committed import begin_with_new_tables
-from tests.support.engine import SUCCEEDED, Engine, pass_over
+from tests.support.engine import SUCCEEDED, Engine, places_of, room_of
 from tests.support.races import transaction
 from workers_app import heartbeats
 
@@ -120,10 +120,11 @@ class TestFloors:
             engine.create()
             engine.assign()
             start = {"worker_id": worker, "limit": 9, "timeline": engine.timeline, "ask": False}
-            places = pass_over(["default"])
+            room, places = room_of(["default"]), places_of(["default"])
             for name, everything, bounded in (
                 ("start_assigned", start | {"floor": LOWEST}, start | {"floor": floor}),
-                ("assign_due_tasks", places, places | {"workers": [worker], "floors": [floor], "from": [floor]}),
+                ("count_room", room, room | {"workers": [worker], "floors": [floor]}),
+                ("lock_candidates", places, places | {"from": [floor]}),
             ):
                 assert blocks_read(engine.session, name, bounded) < blocks_read(engine.session, name, everything) / 4
 
@@ -149,7 +150,9 @@ def blocks_read(session: Session, name: str, parameters: dict[str, Any]) -> int:
     connection = session.connection
     text = psycopg.ClientCursor(connection).mogrify(statement(name).replace(")b", ")s"), parameters)
     with connection.transaction(force_rollback=True):
-        connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
+        connection.execute(
+            "SELECT set_config('scheduler.pass', 'held', true), set_config('scheduler.shares', '{9}', true)"
+        )
         [plans] = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}".encode()).fetchone() or [None]
     return int(plans[0]["Plan"]["Shared Hit Blocks"])
 
@@ -454,6 +457,17 @@ class TestLockedHeads:
             later = engine.create()
             assert self.assign(engine, outlook) == 1
             assert engine.task(later).status == "SCHEDULED"
+
+    def test_are_not_taken_for_locked_where_nobody_has_room(self, engine: Engine, outlook: Outlook) -> None:
+        """What is due behind them would stay out of sight for twenty seconds, with room for it or without."""
+        engine.worker(slots=1, queues=["default"])
+        engine.worker(queues=["other"])
+        _, head, _ = self.due(engine, 30, 20, 10)
+        engine.assign()
+        engine.create(queue="other")
+        survey = survey_due(engine.session)
+        assert assignment.assign_due_tasks(engine.session, survey, outlook=outlook).assigned == 1
+        assert outlook.locked.behind(("default", 0), head) is None
 
     def test_are_looked_behind_again_in_time(
         self, engine: Engine, open_session: OpenSession, outlook: Outlook, monkeypatch: pytest.MonkeyPatch

@@ -270,7 +270,7 @@ class TestRequestDrain:
         passing = open_session()
         with transaction(passing):
             passing.rows("take_pass")
-            passing.rows("assign_due_tasks", pass_over(["default"]))
+            pass_over(passing, ["default"])
             drain = rival(lambda: heartbeats.request_drain(worker, actor="ops"))
             drain.waits(engine.session)
         drain.answer()

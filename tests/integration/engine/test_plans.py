@@ -21,15 +21,17 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 
 from access_app.sql import statement
+from flow_app.matching import Room
 from tasks_app import services
 from tasks_app.floors import LOWEST
 from tasks_app.models import Task
 from tasks_app.sessions import Session
-from tests.support.engine import SUCCEEDED, Engine, pass_over
+from tests.support.engine import SUCCEEDED, Engine, places_of, room_of
+from tests.support.races import transaction
 from tests.support.waiting import eventually
 
 ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
-WORKERS, OWNED = 20, 8
+WORKERS, OWNED, BEHIND_KEYS = 20, 8, 300
 GROWING = ("tasks", "task_executions", "audit_events", "schedules", "schedule_fires")
 TABLES = ("tasks", "task_executions", "worker_heartbeats")
 AUTOVACUUM = (
@@ -61,8 +63,11 @@ class Plan:
             self.read(child)
 
 
-def explain(session: Session, name: str, parameters: dict[str, Any]) -> Plan:
-    """Prepare the statement as the session would, run it with its generic plan, and take it back."""
+def explain(session: Session, name: str, parameters: dict[str, Any], *, share: int = 34) -> Plan:
+    """Prepare the statement as the session would, run it with its generic plan, and take it back.
+
+    ``share`` is how many tasks a pass may lock of each pair.
+    """
     connection = session.connection
     query = PostgresQuery(Transformer(connection))
     query.convert(statement(name).replace(")s", ")t").replace(")b", ")t"), parameters)
@@ -72,6 +77,8 @@ def explain(session: Session, name: str, parameters: dict[str, Any]) -> Plan:
     connection.execute("BEGIN")
     try:
         connection.execute("SELECT set_config('scheduler.pass', 'held', true)")
+        shares = "{" + ",".join([str(share)] * len(parameters.get("queues") or [])) + "}"
+        connection.execute("SELECT set_config('scheduler.shares', %s, true)", [shares])
         connection.execute(f"PREPARE explained ({', '.join(types) or 'text'}) AS ".encode() + query.query)
         explained = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE explained {arguments or '(NULL)'}"
         [plans] = connection.execute(explained.encode()).fetchone() or [None]
@@ -108,6 +115,13 @@ def hot_statements(session: Session) -> list[Hot]:
     )
     [(timeline,)] = session.fetch("SELECT database_timeline()")
     pairs = [(f"q{q}", p) for q in range(3) for p in range(5)]
+    due = [
+        task_id
+        for (task_id,) in session.fetch(
+            "SELECT id FROM tasks WHERE status = 'PENDING' AND run_at < now() AND concurrency_key IS NULL LIMIT 50"
+        )
+    ] or [uuid4()]
+    keys = {"queues": ["q0", "q1", "q2"], "keys": ["k0", "k1", "k2"]}
     count = len(held)
     batch = {
         "ids": held, "attempts": attempts, "statuses": ["FAILED"] * count, "error_codes": ["TASK_FAILED"] * count,
@@ -136,11 +150,26 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_due tasks_suspects",
             200,
         ),
+        Hot("count_room", room_of([q for q, _ in pairs], limit=500), "tasks_owned", 2 * owned),
         Hot(
-            "assign_due_tasks",
-            pass_over([q for q, _ in pairs], [p for _, p in pairs], limit=500),
-            "tasks_owned tasks_due tasks_suspects tasks_key_held tasks_key_waiting tasks_pkey",
-            len(pairs) * WORKERS * 2 * 4,
+            "lock_candidates",
+            places_of([q for q, _ in pairs], [p for _, p in pairs]),
+            "tasks_due tasks_pkey",
+            2 * 34 * len(pairs),
+        ),
+        Hot("lock_suspects", {"classes": [None, "{q1,q2}"]}, "tasks_suspects", 4 * 2 * WORKERS),
+        Hot(
+            "look_at_keys",
+            keys,
+            "tasks_owned tasks_key_held tasks_key_waiting tasks_pkey",
+            8 * BEHIND_KEYS,
+        ),
+        Hot("assign_due_tasks", {"ids": due, "workers": [worker] * len(due)}, "tasks_pkey", 4 * len(due)),
+        Hot(
+            "park_behind_keys",
+            keys | {"holders": held},
+            "tasks_key_waiting tasks_pkey",
+            8 * BEHIND_KEYS,
         ),
         Hot(
             "start_assigned",
@@ -244,7 +273,7 @@ KINDS: list[tuple[int, dict[str, str]]] = [
     (ENDED, ENDED_ROWS),
     (WAITING, {"expires_at": "CASE WHEN i %% 4 = 0 THEN now() + interval '1 day' END"}),
     (FUTURE, {"run_at": "now() + interval '1 day'", "priority": "100"}),
-    (300, {"concurrency_key": "'k' || i %% 3", "key_blocked": "i > 3"}),
+    (BEHIND_KEYS, {"concurrency_key": "'k' || i %% 3", "key_blocked": "i > 3"}),
     (50, {"crash_count": "1", "attempt": "1"}),
     (20, {"expires_at": "now() - interval '1 s'", "run_at": "now() + interval '1 day'"}),
 ]
@@ -345,8 +374,11 @@ class TestPlans:
         for _ in range(10):
             engine.worker(slots=20)
         fill_rows(session, 60_000, {"queue": "'q' || i %% 300", "priority": "0"})
-        batch = pass_over(queues, limit=1000)
-        assert explain(session, "assign_due_tasks", batch).touched <= 10_000
+        with transaction(session):
+            session.rows("take_pass")
+            [share, *_] = {room.share for room in session.rows("count_room", room_of(queues, limit=1000), of=Room)}
+        assert share == 1
+        assert explain(session, "lock_candidates", places_of(queues), share=share).touched <= 2 * len(queues)
 
 
 class TestLists:

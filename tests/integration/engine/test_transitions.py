@@ -20,7 +20,6 @@ from access_app.models import AuditEvent
 from access_app.versions import Stale
 from flow_app import assignment
 from flow_app.models import Queue
-from flow_app.outlook import Passed
 from flow_app.queues import pause_queue
 from flow_app.survey import survey_due
 from tasks_app import services, transitions
@@ -285,9 +284,7 @@ def _assign(session: Session, scene: Scene) -> Any:
     due = survey.due(None)
     session.rows("take_pass")
     due = [head for head in due if head.queue is not None]
-    places = pass_over([head.queue or "" for head in due], [head.priority or 0 for head in due])
-    [passed] = session.rows("assign_due_tasks", places, of=Passed)
-    return sum(passed.given)
+    return len(pass_over(session, [head.queue or "" for head in due], [head.priority for head in due]).tasks)
 
 
 def _finish(outcome: Any) -> Callable[[Session, Scene], Any]:

@@ -1,0 +1,83 @@
+"""What a pass counts and locks before anything is decided: the room of workers, due tasks, concurrency keys.
+
+All of it in the pass's transaction, so that it stays true until the commit. What is made of it: ``matching.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from flow_app.matching import Candidate, Key, KeyName, Match, Room
+from flow_app.outlook import Head, Outlook
+from tasks_app.sessions import Row, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a pass has counted and locked; nothing when ``held`` is false, because somebody else makes one.
+
+    ``began_at`` is the database's time at its beginning.
+    """
+
+    held: bool
+    began_at: str
+    workers: list[Room]
+    candidates: list[Candidate]
+
+
+def begin_pass(
+    session: Session, due: list[Head], classes: Iterable[list[str] | None], limit: int, outlook: Outlook
+) -> Locked:
+    """Begin a transaction, take the pass, count room and lock what is due of these heads: one trip.
+
+    ``classes`` are the sets of queues that live workers serve. Raises `psycopg.Error`; the transaction is open then.
+    """
+    places, floors = outlook.places(due), outlook.workers.current(session)
+    room = {"workers": list(floors), "floors": list(floors.values()), "queues": places["queues"], "limit": limit}
+    with session.connection.pipeline():
+        session.connection.execute("BEGIN")
+        taken = _take_pass(session)
+        workers = _count_room(session, room)
+        found = [_lock_candidates(session, places)]
+        if any(head.queue is None for head in due):
+            found.append(_lock_suspects(session, classes))
+    [(_, held, began_at)] = taken.fetchall()
+    return Locked(held, began_at, workers.fetchall(), [row for cursor in found for row in cursor.fetchall()])
+
+
+def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyName, Key]:
+    """Who holds, or comes first for, the concurrency keys of candidates. Raises `DatabaseAway`."""
+    names = {(each.queue, each.concurrency_key) for each in candidates if each.concurrency_key is not None}
+    if not names:
+        return {}
+    queues, keys = zip(*sorted(names), strict=True)
+    rows = session.rows("look_at_keys", {"queues": list(queues), "keys": list(keys)}, of=Key)
+    return {(row.queue, row.concurrency_key): row for row in rows}
+
+
+def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:
+    """Park what waits for the keys that were given away, or that somebody holds; one row says how many."""
+    queues, names = [queue for queue, _ in found.keys], [name for _, name in found.keys]
+    holders = [key.holder for key in keys.values() if key.holder]
+    return session.send("park_behind_keys", {"queues": queues, "keys": names, "holders": holders})
+
+
+def _take_pass(session: Session) -> psycopg.Cursor[Row]:
+    return session.send("take_pass")
+
+
+def _count_room(session: Session, asked: dict[str, Any]) -> psycopg.Cursor[Room]:
+    return session.send("count_room", asked, of=Room)
+
+
+def _lock_candidates(session: Session, places: dict[str, list[Any]]) -> psycopg.Cursor[Candidate]:
+    return session.send("lock_candidates", places, of=Candidate, binary=True)
+
+
+def _lock_suspects(session: Session, classes: Iterable[list[str] | None]) -> psycopg.Cursor[Candidate]:
+    texts = [None if queues is None else "{" + ",".join(f'"{queue}"' for queue in queues) + "}" for queues in classes]
+    return session.send("lock_suspects", {"classes": texts}, of=Candidate, binary=True)

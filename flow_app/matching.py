@@ -1,0 +1,224 @@
+"""Which task goes to which worker: the policy of a pass, without the database.
+
+Room and candidates come in, locked and counted by ``assignment.py``; who gets what comes out. Within a queue tasks go
+by priority, then due time, then id; queues take turns, the one that has waited longest first; free slots come before
+prefetch, level by level, so that the load spreads; a suspect shares its worker with no other suspect. Workers that
+serve named queues choose before those that serve more, so that general workers leave them their own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+#: A queue and a concurrency key.
+KeyName = tuple[str, str]
+
+
+class Room(NamedTuple):
+    """A live worker: what it may own, what it owns, and the next floor of that.
+
+    ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
+    queues may be given in one pass.
+    """
+
+    worker_id: UUID
+    queues: list[str] | None
+    slots: int
+    capacity: int
+    tasks: int
+    suspects: int
+    share: int
+    floor: str
+
+
+class Candidate(NamedTuple):
+    """A due task that the pass has locked. A suspect has lost a worker before."""
+
+    task_id: UUID
+    queue: str
+    priority: int
+    run_at: datetime
+    concurrency_key: str | None
+    suspect: bool
+
+
+class Key(NamedTuple):
+    """A concurrency key that candidates want: the task that holds it, or the first that waits for it, locked.
+
+    Neither: the first is in other hands.
+    """
+
+    queue: str
+    concurrency_key: str
+    holder: UUID | None
+    first: UUID | None
+    priority: int | None
+    run_at: datetime | None
+    suspect: bool | None
+
+
+@dataclass(slots=True)
+class Match:
+    """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
+
+    ``room`` is how many more could have been given away, had more been due.
+    """
+
+    tasks: list[UUID] = field(default_factory=list)
+    workers: list[UUID] = field(default_factory=list)
+    keys: list[KeyName] = field(default_factory=list)
+    room: int = 0
+
+
+class _Turn(NamedTuple):
+    """A candidate in its place: the first of each queue have turn 1. What ties is decided by due time, then by id."""
+
+    turn: int
+    run_at: datetime
+    number: int
+    candidate: Candidate
+
+
+def match(workers: Sequence[Room], candidates: Sequence[Candidate], keys: Mapping[KeyName, Key], limit: int) -> Match:
+    """Give candidates to workers, at most ``limit`` to those that serve the same queues.
+
+    ``keys`` has an entry for each concurrency key among the candidates.
+    """
+    found = Match()
+    classes = _classes(workers)
+    for queues, members in classes:
+        free = [worker for worker in members if worker.tasks < worker.capacity]
+        budget = min(limit, sum(worker.capacity - worker.tasks for worker in free))
+        served = candidates if queues is None else [each for each in candidates if each.queue in queues]
+        if not budget or not served:
+            found.room += budget
+            continue
+        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share))
+        found.room += budget - given
+        if len(classes) > 1:
+            candidates = _left(candidates, found)
+    return found
+
+
+def _left(candidates: Iterable[Candidate], found: Match) -> list[Candidate]:
+    """Those that were not given away, and whose concurrency key was not."""
+    tasks, keys = set(found.tasks), set(found.keys)
+    return [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in keys]
+
+
+def has_room_for(queue: str, workers: Iterable[Room]) -> bool:
+    """Whether any of the workers that serve a queue may own more than it does."""
+    return any(each.tasks < each.capacity and (each.queues is None or queue in each.queues) for each in workers)
+
+
+def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:
+    """The workers by the queues they serve, those that serve the fewest first and those that serve all last."""
+    classes: dict[tuple[str, ...] | None, list[Room]] = defaultdict(list)
+    for worker in workers:
+        classes[None if worker.queues is None else tuple(worker.queues)].append(worker)
+    named = sorted((queues for queues in classes if queues is not None), key=lambda queues: (len(queues), queues))
+    ordered: list[tuple[list[str] | None, list[Room]]] = [(list(queues), classes[queues]) for queues in named]
+    return [*ordered, (None, classes[None])] if None in classes else ordered
+
+
+def _in_turn(candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int) -> list[Candidate]:
+    """Those that may run, in the order in which they are served: queues take turns.
+
+    Turns are counted over all of a queue: a task that only waits for its key still has its turn, or those of a lower
+    priority would overtake what lies behind it, out of sight.
+    """
+    lines: dict[tuple[str, bool], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        lines[candidate.queue, candidate.suspect].append(candidate)
+    for line in lines.values():
+        line.sort(key=_place)
+    if len(lines) == 1 and not keys:
+        [((_, suspect), line)] = lines.items()
+        return line if suspect else line[:share]
+    turns: list[_Turn] = []
+    firsts: dict[KeyName, int] = {}
+    for line in lines.values():
+        for turn, candidate in enumerate(line, 1):
+            if candidate.concurrency_key is None:
+                turns.append(_turn(turn, candidate))
+            else:
+                name = candidate.queue, candidate.concurrency_key
+                firsts[name] = min(turn, firsts.get(name, turn))
+    turns += [_turn(turn, first) for name, turn in firsts.items() if (first := _first(keys[name]))]
+    return [each.candidate for each in sorted(turns) if each.candidate.suspect or each.turn <= share]
+
+
+def _place(candidate: Candidate) -> tuple[int, datetime, int]:
+    return -candidate.priority, candidate.run_at, candidate.task_id.int
+
+
+def _turn(turn: int, candidate: Candidate) -> _Turn:
+    return _Turn(turn, candidate.run_at, candidate.task_id.int, candidate)
+
+
+def _first(key: Key) -> Candidate | None:
+    if key.first is None or key.run_at is None:
+        return None
+    return Candidate(key.first, key.queue, key.priority or 0, key.run_at, key.concurrency_key, bool(key.suspect))
+
+
+def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:
+    """Give what is ready to free workers, suspects first; return how many tasks were given away."""
+    suspects = [candidate for candidate in ready if candidate.suspect]
+    openings = _Openings(free)
+    before = len(found.tasks)
+    for candidate, worker in zip(suspects, openings.for_suspects(), strict=False):
+        _give(found, candidate, worker)
+    for candidate in ready:
+        if len(found.tasks) - before >= budget:
+            break
+        if not candidate.suspect:
+            _give(found, candidate, openings.take())
+    return len(found.tasks) - before
+
+
+def _give(found: Match, candidate: Candidate, worker: UUID) -> None:
+    found.tasks.append(candidate.task_id)
+    found.workers.append(worker)
+    if candidate.concurrency_key is not None:
+        found.keys.append((candidate.queue, candidate.concurrency_key))
+
+
+class _Openings:
+    """Free slots, then room for prefetch, each level by level. ``free`` are sorted by their ids."""
+
+    def __init__(self, free: Sequence[Room]) -> None:
+        self._free = free
+        self._next = [_opening(place, worker, worker.tasks + 1) for place, worker in enumerate(free)]
+        heapq.heapify(self._next)
+
+    def for_suspects(self) -> Iterator[UUID]:
+        """The next opening of each worker that has no suspect; what is yielded is taken."""
+        for opening in sorted(self._next):
+            worker = self._free[opening[2]]
+            if not worker.suspects:
+                self._next.remove(opening)
+                self._reopen(opening, worker)
+                heapq.heapify(self._next)
+                yield worker.worker_id
+
+    def take(self) -> UUID:
+        """The next opening of all; there must be one."""
+        opening = heapq.heappop(self._next)
+        worker = self._free[opening[2]]
+        self._reopen(opening, worker)
+        return worker.worker_id
+
+    def _reopen(self, opening: tuple[bool, int, int], worker: Room) -> None:
+        if opening[1] < worker.capacity:
+            heapq.heappush(self._next, _opening(opening[2], worker, opening[1] + 1))
+
+
+def _opening(place: int, worker: Room, number: int) -> tuple[bool, int, int]:
+    return number > worker.slots, number, place

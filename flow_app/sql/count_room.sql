@@ -1,0 +1,51 @@
+-- Count the room of every live worker: one row each, its own row locked until the pass commits.
+--
+-- Runs right behind take_pass.sql in the same transaction, and finds nobody without the pass. What a worker owns is counted
+-- from its floor on (``floors``), the one of %(floors)s that stands where it stands in %(workers)s; the next floor comes
+-- back. How many tasks may be locked for each of the pairs %(queues)s is left in the setting scheduler.shares for the
+-- statement behind it: queues take turns, so none can use more than its share in one pass, and what is left of the room
+-- goes to the next pass. ``share`` is that of one queue in the room of workers that serve the same queues as this one.
+--
+-- Index: tasks_owned. MATERIALIZED, so that no plan counts or locks more than once per row.
+WITH live AS MATERIALIZED (
+  -- KEY SHARE lets heartbeats through and holds off the DEAD mark; id order, so that two markers cannot deadlock with us.
+  SELECT worker_id, queues, slots, slots + prefetch AS capacity
+    FROM worker_heartbeats
+   WHERE state = 'ACTIVE' AND current_setting('scheduler.pass', true) = 'held'
+   ORDER BY worker_id
+   FOR KEY SHARE
+),
+owned AS MATERIALIZED (
+  -- Counted from the rows a worker owns: nothing to leak, exact because every assignment holds the pass.
+  SELECT w.worker_id, w.queues, w.slots, w.capacity, o.tasks, o.suspects, o.oldest
+    FROM live w
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS tasks, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects,
+             min(t.assigned_at) AS oldest
+        FROM tasks t
+       WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL
+         AND t.assigned_at >= coalesce((%(floors)s::timestamptz[])[array_position(%(workers)s::uuid[], w.worker_id)],
+                                       '-infinity')) AS o
+),
+pairs AS MATERIALIZED (
+  SELECT p.queue, p.place, NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = p.queue) AS open
+    FROM unnest(%(queues)s::text[]) WITH ORDINALITY AS p(queue, place)
+),
+classes AS MATERIALIZED (
+  SELECT c.queues, ceil(least(c.room, %(limit)s)::numeric / greatest(1, (
+           SELECT count(DISTINCT p.queue) FROM pairs p
+            WHERE p.open AND (c.queues IS NULL OR p.queue = ANY(c.queues)))))::int AS share
+    FROM (SELECT queues, sum(greatest(capacity - tasks, 0)) AS room FROM owned GROUP BY queues) AS c
+),
+shares AS (
+  SELECT array_agg(CASE WHEN p.open THEN coalesce((
+           SELECT sum(c.share) FROM classes c WHERE c.queues IS NULL OR p.queue = ANY(c.queues)), 0)
+         ELSE 0 END ORDER BY p.place) AS tasks
+    FROM pairs p
+)
+SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share,
+       (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
+  FROM owned o
+  JOIN classes c ON c.queues IS NOT DISTINCT FROM o.queues
+ WHERE set_config('scheduler.shares', coalesce((SELECT tasks::text FROM shares), '{}'), true) IS NOT NULL
+ ORDER BY o.worker_id

@@ -1,0 +1,19 @@
+-- Lock the first due suspects (tasks that have lost a worker), as many for each class of workers as it has workers, because
+-- each takes one: %(classes)s are their queues as the text of an array, NULL for all queues. Never waits for a task's lock.
+--
+-- Runs in a transaction that has taken the pass, and finds nothing in any other. One found for two classes comes once.
+-- Index: tasks_suspects.
+SELECT DISTINCT d.id AS task_id, d.queue, d.priority, d.run_at, d.concurrency_key, true AS suspect
+  FROM unnest(%(classes)s::text[]) AS c(queues)
+  CROSS JOIN LATERAL (
+    SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
+      FROM tasks t
+     WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
+       AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+       AND (c.queues IS NULL OR t.queue = ANY(c.queues::text[]))
+       AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = t.queue)
+       AND current_setting('scheduler.pass', true) = 'held'
+     ORDER BY t.priority DESC, t.run_at, t.id
+     LIMIT (SELECT count(*) FROM worker_heartbeats w
+             WHERE w.state = 'ACTIVE' AND w.queues IS NOT DISTINCT FROM c.queues::text[])
+       FOR NO KEY UPDATE OF t SKIP LOCKED) AS d

@@ -1,0 +1,31 @@
+-- Take what waits for a concurrency key out of the index of due tasks: the keys that this pass has given to somebody
+-- (%(queues)s, %(keys)s), and those of the tasks %(holders)s that still hold one. Returns how many were parked.
+--
+-- Parking is exact only while the holder cannot end unseen: lock it, or leave the key for the next pass. By its status,
+-- which is in no index: asked for its worker, the planner would walk over all that workers own.
+-- Index: tasks_key_waiting. MATERIALIZED, so that no plan locks more than it parks.
+WITH held AS MATERIALIZED (
+  SELECT h.queue, h.concurrency_key
+    FROM tasks h
+   WHERE h.id = ANY(%(holders)s::uuid[]) AND h.status IN ('SCHEDULED', 'RUNNING')
+     FOR SHARE SKIP LOCKED
+),
+to_park AS MATERIALIZED (
+  SELECT t.id
+    FROM (SELECT queue, concurrency_key FROM held
+          UNION ALL
+          SELECT queue, concurrency_key FROM unnest(%(queues)s::text[], %(keys)s::text[]) AS g(queue, concurrency_key)) AS k
+    CROSS JOIN LATERAL (
+      SELECT w.id FROM tasks w
+       WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key
+         AND w.worker_id IS NULL AND w.finished_at IS NULL AND NOT w.key_blocked AND w.run_at <= now()
+       ORDER BY w.priority DESC, w.run_at, w.id
+       LIMIT 5000) AS waiting
+    JOIN tasks t ON t.id = waiting.id
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.queue = k.queue
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+parked AS (
+  UPDATE tasks t SET key_blocked = true FROM to_park p WHERE t.id = p.id RETURNING t.id
+)
+SELECT count(*)::int FROM parked

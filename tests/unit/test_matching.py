@@ -1,0 +1,148 @@
+"""Who gets what in a pass, decided without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from flow_app.matching import Candidate, Key, KeyName, Match, Room, has_room_for, match
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def task(number: int, **columns: object) -> Candidate:
+    """A candidate that fell due ``number`` seconds after noon."""
+    usual = Candidate(UUID(int=number), "default", 0, NOON + timedelta(seconds=number), None, False)
+    return usual._replace(**columns)  # type: ignore[arg-type]
+
+
+def worker(number: int, **columns: object) -> Room:
+    usual = Room(UUID(int=number), None, 4, 4, 0, 0, 1000, "-infinity")
+    changed = usual._replace(**columns)  # type: ignore[arg-type]
+    return changed if "capacity" in columns else changed._replace(capacity=changed.slots)
+
+
+def matched(
+    workers: Sequence[Room], candidates: Sequence[Candidate], *keys: Key, limit: int = 1000
+) -> tuple[Match, list[tuple[int, int]]]:
+    """What came of it, and who got what, by numbers."""
+    names: dict[KeyName, Key] = {(key.queue, key.concurrency_key): key for key in keys}
+    found = match(workers, candidates, names, limit)
+    return found, [(t.int, w.int) for t, w in zip(found.tasks, found.workers, strict=True)]
+
+
+class TestMatch:
+    def test_of_nothing_is_nothing(self) -> None:
+        assert matched([], [task(1)])[0] == Match()
+        assert matched([worker(1)], [])[0] == Match(room=4)
+
+    def test_goes_by_priority_then_due_time_then_id(self) -> None:
+        same = task(5)
+        late, twin, early, urgent = task(9), task(6, run_at=same.run_at), task(1), task(8, priority=1)
+        _, given = matched([worker(1, slots=3)], [late, twin, same, early, urgent])
+        assert [number for number, _ in given] == [8, 1, 5]
+
+    def test_gives_no_worker_more_than_its_capacity(self) -> None:
+        rooms = [worker(1, slots=2, tasks=1), worker(2, slots=1, capacity=3, tasks=1), worker(3, tasks=4)]
+        found, given = matched(rooms, [task(n) for n in range(9)])
+        assert Counter(w for _, w in given) == {1: 1, 2: 2}
+        assert found.room == 0
+
+    def test_fills_free_slots_before_prefetch_level_by_level(self) -> None:
+        rooms = [worker(1, slots=2, capacity=9, tasks=1), worker(2, slots=3, capacity=9, tasks=1)]
+        _, given = matched(rooms, [task(n) for n in range(7)])
+        assert [w for _, w in given] == [1, 2, 2, 1, 1, 2, 1]
+
+    def test_stops_at_its_limit_and_reports_no_room(self) -> None:
+        found, given = matched([worker(1, slots=9)], [task(n) for n in range(9)], limit=3)
+        assert (len(given), found.room) == (3, 0)
+
+    def test_reports_the_room_that_is_left(self) -> None:
+        assert matched([worker(1, slots=9), worker(2, queues=["other"])], [task(1)])[0].room == 12
+
+    def test_lets_queues_take_turns_and_the_one_that_waited_longest_begin(self) -> None:
+        loud = [task(n, queue="loud", priority=100) for n in range(10, 20)]
+        quiet = [task(n, queue="quiet") for n in (5, 30)]
+        _, given = matched([worker(1)], loud + quiet)
+        assert [number for number, _ in given] == [5, 10, 11, 30]
+
+    def test_holds_a_queue_to_its_share(self) -> None:
+        """Beyond it lies what was not locked: tasks of a higher priority, perhaps."""
+        tasks = [task(n, queue="a", priority=n) for n in range(4)] + [task(9, queue="b")]
+        found, given = matched([worker(1, slots=4, share=2)], tasks)
+        assert {number for number, _ in given} == {3, 2, 9}
+        assert found.room == 1
+
+    def test_serves_workers_of_named_queues_first(self) -> None:
+        rooms = [worker(1, slots=1), worker(2, slots=1, queues=["a", "b"]), worker(3, slots=1, queues=["a"])]
+        _, given = matched(rooms, [task(1, queue="a"), task(2, queue="b"), task(3, queue="c")])
+        assert given == [(1, 3), (2, 2), (3, 1)]
+
+    def test_gives_nothing_twice_to_workers_of_different_queues(self) -> None:
+        rooms = [worker(1), worker(2, queues=["a"])]
+        key = Key("a", "k", None, UUID(int=7), 0, NOON, False)
+        _, given = matched(rooms, [task(1, queue="a"), task(7, queue="a", concurrency_key="k")], key)
+        assert given == [(1, 2), (7, 2)]
+
+    def test_gives_a_suspect_to_a_worker_without_one_and_the_rest_to_others(self) -> None:
+        rooms = [worker(1, slots=2, suspects=1, tasks=1), worker(2, slots=2)]
+        suspects = [task(n, suspect=True) for n in (1, 2, 3)]
+        found, given = matched(rooms, [*suspects, task(8), task(9)])
+        assert given == [(1, 2), (8, 1), (9, 2)]
+        assert found.room == 0
+
+    def test_gives_no_two_suspects_to_one_worker(self) -> None:
+        _, given = matched([worker(1)], [task(n, suspect=True) for n in (1, 2)])
+        assert given == [(1, 1)]
+
+    def test_serves_suspects_in_one_line_of_their_own(self) -> None:
+        rooms = [worker(1, slots=1)]
+        _, given = matched(rooms, [task(2, suspect=True), task(1, suspect=True, queue="a"), task(0)])
+        assert given == [(1, 1)]
+
+
+class TestKeys:
+    KEYED = (task(1, concurrency_key="k"), task(2, concurrency_key="k"), task(3))
+
+    def test_let_their_first_task_run_whichever_it_is(self) -> None:
+        first = Key("default", "k", None, UUID(int=77), 0, NOON, False)
+        found, given = matched([worker(1)], self.KEYED, first)
+        assert given == [(77, 1), (3, 1)]
+        assert found.keys == [("default", "k")]
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            Key("default", "k", UUID(int=9), None, None, None, None),
+            Key("default", "k", None, None, None, None, None),
+        ],
+        ids=["held", "its first in other hands"],
+    )
+    def test_let_nothing_run_while_they_are_not_free(self, key: Key) -> None:
+        found, given = matched([worker(1)], self.KEYED, key)
+        assert given == [(3, 1)]
+        assert found.keys == []
+
+    def test_keep_the_turns_of_those_that_wait(self) -> None:
+        """Else those of a lower priority would overtake what lies behind them, out of sight."""
+        waiting = [task(n, priority=5, concurrency_key="k") for n in (1, 2)]
+        held = Key("default", "k", UUID(int=9), None, None, None, None)
+        _, given = matched([worker(1, share=2)], [*waiting, task(3), task(4)], held)
+        assert given == []
+
+    def test_take_the_turn_of_their_first_in_sight(self) -> None:
+        first = Key("default", "k", None, UUID(int=1), 0, NOON, False)
+        candidates = [task(0), task(1, concurrency_key="k"), task(2)]
+        _, given = matched([worker(1, slots=2)], candidates, first)
+        assert given == [(0, 1), (1, 1)]
+
+
+class TestHasRoomFor:
+    def test_a_queue_that_a_worker_with_room_serves(self) -> None:
+        rooms = [worker(1, queues=["a"]), worker(2, queues=["b"], tasks=4)]
+        assert [has_room_for(queue, rooms) for queue in ("a", "b", "c")] == [True, False, False]
+        assert has_room_for("c", [worker(1)])
