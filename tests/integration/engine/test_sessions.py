@@ -22,7 +22,7 @@ OpenSession = Callable[[], Session]
 def pooled(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """As behind a pooler that keeps nothing of a session."""
     monkeypatch.setattr(settings, "DATABASE", replace(settings.DATABASE, behind_pooler=True, direct_conninfo=None))
-    made = Session("test", idle_in_transaction_session_timeout="20")
+    made = Session("test", idle_in_transaction_session_timeout="200")
     yield made
     made.close()
 
@@ -158,7 +158,7 @@ class TestSession:
             session.close()
 
     def test_of_a_frozen_scheduler_loses_its_transaction(self, session: Session) -> None:
-        frozen = Session("scheduler", idle_in_transaction_session_timeout="20")
+        frozen = Session("scheduler", idle_in_transaction_session_timeout="200")
         try:
             self.check_frozen(frozen, session)
         finally:
