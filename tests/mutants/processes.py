@@ -196,7 +196,7 @@ PROCESSES: Final[list[Mutant]] = [
             '        worker_id = self.__dict__.setdefault("_only", uuid4())\n',
         ),
         ("third-signal", 29, "if self._passed_on > 2:", "if False:"),
-        ("patience", 29, "rests.append(self._stop_since + self._grace + 5 - time.monotonic())", "pass"),
+        ("patience", 29, "rests.append(self._stop_since + self._grace + PATIENCE - time.monotonic())", "pass"),
         ("subreaper", 30, "        adopt_orphans(adopt=True)\n", ""),
         ("strays", 30, "if process_tree.kill_pass(process_tree.strays(trusted_session=pid)):", "if False:"),
         ("early-stop", 29, "signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)\n        pid", "pid"),

@@ -182,6 +182,7 @@ class Reporting(Guardian):
 
 if __name__ == "__main__":
     scenario, marker = sys.argv[1:]
+    guardian.PATIENCE = 1.5  # type: ignore[misc]
     if scenario == "escaping":
         guardian.HEALTHY_LIFE = 0.0  # type: ignore[misc] # no rest before the next start
     guard = Reporting if scenario == "crashing" else Guardian

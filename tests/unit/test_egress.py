@@ -148,10 +148,9 @@ class TestRefusal:
         assert refusal(EMBEDDINGS[form](address)) is not None
 
     @pytest.mark.parametrize("form", EMBEDDINGS)
-    @pytest.mark.parametrize("network", FORBIDDEN_IPV4)
-    def test_holds_at_both_ends_of_each_ipv4_network(self, form: str, network: str) -> None:
-        net = IPv4Network(network)
-        assert all(refusal(EMBEDDINGS[form](address)) for address in (net[0], net[-1]))
+    def test_holds_at_both_ends_of_each_ipv4_network(self, form: str) -> None:
+        for net in map(IPv4Network, FORBIDDEN_IPV4):
+            assert all(refusal(EMBEDDINGS[form](address)) for address in (net[0], net[-1])), net
 
     @given(st.sampled_from(FORBIDDEN_IPV6).flatmap(lambda text: st.ip_addresses(network=text)))
     def test_holds_in_every_special_ipv6_network(self, address: IPv6Address) -> None:

@@ -8,6 +8,7 @@ import http.client
 import inspect
 import socket
 import ssl
+from itertools import product
 
 import pytest
 import requests.exceptions
@@ -46,28 +47,27 @@ def wrapped(root: Exception) -> Exception:
 
 
 class TestExplain:
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-    def test_ends_every_kind_of_error_in_a_sentence(self, kind: type[Exception]) -> None:
-        for error in (of_library(kind), wrapped(of_library(kind))):
-            words = explain(error, Phase.BODY)
-            assert_plain(words)
-            assert "secret" not in words
-            assert "10.0.0.1" not in words
+    def test_ends_every_kind_of_error_in_a_sentence(self) -> None:
+        for kind in KINDS:
+            for error in (of_library(kind), wrapped(of_library(kind))):
+                words = explain(error, Phase.BODY)
+                assert_plain(words)
+                assert "secret" not in words, kind
+                assert "10.0.0.1" not in words, kind
 
-    @pytest.mark.parametrize("number", sorted(errno.errorcode))
-    def test_ends_every_number_of_the_system_in_a_sentence(self, number: int) -> None:
-        for phase in Phase:
+    def test_ends_every_number_of_the_system_in_a_sentence(self) -> None:
+        for number, phase in product(sorted(errno.errorcode), Phase):
             words = explain(wrapped(OSError(number, f"[Errno {number}] raw words")), phase)
             assert_plain(words)
-            assert words.endswith(f"while {phase}")
+            assert words.endswith(f"while {phase}"), number
 
-    @pytest.mark.parametrize("number", [0, *range(1, 200)])
-    def test_ends_every_verdict_on_a_certificate_in_a_sentence(self, number: int) -> None:
-        error = ssl.SSLCertVerificationError(1, "[SSL: X] certificate verify failed: y (_ssl.c:1006)")
-        error.verify_code = number
-        words = explain(wrapped(error), Phase.HANDSHAKE)
-        assert_plain(words)
-        assert words.startswith("the peer's certificate ")
+    def test_ends_every_verdict_on_a_certificate_in_a_sentence(self) -> None:
+        for number in range(200):
+            error = ssl.SSLCertVerificationError(1, "[SSL: X] certificate verify failed: y (_ssl.c:1006)")
+            error.verify_code = number
+            words = explain(wrapped(error), Phase.HANDSHAKE)
+            assert_plain(words)
+            assert words.startswith("the peer's certificate "), number
 
     @pytest.mark.parametrize("reason", [*http_failures._HANDSHAKES, "BAD_SIGNATURE", "", None])
     def test_ends_every_reason_of_tls_in_a_sentence(self, reason: str | None) -> None:

@@ -7,7 +7,6 @@ import re
 from statistics import median, quantiles
 from typing import Final
 
-import pytest
 from django.apps import apps
 
 from tests.support.product import APPS, ROOT, Module, functions, modules
@@ -70,10 +69,10 @@ class TestFunctions:
 
 
 class TestDocstrings:
-    @pytest.mark.parametrize("module", written(), ids=lambda module: module.name)
-    def test_say_what_lives_in_the_module(self, module: Module) -> None:
-        if not module.name.endswith(NAMED_BY_DJANGO):
-            assert len((ast.get_docstring(module.tree) or "").split()) >= 3, module.path
+    def test_say_what_lives_in_the_module(self) -> None:
+        ours = [module for module in written() if not module.name.endswith(NAMED_BY_DJANGO)]
+        silent = [module.name for module in ours if len((ast.get_docstring(module.tree) or "").split()) < 3]
+        assert silent == []
 
 
 class TestTables:

@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 #: How long the guardian tries to mark a death; after that it is found by its silent beat counter.
 MARK_FOR: Final = 3.0
+#: How much longer than its grace a worker may take to stop before it is killed.
+PATIENCE: Final = 5.0
 #: Seconds between two looks for processes that tasks have hidden from the worker.
 LOOK_EVERY: Final = 0.2 if process_tree.KERNEL_LISTS_CHILDREN else 1.0
 
@@ -147,7 +149,7 @@ class Guardian:
             usable = (config.heartbeat_timeout - config.lease_margin / 2).total_seconds()
             rests.append(link.last_beat + usable - lease.now())
         if self._stop_since is not None:
-            rests.append(self._stop_since + self._grace + 5 - time.monotonic())
+            rests.append(self._stop_since + self._grace + PATIENCE - time.monotonic())
         if self._passed_on > 2:
             rests.append(0.0)
         return min(rests, default=3600.0)

@@ -383,8 +383,8 @@ class Matrix:
         return state(scene), [self.anonymous(answer, scene) for answer in answers], waited
 
     def scene(self, build: Callable[[Engine], Scene]) -> Scene:
-        for table in ("tasks", "task_executions", "audit_events", "queues", "worker_heartbeats"):
-            self.engine.session.execute(f"DELETE FROM {table}")
+        tables = ("tasks", "task_executions", "audit_events", "queues", "worker_heartbeats")
+        self.engine.session.execute("; ".join(f"DELETE FROM {table}" for table in tables))
         return build(self.engine)
 
     def act(self, change: str, session: Session, scene: Scene) -> Any:
