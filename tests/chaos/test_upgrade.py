@@ -12,9 +12,9 @@ from tasks_app import services
 from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.sessions import Session
-from tests.conftest import _OURS
 from tests.factories import make_key
 from tests.support.api import Api
+from tests.support.committed import OURS
 from tests.support.stack import Stack, drained, query
 from tests.support.waiting import eventually
 from workers_app import invariants
@@ -27,7 +27,7 @@ def expand(committed_db: None) -> Iterator[object]:
     made: list[str] = []
 
     def expand_one() -> Iterator[str]:
-        for table in _OURS:
+        for table in OURS:
             session.execute("SET lock_timeout = '5s'")
             made.append(table)
             session.execute(f"ALTER TABLE {table} ADD COLUMN next_note text")

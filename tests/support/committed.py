@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from tasks_app.sessions import Session
 
-_OURS: Final = (
+OURS: Final = (
     "tasks",
     "task_executions",
     "audit_events",
@@ -28,18 +28,18 @@ _OURS: Final = (
     "worker_heartbeats",
     "scheduler_heartbeats",
 )
-_TRUNCATE: Final = f"TRUNCATE {', '.join(_OURS)} RESTART IDENTITY"
+_TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.
 # What is deleted stays on disk until it is vacuumed: beyond a megabyte, TRUNCATE is the cheaper one.
 _EMPTY: Final = f"""
 DO $$
 BEGIN
-  LOCK TABLE {", ".join(_OURS)};
+  LOCK TABLE {", ".join(OURS)};
   SET LOCAL session_replication_role = replica;
-  IF EXISTS (SELECT FROM unnest('{{{",".join(_OURS)}}}'::regclass[]) AS t WHERE pg_relation_size(t) > 1000000) THEN
+  IF EXISTS (SELECT FROM unnest('{{{",".join(OURS)}}}'::regclass[]) AS t WHERE pg_relation_size(t) > 1000000) THEN
     {_TRUNCATE};
   END IF;
-  {"".join(f"IF EXISTS (SELECT FROM {table}) THEN DELETE FROM {table}; END IF;" for table in _OURS)}
+  {"".join(f"IF EXISTS (SELECT FROM {table}) THEN DELETE FROM {table}; END IF;" for table in OURS)}
 END $$
 """
 _LIKE_NEW: Final = b"RESET ALL; UNLISTEN *; CLOSE ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all()"
