@@ -36,7 +36,7 @@ class Recorder(threading.Thread):
     """``on_recorded`` is called in this thread with every batch whose fate is known, in whatever way.
 
     ``more_soon`` says whether endings come fast: then the first of a batch waits a moment for the others, because a
-    commit costs the same for one as for all.
+    commit costs the same for one as for all. Not once ``no_more`` is set: nothing is left that could end.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Recorder(threading.Thread):
         worker_id: UUID,
         on_recorded: Callable[[Sequence[Ending]], None],
         more_soon: Callable[[], bool] = lambda: False,
+        no_more: threading.Event | None = None,
     ) -> None:
         super().__init__(name="recorder", daemon=True)
         self.session = session
         self._worker_id = worker_id
         self._on_recorded = on_recorded
         self._more_soon = more_soon
+        self._no_more = no_more or threading.Event()
         self._endings: queue.SimpleQueue[Ending | object] = queue.SimpleQueue()
         self._failures = 0
         self.recorded = 0
@@ -87,7 +89,7 @@ class Recorder(threading.Thread):
         batch: list[Ending] = []
         item = self._endings.get()
         if self._more_soon():
-            time.sleep(LINGER)
+            self._no_more.wait(LINGER)
         while isinstance(item, Ending):
             batch.append(item)
             if len(batch) >= MAX_BATCH or self._endings.empty():

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant, mutants_of
 
 _ENGINE: Final = "integration/engine"
 _WORKER: Final = f"{_ENGINE}/test_worker.py"
+_PACE: Final = f"{_ENGINE}/test_worker_pace.py"
 _GUARDIAN: Final = f"{_ENGINE}/test_guardian.py"
 _SCHEDULER: Final = f"{_ENGINE}/test_scheduler.py"
 
@@ -87,6 +88,7 @@ PROCESSES: Final[list[Mutant]] = [
         ("adopt", 12, "self._missing = 2  #", "self._missing = 0  #"),
         ("adopt-by-beat", 12, "self._missing + 1 if reply.running > len(self._executing.held) else 0", "0"),
         ("lease", 5, " or not self._lease.running:", ":"),
+        ("untold-room", 25, "executing.take_untold() or (", "(", _PACE),
         ("former", 12, "if timeline < self.timeline:", "if False:", f"{_ENGINE}/test_worker_timeline.py"),
         ("follow", 12, "if not lost:", "if True:", f"{_ENGINE}/test_worker_timeline.py"),
     ),
@@ -95,6 +97,9 @@ PROCESSES: Final[list[Mutant]] = [
         "workers_app/processes/executing.py",
         _WORKER,
         ("lease", 5, "if not self._lease.running:", "if False:"),
+        ("room", 25, "self._freed - self._told < self.prefetch // 2", "True", _PACE),
+        ("nothing-assigned", 25, "self._more_assigned() and self._freed", "self._freed", _PACE),
+        ("linger", 25, "        self._running.end_one()\n", "", _PACE),
     ),
     *mutants_of(
         "vitals",

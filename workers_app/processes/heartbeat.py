@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 #: A worker that runs tasks beats at least this often, so that a cancel is heard within a second without wake-ups.
 BUSY_INTERVAL: Final = timedelta(milliseconds=900)
 WATCHDOG_INTERVAL: Final = 0.1
+#: Seconds in which ends are counted at least before they make a rate.
+SHORTEST_LOOK: Final = 0.2
 
 
 class Beating(Protocol):
@@ -113,7 +115,7 @@ class Watchdog(threading.Thread):
 
 
 class CompletionRate:
-    """Tasks ended a second, smoothed over about two seconds. Written by one thread, read by another."""
+    """Tasks ended a second: rises within half a second, falls within two. Written by one thread, read by another."""
 
     def __init__(self) -> None:
         self.latest = 0.0
@@ -127,8 +129,14 @@ class CompletionRate:
         """The rate; folds in what was counted since the last call."""
         now = time.monotonic()
         elapsed = now - self._at
-        if elapsed > 0.2:
-            weight = min(1.0, elapsed / 2)
+        if elapsed > SHORTEST_LOOK:
             count, self._count, self._at = self._count, 0, now
-            self.latest += weight * (count / elapsed - self.latest)
+            change = count / elapsed - self.latest
+            self.latest += change * min(1.0, elapsed / (0.5 if change > 0 else 2.0))
         return self.latest
+
+    @property
+    def rising(self) -> bool:
+        """Whether what was counted since the last look says that a new one would find much more."""
+        elapsed = time.monotonic() - self._at
+        return elapsed > SHORTEST_LOOK and self._count / elapsed > 1.25 * self.latest

@@ -88,3 +88,25 @@ class HeldAttempts:
     def stop_all(self, reason: StopReason, *, immediate: bool) -> None:
         for held in self.running():
             held.execution.stop(reason, immediate=immediate)
+
+
+class Running:
+    """How many bodies have been begun and have not ended; ``none`` is set while that is zero."""
+
+    def __init__(self) -> None:
+        self.none = threading.Event()
+        self.none.set()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._count += count
+            if self._count:
+                self.none.clear()
+
+    def end_one(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self.none.set()

@@ -104,7 +104,9 @@ class Starter:
             self.may_have_more = True
             executing.note_full()
         self._begin(attempts)
-        if attempts and len(attempts) < limit and occupied + len(attempts) >= executing.slots:
+        if len(attempts) == limit:
+            return
+        if executing.take_untold() or (attempts and occupied + len(attempts) >= executing.slots):
             # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
             wakeups.notify_schedulers(self.session, only_new=True)
 

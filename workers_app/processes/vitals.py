@@ -68,7 +68,12 @@ class Vitals:
     def measured_prefetch(self) -> int:
         """What the worker would end while room is refilled; nothing for tasks longer than some hundred milliseconds."""
         refill = int(self._executing.rate.per_second() * ROUND_TRIP) - self._executing.slots // 8
-        return max(0, min(self._prefetch, refill))
+        self._executing.prefetch = max(0, min(self._prefetch, refill))
+        return self._executing.prefetch
+
+    def outgrown(self) -> bool:
+        """Whether a beat before its time would raise the prefetch (the recorder's thread)."""
+        return self._executing.prefetch < self._prefetch and self._executing.rate.rising
 
     def stuck(self) -> str | None:
         """A part that makes no progress: such a worker must not look alive."""

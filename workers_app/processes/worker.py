@@ -68,7 +68,9 @@ class Worker(Process):
         self.draining = False
         self._guardian = guardian
         session = Session("worker")
-        self._executing = Executing(self.id, registration.slots, self.lease, self._room_made)
+        self._executing = Executing(
+            self.id, registration.slots, self.lease, self._room_made, lambda: self._starter.may_have_more
+        )
         self._starter = Starter(session, self.id, self.lease, self._executing)
         self._leaving = Leaving(session, registration, self.lease, self._executing, pipe, grace=options.grace)
         self._vitals = Vitals(
@@ -166,7 +168,9 @@ class Worker(Process):
     # Other threads
 
     def _room_made(self) -> None:
-        """Wake the main thread when it waits for a slot (the recorder's thread)."""
+        """Wake who waits for a slot, or would have more assigned by a beat (the recorder's thread)."""
+        if self._vitals.outgrown():
+            self._heartbeat.hurry()
         if self._starter.may_have_more or self.stopping or self.options.burst:
             self.pipe.wake()
 

@@ -137,3 +137,15 @@ class TestCompletionRate:
             clock[0] += 0.5
             rate.per_second()
         assert rate.latest == pytest.approx(100, rel=0.01)
+
+    def test_rises_sooner_than_it_falls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = [100.0]
+        monkeypatch.setattr(heartbeat.time, "monotonic", lambda: clock[0])
+        rate = CompletionRate()
+        rate.add(50)
+        assert not rate.rising  # too soon to say
+        clock[0] += 0.5
+        assert rate.rising
+        assert rate.per_second() == 100
+        clock[0] += 0.5
+        assert rate.per_second() == 75
