@@ -77,6 +77,15 @@ class TestMatch:
         assert {number for number, _ in given} == {3, 2, 9}
         assert found.room == 1
 
+    def test_holds_also_the_only_queue_to_its_share(self) -> None:
+        _, given = matched([worker(1, share=2)], [task(n) for n in range(3)])
+        assert [number for number, _ in given] == [0, 1]
+
+    def test_gives_a_worker_nothing_of_a_queue_it_does_not_serve(self) -> None:
+        found, given = matched([worker(1, queues=["a"])], [task(1, queue="b"), task(2, queue="a")])
+        assert given == [(2, 1)]
+        assert found.room == 3
+
     def test_serves_workers_of_named_queues_first(self) -> None:
         rooms = [worker(1, slots=1), worker(2, slots=1, queues=["a", "b"]), worker(3, slots=1, queues=["a"])]
         _, given = matched(rooms, [task(1, queue="a"), task(2, queue="b"), task(3, queue="c")])
@@ -126,6 +135,12 @@ class TestKeys:
         found, given = matched([worker(1)], self.KEYED, key)
         assert given == [(3, 1)]
         assert found.keys == []
+
+    def test_are_given_once_to_workers_of_different_queues(self) -> None:
+        first = Key("default", "k", None, UUID(int=1), 0, NOON, False)
+        rooms = [worker(1), worker(2, queues=["default"])]
+        _, given = matched(rooms, self.KEYED, first)
+        assert given == [(1, 2), (3, 2)]
 
     def test_keep_the_turns_of_those_that_wait(self) -> None:
         """Else those of a lower priority would overtake what lies behind them, out of sight."""
