@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -20,6 +20,7 @@ import structlog
 from access_app.database_faults import DatabaseAway, backoff
 from tasks_app import signals
 from tasks_app.sessions import Session
+from tasks_app.states import ExecutionStatus, TaskStatus
 from workers_app.endings import Ending
 
 log = structlog.get_logger(__name__)
@@ -108,13 +109,12 @@ class Recorder(threading.Thread):
 
     def _finish(self, batch: list[Ending]) -> None:
         try:
-            rows = finish_attempts(self.session, self._worker_id, batch)
+            nexts = finish_attempts(self.session, self._worker_id, batch)
         except _REFUSALS as error:
             self._apart(batch, error, self._finish)
             return
-        recorded = {(row.task_id, row.attempt): row.next_status for row in rows}
-        for ending in batch:
-            ending.next_status = recorded.get((ending.task_id, ending.attempt))
+        for ending, next_status in zip(batch, nexts, strict=True):
+            ending.next_status = next_status
 
     def _keep_late(self, batch: list[Ending]) -> None:
         try:
@@ -139,38 +139,56 @@ class Recorder(threading.Thread):
 
 
 class Recorded(NamedTuple):
-    """An attempt whose end was recorded, and where that took its task."""
+    """How many endings were recorded, and where some of them took their tasks: see the statement."""
 
-    task_id: UUID
-    attempt: int
-    next_status: str
+    recorded: int
+    places: list[int]
+    nexts: list[str]
 
 
-def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Recorded]:
-    """Record the endings whose fence still holds, and return those. One statement."""
+def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[str | None]:
+    """Record the endings whose fence still holds; return for each where that took its task, None when it did not hold.
+
+    One statement, and once more when it finds a history row that is ahead of its task.
+    """
+    places = {text: place for place, text in enumerate({ending.started.started_at: 0 for ending in batch}, 1)}
     parameters = _columns(batch) | {
         "worker_id": worker_id,
-        "running": ["RUNNING"] * len(batch),
-        "delays": [ending.delay for ending in batch],
-        "begun": [ending.begun for ending in batch],
-        "started": [ending.started.started_at for ending in batch],
+        "running": TaskStatus.RUNNING,
+        "starts": list(places),
+        "start": [places[ending.started.started_at] for ending in batch],
+        "statuses": _unless_all([ending.status for ending in batch], ExecutionStatus.SUCCESS),
+        "delays": _unless_all([ending.delay for ending in batch], None),
+        "begun": _unless_all([ending.begun for ending in batch], True),
     }
-    return session.rows("finish_attempts", parameters, of=Recorded)
+    try:
+        [done] = session.rows("finish_attempts", parameters | {"again": False}, of=Recorded)
+    except psycopg.errors.UniqueViolation:
+        [done] = session.rows("finish_attempts", parameters | {"again": True}, of=Recorded)
+    nexts: list[str | None] = [TaskStatus.SUCCESS if done.recorded == len(batch) else None] * len(batch)
+    for place, status in zip(done.places, done.nexts, strict=True):
+        nexts[place - 1] = status
+    return nexts
 
 
 def keep_late_results(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Ending]:
     """Keep endings whose attempt was taken away on their LOST or RELEASED row; return those that were new."""
-    rows = session.rows("keep_late_results", _columns(batch) | {"worker_id": worker_id})
+    parameters = _columns(batch) | {"worker_id": worker_id, "statuses": [ending.status for ending in batch]}
+    rows = session.rows("keep_late_results", parameters)
     kept = {(task_id, attempt) for task_id, attempt in rows}
     return [ending for ending in batch if (ending.task_id, ending.attempt) in kept]
 
 
-def _columns(batch: Sequence[Ending]) -> dict[str, list[object]]:
+def _columns(batch: Sequence[Ending]) -> dict[str, list[Any] | None]:
     return {
         "ids": [ending.started.task_id for ending in batch],
         "attempts": [ending.started.attempt for ending in batch],
-        "statuses": [ending.status for ending in batch],
-        "error_codes": [ending.error_code for ending in batch],
-        "error_messages": [ending.error_message for ending in batch],
-        "results": [ending.result for ending in batch],
+        "error_codes": _unless_all([ending.error_code for ending in batch], None),
+        "error_messages": _unless_all([ending.error_message for ending in batch], None),
+        "results": _unless_all([ending.result for ending in batch], None),
     }
+
+
+def _unless_all(values: list[Any], usual: object) -> list[Any] | None:
+    """The values of a column; None when all are what the statement takes for granted, which costs it less to read."""
+    return None if values.count(usual) == len(values) else values

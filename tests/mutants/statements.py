@@ -4,6 +4,7 @@ Left out because nothing can tell them from the product, each tried:
 
 - MATERIALIZED at a list that locks: PostgreSQL never inlines a CTE with FOR UPDATE (``contain_dml`` in its planner).
   The trap the word reminds of is the other shape, ``IN (SELECT … LIMIT … FOR UPDATE)``: ``start.list`` is that.
+- ORDER BY t.id at the endings that are locked first: they come in the order of their batch, which is sorted by then.
 - ORDER BY id at a list that skips what is locked (recovery, expiry, hand-back): who never waits cannot deadlock.
 - The second look at the first of a concurrency key, and at what is to be parked behind one: it is about changes that
   commit between the snapshot of a statement and its lock, and neither statement waits for anything in between.
@@ -20,6 +21,7 @@ _SQL: Final = "tasks_app/sql"
 _FLOW: Final = "flow_app/sql"
 _WORKERS: Final = "workers_app/sql"
 _ENGINE: Final = "integration/engine"
+_SAME: Final = "t.id = e.id AND t.attempt = e.attempt"
 _RECORDER: Final = f"{_ENGINE}/test_recorder.py"
 _STARTING: Final = f"{_ENGINE}/test_starting.py"
 _ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
@@ -35,16 +37,27 @@ STATEMENTS: Final[list[Mutant]] = [
         "finish",
         f"{_SQL}/finish_attempts.sql",
         _RECORDER,
-        ("attempt", 7, " AND t.attempt = e.attempt", ""),
-        ("worker", 7, " AND t.worker_id = %(worker_id)s AND", " AND"),
-        ("status", 7, " AND t.status = e.was", ""),
+        ("attempt", 7, "ON t.id = e.id AND t.attempt = e.attempt", "ON t.id = e.id"),
+        ("worker", 7, "ON t.id = e.id AND t.attempt = e.attempt AND t.worker_id = %(worker_id)s", f"ON {_SAME}"),
+        ("status", 7, " AND t.status = %(running)s\n                AND", "\n                AND"),
+        ("start", 7, "\n                AND t.started_at = e.started_at", ""),
+        ("success-attempt", 7, "\n     AND t.id = e.id AND t.attempt = e.attempt", "\n     AND t.id = e.id"),
+        ("success-worker", 7, f"\n     AND {_SAME} AND t.worker_id = %(worker_id)s", f"\n     AND {_SAME}"),
+        ("success-status", 7, " AND t.status = %(running)s\n     AND", "\n     AND"),
+        ("success-start", 7, "\n     AND t.started_at = e.started_at", ""),
         ("cancel", 16, "'CANCELLED' OR t.cancel_requested_at IS NOT NULL THEN", "'CANCELLED' THEN"),
-        ("success", 16, "e.status = 'SUCCESS' THEN", "e.status = 'SUCCESS' AND t.cancel_requested_at IS NULL THEN"),
+        (
+            "success",
+            16,
+            "WHEN e.status = 'SUCCESS' THEN",
+            "WHEN e.status = 'SUCCESS' AND t.cancel_requested_at IS NULL THEN",
+        ),
         ("at-most-once", 18, "AND t.on_worker_lost = 'fail' THEN 'FAILED'", "AND false THEN 'FAILED'"),
         ("begun", 18, " AND e.begun", ""),
-        ("order", 34, "   ORDER BY t.id\n", ""),
-        ("history", 15, "  ON CONFLICT (task_id, attempt) DO NOTHING\n", ""),
-        ("version", 14, "version = t.version + 1,", ""),
+        ("order", 34, "   ORDER BY e.id\n", ""),
+        ("history", 15, "   WHERE NOT %(again)s\n", "   WHERE %(again)s IS NOT NULL\n"),
+        ("version", 14, "version = t.version + 1,\n", ""),
+        ("success-version", 14, "version = t.version + 1, ", ""),
         ("retries", 17, "THEN 1 ELSE 0 END", "THEN 0 ELSE 0 END"),
         (
             "release",

@@ -308,13 +308,10 @@ class EngineMachine(RuleBasedStateMachine):
         """All that one worker ever held, old and new mixed."""
         worker = self.worker(which)
         batch = [work for work in reversed(self.started) if work.worker_id == worker][:size]
-        expected = {
-            (work.attempt.task_id, work.attempt.attempt): status
-            for work in batch
-            if (status := self.after_finish(work, OUTCOMES[outcome]))
-        }
-        rows = finish_attempts(self.session, worker, endings([work.attempt for work in batch], OUTCOMES[outcome]))
-        assert {(task_id, attempt): status for task_id, attempt, status in rows} == expected
+        expected = [self.after_finish(work, OUTCOMES[outcome]) for work in batch]
+        assert expected == finish_attempts(
+            self.session, worker, endings([work.attempt for work in batch], OUTCOMES[outcome])
+        )
 
     def keep_late(self, work: Started, outcome: str) -> None:
         found = self.session.fetch(

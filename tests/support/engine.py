@@ -132,8 +132,8 @@ class Engine:
 
     def finish(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> str | None:
         """Record one ending; return the task's next status, None when the fence did not hold."""
-        rows = finish_attempts(self.session, worker_id, endings([attempt], outcome))
-        return rows[0][2] if rows else None
+        [next_status] = finish_attempts(self.session, worker_id, endings([attempt], outcome))
+        return next_status
 
     def keep_late(self, worker_id: UUID, attempt: Attempt, outcome: Outcome) -> bool:
         return bool(keep_late_results(self.session, worker_id, endings([attempt], outcome)))

@@ -127,6 +127,11 @@ def hot_statements(session: Session) -> list[Hot]:
         "ids": held, "attempts": attempts, "statuses": ["FAILED"] * count, "error_codes": ["TASK_FAILED"] * count,
         "error_messages": ["x"] * count, "results": ['{"a": 1}'] * count, "worker_id": worker,
     }  # fmt: skip
+    ends = batch | {
+        "running": "RUNNING", "delays": [1.0] * count, "begun": [True] * count, "starts": started,
+        "start": list(range(1, count + 1)), "again": False,
+    }  # fmt: skip
+    usually = ("statuses", "delays", "begun", "error_codes", "error_messages")
     hand_back = {"worker_id": None, "queue": None, "older_than": None, "limit": 1000, "actor": "x", "reason": "x"}
     me = {
         "scheduler_id": uuid4(),
@@ -178,13 +183,9 @@ def hot_statements(session: Session) -> list[Hot]:
             4 * OWNED,
         ),
         Hot("adopt_running", {"worker_id": worker, "held": held, "timeline": timeline}, "tasks_owned", 2 * OWNED),
-        Hot(
-            "finish_attempts",
-            batch
-            | {"running": ["RUNNING"] * count, "delays": [1.0] * count, "begun": [True] * count, "started": started},
-            "tasks_pkey",
-            4 * count,
-        ),
+        Hot("finish_attempts", ends, "tasks_pkey executions_attempt", 4 * count),
+        Hot("finish_attempts", ends | {"again": True}, "tasks_pkey executions_attempt", 5 * count),
+        Hot("finish_attempts", ends | dict.fromkeys(usually, None), "tasks_pkey executions_attempt", 4 * count),
         Hot("keep_late_results", batch, "executions_attempt task_executions_pkey", 4 * count),
         Hot("hand_back_assigned", hand_back | {"worker_id": worker}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),

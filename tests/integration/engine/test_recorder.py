@@ -52,6 +52,7 @@ class TestFinishAttempts:
         [new] = engine.start(worker)
         assert (new.task_id, new.attempt) == (old.task_id, old.attempt)
         assert engine.finish(worker, old, FAILED_FOR_GOOD) is None
+        assert engine.finish(worker, old, SUCCEEDED) is None
         assert engine.task(old.task_id).status == "RUNNING"
         assert engine.finish(worker, new, SUCCEEDED) == "SUCCESS"
 
@@ -59,7 +60,8 @@ class TestFinishAttempts:
         worker = engine.worker()
         attempt = engine.running(worker)
         for number in (attempt.attempt - 1, attempt.attempt + 1):
-            assert engine.finish(worker, attempt._replace(attempt=number), SUCCEEDED) is None
+            for outcome in (SUCCEEDED, FAILED_FOR_GOOD):
+                assert engine.finish(worker, attempt._replace(attempt=number), outcome) is None
         assert engine.task(attempt.task_id).status == "RUNNING"
         assert engine.finish(worker, attempt, SUCCEEDED) == "SUCCESS"
 
@@ -167,17 +169,25 @@ class TestFinishAttempts:
         assert (task.retry_count, task.attempt) == (2, 3)
         assert [e.attempt for e in engine.executions(task.pk)] == [1, 2, 3]
 
+    def test_lets_a_success_stand_beside_a_failure_when_a_cancel_was_requested(self, engine: Engine) -> None:
+        worker = engine.worker(slots=2)
+        engine.create_many(2)
+        engine.assign()
+        good, bad = engine.start(worker)
+        for attempt in (good, bad):
+            services.cancel_task(attempt.task_id, actor="test")
+        batch = [*endings([good]), *endings([bad], FAILED)]
+        assert finish_attempts(engine.session, worker, batch) == ["SUCCESS", "CANCELLED"]
+
     def test_records_a_batch_in_one_go(self, engine: Engine) -> None:
         worker = engine.worker(slots=30)
         engine.create_many(30)
         engine.assign()
         attempts = engine.start(worker)
         mixed = [*endings(attempts[:10]), *endings(attempts[10:20], FAILED), *endings(attempts[20:], FAILED_FOR_GOOD)]
-        rows = finish_attempts(engine.session, worker, mixed)
-        assert {(task_id, attempt): status for task_id, attempt, status in rows} == {
-            (ending.task_id, ending.attempt): status
-            for ending, status in zip(mixed, ["SUCCESS"] * 10 + ["PENDING"] * 10 + ["FAILED"] * 10, strict=True)
-        }
+        nexts = finish_attempts(engine.session, worker, mixed)
+        assert nexts == ["SUCCESS"] * 10 + ["PENDING"] * 10 + ["FAILED"] * 10
+        assert [engine.task(ending.task_id).status for ending in mixed] == nexts
         assert engine.violations() == {}
 
 
@@ -222,8 +232,9 @@ class TestFinishFence:
         [attempt] = engine.start(worker) or engine.start(other)
         owner = engine.task(attempt.task_id).worker_id
         stranger = other if owner == worker else worker
-        assert engine.finish(stranger, attempt, SUCCEEDED) is None
-        assert engine.finish(uuid4(), attempt, SUCCEEDED) is None
+        for outcome in (SUCCEEDED, FAILED_FOR_GOOD):
+            assert engine.finish(stranger, attempt, outcome) is None
+            assert engine.finish(uuid4(), attempt, outcome) is None
         assert engine.task(attempt.task_id).status == "RUNNING"
 
     def test_refuses_an_attempt_that_is_only_assigned_again(self, engine: Engine) -> None:
@@ -259,17 +270,21 @@ class TestResend:
         assert (after.version, after.status, after.retry_count) == (before.version, before.status, before.retry_count)
         assert (execution.pk, execution.late) == (history[0].pk, None)
 
-    def test_does_not_hold_up_the_rest_of_its_batch(self, engine: Engine) -> None:
+    @pytest.mark.parametrize(("outcome", "status"), [(SUCCEEDED, "SUCCESS"), (FAILED_FOR_GOOD, "FAILED")])
+    def test_does_not_hold_up_the_rest_of_its_batch(self, engine: Engine, outcome: Outcome, status: str) -> None:
         worker = engine.worker(slots=3)
         engine.create_many(3)
         engine.assign()
         first, second, third = engine.start(worker)
-        engine.finish(worker, second, SUCCEEDED)
-        rows = finish_attempts(engine.session, worker, endings([first, second, third]))
-        assert {row[0] for row in rows} == {first.task_id, third.task_id}
-        assert set(Task.objects.values_list("status", flat=True)) == {"SUCCESS"}
+        engine.finish(worker, second, outcome)
+        nexts = finish_attempts(engine.session, worker, endings([first, second, third], outcome))
+        assert nexts == [status, None, status]
+        assert set(Task.objects.values_list("status", flat=True)) == {status}
 
-    def test_does_not_roll_back_its_batch_when_its_history_row_is_there_already(self, engine: Engine) -> None:
+    @pytest.mark.parametrize(("outcome", "status"), [(SUCCEEDED, "SUCCESS"), (FAILED_FOR_GOOD, "FAILED")])
+    def test_does_not_roll_back_its_batch_when_its_history_row_is_there_already(
+        self, engine: Engine, outcome: Outcome, status: str
+    ) -> None:
         """History may be ahead of a task on no path we know; one such row must not stop all others for ever."""
         worker = engine.worker(slots=2)
         engine.create_many(2)
@@ -280,8 +295,7 @@ class TestResend:
             task_id=first.task_id, attempt=1, worker_id=worker, due_at=now, started_at=now,
             finished_at=now, type="DUMMY", status="SUCCESS", task_status="SUCCESS",
         )  # fmt: skip
-        rows = finish_attempts(engine.session, worker, endings([first, second]))
-        assert {row[0] for row in rows} == {first.task_id, second.task_id}
+        assert finish_attempts(engine.session, worker, endings([first, second], outcome)) == [status, status]
         assert TaskExecution.objects.count() == 2
 
     def test_twice_in_one_batch_is_recorded_once(self, engine: Engine) -> None:
@@ -420,9 +434,10 @@ class TestFinishAgainstOthers:
         assert engine.recover() == []
         assert engine.task(attempt.task_id).status == "SUCCESS"
 
+    @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED_FOR_GOOD])
     @pytest.mark.parametrize("order", [1, -1])
     def test_locks_in_id_order_whatever_the_order_of_its_batch(
-        self, engine: Engine, open_session: OpenSession, order: int
+        self, engine: Engine, open_session: OpenSession, order: int, outcome: Outcome
     ) -> None:
         """Another transaction holds the first id and then asks for the last: unordered, the two would deadlock."""
         worker = engine.worker(slots=6)
@@ -433,10 +448,11 @@ class TestFinishAgainstOthers:
         holding, finishing = open_session(), open_session()
         epoch = finishing.epoch + 1
         with locked(holding, "tasks", "id", low, strength="NO KEY UPDATE"):
-            finish = rival_on(finishing, lambda session: finish_attempts(session, worker, endings(attempts)))
+            finish = rival_on(finishing, lambda session: finish_attempts(session, worker, endings(attempts, outcome)))
             finish.waits(engine.session)
             holding.fetch("SELECT 1 FROM tasks WHERE id = %s FOR NO KEY UPDATE", [high])
-        assert len(finish.answer()) == 6
+        assert len(set(finish.answer())) == 1
+        assert None not in finish.answer()
         assert finishing.epoch == epoch, "a deadlock would have cost the session"
 
 
