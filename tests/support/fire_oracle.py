@@ -103,12 +103,13 @@ def changes(zone: ZoneInfo, first_year: int, last_year: int) -> list[datetime]:
     """The minutes at which the clock of a zone jumps."""
     found = []
     day, end = datetime(first_year, 1, 1, tzinfo=UTC), datetime(last_year, 1, 1, tzinfo=UTC)
+    offset = day.astimezone(zone).utcoffset()
     while day < end:
         tomorrow = day + timedelta(days=1)
-        if day.astimezone(zone).utcoffset() != tomorrow.astimezone(zone).utcoffset():
+        if offset != (offset_tomorrow := tomorrow.astimezone(zone).utcoffset()):
             minute = day + MINUTE
-            while minute.astimezone(zone).utcoffset() == day.astimezone(zone).utcoffset():
+            while minute.astimezone(zone).utcoffset() == offset:
                 minute += MINUTE
             found.append(minute)
-        day = tomorrow
+        day, offset = tomorrow, offset_tomorrow
     return found

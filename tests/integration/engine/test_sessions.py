@@ -132,7 +132,7 @@ class TestSession:
         shown = [pooled.fetch(f"SHOW {name}") for name in PLANNING]
         assert shown == [[(value,)] for value in PLANNING.values()]
         with transaction(pooled):
-            assert pooled.fetch("SHOW idle_in_transaction_session_timeout") == [("20ms",)]
+            assert pooled.fetch("SHOW idle_in_transaction_session_timeout") == [("200ms",)]
         with pooled.connection.pipeline():
             cursors = [pooled.connection.execute("SHOW enable_seqscan") for _ in range(2)]
         assert [cursor.fetchall() for cursor in cursors] == [[("off",)], [("off",)]]
