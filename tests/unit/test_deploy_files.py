@@ -277,4 +277,4 @@ class TestContinuousIntegration:
         lines = (ROOT / ".ci" / "run").read_text().splitlines()
         assert lines[0] == "#!/usr/bin/env bash"
         assert "set -euo pipefail" in lines
-        assert [line for line in lines if line.startswith("make ")] == ["make lint", "make client", "make test"]
+        assert [line for line in lines if line.startswith("make ")] == ["make --jobs=2 lint client", "make test"]
