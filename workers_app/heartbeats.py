@@ -59,6 +59,8 @@ class BeatReply(NamedTuple):
     drops: list[UUID]
     #: Where the next beat begins to look.
     floor: str
+    #: Where the next start has to begin to look; None when nothing waits for one.
+    unstarted: str | None = None
 
 
 def known_workers(*, ended_within: timedelta) -> QuerySet[Worker]:

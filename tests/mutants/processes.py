@@ -87,6 +87,7 @@ PROCESSES: Final[list[Mutant]] = [
         ("slots", 8, "limit = min(free, MAX_START)", "limit = MAX_START"),
         ("adopt", 12, "self._missing = 2  #", "self._missing = 0  #"),
         ("adopt-by-beat", 12, "self._missing + 1 if reply.running > len(self._executing.held) else 0", "0"),
+        ("lowered", 4, "self._floors.lower(self._worker_id, reply.unstarted)", "pass"),
         ("lease", 5, " or not self._lease.running:", ":"),
         ("untold-room", 25, "executing.take_untold() or (", "(", _PACE),
         ("former", 12, "if timeline < self.timeline:", "if False:", f"{_ENGINE}/test_worker_timeline.py"),

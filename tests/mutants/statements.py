@@ -340,6 +340,8 @@ STATEMENTS: Final[list[Mutant]] = [
         f"{_ENGINE}/test_floors.py",
         ("epoch", 8, " or (session.connection and session.epoch != self._epoch)", ""),
         ("age", 4, "if now >= self._forget_at or", "if"),
+        ("lowered", 4, "if _is_lower(floor, self._floors.get(worker_id, LOWEST)):", "if False:"),
+        ("not-raised", 4, "if _is_lower(floor, self._floors.get(worker_id, LOWEST)):", "if True:"),
     ),
     *mutants_of(
         "floors",

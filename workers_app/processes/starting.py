@@ -16,7 +16,7 @@ import structlog
 from access_app.database_faults import DatabaseAway
 from tasks_app import wakeups
 from tasks_app.executors.base import StopReason
-from tasks_app.floors import Floors
+from tasks_app.floors import LOWERED_BY_BEATS, Floors
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt, adopt_running, start_assigned
 from workers_app import heartbeats
@@ -43,11 +43,10 @@ class Starter:
         self._worker_id = worker_id
         self._lease = lease
         self._executing = executing
-        self._floors = Floors()
+        self._floors = Floors(LOWERED_BY_BEATS)
         self._heard_timeline = ""
         #: Beats in a row by which more runs here than is held; above 1, it is looked for.
         self._missing = 0
-        self._begun_since_beat = False
         self._recorded_before = 0
 
     @property
@@ -103,7 +102,7 @@ class Starter:
         if len(attempts) == limit:
             self.may_have_more = True
             executing.note_full()
-        self._begin(attempts)
+        executing.begin(attempts)
         if len(attempts) == limit:
             return
         if executing.take_untold() or (attempts and occupied + len(attempts) >= executing.slots):
@@ -115,11 +114,7 @@ class Starter:
         self._missing = 0
         if attempts:
             log.warning("starts_adopted", count=len(attempts))
-            self._begin(attempts)
-
-    def _begin(self, attempts: list[Attempt]) -> None:
-        self._begun_since_beat |= bool(attempts)
-        self._executing.begin(attempts)
+            self._executing.begin(attempts)
 
     def _started_unknown(self, timeline: str) -> list[Attempt]:
         """What the database says runs here although it is not held."""
@@ -162,10 +157,9 @@ class Starter:
             self._heard_timeline = reply.timeline
         # A start whose reply was lost shows as RUNNING rows beyond what is held, twice in a row.
         self._missing = self._missing + 1 if reply.running > len(self._executing.held) else 0
-        idle, self._begun_since_beat = not self._begun_since_beat, False
+        if reply.unstarted is not None:
+            self._floors.lower(self._worker_id, reply.unstarted)
         wake = bool(reply.assigned and not self.may_have_more) or self._missing > 1 or self.timeline_changed
         if wake:
-            if idle:  # it starts nothing of what it was assigned: below its floor, perhaps
-                self._floors.forget()
             self.may_have_more = True
         return wake

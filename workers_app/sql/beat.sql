@@ -4,7 +4,7 @@
 -- ended for as long as some snapshot may need them.
 --   timeline: which history of the database this is · assigned, running: what the database says it owns · cancels: held
 --   tasks to stop · drops: held attempts that are not its own any more (its finish on the same attempt does not count:
---   that is its own doing).
+--   that is its own doing) · unstarted: where a start has to begin to look, if something waits for one.
 -- Indexes: primary keys, tasks_owned. Not the ORM: one trip, twice a second, on every worker.
 WITH beaten AS (
   UPDATE worker_heartbeats
@@ -14,7 +14,7 @@ WITH beaten AS (
 ),
 owned AS MATERIALIZED (
   SELECT count(*) FILTER (WHERE status = 'SCHEDULED') AS assigned, count(*) FILTER (WHERE status = 'RUNNING') AS running,
-         min(assigned_at) AS oldest
+         min(assigned_at) AS oldest, min(assigned_at) FILTER (WHERE status = 'SCHEDULED') AS unstarted
     FROM tasks
    WHERE worker_id = %(worker_id)s AND finished_at IS NULL AND assigned_at >= %(floor)s::text::timestamptz
 ),
@@ -28,5 +28,6 @@ compared AS MATERIALIZED (
 SELECT b.state, database_timeline() AS timeline, o.assigned, o.running,
        ARRAY(SELECT id FROM compared WHERE cancelled AND NOT lost) AS cancels,
        ARRAY(SELECT id FROM compared WHERE lost) AS drops,
-       (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
+       (coalesce(o.oldest, now()) - interval '1 second')::text AS floor,
+       (o.unstarted - interval '1 second')::text AS unstarted
   FROM beaten b CROSS JOIN owned o

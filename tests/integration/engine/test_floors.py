@@ -18,7 +18,7 @@ from flow_app import assignment
 from flow_app.outlook import Head, KnownPairs, Outlook
 from flow_app.survey import find_overlooked, survey_due
 from tasks_app import wakeups
-from tasks_app.floors import LOWEST, Floors
+from tasks_app.floors import LOWERED_BY_BEATS, LOWEST, Floors
 from tasks_app.sessions import Session
 from tasks_app.starting import start_assigned
 from tests.support.clocks import ticking
@@ -41,6 +41,7 @@ ROUND = {
     "floors": [],
 }
 
+LATER = "2999-01-01 00:00:00+00"
 HEAD = Head("default", 0, -1.0, "2026-01-01 00:00:00+00", UUID(int=1), LOWEST)
 
 
@@ -97,19 +98,40 @@ class TestFloors:
         now[0] += 0.2
         assert floors.current(engine.session) == {}
 
-    def test_that_are_too_high_hide_a_start_until_they_are_forgotten(self, engine: Engine, floors: Floors) -> None:
-        worker, task_id = engine.worker(), engine.create()
+    def test_of_starts_are_not_forgotten(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All tasks of a worker would wait for a look at everything, beside a held snapshot."""
+        clock, floors, worker = ticking(monkeypatch), Floors(LOWERED_BY_BEATS), engine.worker()
+        floors.current(engine.session)
+        floors.note([(worker, LATER)])
+        clock.now += 1e6
+        assert floors.current(engine.session) == {worker: LATER}
+
+    def test_that_are_too_high_hide_a_start_until_a_beat_says_what_waits(self, engine: Engine) -> None:
+        """As after the database's clock was set back. A start under way when the beat came notes a floor of its own."""
+        floors, worker, task_id = Floors(LOWERED_BY_BEATS), engine.worker(), engine.create()
         engine.assign()
         floors.current(engine.session)
-        floors.note([(worker, "infinity")])
 
         def start() -> list[object]:
             found = start_assigned(engine.session, worker_id=worker, limit=9, timeline=engine.timeline, floors=floors)
             return [attempt.task_id for attempt in found]
 
+        floors.note([(worker, LATER)])
         assert start() == []
-        floors.forget()
+        reply = heartbeats.beat(engine.session, worker, held={}, prefetch=0)
+        assert reply is not None
+        assert reply.unstarted is not None
+        floors.lower(worker, reply.unstarted)
+        floors.note([(worker, LATER)])
         assert start() == [task_id]
+
+    def test_are_lowered_and_never_raised_by_a_beat(self, engine: Engine, floors: Floors) -> None:
+        worker, other = engine.worker(), engine.worker()
+        floors.current(engine.session)
+        floors.note([(worker, "2026-01-02 00:00:00.5+00")])
+        floors.lower(worker, "2026-01-03 00:00:00+00")
+        floors.lower(other, "2026-01-03 00:00:00+00")
+        assert floors.current(engine.session) == {worker: "2026-01-02 00:00:00.5+00"}
 
     def test_keep_a_held_snapshot_from_costing_more_with_every_task(
         self, engine: Engine, open_session: OpenSession

@@ -111,6 +111,21 @@ class TestBeat:
         assert answer is not None
         assert (answer.assigned, answer.running, answer.cancels, answer.drops) == (2, 2, [], [])
 
+    def test_says_where_a_start_has_to_begin_to_look(self, engine: Engine) -> None:
+        """A second below the oldest assignment that has not started, if there is one."""
+        worker = engine.worker(slots=5)
+        engine.create_many(3)
+        engine.assign()
+        engine.move(engine.start(worker, limit=1)[0].task_id, assigned_at=timedelta(minutes=-9))
+        reply = self.beat(engine, worker)
+        assert reply is not None
+        query = "SELECT min(assigned_at) - %s::timestamptz FROM tasks WHERE status = 'SCHEDULED'"
+        assert engine.session.fetch(query, [reply.unstarted]) == [(timedelta(seconds=1),)]
+        engine.start(worker)
+        reply = self.beat(engine, worker)
+        assert reply is not None
+        assert reply.unstarted is None
+
     def test_tells_which_held_tasks_to_stop(self, engine: Engine) -> None:
         worker = engine.worker(slots=3)
         engine.create_many(3)

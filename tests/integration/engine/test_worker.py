@@ -258,6 +258,24 @@ class TestHeard:
         assert worker._leaving.fenced
         eventually(lambda: not worker._executing.held.running())
 
+    def test_begins_to_look_for_what_waits_where_a_beat_saw_it(
+        self, engine: Engine, incarnation: Incarnations, waiting: Waiting
+    ) -> None:
+        """Also while it goes on starting others: below its floor lies what was assigned by a clock since set back."""
+        worker = incarnation(slots=4)
+        running(engine, worker, waiting)
+        early = engine.create(priority=-1)
+        engine.assign()
+        engine.move(early, assigned_at=timedelta(hours=-1))
+        worker._starter._floors.note([(worker.id, engine.session.fetch("SELECT now()::text")[0][0])])
+        worker._starter.look_again()
+        worker.tick()
+        assert engine.task(early).status == "SCHEDULED"
+        running(engine, worker, waiting)
+        worker._heartbeat.step()
+        worker.tick()
+        eventually(lambda: engine.task(early).status != "SCHEDULED")
+
 
 class TestLock:
     def test_is_held_while_it_listens(self, engine: Engine, incarnation: Incarnations) -> None:
