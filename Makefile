@@ -53,7 +53,7 @@ chaos: $(VENV)/.installed-test ## Fault injection on real processes, 15 minutes 
 mutants: $(VENV)/.installed-test ## Take each guard away, and see its tests fail (ARGS="--only finish")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-matrix: $(VENV)/.installed-test ## Engine, API and admin on every Python, Django and PostgreSQL found (ARGS="--only 3.12")
+matrix: $(VENV)/.installed-test ## Engine, API and admin on every Python, Django, PostgreSQL found (ARGS="--only 3.12")
 	@$(BIN)/python -m tests.matrix -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 browser: $(VENV)/.installed-browser ## Tests in a real browser (needs chromium)
@@ -68,7 +68,7 @@ build: $(VENV)/.installed-dev ## Build a wheel into dist/
 lock: $(VENV)/.installed-dev ## Lock the requirements again, with hashes and without registry addresses
 	for set in runtime embedded test dev browser; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --no-strip-extras --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+	    --no-strip-extras --no-header -c requirements/held.in requirements/$$set.in -o requirements/$$set.txt || exit 1; done
 
 clean: ## Remove the environment and build results (not the data in .data)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles

@@ -1,13 +1,14 @@
-"""What Django 6.1 asks of an admin otherwise than 5.2 does: all of it is here, and goes when 5.2 goes.
+"""What later versions of Django do otherwise than 5.2, as far as pages meet it: all of it is here.
 
-Since 6.1 an action may stand on the page of one row, too. Django asks for the actions of a place, and has an object for
-each where 5.2 has a tuple. Here they stand on lists alone: what is done to one row has a button and an address.
+The work that remains when 5.2 goes, and django-unfold, which has the shape of 5.2, has followed: nothing of this.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
+from django.contrib.auth.hashers import is_password_usable
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ _LIST: Final = "CHANGE_LIST"
 
 
 class ListActions(AnyAdmin):
-    """Offers actions on lists. Every admin is one, because django-unfold's has the signatures of 5.2."""
+    """Offers actions on lists. Every admin is one, because django-unfold's has the signatures of 5.2.
+
+    Since 6.1 an action may stand on the page of one row, too: Django asks for the actions of a place, and has an object
+    for each where 5.2 has a tuple. Here what is done to one row has a button and an address.
+    """
 
     def offers(self, request: HttpRequest, action: Any) -> bool:
         """Whether an action, a function, is offered here."""
@@ -42,3 +47,19 @@ class ListActions(AnyAdmin):
 def _done(action: Any) -> Any:
     """The function of an action."""
     return action[0] if isinstance(action, tuple) else action.func
+
+
+class HiddenPassword(ReadOnlyPasswordHashWidget):
+    """Shows of a password whether there is one.
+
+    Since 6.0 the widget lacks the mark by which django-unfold knows that it must not show the column instead, hash and
+    all, to those who may only look; and the lines that its template shows to the others.
+    """
+
+    read_only = True
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        there_is = bool(value) and is_password_usable(value)
+        context.setdefault("summary", [{"label": "A password is set." if there_is else "No password set."}])
+        return context

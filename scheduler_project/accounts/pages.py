@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from access_app.staff.django_versions import ListActions
+from access_app.staff.django_versions import HiddenPassword, ListActions
 from access_app.staff.strict_filters import StrictFilters
 from scheduler_project.accounts import rules
 from scheduler_project.accounts.names import OneLineNames
@@ -63,7 +63,10 @@ class OfferedFilters(ListActions, StrictFilters):
         return lookup in {f"{name}__{how}" for name in self.list_filter for how in ("exact", "id__exact", "isnull")}
 
 
-class UserForm(SeenForm, UserChangeForm): ...
+class UserForm(SeenForm, UserChangeForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].widget = HiddenPassword()
 
 
 @admin.register(User)

@@ -6,11 +6,15 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import request_started
+from django.db import close_old_connections
 from django.test import Client
 
 from access_app.http.parsers import MOST_BULK_VALUES, MOST_VALUES, parse_json
@@ -32,6 +36,22 @@ def costs_little() -> Iterator[None]:
     began = time.thread_time()
     yield
     assert time.thread_time() - began < LONGEST
+
+
+def served(api: Api, method: str, path: str, content_type: str) -> tuple[int, int]:
+    """Status and size of a response of the WSGI application."""
+    from scheduler_project.wsgi import application
+
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_HOST": "testserver"}
+    environ |= {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(DUMMY)), "wsgi.input": BytesIO(DUMMY)}
+    setup_testing_defaults(environ)
+    environ["HTTP_AUTHORIZATION"] = f"Bearer {api.secret}"
+    request_started.disconnect(close_old_connections)  # as the test client does: the test's transaction is on one
+    try:
+        response = application(environ, lambda *_: None)
+    finally:
+        request_started.connect(close_old_connections)
+    return response.status_code, len(response.content)
 
 
 def filled(form: str, separator: str = ",", size: int = SIZE) -> str:
@@ -134,8 +154,6 @@ HEADERS = {
     "media types": ("Accept", ",".join(["a/b;q=0.1"] * 6_000)),
     "encodings": ("Accept-Encoding", ",".join(["gzip;q=0.1"] * 6_000)),
     "a key of blanks": ("Authorization", "Bearer" + " " * 64_000),
-    "parameters of a type": ("Content-Type", "application/json" + ";a=b" * 16_000),
-    "quotes in a type": ("Content-Type", 'application/x-www-form-urlencoded;a="' + '\\"' * 30_000),
     "addresses": ("X-Forwarded-For", ",".join(["1.2.3.4"] * 8_000)),
     "a host": ("Host", "a." * 32_000),
     "an idempotency key": ("Idempotency-Key", "x" * 64_000),
@@ -160,6 +178,14 @@ FORMS = {
     "escapes": "payload=" + "%41" * (SIZE // 3),
     "a long value": "username=" + "a" * SIZE,
 }
+#: Of a header that Django reads before there is a request.
+TYPES = {
+    "parameters": "application/json" + ";a=b" * 16_000,
+    "quotes": 'application/x-www-form-urlencoded;a="' + '\\"' * 30_000,
+    "an unknown encoding": "application/json; a*=nope''x",
+    "a broken encoding": "application/json; a*=utf-8''%ff; b*='",
+    "an unknown charset": "text/plain; charset=nope",
+}
 PAGES = ("tasks_app/task/add/", "schedules_app/schedule/add/", "schedules_app/blackoutcalendar/add/", "auth/user/add/")
 
 
@@ -175,6 +201,17 @@ class TestHeaders:
     def test_name_the_one_that_is_too_long(self, api: Api) -> None:
         assert "Cookie" in problem_of(api.get("/tasks", Cookie="a=" + "b" * 9_000), 400)["detail"]
         assert "query string" in problem_of(api.get("/tasks?queue=" + "b" * 9_000), 400)["detail"]
+
+
+class TestContentTypes:
+    @pytest.mark.parametrize("name", TYPES)
+    def test_cost_and_are_answered_in_proportion(self, api: Api, name: str) -> None:
+        """By the application that servers run: the test client makes requests itself."""
+        for method, path in (("GET", "/health/live"), ("POST", "/tasks"), ("POST", "/admin/login/")):
+            with costs_little():
+                status, size = served(api, method, path, TYPES[name])
+            assert status == 200 if method == "GET" else 200 <= status < 500, (path, status)
+            assert size < LARGEST_ANSWER
 
 
 class TestQueries:

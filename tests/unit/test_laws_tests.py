@@ -12,8 +12,18 @@ from tests.support.product import ROOT, modules
 FOLDERS: Final = ("unit", "unit/schedules", "integration/engine", "integration/schedules")
 #: What they may be about other than a module: files of another kind, plans of statements, promises of many modules.
 OTHER: Final = frozenset(
-    {"chaos_oracles", "chaos_report", "deploy_files", "document", "gunicorn_conf", "migration_rules", "mutants"}
-    | {"pictures", "plans", "policies", "put_off", "readme", "reliability_doc", "requirements", "security_doc"}
+    {"chaos_oracles", "chaos_report", "deploy_files", "document", "gunicorn_conf", "matrix", "migration_rules"}
+    | {
+        "mutants",
+        "pictures",
+        "plans",
+        "policies",
+        "put_off",
+        "readme",
+        "reliability_doc",
+        "requirements",
+        "security_doc",
+    }
     | {"vendored", "ways_out", "zone_rules"}
 )
 
