@@ -116,7 +116,7 @@ class TestSlowClients:
                 wire.send(PROBE.replace(b"/ ", path + b" "))
             assert min(probe(server) for _ in range(5)) < 0.1
             # The file has found room in the kernel; the others have not.
-            eventually(lambda: len(server.logged("phase=answer")) >= 8, timeout=20)
+            eventually(lambda: len(server.logged("phase=response")) >= 8, timeout=20)
             assert min(probe(server) for _ in range(5)) < 0.1
 
     def test_a_client_that_takes_it_steadily_gets_all(self, server: Server) -> None:
