@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command, load_command_class
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 
+from scheduler_project.__main__ import UNREAD, main
 from tasks_app import services
 from tasks_app.fields import NewTask
 from tasks_app.sessions import Session
@@ -269,3 +270,36 @@ class TestReports:
     def test_recover_prints_its_report_as_json(self, committed_db: None, capsys: pytest.CaptureFixture[str]) -> None:
         call_command("recover")
         assert json.loads(capsys.readouterr().out)["invariants"] == {"ok": True, "violations": {}}
+
+
+class TestUnread:
+    """Whatever prints to a pipe that nobody reads any more ends as other programs do, without a traceback."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["config", "show"], ["version"], *([name, "--help"] for name in sorted(get_commands()))],
+        ids=" ".join,
+    )
+    def test_ends_quietly(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        reads, writes = os.pipe()
+        os.close(reads)
+        with open(writes, "w", buffering=1) as unread:  # noqa: PTH123 - of a descriptor
+            monkeypatch.setattr("sys.stdout", unread)
+            monkeypatch.setattr("sys.argv", ["manage.py", *arguments])
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert end.value.code == UNREAD
+        assert capsys.readouterr().err == ""
+
+    def test_is_no_other_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def other(_: list[str]) -> None:
+            raise BrokenPipeError
+
+        monkeypatch.setattr("django.core.management.execute_from_command_line", other)
+        with open(os.devnull, "w") as read:  # noqa: PTH123
+            monkeypatch.setattr("sys.stdout", read)
+            monkeypatch.setattr("sys.argv", ["manage.py", "config", "show"])
+            with pytest.raises(BrokenPipeError):
+                main()
