@@ -74,8 +74,8 @@ STATEMENTS: Final[list[Mutant]] = [
         ("status", 7, "x.status IN ('LOST', 'RELEASED') AND ", ""),
         ("once", 7, " AND x.late IS NULL", ""),
         ("worker", 7, " AND x.worker_id = %(worker_id)s", ""),
-        ("attempt", 7, " AND x.attempt = e.attempt", ""),
-        ("release", 7, " AND e.status <> 'RELEASED'", ""),
+        ("attempt", 7, " AND a.attempt = e.attempt", ""),
+        ("release", 7, "   WHERE e.status <> 'RELEASED'\n", ""),
         ("order", 34, "   ORDER BY x.id\n", ""),
     ),
     *mutants_of(
