@@ -43,8 +43,8 @@ FILES: Final = (
 )
 #: A database or a cluster of somebody else's is not for these runs.
 NOT_INHERITED: Final = ("DATABASE_URL", "PG_BINDIR", "TASK_SCHEDULER_TEST_CLUSTER_URL", "PYTEST_ADDOPTS")
-#: What one took on two cores that had nothing else to do.
-MINUTES: Final = 5.0
+#: What is said of the first; then what those before took counts. Six were taken by 2,730 tests on two busy cores.
+MINUTES: Final = 6.0
 _PASSED: Final = re.compile(r"[0-9]+ passed(, [0-9]+ skipped)?")
 _SUMMARY: Final = re.compile(r"=* *([0-9]+ (?:passed|failed|error).*?) in [0-9.]+s")
 
