@@ -15,23 +15,27 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.locking import begin_pass, look_at_keys, park_behind_keys
-from flow_app.matching import match
-from flow_app.outlook import SLOW, Outlook
+from flow_app.locking import Locked, begin_pass, look_at_keys, park_behind_keys
+from flow_app.matching import Match, match, room_for
+from flow_app.outlook import SLOW, Head, Outlook
 from flow_app.survey import Survey
+from tasks_app import wakeups
 from tasks_app.sessions import BATCH, Session
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
+#: Seconds in which passes do without hints to workers after one was refused.
+QUIET: Final = 10.0
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did. ``wake`` are the workers that were given tasks, and may be asleep.
+    """What one pass did. ``wake`` are the workers that were given tasks, and notified of it by the commit.
 
     ``room`` is how many more it could have assigned, had more been due; 0 also when it assigned as many as it may.
+    ``took_all``: it assigned something, and nothing is left of what it looked for and could lock.
     """
 
     assigned: int
@@ -39,6 +43,7 @@ class PassReport:
     wake: list[UUID]
     held: bool = True
     room: int = 0
+    took_all: bool = False
 
     @property
     def out_of_room(self) -> bool:
@@ -69,9 +74,15 @@ def assign_due_tasks(
         with session.connection.pipeline():
             if found.tasks:
                 session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers})
+                if began >= outlook.quiet_until:
+                    wakeups.notify_workers(session, found.workers)
             parked = park_behind_keys(session, found, keys) if keys else None
             session.connection.execute("COMMIT")
     except psycopg.Error as error:
+        if isinstance(
+            error, psycopg.errors.ProgramLimitExceeded
+        ):  # the queue of NOTIFY is full: a hint may be lost, not a pass
+            outlook.quiet_until = began + QUIET
         session.close()
         session.fail(error)
     except BaseException:  # it must not keep the pass
@@ -81,7 +92,17 @@ def assign_due_tasks(
     outlook.learn(due, locked.workers, locked.candidates, slow_from)
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
     wake = sorted(set(found.workers))
-    return PassReport(len(found.tasks), parked.fetchall()[0][0] if parked else 0, wake, locked.held, found.room)
+    number = parked.fetchall()[0][0] if parked else 0
+    return PassReport(len(found.tasks), number, wake, locked.held, found.room, _took_all(due, locked, found, limit))
+
+
+def _took_all(due: list[Head], locked: Locked, found: Match, limit: int) -> bool:
+    """Whether more would have been locked, had there been more, and all that was locked was given away."""
+    queues = {head.queue for head in due}
+    if len(queues) > 1 or not found.tasks or len(found.tasks) < len(locked.candidates):
+        return False  # each of several queues has only its share of the room, and may have more than that
+    [queue] = queues
+    return queue is not None and len(found.tasks) < min(limit, room_for(queue, locked.workers))
 
 
 def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:

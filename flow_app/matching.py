@@ -112,9 +112,9 @@ def _left(candidates: Iterable[Candidate], found: Match) -> list[Candidate]:
     return [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in keys]
 
 
-def has_room_for(queue: str, workers: Iterable[Room]) -> bool:
-    """Whether any of the workers that serve a queue may own more than it does."""
-    return any(each.tasks < each.capacity and (each.queues is None or queue in each.queues) for each in workers)
+def room_for(queue: str, workers: Iterable[Room]) -> int:
+    """How much more the workers that serve a queue may own."""
+    return sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
 
 
 def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:

@@ -16,16 +16,17 @@ Floors of what a worker owns are ``tasks_app/floors.py``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from flow_app.matching import Candidate, Room, has_room_for
+from flow_app.matching import Candidate, Room, room_for
 from tasks_app import wakeups
-from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
+from tasks_app.floors import LOWEST, SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
+from tasks_app.wakeups import Pair
 
 #: Seconds: a pass or a look at everything as long as this has walked over something,
 SLOW: Final = 0.01
@@ -35,13 +36,12 @@ A_HEAD: Final = 0.0001
 HOLDS: Final = 20
 #: Seconds after which everything behind a locked head is looked at again, whether that head was let go or not.
 LOOK_AGAIN: Final = 20.0
+#: Of a floor below what was seen, as in the statements.
+MARGIN: Final = timedelta(seconds=1)
 #: More pairs than a survey returns at once are not kept in mind.
 MOST_PAIRS: Final = 2000
 
 _NIL: Final = UUID(int=0)
-
-#: A queue and a priority.
-Pair = tuple[str, int]
 
 
 class Head(NamedTuple):
@@ -94,6 +94,17 @@ class KnownPairs:
         if len(self._floors) > MOST_PAIRS:
             self._floors = {}
 
+    def heads_of(self, session: Session, pairs: Iterable[Pair]) -> list[Head]:
+        """Heads that stand for new tasks of these pairs, wherever in them they lie. Raises `DatabaseAway`."""
+        floors = self.current(session)
+        places = [(queue, priority, floors.get((queue, priority), LOWEST)) for queue, priority in pairs]
+        return [Head(queue, priority, 0.0, floor, _NIL, floor) for queue, priority, floor in places]
+
+    def note_new(self, earliest: Mapping[Pair, datetime]) -> None:
+        """Remember where passes over `heads_of` these pairs found the first task: no survey may ever see one there."""
+        if self.held():
+            self._floors.update((pair, (at - MARGIN).isoformat()) for pair, at in earliest.items())
+
     # Both threads, and `doubt` any
 
     def held(self) -> dict[Pair, str]:
@@ -107,6 +118,10 @@ class KnownPairs:
         """Note a look at everything that found these heads, and nothing that surveys behind the floors do not see."""
         took = time.monotonic() - began
         self._look = Look(began, took if took >= SLOW + A_HEAD * len(heads) else 0.0)
+
+    def trusted_since(self, began: float) -> bool:
+        """Whether nobody has had a doubt since then, by the monotonic clock."""
+        return self._doubted_at < began
 
     def doubt(self) -> None:
         """Something may wait out of sight: look at everything next time."""
@@ -150,6 +165,8 @@ class Outlook:
     workers: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
+    #: By the monotonic clock: until when passes do without hints to workers.
+    quiet_until: float = 0.0
 
     def places(self, due: list[Head]) -> dict[str, list[Any]]:
         """Where a pass over these heads begins to look: parallel arrays, without the suspects' head."""
@@ -167,15 +184,19 @@ class Outlook:
     def learn(self, due: list[Head], workers: Sequence[Room], candidates: Iterable[Candidate], slow_from: str) -> None:
         """Take what a pass over these heads found. ``slow_from`` is when a slow one began; empty: it was quick."""
         self.workers.note((worker.worker_id, worker.floor) for worker in workers)
-        if not slow_from:
+        new = any(head.task_id == _NIL for head in due)
+        if not slow_from and not new:
             return
         earliest: dict[Pair, datetime] = {}
         for each in candidates:
             if not each.suspect:
                 pair = each.queue, each.priority
                 earliest[pair] = min(each.run_at, earliest.get(pair, each.run_at))
+        if new:
+            self.pairs.note_new(earliest)
+            return
         for pair, head in pairs_of(due):
             at = earliest.get(pair)
             # Where there was no room nothing was locked by us, and nothing is known to be locked by others.
-            if at != datetime.fromisoformat(head.run_at) and (at or has_room_for(pair[0], workers)):
+            if at != datetime.fromisoformat(head.run_at) and (at or room_for(pair[0], workers)):
                 self.locked.note(pair, head.task_id, slow_from if at is None else at.isoformat())

@@ -10,8 +10,9 @@ import psycopg
 from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
-from flow_app.outlook import Head, Outlook, Pair, lies_below, pairs_of
+from flow_app.outlook import Head, Outlook, lies_below, pairs_of
 from tasks_app.sessions import Row, Session
+from tasks_app.wakeups import Pair
 
 #: Most (queue, priority) pairs one pass looks into.
 MAX_PAIRS: Final = 500

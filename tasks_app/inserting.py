@@ -1,4 +1,4 @@
-"""Rows of new tasks: which columns they have, and COPY, which costs the least whatever their number.
+"""Rows of new tasks: which columns they have; INSERT of one, and COPY, which costs the least whatever their number.
 
 What a task must be is checked by ``new_tasks``, before; who may ask, and what else happens, is up to the callers.
 """
@@ -9,14 +9,21 @@ import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import structlog
 from django.conf import settings
+from django.db import Error, connection
+from psycopg.pq import TransactionStatus
 
 from access_app.ids import created_at
 from tasks_app.fields import ASKED, NewTask
+from tasks_app.models import Task
+
+log = structlog.get_logger(__name__)
 
 #: Columns for which it takes more than what was asked for; `task_row` has them in this order.
 _SETTLED: Final = (
@@ -30,6 +37,13 @@ _as_asked: Final = attrgetter(*_AS_ASKED)
 COLUMNS: Final = (*_SETTLED, *_DOCUMENTS, *_AS_ASKED)
 #: Those of a task that a recurring schedule makes.
 SCHEDULED_COLUMNS: Final = (*COLUMNS, "schedule_id", "scheduled_for")
+#: Where `insert_task` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
+_EXPRESSIONS: Final = {
+    "updated_at": "COALESCE(%s, now())",
+    "schedule_at": "GREATEST(%s, now())",
+    "run_at": "GREATEST(%s, now())",
+    **{row.column: "%s::jsonb" for row in ASKED if row.kind.document},
+}
 
 
 class Copying(Protocol):
@@ -78,3 +92,49 @@ def copy_tasks(cursor: Copying, columns: Iterable[str], rows: Iterable[tuple[Any
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) -> Task:
+    """Insert one row of `task_row` and read it back, in one trip: the latency of creating a task consists of that.
+
+    ``hint`` is a channel and a message that go in the same trip, outside a transaction only: in one of their own behind
+    the commit, so that the lock of NOTIFY is not held while the disk is waited for.
+    """
+    insert, fields, documents = _insert_statement()
+    with connection.cursor() as cursor:
+        if hint is None:
+            cursor.execute(insert, row)
+        else:
+            try:
+                # One message of several statements; psycopg sends it as it is, because it binds on this side.
+                cursor.execute(f"BEGIN; {insert}; COMMIT; SELECT pg_notify(%s, %s)", [*row, *hint])
+            except Error as error:
+                return _inserted_all_the_same(row[0], error)
+            cursor.nextset()
+        values = list(cursor.fetchone())
+    for at in documents:
+        values[at] = values[at] and json.loads(values[at])
+    return Task.from_db(connection.alias, fields, values)
+
+
+def _inserted_all_the_same(task_id: UUID, error: Error) -> Task:
+    """The task, when only its hint failed, which may be lost. Raises what the insert died of."""
+    status = connection.connection.info.transaction_status
+    if status == TransactionStatus.INERROR:
+        connection.rollback()
+    task = Task.objects.filter(pk=task_id).first() if status == TransactionStatus.IDLE else None
+    if task is None:
+        raise error
+    log.warning("wakeup_not_sent", error=str(error))
+    return task
+
+
+@cache
+def _insert_statement() -> tuple[str, list[str], list[int]]:
+    """INSERT … RETURNING; the fields that it returns, and which of them are JSON."""
+    fields = Task._meta.concrete_fields
+    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
+    returned = ", ".join(str(field.column) for field in fields)
+    documents = [at for at, field in enumerate(fields) if field.get_internal_type() == "JSONField"]
+    insert = f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks}) RETURNING {returned}"
+    return insert, [field.attname for field in fields], documents

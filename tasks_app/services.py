@@ -6,7 +6,7 @@ guarded changes of existing ones in ``transitions``; who may ask is decided by t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
@@ -20,7 +20,7 @@ from access_app.ids import new_task_ids
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
 from tasks_app.fields import ASKED, NewTask
-from tasks_app.inserting import COLUMNS, copy_tasks, task_row
+from tasks_app.inserting import COLUMNS, copy_tasks, insert_task, task_row
 from tasks_app.models import Task
 from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, check_task
 from tasks_app.selectors import task_of
@@ -33,15 +33,6 @@ class Created:
 
     task: Task
     replayed: bool
-
-
-#: Where `_insert_one` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
-_EXPRESSIONS = {
-    "updated_at": "now()",
-    "schedule_at": "GREATEST(%s, now())",
-    "run_at": "GREATEST(%s, now())",
-    **{row.column: "%s::jsonb" for row in ASKED if row.kind.document},
-}
 
 
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
@@ -142,11 +133,12 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     key = idempotency.key if idempotency else None
     row = task_row(task_id, new, text, created_by, idempotency_key=key, correlation=audit.correlation_id())
-    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
-    columns = ", ".join(COLUMNS)
-    values = [value for column, value in zip(COLUMNS, row, strict=True) if column != "updated_at"]
-    [task] = Task.objects.raw(f"INSERT INTO tasks ({columns}) VALUES ({marks}) RETURNING *", values)
-    _after_commit_wake_schedulers()
+    pairs = {(new.queue, new.priority)}
+    # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
+    hint = wakeups.own_hint(pairs) if new.schedule_at is None and not connection.in_atomic_block else None
+    task = insert_task(row, hint=hint)
+    if hint is None:
+        _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
     return task
 
 
@@ -164,11 +156,13 @@ def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency:
                 for task_id, new, text in rows
             ),
         )
-    _after_commit_wake_schedulers()
+    all_due = all(new.schedule_at is None or new.schedule_at <= now for _, new, _ in rows)
+    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if all_due else ())
 
 
-def _after_commit_wake_schedulers() -> None:
-    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True))
+def _after_commit_wake_schedulers(new: Collection[wakeups.Pair]) -> None:
+    """``new`` are the pairs of the new tasks; none when some are not due yet."""
+    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True, new=new))
 
 
 def _after_commit_wake_worker(worker_id: UUID) -> None:

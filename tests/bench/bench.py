@@ -72,6 +72,8 @@ class Bench:
         self._admin: psycopg.Connection | None = None
         self._watch: psycopg.Connection | None = None
         self._said = 0
+        self._launcher: tuple[str, ...] = ("manage.py",)
+        self._launched_in: dict[str, str] = {}
 
     @property
     def server_pid(self) -> int:
@@ -149,10 +151,21 @@ class Bench:
             self.tell_log()
 
     @contextmanager
+    def launched_by(self, launcher: tuple[str, ...], **environment: str) -> Iterator[None]:
+        """Start workers and schedulers by another launcher than ``manage.py`` while the block runs."""
+        before = self._launcher, self._launched_in
+        self._launcher, self._launched_in = launcher, environment
+        try:
+            yield
+        finally:
+            self._launcher, self._launched_in = before
+
+    @contextmanager
     def workers(self, setting: Setting, **environment: str) -> Iterator[list[Program]]:
         """The workers of a setting, all of them ACTIVE; what is yielded are their guardians."""
         with ExitStack() as stack:
-            command = ("manage.py", "runworker", "--grace", "2", *setting.arguments)
+            command = (*self._launcher, "runworker", "--grace", "2", *setting.arguments)
+            environment |= self._launched_in
             programs = [stack.enter_context(self.program(*command, **environment)) for _ in range(setting.workers)]
             active = "SELECT count(*) FROM worker_heartbeats WHERE state = 'ACTIVE'"
             wait_for(lambda: self.one(self.watch, active) >= setting.workers, 30 + 5 * setting.workers, programs)
@@ -160,7 +173,7 @@ class Bench:
 
     @contextmanager
     def scheduler(self, **environment: str) -> Iterator[Program]:
-        with self.program("manage.py", "runscheduler", **environment) as program:
+        with self.program(*self._launcher, "runscheduler", **environment | self._launched_in) as program:
             yield program
 
     def tell_log(self) -> None:

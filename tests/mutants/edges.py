@@ -35,8 +35,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "wake",
             25,
-            "transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True))",
-            "wakeups.notify_schedulers(only_new=True)",
+            "transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True, new=new))",
+            "wakeups.notify_schedulers(only_new=True, new=new)",
         ),
         (
             "wake-stop",

@@ -400,6 +400,6 @@ STATEMENTS: Final[list[Mutant]] = [
         "locked-learn",
         "flow_app/outlook.py",
         f"{_ENGINE}/test_floors.py",
-        ("room", 4, " and (at or has_room_for(pair[0], workers))", ""),
+        ("room", 4, " and (at or room_for(pair[0], workers))", ""),
     ),
 ]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from flow_app.matching import Candidate, Key, KeyName, Match, Room, has_room_for, match
+from flow_app.matching import Candidate, Key, KeyName, Match, Room, match, room_for
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -156,8 +156,8 @@ class TestKeys:
         assert given == [(0, 1), (1, 1)]
 
 
-class TestHasRoomFor:
-    def test_a_queue_that_a_worker_with_room_serves(self) -> None:
+class TestRoomFor:
+    def test_counts_what_workers_may_own_that_serve_a_queue(self) -> None:
         rooms = [worker(1, queues=["a"]), worker(2, queues=["b"], tasks=4)]
-        assert [has_room_for(queue, rooms) for queue in ("a", "b", "c")] == [True, False, False]
-        assert has_room_for("c", [worker(1)])
+        assert [room_for(queue, rooms) for queue in ("a", "b", "c")] == [4, 0, 0]
+        assert room_for("c", [worker(1)])

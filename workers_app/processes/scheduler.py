@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -46,6 +47,25 @@ FIRE_AGAIN: Final = 0.05
 FAILED_FIRE_AGAIN: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """What a survey left that found nothing due: what becomes due later comes with a hint, or is found by the next one.
+
+    ``until`` is when that one is made, by the monotonic clock: when the next task falls due, or a poll interval later.
+    """
+
+    classes: list[list[str] | None]
+    began: float
+    until: float
+
+    def holds(self, outlook: Outlook) -> bool:
+        return time.monotonic() < self.until and outlook.pairs.trusted_since(self.began)
+
+    @property
+    def rest(self) -> timedelta:
+        return timedelta(seconds=max(0.0, self.until - time.monotonic()))
+
+
 class Scheduler(Process):
     """The assigning half. `once` does one round of everything due."""
 
@@ -63,6 +83,8 @@ class Scheduler(Process):
         self._fire_fails = False
         self._recent: Survey | None = None
         self._recent_until = 0.0
+        self._calm: Calm | None = None
+        self._new: set[wakeups.Pair] = set()
 
     @contextlib.contextmanager
     def registered(self) -> Iterator[None]:
@@ -78,12 +100,20 @@ class Scheduler(Process):
     def tick(self) -> timedelta:
         """Fire what is due, assign until nothing more can be, and return how long to rest."""
         if time.monotonic() >= self._fire_at:
+            self._calm = None
             self._fire()
-        rest = self._assign_due()
+        new, self._new = self._new, set()
+        rest = self._assign_new(new) if new else None
+        if rest is None:
+            rest = self._assign_due()
         return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
 
     def _hear(self, message: str) -> bool:
         """Every message wakes a scheduler; one about more than new tasks and room, to look at everything."""
+        if pairs := wakeups.pairs_in(message):
+            self._new |= pairs
+            return True
+        self._calm = None
         if message != wakeups.NEW:
             self._outlook.pairs.doubt()
         return True
@@ -107,6 +137,17 @@ class Scheduler(Process):
         if report.stop:
             wakeups.notify_stops(self._session, report.stop)
 
+    def _assign_new(self, new: set[wakeups.Pair]) -> timedelta | None:
+        """Assign what hints name, while nothing else is due; how long to rest, or None: look at what is due."""
+        calm, self._calm = self._calm, None
+        if calm is None or not calm.holds(self._outlook):
+            return None
+        heads = self._outlook.pairs.heads_of(self._session, new)
+        if not self._assign(Survey(heads, calm.classes)).took_all:
+            return None
+        self._calm = calm
+        return calm.rest
+
     def _assign_due(self) -> timedelta:
         """Assign until nothing more can be, and return how long to rest: until woken, without room for more."""
         interval = wakeups.longest_rest()
@@ -116,15 +157,21 @@ class Scheduler(Process):
                 return timedelta(seconds=max(0.0, self._recent_until - time.monotonic()))
             if not report.moved:
                 self._recent = None
+        began = time.monotonic()
         survey = self._survey()
+        due_in = survey.next_due_in
+        rest = interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
         if survey.has_due:
             self._recent, self._recent_until = survey, time.monotonic() + RECENT
             report = self._assign(survey)
+            if report.took_all:
+                self._recent = None  # the next survey sees whether there is more
             if report.moved and not report.out_of_room:
                 return timedelta(0)
             # Out of room, another scheduler makes the pass, or all that is due is locked: somebody will wake us.
-        due_in = survey.next_due_in
-        return interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
+        else:
+            self._calm = Calm(survey.classes, began, began + rest.total_seconds())
+        return rest
 
     def _survey(self) -> Survey:
         """What is waiting, and when the next schedule is due: one trip for both."""
@@ -140,8 +187,6 @@ class Scheduler(Process):
             report = assignment.assign_due_tasks(self._session, survey, outlook=self._outlook)
             self._passes += 1
             self._assigned += report.assigned
-            if report.wake:
-                wakeups.notify_workers(self._session, report.wake)
             if report.assigned < assignment.MAX_BATCH:
                 break
         return report

@@ -73,8 +73,12 @@ class Listener:
 
     def _concern(self, connection: psycopg.Connection) -> bool:
         """Read every message that came, also behind one that concerns us; whether any does."""
-        concerned = [self._concerns(message.payload) for message in connection.notifies(timeout=0)]
-        return True in concerned
+        # Not psycopg's generator, which asks the socket again before it ends.
+        connection.pgconn.consume_input()
+        concerned = False
+        while (message := connection.pgconn.notifies()) is not None:
+            concerned |= self._concerns(message.extra.decode(errors="replace"))
+        return concerned
 
     def _listen(self) -> bool | None:
         """Whether the connection is new (so look once); None while none can be made."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
+from typing import Final
 
 from tasks_app.fields import NewTask
 from tasks_app.services import create_task
@@ -24,7 +25,7 @@ Creating = Callable[[Bench], AbstractContextManager[Callable[[], str]]]
 def run(bench: Bench, options: Options) -> Iterator[Run]:
     """200 tasks, one each 20 ms: by the Python service, then by ``POST /tasks``. The body says when it began."""
     count = options.count(200, 100)
-    for case, creating in (("Python", by_service), ("POST /tasks", _by_http)):
+    for case, creating in CREATING.items():
         bench.fresh()
         made, values = pick_up(bench, count, creating)
         yield Run(case, values, {"count": count, "creating_ms": spread_ms(b - a for _, a, b in made)})
@@ -52,6 +53,10 @@ def _by_http(bench: Bench) -> Iterator[Callable[[], str]]:
     with serving(bench) as (port, key), closing(Connection(port)) as connection:
         body = request("POST", "/tasks", key, {"type": "BENCH_MARK"})
         yield lambda: connection.json(body)["id"]
+
+
+#: The ways to create a task, by the case they are measured as.
+CREATING: Final = {"Python": by_service, "POST /tasks": _by_http}
 
 
 def _each(count: int, make: Callable[[], str]) -> list[Creation]:

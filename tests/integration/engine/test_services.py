@@ -134,10 +134,14 @@ class TestCreate:
     def test_says_that_there_are_only_new_tasks(
         self, create: Callable[[NewTask], Task], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told: list[bool] = []
-        monkeypatch.setattr(wakeups, "notify_schedulers", lambda *, only_new: told.append(only_new))
-        create(DUMMY)
-        assert told == [True]
+        """The pairs they are in, when all of them are due: with anything else everybody has to look by himself."""
+        told: list[tuple[bool, list[wakeups.Pair]]] = []
+        monkeypatch.setattr(wakeups, "own_hint", lambda new: None)
+        monkeypatch.setattr(wakeups, "notify_schedulers", lambda *, only_new, new: told.append((only_new, list(new))))
+        create(NewTask(type="DUMMY", queue="q", priority=7))
+        create(NewTask(type="DUMMY", queue="q", schedule_at=PAST))
+        create(NewTask(type="DUMMY", queue="q", schedule_at=FUTURE))
+        assert told == [(True, [("q", 7)]), (True, [("q", 0)]), (True, [])]
 
 
 @pytest.mark.usefixtures("committed_db")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,33 +13,37 @@ from django.conf import settings
 
 from tasks_app import wakeups
 from tasks_app.sessions import Session
-from tasks_app.wakeups import MOST_IDS, NEW, SCHEDULERS, WORKERS, Sender
+from tasks_app.wakeups import MOST_IDS, MOST_PAIRS, NEW, SCHEDULERS, WORKERS, Sender, pairs_in, scheduler_message
+from tests.support.ears import Ear
 from tests.support.waiting import eventually
 from workers_app.processes.wakeups import Listener
 from workers_app.recovery import held_locks
 from workers_app.stop_signals import SelfPipe
 
 
-class Ear:
-    """Hears what is said on both channels."""
+class TestSchedulerMessage:
+    def test_says_as_much_as_all_of_its_words(self) -> None:
+        assert scheduler_message({("q", 1), NEW, ""}) == ""
+        assert scheduler_message({("q", 1), NEW}) == NEW
+        assert pairs_in(scheduler_message({("q", 1), ("r", -100)})) == {("q", 1), ("r", -100)}
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        for channel in (SCHEDULERS, WORKERS):
-            session.execute(f'LISTEN "{channel}"')
+    def test_names_no_pairs_when_they_are_many_and_fits_when_they_are_not(self) -> None:
+        names = [f"{n:0100}" for n in range(MOST_PAIRS + 1)]
+        assert scheduler_message([(name, -100) for name in names]) == NEW
+        message = scheduler_message([(name, -100) for name in names[1:]])
+        assert len(message) < 8000
+        assert len(pairs_in(message)) == MOST_PAIRS
 
-    def hears(self, until: Callable[[list[tuple[str, str]]], bool], timeout: float = 5) -> list[tuple[str, str]]:
-        heard: list[tuple[str, str]] = []
-        end = time.monotonic() + timeout
-        while not until(heard):
-            rest = end - time.monotonic()
-            assert rest > 0, f"heard only {heard}"
-            heard += self.listens(rest)
-        return heard
-
-    def listens(self, seconds: float) -> list[tuple[str, str]]:
-        """What comes next, if it comes in time."""
-        return [(m.channel, m.payload) for m in self._session.connection.notifies(timeout=seconds, stop_after=1)]
+    @pytest.mark.parametrize(
+        "message",
+        [
+            *("", NEW, "*", "[", "[]", "[1]", "{}", '["default",0]', '[["default"]]', '[["default",0,0]]', "[" * 5000),
+            *('[["default",101]]', '[["default",0.0]]', '[["default",true]]', '[["no spaces",0]]', "[[0,0]]"),
+            *('[[["default"],0]]', '[["default",0],["",0]]', json.dumps([["q", n] for n in range(MOST_PAIRS + 1)])),
+        ],
+    )
+    def test_that_is_another_or_makes_no_sense_names_none(self, message: str) -> None:
+        assert pairs_in(message) == set()
 
 
 @pytest.fixture
