@@ -4,7 +4,7 @@
 -- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
 -- FOR KEY SHARE and must be ACTIVE in the same statement, so a start and the DEAD mark (FOR UPDATE) cannot both succeed
 -- unseen by each other. Looks at what was assigned from the worker's %(floor)s on (``floors``), and
--- returns the next floor with each row when %(ask)s.
+-- returns the next floor with each row when %(ask)s. What is the same for all rows is written as text once.
 -- Index: tasks_owned; status is in no index, so this is a HOT update. Not the ORM: lock, write and return in one trip.
 WITH me AS MATERIALIZED (
   SELECT worker_id FROM worker_heartbeats
@@ -30,7 +30,7 @@ started AS (
             t.concurrency_key IS NOT NULL AS keyed, t.started_at, t.scheduled_for, t.run_at, t.priority
 )
 SELECT id AS task_id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed,
-       started_at::text, scheduled_for,
+       (SELECT now()::text) AS started_at, scheduled_for,
        CASE WHEN %(ask)s THEN
          (SELECT (assigned_at - interval '1 second')::text
             FROM tasks
