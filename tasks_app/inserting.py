@@ -78,7 +78,7 @@ def task_row(
         due,
         due,
         settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries,
-        new.correlation_id or correlation or task_id.hex,
+        new.correlation_id or correlation or None,
         created_by,
         idempotency_key,
         text,

@@ -8,12 +8,14 @@ both in one statement and ``doctor`` looks for orphans.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final, Self
+from uuid import UUID
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Cast, Now, Replace
+from django.db.models.functions import Now
 
 from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskStatus
 
@@ -30,8 +32,13 @@ WAITING_PARTS: Final = (
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
-#: Not its own id, which a task bears whose caller sent none: that one is found by the primary key.
-SENT_CORRELATION = ~Q(correlation_id=Replace(Cast("id", models.TextField()), models.Value("-"), models.Value("")))
+#: A task whose caller sent none bears its own id, which is not stored again: it is found by the primary key.
+SENT_CORRELATION = Q(correlation_id__isnull=False)
+
+
+def own_correlation_id(task_id: UUID) -> str:
+    """The correlation id of a task whose caller sent none."""
+    return task_id.hex
 
 
 class Task(models.Model):
@@ -74,7 +81,7 @@ class Task(models.Model):
     status = models.TextField(choices=[(s, s) for s in TaskStatus], db_default=TaskStatus.PENDING)
     queue = models.TextField(db_default="default")
     on_worker_lost = models.TextField(choices=[(s, s) for s in OnWorkerLost], db_default=OnWorkerLost.RETRY)
-    correlation_id = models.TextField()
+    correlation_id = models.TextField(null=True, blank=True, help_text="NULL: none was sent. Then it is the id.")
     created_by = models.TextField()
     concurrency_key = models.TextField(null=True, blank=True)
     idempotency_key = models.TextField(null=True, blank=True)
@@ -181,6 +188,14 @@ class Task(models.Model):
                 name="tasks_on_worker_lost", condition=Q(on_worker_lost__in=[str(s) for s in OnWorkerLost])
             ),
         ]
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
+        """A row as it is read: with the correlation id that every reader is shown."""
+        task = super().from_db(db, field_names, values, **options)
+        if task.__dict__.get("correlation_id", "") is None:  # absent where it is deferred
+            task.correlation_id = own_correlation_id(task.id)
+        return task
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"

@@ -23,7 +23,8 @@ class Attempt(NamedTuple):
     type: str
     payload: str
     timeout_ms: int
-    correlation_id: str
+    #: None: its task's own id.
+    correlation_id: str | None
     max_retries: int
     retry_count: int
     retry: str | None

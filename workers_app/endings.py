@@ -66,7 +66,7 @@ class Ending:
 
     @property
     def correlation_id(self) -> str:
-        return self.started.correlation_id
+        return self.started.correlation_id or self.started.task_id.hex
 
 
 def ending_of(attempt: Attempt, outcome: Outcome, duration_s: float, *, default: RetryPolicy, chance: float) -> Ending:

@@ -28,7 +28,7 @@ def execution_of(attempt: Attempt) -> Execution:
         type=attempt.type,
         payload={} if attempt.payload == "{}" else json.loads(attempt.payload),
         timeout=timedelta(milliseconds=attempt.timeout_ms),
-        correlation_id=attempt.correlation_id,
+        correlation_id=attempt.correlation_id or attempt.task_id.hex,
         deadline=time.monotonic() + attempt.timeout_ms / 1000,
         scheduled_for=attempt.scheduled_for,
     )

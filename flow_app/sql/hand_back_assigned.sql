@@ -22,7 +22,7 @@ owned AS MATERIALIZED (
                           WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))))
 ),
 returned AS MATERIALIZED (
-  SELECT t.id, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
+  SELECT t.id, t.attempt, coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id, t.worker_id, t.assigned_at
     FROM tasks t
    -- Not a join, for the same reason. What has moved on meanwhile is another's, or assigned anew.
    WHERE t.id = ANY(ARRAY(SELECT id FROM owned))

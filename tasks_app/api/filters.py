@@ -48,9 +48,18 @@ def hint(parameters: QueryDict) -> Q:
 
 
 def _correlated(ended: Q, correlation_id: str) -> list[Q]:
-    """Ended tasks of a correlation id: those that were sent it, and the one whose own id it is."""
-    own = [ended & Q(pk=correlation_id)] if _OWN_ID.fullmatch(correlation_id) else []
-    return [ended & SENT_CORRELATION, *own]
+    """Ended tasks of a correlation id, in parts that each have an index."""
+    return [ended & part for part in _bearers(correlation_id)]
+
+
+def _bearers(correlation_id: str) -> list[Q]:
+    """Tasks that were sent a correlation id, and the one whose own id it is, if that was sent none."""
+    own = [Q(pk=correlation_id) & ~SENT_CORRELATION] if _OWN_ID.fullmatch(correlation_id) else []
+    return [SENT_CORRELATION & Q(correlation_id=correlation_id), *own]
+
+
+def _of_correlation(correlation_id: str) -> Q:
+    return reduce(operator.or_, _bearers(correlation_id))
 
 
 def _created(text: str) -> UUID:
@@ -81,7 +90,7 @@ class TaskFilters(ListFilters):
     worker_id = By("worker_id", uuid, ID, "Tasks held, or last run, by this worker.")
     schedule_id = By("schedule_id", uuid, ID, "Tasks made by this schedule.")
     correlation_id = By(
-        "correlation_id", _CORRELATION, _TEXT | {"pattern": CORRELATION}, "Tasks with this correlation id."
+        _of_correlation, _CORRELATION, _TEXT | {"pattern": CORRELATION}, "Tasks with this correlation id."
     )
     created_after = By("id__gte", _created, INSTANT, "createdAt ≥ this.")
     created_before = By("id__lt", _created, INSTANT, "createdAt < this.")

@@ -5,7 +5,7 @@ WITH asked AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::uuid[], %(actors)s::text[]) AS a(id, actor)
 ),
 locked AS MATERIALIZED (
-  SELECT t.id, a.actor, t.status AS was, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
+  SELECT t.id, a.actor, t.status AS was, t.attempt, coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id, t.worker_id, t.assigned_at
     FROM asked a
     JOIN tasks t ON t.id = a.id
    WHERE t.finished_at IS NULL AND (t.status <> 'RUNNING' OR t.cancel_requested_at IS NULL)

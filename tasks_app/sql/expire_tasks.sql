@@ -9,7 +9,7 @@ WITH due AS MATERIALIZED (
    LIMIT %(limit)s
 ),
 expired AS MATERIALIZED (
-  SELECT t.id, t.status AS was, t.attempt, t.correlation_id, t.worker_id, t.assigned_at
+  SELECT t.id, t.status AS was, t.attempt, coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id, t.worker_id, t.assigned_at
     FROM due d
     JOIN tasks t ON t.id = d.id
    WHERE t.expires_at <= now() AND t.finished_at IS NULL AND t.status IN ('PENDING', 'SCHEDULED')

@@ -27,7 +27,7 @@ owned AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
   SELECT t.id, t.attempt, t.worker_id, t.status AS was, t.type, t.run_at, t.assigned_at, t.started_at,
-         t.correlation_id,
+         coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id,
          CASE WHEN t.status = 'SCHEDULED' THEN 'PENDING'
               WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
               WHEN t.on_worker_lost = 'fail' OR t.crash_count + 1 >= %(max_crashes)s THEN 'FAILED'

@@ -13,26 +13,24 @@ from tests.bench.bench import Bench
 
 BATCH = 5_000
 
-# Time-ordered ids like those of access_app/ids.py, that end now; the salt keeps two fills apart. The correlation id of
-# a task whose caller sent none is its id, as the service makes it.
+# Time-ordered ids like those of access_app/ids.py, that end now; the salt keeps two fills apart.
 _ID = """
 (lpad(to_hex(%(milliseconds)s::bigint + (i - %(count)s) / 4096), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0')
  || '8' || lpad(to_hex(%(salt)s::bigint + i), 15, '0'))::uuid"""
 _ROWS = f"(SELECT {_ID} AS id, i FROM generate_series(1, %(count)s::bigint) AS i) AS made"
 
 _WAITING = f"""
-INSERT INTO tasks (id, created_at, schedule_at, run_at, max_retries, timeout_ms, priority, type, queue, correlation_id,
-                   created_by, concurrency_key)
-SELECT id, now(), %(run_at)s, %(run_at)s, 3, 300000, %(priority)s, 'DUMMY', %(queue)s, replace(id::text, '-', ''),
-       'bench', %(key)s
+INSERT INTO tasks (id, created_at, schedule_at, run_at, max_retries, timeout_ms, priority, type, queue, created_by,
+                   concurrency_key)
+SELECT id, now(), %(run_at)s, %(run_at)s, 3, 300000, %(priority)s, 'DUMMY', %(queue)s, 'bench', %(key)s
   FROM {_ROWS}"""
 
 _ENDED = f"""
 WITH ended AS (
   INSERT INTO tasks (id, created_at, schedule_at, run_at, assigned_at, started_at, finished_at, worker_id, version,
-                     attempt, max_retries, timeout_ms, type, status, correlation_id, created_by)
+                     attempt, max_retries, timeout_ms, type, status, created_by)
   SELECT id, now(), now(), now(), now(), now(), now(), %(worker)s, 4,
-         1, 3, 300000, 'DUMMY', 'SUCCESS', replace(id::text, '-', ''), 'bench'
+         1, 3, 300000, 'DUMMY', 'SUCCESS', 'bench'
     FROM {_ROWS}
   RETURNING id, run_at, worker_id)
 INSERT INTO task_executions (task_id, attempt, worker_id, type, due_at, assigned_at, started_at, finished_at, status,

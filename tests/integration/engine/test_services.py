@@ -17,15 +17,17 @@ from django.db import connection, transaction
 from access_app.idempotency import Idempotency, IdempotencyConflict, take_idempotency_key
 from access_app.ids import created_at
 from access_app.models import AuditEvent, IdempotencyKey
+from flow_app.assignment import hand_back_assigned
 from flow_app.models import Queue
 from flow_app.queues import pause_queue, resume_queue
 from tasks_app import services, wakeups
+from tasks_app.expiry import expire_tasks
 from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
 from tasks_app.transitions import TaskNotFound
-from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine, endings
 from tests.support.races import rival
 
 OpenSession = Callable[[], Session]
@@ -113,6 +115,11 @@ class TestCreate:
         with structlog.contextvars.bound_contextvars(correlation_id="of-the-request"):
             assert create(DUMMY).correlation_id == "of-the-request"
             assert create(NewTask(type="DUMMY", correlation_id="own")).correlation_id == "own"
+
+    def test_lets_a_task_that_was_sent_none_bear_its_own_id(self, create: Callable[[NewTask], Task]) -> None:
+        task = create(DUMMY)
+        assert task.correlation_id == Task.objects.get().correlation_id == task.pk.hex
+        assert list(Task.objects.values_list("correlation_id", flat=True)) == [None]
 
     def test_refuses_a_bad_task_and_stores_nothing(self, create: Callable[[NewTask], Task]) -> None:
         with pytest.raises(InvalidTask) as raised:
@@ -363,3 +370,23 @@ class TestWakeUps:
         woken.clear()
         services.cancel_task(task_id, actor="me")
         assert woken == ["schedulers"]
+
+
+class TestOwnCorrelationId:
+    """Where none was sent the column is NULL; whoever writes one down elsewhere writes the task's id."""
+
+    def test_is_in_the_events_of_every_statement_and_in_endings(self, engine: Engine) -> None:
+        worker = engine.worker(slots=9)
+        ended, given_back = engine.running(worker), engine.assigned(worker)
+        assert endings([ended])[0].correlation_id == ended.task_id.hex
+        hand_back_assigned(engine.session, reason="test", worker_id=worker)
+        expired = engine.create(expires_at=datetime.now(UTC) + timedelta(days=1))
+        engine.session.execute("UPDATE tasks SET expires_at = now() WHERE id = %s", [expired])
+        assert expire_tasks(engine.session) == 1
+        cancelled = engine.create()
+        parameters = {"ids": [cancelled], "actors": ["test"], "reason": "test"}
+        engine.session.rows("cancel_tasks", parameters)
+        lost = engine.assigned(worker)
+        engine.lose(worker)
+        written = set(AuditEvent.objects.exclude(task_id=None).values_list("task_id", "correlation_id"))
+        assert written >= {(task_id, task_id.hex) for task_id in (given_back, expired, cancelled, lost)}
