@@ -53,7 +53,7 @@ class Executing:
         self.prefetch = 0
         self.held = HeldAttempts()
         self.pool: Pool[Held] = Pool(slots, self._execute)
-        self._running = Running()
+        self._running = Running(lambda: len(self.held) >= self.slots)
         self.recorder = Recorder(
             Session("recorder"), worker_id, self._recorded, self._ends_come_fast, self._running.none
         )

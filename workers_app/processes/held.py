@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -91,9 +91,13 @@ class HeldAttempts:
 
 
 class Running:
-    """How many bodies have been begun and have not ended; ``none`` is set while that is zero."""
+    """How many bodies have been begun and have not ended; ``none`` is set when the last one of a ``full`` worker ends.
 
-    def __init__(self) -> None:
+    While slots are free others may be about to begin.
+    """
+
+    def __init__(self, full: Callable[[], bool]) -> None:
+        self._full = full
         self.none = threading.Event()
         self.none.set()
         self._count = 0
@@ -108,5 +112,5 @@ class Running:
     def end_one(self) -> None:
         with self._lock:
             self._count -= 1
-            if not self._count:
+            if not self._count and self._full():
                 self.none.set()
