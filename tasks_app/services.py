@@ -135,7 +135,7 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     row = task_row(task_id, new, text, created_by, idempotency_key=key, correlation=audit.correlation_id())
     pairs = {(new.queue, new.priority)}
     # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
-    hint = wakeups.own_hint(pairs) if new.schedule_at is None and not connection.in_atomic_block else None
+    hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
     task = insert_task(row, hint=hint)
     if hint is None:
         _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())

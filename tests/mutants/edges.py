@@ -39,6 +39,13 @@ EDGES: Final[list[Mutant]] = [
             "wakeups.notify_schedulers(only_new=True, new=new)",
         ),
         (
+            "own-hint",
+            25,
+            " and connection.get_autocommit() else None",
+            " else None",
+            f"{_ENGINE}/test_inserting.py",
+        ),
+        (
             "wake-stop",
             16,
             "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import services, wakeups
@@ -96,6 +97,16 @@ class TestCreating:
         with pytest.raises(IntegrityError):
             services.create_task(NewTask(type="DUMMY"), created_by="me")
         assert Task.objects.count() == 1
+
+    def test_never_commits_a_transaction_of_the_callers(self) -> None:
+        transaction.set_autocommit(False)
+        try:
+            with pytest.raises(TransactionManagementError):  # no hint could go out after a commit by hand
+                services.create_task(NewTask(type="DUMMY"), created_by="me")
+            transaction.rollback()
+        finally:
+            transaction.set_autocommit(True)
+        assert not Task.objects.exists()
 
     def test_sends_no_hint_when_the_insert_failed(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
         ear = Ear(session)
