@@ -12,12 +12,17 @@ from tasks_app.services import create_tasks
 from tests.bench.bench import Bench
 
 BATCH = 5_000
+#: Rows of one statement.
+AT_ONCE = 1_000_000
+NOBODY = "00000000-0000-7000-8000-000000000000"
 
-# Time-ordered ids like those of access_app/ids.py, that end now; the salt keeps two fills apart.
-_ID = """
-(lpad(to_hex(%(milliseconds)s::bigint + (i - %(count)s) / 4096), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0')
+# Time-ordered ids like those of access_app/ids.py, so many to a millisecond, that end now; the salt keeps two fills
+# apart.
+_MS = "(%(milliseconds)s::bigint + floor((i - %(count)s::bigint) / %(each_ms)s::float8)::bigint)"
+_ID = f"""
+(lpad(to_hex({_MS}), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0')
  || '8' || lpad(to_hex(%(salt)s::bigint + i), 15, '0'))::uuid"""
-_ROWS = f"(SELECT {_ID} AS id, i FROM generate_series(1, %(count)s::bigint) AS i) AS made"
+_ROWS = f"(SELECT {_ID} AS id, i FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS i) AS made"
 
 _WAITING = f"""
 INSERT INTO tasks (id, created_at, schedule_at, run_at, max_retries, timeout_ms, priority, type, queue, created_by,
@@ -29,9 +34,9 @@ _ENDED = f"""
 WITH ended AS (
   INSERT INTO tasks (id, created_at, schedule_at, run_at, assigned_at, started_at, finished_at, worker_id, version,
                      attempt, max_retries, timeout_ms, type, status, created_by)
-  SELECT id, now(), now(), now(), now(), now(), now(), %(worker)s, 4,
+  SELECT id, at, at, at, at, at, at, %(worker)s, 4,
          1, 3, 300000, 'DUMMY', 'SUCCESS', 'bench'
-    FROM {_ROWS}
+    FROM {_ROWS}, LATERAL (SELECT to_timestamp({_MS} / 1000.0) AS at) AS times
   RETURNING id, run_at, worker_id)
 INSERT INTO task_executions (task_id, attempt, worker_id, type, due_at, assigned_at, started_at, finished_at, status,
                              task_status, result)
@@ -62,11 +67,18 @@ def fill_waiting(
 
 
 def fill_ended(bench: Bench, count: int) -> None:
-    """Tasks that have succeeded, with their history, in SQL."""
-    _fill(bench, _ENDED, count, worker="00000000-0000-7000-8000-000000000000")
+    """Tasks that have succeeded just now, with their history, in SQL."""
+    _fill(bench, _ENDED, count, worker=NOBODY)
 
 
-def _fill(bench: Bench, sql: str, count: int, **columns: Any) -> None:
+def fill_history(bench: Bench, count: int, *, per_second: int) -> None:
+    """Tasks that have succeeded, so many a second until now, with their history, in SQL."""
+    _fill(bench, _ENDED, count, each_ms=per_second / 1000, worker=NOBODY)
+
+
+def _fill(bench: Bench, sql: str, count: int, *, each_ms: float = 4096, **columns: Any) -> None:
     salt = int.from_bytes(os.urandom(6)) << 8
-    given = {"count": count, "milliseconds": time.time_ns() // 1_000_000, "salt": salt}
-    bench.watch.execute(sql.encode(), given | columns)
+    given = {"count": count, "milliseconds": time.time_ns() // 1_000_000, "salt": salt, "each_ms": each_ms}
+    for first in range(1, count + 1, AT_ONCE):
+        part = {"first": first, "last": min(count, first + AT_ONCE - 1)}
+        bench.watch.execute(sql.encode(), given | part | columns)

@@ -14,7 +14,7 @@ from tests.bench.pressure.subject import RATE, Subject
 
 READERS = 4
 IDLE = 300
-KILLS = 6
+KILL_EVERY = 10.0
 OVERLOAD = 1.2
 BURST = 40 * RATE
 TERMINATE_EVERY = 0.5
@@ -76,10 +76,10 @@ def sustained_overload(subject: Subject, seconds: float) -> None:
 
 
 def worker_kills(subject: Subject, seconds: float) -> None:
-    """A worker each sixth of the time, in turn alone and with its guardian."""
-    began = time.time()
-    for number in range(KILLS):
-        subject.rest_until(began + number * seconds / KILLS)
+    """A worker each ten seconds, twice at least; in turn alone and with its guardian."""
+    began, kills = time.time(), max(2, round(seconds / KILL_EVERY))
+    for number in range(kills):
+        subject.rest_until(began + number * seconds / kills)
         subject.kill_worker(number // 2 % 2, guardian=bool(number % 2))
     subject.rest_until(began + seconds)
 
