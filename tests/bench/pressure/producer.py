@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -37,10 +38,13 @@ class Producer(threading.Thread):
     def run(self) -> None:
         self._at, owed = time.time(), 0.0
         while not self._closed.wait(max(0.0, self._at - time.time())):
-            owed += self.rate * TICK
-            self._create(int(owed), self._at)
-            owed -= int(owed)
-            self._at += TICK
+            dues: list[float] = []
+            while self._at <= time.time() and len(dues) < BATCH:  # what is overdue goes in large batches
+                owed += self.rate * TICK
+                dues += [self._at] * int(owed)
+                owed -= int(owed)
+                self._at += TICK
+            self._create(dues)
         connection.close()
 
     def burst(self, count: int) -> None:
@@ -48,21 +52,22 @@ class Producer(threading.Thread):
         connection.close()  # it may be of before a restart
         due = time.time()
         for first in range(0, count, BATCH):
-            self._create(min(BATCH, count - first), due)
+            self._create([due] * min(BATCH, count - first))
         connection.close()
 
     def close(self) -> None:
         self._closed.set()
         self.join(30)
 
-    def _create(self, count: int, due: float) -> None:
-        while count and not self._closed.is_set():
+    def _create(self, dues: Sequence[float]) -> None:
+        """One task for each moment."""
+        while dues and not self._closed.is_set():
             try:
-                ids = create_tasks([TASK] * count, created_by="bench")
+                ids = create_tasks([TASK] * len(dues), created_by="bench")
             except (DatabaseError, InterfaceError):
                 self.unconfirmed += 1
                 connection.close()
                 self._closed.wait(0.1)
             else:
-                self.due.update(dict.fromkeys(ids, due))
+                self.due.update(zip(ids, dues, strict=True))
                 return
