@@ -73,7 +73,8 @@ def assign_due_tasks(
         found = match(locked.workers, locked.candidates, keys, limit)
         with session.connection.pipeline():
             if found.tasks:
-                session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers})
+                given = {"ids": found.tasks, "workers": found.workers, "limited": list(found.limits)}
+                session.send("assign_due_tasks", given)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)
             parked = park_behind_keys(session, found, keys) if keys else None

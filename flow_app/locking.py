@@ -37,13 +37,14 @@ def begin_pass(
     ``classes`` are the sets of queues that live workers serve. Raises `psycopg.Error`; the transaction is open then.
     """
     places, floors = outlook.places(due), outlook.workers.current(session)
+    suspects = any(head.queue is None for head in due)
     room = {"workers": list(floors), "floors": list(floors.values()), "queues": places["queues"], "limit": limit}
     with session.connection.pipeline():
         session.connection.execute("BEGIN")
         taken = _take_pass(session)
-        workers = _count_room(session, room)
+        workers = _count_room(session, room | {"suspects": suspects})
         found = [_lock_candidates(session, places)]
-        if any(head.queue is None for head in due):
+        if suspects:
             found.append(_lock_suspects(session, classes))
     [(_, held, began_at)] = taken.fetchall()
     return Locked(held, began_at, workers.fetchall(), [row for cursor in found for row in cursor.fetchall()])

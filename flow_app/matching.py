@@ -9,6 +9,7 @@ serve named queues choose before those that serve more, so that general workers 
 from __future__ import annotations
 
 import heapq
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ class Room(NamedTuple):
     """A live worker: what it may own, what it owns, and the next floor of that.
 
     ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
-    queues may be given in one pass.
+    queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks of each queue with a
+    limit may be given to anybody, as a JSON object; None: no queue has one.
     """
 
     worker_id: UUID
@@ -34,6 +36,7 @@ class Room(NamedTuple):
     tasks: int
     suspects: int
     share: int
+    limits: str | None
     floor: str
 
 
@@ -67,13 +70,28 @@ class Key(NamedTuple):
 class Match:
     """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
 
-    ``room`` is how many more could have been given away, had more been due.
+    ``room`` is how many more could have been given away, had more been due. ``limits`` is what is left of the room of
+    queues that have a limit.
     """
 
     tasks: list[UUID] = field(default_factory=list)
     workers: list[UUID] = field(default_factory=list)
     keys: list[KeyName] = field(default_factory=list)
     room: int = 0
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def gives(self, candidate: Candidate, worker: UUID) -> None:
+        """Give a task to a worker."""
+        self.tasks.append(candidate.task_id)
+        self.workers.append(worker)
+        if candidate.concurrency_key is not None:
+            self.keys.append((candidate.queue, candidate.concurrency_key))
+        if candidate.queue in self.limits:
+            self.limits[candidate.queue] -= 1
+
+    def may_give(self, candidate: Candidate) -> bool:
+        """Whether the limit of its queue, if there is one, leaves room for a task."""
+        return self.limits.get(candidate.queue, 1) > 0
 
 
 class _Turn(NamedTuple):
@@ -90,7 +108,7 @@ def match(workers: Sequence[Room], candidates: Sequence[Candidate], keys: Mappin
 
     ``keys`` has an entry for each concurrency key among the candidates.
     """
-    found = Match()
+    found = Match(limits=limits_of(workers))
     classes = _classes(workers)
     for queues, members in classes:
         free = [worker for worker in members if worker.tasks < worker.capacity]
@@ -112,9 +130,16 @@ def _left(candidates: Iterable[Candidate], found: Match) -> list[Candidate]:
     return [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in keys]
 
 
-def room_for(queue: str, workers: Iterable[Room]) -> int:
-    """How much more the workers that serve a queue may own."""
-    return sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
+def limits_of(workers: Sequence[Room]) -> dict[str, int]:
+    """How many more tasks of each queue that has a limit may be given away."""
+    found: dict[str, int] = json.loads((workers[0].limits if workers else None) or "{}")
+    return found
+
+
+def room_for(queue: str, workers: Sequence[Room]) -> int:
+    """How much more the workers that serve a queue may own, of this queue too."""
+    free = sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
+    return min(free, limits_of(workers).get(queue, free))
 
 
 def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:
@@ -170,24 +195,20 @@ def _first(key: Key) -> Candidate | None:
 
 def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:
     """Give what is ready to free workers, suspects first; return how many tasks were given away."""
-    suspects = [candidate for candidate in ready if candidate.suspect]
     openings = _Openings(free)
+    alone = openings.for_suspects()
     before = len(found.tasks)
-    for candidate, worker in zip(suspects, openings.for_suspects(), strict=False):
-        _give(found, candidate, worker)
+    for candidate in ready:
+        if candidate.suspect and found.may_give(candidate):
+            if (worker := next(alone, None)) is None:
+                break
+            found.gives(candidate, worker)
     for candidate in ready:
         if len(found.tasks) - before >= budget:
             break
-        if not candidate.suspect:
-            _give(found, candidate, openings.take())
+        if not candidate.suspect and found.may_give(candidate):
+            found.gives(candidate, openings.take())
     return len(found.tasks) - before
-
-
-def _give(found: Match, candidate: Candidate, worker: UUID) -> None:
-    found.tasks.append(candidate.task_id)
-    found.workers.append(worker)
-    if candidate.concurrency_key is not None:
-        found.keys.append((candidate.queue, candidate.concurrency_key))
 
 
 class _Openings:

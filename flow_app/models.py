@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -9,6 +11,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from access_app.texts import MAX_NAME
+
+#: The largest limit of a queue.
+MOST_CONCURRENT: Final = 100_000
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
@@ -25,6 +30,9 @@ class Queue(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True, db_default="")
     paused_by = models.TextField(blank=True, db_default="")
+    max_concurrency = models.IntegerField(
+        null=True, blank=True, help_text="At most so many of its tasks are assigned or running; 0 closes it."
+    )
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -37,7 +45,10 @@ class Queue(models.Model):
             models.CheckConstraint(
                 name="queues_until_needs_pause",
                 condition=Q(paused_until__isnull=True) | Q(paused_at__isnull=False),
-            )
+            ),
+            models.CheckConstraint(
+                name="queues_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
+            ),
         ]
 
     def __str__(self) -> str:

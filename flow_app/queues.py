@@ -1,4 +1,4 @@
-"""What a person or a program may ask of a queue: list it, pause it, resume it; and what is in it."""
+"""What a person or a program may ask of a queue: list it, pause it, resume it, limit it; and what is in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from access_app import audit
 from access_app.sql import statement
-from flow_app.models import Queue, SchedulerPass
+from access_app.versions import Stale, Versions
+from flow_app.models import MOST_CONCURRENT, Queue, SchedulerPass
 from tasks_app import wakeups
 
 #: Counting stops here: a page must not walk through a backlog of millions.
@@ -65,6 +66,46 @@ def add_queue(name: str, *, actor: str) -> Queue:
         if made:
             audit.record(actor, "queue.created", f"queue:{name}")
     return Queue.objects.get(name=name)
+
+
+def queue_of(name: str) -> Queue:
+    """The queue. One that nobody has paused or configured exists as well, as it would be: at version 0."""
+    return Queue.objects.filter(pk=name).first() or Queue(name=name, version=0, pause_reason="", paused_by="")
+
+
+def limit_queue(
+    name: str, max_concurrency: int | None, *, actor: str, reason: str = "", versions: Versions = None
+) -> Queue:
+    """Let at most so many tasks of a queue be assigned or running from now on; 0 closes it, None ends the limit.
+
+    Nothing that runs is stopped: when more runs than the limit allows, nothing starts until fewer do. Raises
+    `Stale`, and ValueError beyond 0 to `MOST_CONCURRENT`.
+    """
+    if max_concurrency is not None and not 0 <= max_concurrency <= MOST_CONCURRENT:
+        raise ValueError(f"must be between 0 and {MOST_CONCURRENT:,}, or null")
+    with transaction.atomic():
+        # Holding the pass: none that has not seen the limit can commit after what is owned was counted in.
+        SchedulerPass.objects.select_for_update().get(name="assign")
+        queue = queue_of(name)
+        if versions is not None and queue.version not in versions:
+            raise Stale(queue.version, "queue")
+        if queue.max_concurrency == max_concurrency:
+            return queue
+        Queue.objects.get_or_create(name=name, defaults={"version": 0})
+        Queue.objects.filter(name=name).update(max_concurrency=max_concurrency, version=F("version") + 1)
+        if max_concurrency is not None and (queue.max_concurrency is None or max_concurrency < queue.max_concurrency):
+            _hand_back_assigned(queue=name, actor=actor, reason="its queue was limited")
+            stamp_limited(name)
+        detail = {"maxConcurrency": {"from": queue.max_concurrency, "to": max_concurrency}}
+        audit.record(actor, "queue.limited", f"queue:{name}", reason=reason, detail=detail)
+        transaction.on_commit(wakeups.notify_schedulers)
+    return Queue.objects.get(name=name)
+
+
+def stamp_limited(name: str) -> None:
+    """Count what is assigned or running of a queue against its limit; in the transaction that sets it."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement("stamp_limited"), {"queue": name})
 
 
 def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | None = None) -> Queue:

@@ -41,6 +41,11 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     if facts["paused"]:
         detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
         reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
+    if facts["max_concurrency"] == 0:
+        reasons.append(Reason("QUEUE_CLOSED", f"queue {task.queue} is closed: its maxConcurrency is 0"))
+    elif facts["max_concurrency"] is not None and facts["limited"] >= facts["max_concurrency"]:
+        detail = f"{facts['limited']} tasks of queue {task.queue} are assigned or running; its maxConcurrency is"
+        reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}"))
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:

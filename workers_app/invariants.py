@@ -21,6 +21,14 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM (
           SELECT 1 FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL
            GROUP BY queue, concurrency_key HAVING count(*) > 1) AS doubled""",
+    "a queue has no more assigned than its limit": """
+        SELECT count(*) FROM limited_queues q
+         WHERE q.max_concurrency < (SELECT count(*) FROM tasks t
+                                     WHERE t.limited AND t.queue = q.name AND t.worker_id IS NOT NULL
+                                       AND t.finished_at IS NULL AND t.status = 'SCHEDULED')""",
+    "what a limited queue has assigned or running counts": """
+        SELECT count(*) FROM tasks t JOIN limited_queues q ON q.name = t.queue
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND NOT t.limited""",
     "a worker runs no more than its slots": """
         SELECT count(*) FROM worker_heartbeats w
          WHERE w.slots < (SELECT count(*) FROM tasks t

@@ -9,7 +9,7 @@ from access_app.http.problems import Problem
 
 _TAG: Final = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 #: Our tag as it comes back: compressing servers turn "7" into W/"7", "7-gzip", "7;gzip" or "7-br".
-_VERSION: Final = re.compile(r"([1-9][0-9]{0,9})(?:[-;](?:gzip|br|zstd|deflate))?", re.ASCII)
+_VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,9})(?:[-;](?:gzip|br|zstd|deflate))?", re.ASCII)
 
 
 def etag(version: int) -> str:

@@ -1,4 +1,4 @@
-"""Queues: paused or not, what waits and runs in each, and the buttons that pause and resume."""
+"""Queues: paused or not, limited or not, what waits and runs in each, and the buttons that change that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from access_app.staff.base import StaffAdmin, actor_of, acts, person_of
 from access_app.staff.form_fields import UtcInstant, field_text
 from access_app.texts import MAX_REASON, problem_of_reason
 from flow_app import queues
-from flow_app.models import Queue
+from flow_app.models import MOST_CONCURRENT, Queue
 from flow_app.queues import MOST_COUNTED, add_queue, counts
 from tasks_app.fields import QUEUE_NAME
 
@@ -48,6 +48,23 @@ class PauseForm(forms.Form):
         return until
 
 
+class LimitForm(forms.Form):
+    """How many tasks of a queue may be assigned or running."""
+
+    most = forms.IntegerField(
+        label="At most",
+        required=False,
+        min_value=0,
+        max_value=MOST_CONCURRENT,
+        help_text="Tasks assigned or running at once. 0 closes the queue, empty: no limit.",
+    )
+
+    @classmethod
+    def of(cls, queue: Queue) -> LimitForm:
+        """The form as it is offered."""
+        return cls(initial={"most": queue.max_concurrency})
+
+
 class NewQueueForm(PauseForm):
     """A queue needs no row to be used; one is for pausing it, before its first task if need be: by who may pause it."""
 
@@ -74,8 +91,8 @@ class QueueAdmin(StaffAdmin):
     new_label = "New queue"
     reads = Action.QUEUE_READ
     creates = Action.QUEUE_CREATE
-    posts = {"pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME}
-    list_display = ("queue_name", "state", "waiting", "owned", "why", "until", "by")
+    posts = {"pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME, "edit": Action.QUEUE_EDIT}
+    list_display = ("queue_name", "state", "waiting", "owned", "most", "why", "until", "by")
     search_fields = ("name",)
     search_help_text = "Part of the name"
     actions = ("pause_selected", "resume_selected")
@@ -100,6 +117,10 @@ class QueueAdmin(StaffAdmin):
     @admin.display(description="assigned or running")
     def owned(self, queue: Any) -> str:
         return display.number(queue.owned_count)
+
+    @admin.display(description="at most")
+    def most(self, queue: Queue) -> str:
+        return display.EMPTY if queue.max_concurrency is None else display.number(queue.max_concurrency)
 
     @admin.display(description="reason")
     def why(self, queue: Queue) -> SafeString:
@@ -149,6 +170,16 @@ class QueueAdmin(StaffAdmin):
         queues.resume_queue(row.name, actor=actor_of(request))
         messages.success(request, f"The queue {row.name} is open.")
 
+    def post_edit(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
+        form = LimitForm(request.POST)
+        if not form.is_valid():
+            return self.render_page(request, row, {**queue_context(row), "limit_form": form}, status=422)
+        most = form.cleaned_data["most"]
+        queues.limit_queue(row.name, most, actor=actor_of(request))
+        said = "without a limit" if most is None else f"limited to {most:,}" if most else "closed"
+        messages.success(request, f"The queue {row.name} is {said}.")
+        return None
+
     @acts(Action.QUEUE_PAUSE, "Pause")
     def pause_selected(self, request: HttpRequest, rows: list[Queue]) -> None:
         waiting = [queue.name for queue in rows if not queue.is_paused]
@@ -174,7 +205,9 @@ def queue_context(queue: Queue) -> dict[str, Any]:
         "paused_since": display.exact(queue.paused_at),
         "pause_reason": display.words(queue.pause_reason),
         "until": display.exact(queue.paused_until) if queue.paused_until else "",
+        "most": None if queue.max_concurrency is None else display.number(queue.max_concurrency),
         "form": PauseForm.of(queue),
+        "limit_form": LimitForm.of(queue),
         "tasks": display.query(queue=queue.name),
     }
 

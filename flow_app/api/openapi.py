@@ -9,6 +9,7 @@ from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, r
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
+from flow_app.models import MOST_CONCURRENT
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _WHY: Final[Json] = {
@@ -37,6 +38,12 @@ def _queue_post(
     }
 
 
+_MOST: Final[Json] = {
+    "type": ["integer", "null"],
+    "minimum": 0,
+    "maximum": MOST_CONCURRENT,
+    "description": "At most so many of its tasks are assigned or running at any instant. 0 closes it; null: no limit.",
+}
 _SCHEMAS: Final[Json] = {
     "Queue": obj(
         {
@@ -46,10 +53,12 @@ _SCHEMAS: Final[Json] = {
             "pausedUntil": INSTANT_OR_NULL,
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
+            "maxConcurrency": _MOST,
             "version": {"type": "integer"},
         }
     ),
     "QueueList": listed(schema("Queue")),
+    "QueueChanges": obj({"maxConcurrency": _MOST}, required=[]),
     "Pause": obj(
         {
             "reason": {"type": "string", "maxLength": MAX_REASON},
@@ -65,10 +74,35 @@ _PATHS: Final[Json] = {
         "get": operation(
             "queues",
             "listQueues",
-            "Queues somebody has paused or configured",
+            "Queues somebody has paused or limited",
             {200: response("The queues, by name.", schema("QueueList"))},
             action=Action.QUEUE_READ,
         )
+    },
+    "/queues/{name}": {
+        "parameters": [_QUEUE_NAME],
+        "get": operation(
+            "queues",
+            "getQueue",
+            "One queue",
+            {200: response("The queue.", schema("Queue"), headers=("ETag",)), 304: response("Unchanged.", None)},
+            action=Action.QUEUE_READ,
+            problems=(404,),
+            description="Every name that a queue can have is one. What nobody has paused or limited is at version 0.",
+            parameters=[ref("parameters", "IfNoneMatch")],
+        ),
+        "patch": operation(
+            "queues",
+            "limitQueue",
+            "Limit how many tasks of a queue run",
+            {200: response("The queue as it is now.", schema("Queue"), headers=("ETag",))},
+            action=Action.QUEUE_EDIT,
+            problems=(*BODY_PROBLEMS, 404, 412),
+            description="Holds from the next assignment on. Nothing that runs is stopped: while more runs than a "
+            "lowered limit allows, nothing starts.",
+            parameters=[ref("parameters", "IfMatch")],
+            requestBody=body(schema("QueueChanges"), examples={"four": {"value": {"maxConcurrency": 4}}}),
+        ),
     },
     "/queues/{name}/pause": _queue_post(
         Action.QUEUE_PAUSE,
@@ -101,5 +135,5 @@ _PATHS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    tags = {"queues": "Pause and resume. A queue needs no creation: naming it is enough."}
+    tags = {"queues": "Pause, resume and limit. A queue needs no creation: naming it is enough."}
     return Chapter(_PATHS, _SCHEMAS, tags)

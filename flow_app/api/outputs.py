@@ -20,5 +20,6 @@ def queue_json(queue: Queue) -> JsonObject:
         "pausedUntil": show_instant(queue.paused_until),
         "pauseReason": queue.pause_reason,
         "pausedBy": queue.paused_by,
+        "maxConcurrency": queue.max_concurrency,
         "version": queue.version,
     }

@@ -1,4 +1,4 @@
-"""The resource ``/queues`` (see what is paused, pause, resume; every change is audited), and why a task waits."""
+"""The resource ``/queues`` (see, pause, resume, limit; every change is audited), and why a task waits."""
 
 from __future__ import annotations
 
@@ -25,10 +25,32 @@ class Queues(ApiViewSet):
     problems = (
         (Queue.DoesNotExist, lambda error: Problem.not_found("Nobody has paused or configured a queue of this name.")),
     )
-    actions = {"list": Action.QUEUE_READ, "pause": Action.QUEUE_PAUSE, "resume": Action.QUEUE_RESUME}
+    actions = {
+        "list": Action.QUEUE_READ,
+        "retrieve": Action.QUEUE_READ,
+        "partial_update": Action.QUEUE_EDIT,
+        "pause": Action.QUEUE_PAUSE,
+        "resume": Action.QUEUE_RESUME,
+    }
 
     def list(self, request: Request) -> Response:
         return self.listed([queue_json(queue) for queue in Queue.objects.all()])
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        _check_name(name)
+        queue = queues.queue_of(name)
+        return self.unchanged(queue.version) or self._shown(queue)
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        _check_name(name)
+        versions, limits = self.versions(), inputs.read_limits(self.body())
+        if not limits:
+            return self._shown(queues.queue_of(name))
+        actor, most = self.caller.name, limits["max_concurrency"]
+        return self._shown(queues.limit_queue(name, most, actor=actor, versions=versions))
+
+    def _shown(self, queue: Queue) -> Response:
+        return self.shown(queue_json(queue), version=queue.version)
 
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, name: str) -> Response:

@@ -5,8 +5,10 @@
 -- back. How many tasks may be locked for each of the pairs %(queues)s is left in the setting scheduler.shares for the
 -- statement behind it: queues take turns, so none can use more than its share in one pass, and what is left of the room
 -- goes to the next pass. ``share`` is that of one queue in the room of workers that serve the same queues as this one.
+-- ``limits``, the same in each row: how many more tasks queues with a limit may have assigned or running, of those queues,
+-- and of all when suspects are looked for (%(suspects)s), whose queues nobody knows yet. NULL: none has a limit.
 --
--- Index: tasks_owned. MATERIALIZED, so that no plan counts or locks more than once per row.
+-- Indexes: tasks_owned, tasks_limited. MATERIALIZED, so that no plan counts or locks more than once per row.
 WITH live AS MATERIALIZED (
   -- KEY SHARE lets heartbeats through and holds off the DEAD mark; id order, so that two markers cannot deadlock with us.
   SELECT worker_id, queues, slots, slots + prefetch AS capacity
@@ -37,13 +39,23 @@ classes AS MATERIALIZED (
             WHERE p.open AND (c.queues IS NULL OR p.queue = ANY(c.queues)))))::int AS share
     FROM (SELECT queues, sum(greatest(capacity - tasks, 0)) AS room FROM owned GROUP BY queues) AS c
 ),
+limits AS MATERIALIZED (
+  -- Counted from rows as well: they bear a stamp, because an index over all that is owned would cost every task.
+  SELECT jsonb_object_agg(q.name, greatest(0, q.max_concurrency - h.tasks)) AS room
+    FROM limited_queues q
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS tasks FROM tasks t
+       WHERE t.limited AND t.queue = q.name AND t.worker_id IS NOT NULL AND t.finished_at IS NULL) AS h
+   WHERE q.name = ANY(%(queues)s::text[]) OR %(suspects)s
+),
 shares AS (
-  SELECT array_agg(CASE WHEN p.open THEN coalesce((
-           SELECT sum(c.share) FROM classes c WHERE c.queues IS NULL OR p.queue = ANY(c.queues)), 0)
+  SELECT array_agg(CASE WHEN p.open THEN least(coalesce((
+           SELECT sum(c.share) FROM classes c WHERE c.queues IS NULL OR p.queue = ANY(c.queues)), 0),
+           (l.room ->> p.queue)::int)
          ELSE 0 END ORDER BY p.place) AS tasks
-    FROM pairs p
+    FROM pairs p CROSS JOIN limits l
 )
-SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share,
+SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share, (SELECT room FROM limits) AS limits,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM owned o
   JOIN classes c ON c.queues IS NOT DISTINCT FROM o.queues

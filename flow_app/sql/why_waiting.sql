@@ -1,8 +1,10 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
--- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_due. Not the ORM: five lateral look-ups.
+-- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited, tasks_due. Not the ORM: five lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
-       holder.id AS key_holder,
+       holder.id AS key_holder, l.max_concurrency,
+       (SELECT count(*) FROM tasks o
+         WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
        w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
@@ -10,6 +12,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        ahead.n AS ahead, 10000 AS ahead_limit
   FROM tasks t
   LEFT JOIN paused_queues q ON q.name = t.queue
+  LEFT JOIN limited_queues l ON l.name = t.queue
   LEFT JOIN LATERAL (
     SELECT h.id FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key

@@ -72,6 +72,49 @@ class TestQueues:
         problem_of(api.post("/queues/never/resume"), 404)
 
 
+class TestLimits:
+    def test_are_set_shown_and_ended(self, api: Api) -> None:
+        assert api.get("/queues/q").json()["maxConcurrency"] is None
+        limited = api.patch("/queues/q", {"maxConcurrency": 4})
+        assert (limited.status_code, limited.json()["maxConcurrency"], limited["ETag"]) == (200, 4, '"1"')
+        assert api.get("/queues").json()["content"] == [limited.json()] == [api.get("/queues/q").json()]
+        assert api.patch("/queues/q", {"maxConcurrency": None}).json()["maxConcurrency"] is None
+        assert AuditEvent.objects.filter(action="queue.limited", target="queue:q", actor="caller").count() == 2
+
+    def test_go_by_the_version_the_caller_has_seen(self, api: Api) -> None:
+        unseen = api.get("/queues/q")
+        assert (unseen["ETag"], unseen.json()["version"]) == ('"0"', 0)
+        assert api.patch("/queues/q", {"maxConcurrency": 4}, If_Match=unseen["ETag"]).status_code == 200
+        problem_of(api.patch("/queues/q", {"maxConcurrency": 5}, If_Match=unseen["ETag"]), 412)
+        assert api.get("/queues/q", If_None_Match='"1"').status_code == 304
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ([], "body"),
+            ({"nope": 1}, "nope"),
+            *(({"maxConcurrency": value}, "maxConcurrency") for value in (-1, 100_001, 1.5, "4", True, [], {})),
+        ],
+    )
+    def test_that_are_none_name_the_field(self, api: Api, body: Any, field: str) -> None:
+        assert fields_of(api.patch("/queues/q", body)) == {field}
+        assert not Queue.objects.exists()
+
+    def test_of_nothing_change_nothing(self, api: Api) -> None:
+        assert api.patch("/queues/q", {}).json()["version"] == 0
+        assert not Queue.objects.exists()
+
+    @pytest.mark.parametrize("name", ["a%20b", "%00", "x" * 101, "%C3%A4"])
+    def test_of_a_name_no_queue_can_have_do_not_exist(self, api: Api, name: str) -> None:
+        problem_of(api.get(f"/queues/{name}"), 404)
+        problem_of(api.patch(f"/queues/{name}", {"maxConcurrency": 4}), 404)
+
+    def test_are_a_reason_why_a_task_waits(self, api: Api) -> None:
+        task = make_task(queue="q")
+        api.patch("/queues/q", {"maxConcurrency": 0})
+        assert "QUEUE_CLOSED" in {reason["code"] for reason in api.get(f"/tasks/{task.pk}/why").json()["reasons"]}
+
+
 class TestDrainWorker:
     def _worker(self, state: WorkerState) -> Worker:
         return Worker.objects.create(worker_id=uuid4(), pid=1, slots=4, state=state, host="h", name="w")

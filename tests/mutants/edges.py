@@ -67,8 +67,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "pause",
             4,
-            'SchedulerPass.objects.select_for_update().get(name="assign")',
-            'SchedulerPass.objects.get(name="assign")',
+            'SchedulerPass.objects.select_for_update().get(name="assign")\n        Queue',
+            'SchedulerPass.objects.get(name="assign")\n        Queue',
         ),
         ("pause-back", 4, '        _hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),

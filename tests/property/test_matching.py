@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,49 +10,66 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_app.matching import Candidate, Key, Room, match
+from flow_app.matching import Candidate, Key, Room, limits_of, match
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 QUEUES = ["a", "b", "c"]
 
 
-@st.composite
-def rooms(draw: st.DrawFn) -> list[Room]:
+def _rooms(drawn: list[tuple[list[str] | None, int, int, int, bool, int]], limits: dict[str, int] | None) -> list[Room]:
     found = []
     shares: dict[tuple[str, ...] | None, int] = {}
-    for number in range(draw(st.integers(0, 5))):
-        queues = draw(st.none() | st.lists(st.sampled_from(QUEUES), min_size=1, max_size=2, unique=True).map(sorted))
-        slots, prefetch = draw(st.integers(1, 5)), draw(st.integers(0, 3))
-        tasks = draw(st.integers(0, slots + prefetch + 1))
-        suspects = draw(st.integers(0, min(tasks, 1)))
-        share = shares.setdefault(queues and tuple(queues), draw(st.integers(0, 6)))
-        found.append(Room(UUID(int=number), queues, slots, slots + prefetch, tasks, suspects, share, ""))
+    for number, (queues, slots, prefetch, taken, has_suspect, share) in enumerate(drawn):
+        capacity = slots + prefetch
+        tasks = min(taken, capacity + 1)
+        same = shares.setdefault(queues and tuple(queues), share)
+        text = limits and json.dumps(limits)
+        found.append(Room(UUID(int=number), queues, slots, capacity, tasks, has_suspect and tasks > 0, same, text, ""))
     return found
 
 
-@st.composite
-def waiting(draw: st.DrawFn) -> list[Candidate]:
+def _waiting(drawn: list[tuple[str, int, int, str | None, int]]) -> list[Candidate]:
     return [
-        Candidate(
-            UUID(int=100 + number),
-            draw(st.sampled_from(QUEUES)),
-            draw(st.integers(-1, 1)),
-            NOON + timedelta(seconds=draw(st.integers(0, 4))),
-            draw(st.none() | st.sampled_from("kl")),
-            draw(st.integers(0, 5)) == 0,
-        )
-        for number in range(draw(st.integers(0, 25)))
+        Candidate(UUID(int=100 + number), queue, priority, NOON + timedelta(seconds=second), key, chance == 0)
+        for number, (queue, priority, second, key, chance) in enumerate(drawn)
     ]
 
 
-@st.composite
-def keys_of(draw: st.DrawFn, candidates: list[Candidate]) -> dict[tuple[str, str], Key]:
-    """Held, in other hands, or with the first of those in sight, as ``look_at_keys.sql`` finds them."""
+SERVED = st.sampled_from([None, None, ["a"], ["b"], ["a", "b"], ["b", "c"]])
+LIMITS = st.none() | st.dictionaries(st.sampled_from(QUEUES), st.integers(0, 4))
+ROOMS = st.builds(
+    _rooms,
+    st.lists(
+        st.tuples(SERVED, st.integers(1, 5), st.integers(0, 3), st.integers(0, 9), st.booleans(), st.integers(0, 6)),
+        max_size=5,
+    ),
+    LIMITS,
+)
+WAITING = st.builds(
+    _waiting,
+    st.lists(
+        st.tuples(
+            st.sampled_from(QUEUES),
+            st.integers(-1, 1),
+            st.integers(0, 4),
+            st.sampled_from([None, None, "k", "l"]),
+            st.integers(0, 5),
+        ),
+        max_size=20,
+    ),
+)
+#: Of each queue and key, whether it is held, in other hands, or free.
+STATES = st.lists(st.sampled_from(["held", "elsewhere", "free"]), min_size=6, max_size=6)
+
+
+def _keys(candidates: list[Candidate], states: list[str]) -> dict[tuple[str, str], Key]:
+    """As ``look_at_keys.sql`` finds them: the first of a free one is the first of those in sight."""
+    by_name = dict(zip(((queue, key) for queue in QUEUES for key in "kl"), states, strict=True))
     found: dict[tuple[str, str], Key] = {}
     for each in sorted(candidates, key=_place):
         if each.concurrency_key is None or (each.queue, each.concurrency_key) in found:
             continue
-        state = draw(st.sampled_from(["held", "elsewhere", "free", "free"]))
+        state = by_name[each.queue, each.concurrency_key]
         holder = UUID(int=999) if state == "held" else None
         first = (each.task_id, each.priority, each.run_at, each.suspect) if state == "free" else (None,) * 4
         found[each.queue, each.concurrency_key] = Key(each.queue, each.concurrency_key, holder, *first)
@@ -62,11 +80,11 @@ def _place(each: Candidate) -> tuple[int, datetime, UUID]:
     return -each.priority, each.run_at, each.task_id
 
 
-@given(st.data(), rooms(), waiting(), st.integers(0, 12))
+@given(ROOMS, WAITING, STATES, st.integers(0, 12))
 def test_what_is_given_away_keeps_to_the_rules(
-    data: st.DataObject, workers: list[Room], candidates: list[Candidate], limit: int
+    workers: list[Room], candidates: list[Candidate], states: list[str], limit: int
 ) -> None:
-    keys = data.draw(keys_of(candidates))
+    keys = _keys(candidates, states)
     found = match(workers, candidates, keys, limit)
     by_id, rooms_by_id = {each.task_id: each for each in candidates}, {each.worker_id: each for each in workers}
     pairs = [(by_id[t], rooms_by_id[w]) for t, w in zip(found.tasks, found.workers, strict=True)]
@@ -76,6 +94,8 @@ def test_what_is_given_away_keeps_to_the_rules(
     for worker_id, given_to in Counter(found.workers).items():
         room = rooms_by_id[worker_id]
         assert room.tasks + given_to <= room.capacity, "nobody is given more than there is room for"
+    for queue, most in limits_of(workers).items():
+        assert sum(task.queue == queue for task, _ in pairs) <= most, "no queue has more than its limit"
     suspects = Counter(room.worker_id for task, room in pairs if task.suspect)
     assert all(count == 1 and not rooms_by_id[w].suspects for w, count in suspects.items()), "suspects are alone"
     for room in workers:
@@ -95,22 +115,22 @@ def test_what_is_given_away_keeps_to_the_rules(
         assert not [room for room in beyond if room.queues is None and idle], "free slots before prefetch"
 
 
-@given(rooms(), waiting(), st.integers(1, 12))
+@given(ROOMS, WAITING, st.integers(1, 12))
 def test_a_task_of_a_lower_priority_overtakes_none_of_its_queue(
     workers: list[Room], candidates: list[Candidate], limit: int
 ) -> None:
     plain = [each._replace(concurrency_key=None, suspect=False) for each in candidates]
-    everybody = [room._replace(queues=None, share=3) for room in workers]
+    everybody = [room._replace(queues=None, share=3, limits=None) for room in workers]
     gone = set(match(everybody, plain, {}, limit).tasks)
     for queue in QUEUES:
         line = [each.task_id in gone for each in sorted(plain, key=_place) if each.queue == queue]
         assert line == sorted(line, reverse=True)
 
 
-@given(rooms(), waiting())
+@given(ROOMS, WAITING)
 def test_nothing_waits_beside_room(workers: list[Room], candidates: list[Candidate]) -> None:
     plain = [each._replace(concurrency_key=None, suspect=False) for each in candidates]
-    everybody = [room._replace(queues=None, share=1000) for room in workers]
+    everybody = [room._replace(queues=None, share=1000, limits=None) for room in workers]
     found = match(everybody, plain, {}, 1000)
     free = sum(max(0, room.capacity - room.tasks) for room in workers)
     assert len(found.tasks) == min(free, len(plain))

@@ -132,6 +132,7 @@ _PATHS: Final = {
     "DELETE calendar": "free calendar",
     "calendar": "calendar",
     "queue-pause": "queue",
+    "queue": "queue",
     "task_id": "task",
     "schedule_id": "schedule",
     "worker_id": "worker",
@@ -153,6 +154,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "POST schedule-clone": {"name": "copy"},
         "POST calendars": {"name": "new", "ranges": [CHRISTMAS]},
         "PATCH calendar": {"description": "x"},
+        "PATCH queue": {"maxConcurrency": 7},
     }
 
 
@@ -245,6 +247,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "blackoutcalendar edit": calendar,
         "blackoutcalendar delete": {"version": "1"},
         "queue add": {"name": "new"},
+        "queue edit": {"most": "7"},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
     }
 

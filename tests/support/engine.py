@@ -67,7 +67,7 @@ def places_of(queues: Sequence[str], priorities: Sequence[int] = ()) -> dict[str
 
 def room_of(queues: Sequence[str], *, limit: int = 9) -> dict[str, Any]:
     """Parameters of count_room.sql, for counting everything."""
-    return {"workers": [], "floors": [], "queues": list(queues), "limit": limit}
+    return {"workers": [], "floors": [], "queues": list(queues), "limit": limit, "suspects": False}
 
 
 def pass_over(session: Session, queues: Sequence[str], priorities: Sequence[int] = (), *, limit: int = 9) -> Match:
@@ -76,7 +76,7 @@ def pass_over(session: Session, queues: Sequence[str], priorities: Sequence[int]
     candidates = session.rows("lock_candidates", places_of(queues, priorities), of=Candidate)
     keys = locking.look_at_keys(session, candidates)
     found = match(workers, candidates, keys, limit)
-    session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers})
+    session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers, "limited": list(found.limits)})
     locking.park_behind_keys(session, found, keys)
     return found
 

@@ -23,7 +23,8 @@ class TestIfMatch:
             ('"1", W/"2" ,"3"', {1, 2, 3}),
             ('"7-other"', set()),
             ('"07"', set()),
-            ('"0"', set()),
+            ('"0"', {0}),  # of what nobody has set yet
+            ('"01"', set()),
             ('"-7"', set()),
             ('""', set()),
             ('"a,b", "7"', {7}),

@@ -21,7 +21,7 @@ def task(number: int, **columns: object) -> Candidate:
 
 
 def worker(number: int, **columns: object) -> Room:
-    usual = Room(UUID(int=number), None, 4, 4, 0, 0, 1000, "-infinity")
+    usual = Room(UUID(int=number), None, 4, 4, 0, 0, 1000, None, "-infinity")
     changed = usual._replace(**columns)  # type: ignore[arg-type]
     return changed if "capacity" in columns else changed._replace(capacity=changed.slots)
 
@@ -114,6 +114,23 @@ class TestMatch:
         assert given == [(1, 1)]
 
 
+class TestLimits:
+    def test_hold_over_all_priorities_and_workers(self) -> None:
+        rooms = [worker(1, limits='{"default": 2}'), worker(2, queues=["default"], limits='{"default": 2}')]
+        found, given = matched(rooms, [task(1), task(2, priority=1), task(3, priority=2)])
+        assert given == [(3, 2), (2, 2)]
+        assert found.limits == {"default": 0}
+
+    def test_hold_for_suspects_and_others_together(self) -> None:
+        tasks = [task(1, suspect=True), task(2, suspect=True), task(3), task(4)]
+        _, given = matched([worker(1, limits='{"default": 2}'), worker(2)], tasks)
+        assert given == [(1, 1), (2, 2)]
+
+    def test_leave_openings_to_other_queues(self) -> None:
+        _, given = matched([worker(1, limits='{"a": 0}')], [task(1, queue="a"), task(2, queue="b")])
+        assert given == [(2, 1)]
+
+
 class TestKeys:
     KEYED = (task(1, concurrency_key="k"), task(2, concurrency_key="k"), task(3))
 
@@ -161,3 +178,7 @@ class TestRoomFor:
         rooms = [worker(1, queues=["a"]), worker(2, queues=["b"], tasks=4)]
         assert [room_for(queue, rooms) for queue in ("a", "b", "c")] == [4, 0, 0]
         assert room_for("c", [worker(1)])
+
+    def test_is_no_more_than_its_limit_leaves(self) -> None:
+        rooms = [worker(1, limits='{"a": 0, "b": 3, "c": 9}')]
+        assert [room_for(queue, rooms) for queue in ("a", "b", "c", "d")] == [0, 3, 4, 4]

@@ -19,6 +19,14 @@ BROKEN_BY = {
     "a concurrency key is held once": (
         "UPDATE tasks SET concurrency_key = 'k', queue = 'q' WHERE id IN ('{running}', '{assigned}')"
     ),
+    "a queue has no more assigned than its limit": (
+        "INSERT INTO queues (name, max_concurrency) VALUES ('default', 0);"
+        "UPDATE tasks SET limited = true WHERE id IN ('{running}', '{assigned}')"
+    ),
+    "what a limited queue has assigned or running counts": (
+        "INSERT INTO queues (name, max_concurrency) VALUES ('default', 9);"
+        "UPDATE tasks SET limited = true WHERE id = '{assigned}'"
+    ),
     "a worker runs no more than its slots": "UPDATE tasks SET status = 'RUNNING' WHERE id = '{assigned}'",
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"

@@ -155,7 +155,7 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_due tasks_suspects",
             200,
         ),
-        Hot("count_room", room_of([q for q, _ in pairs], limit=500), "tasks_owned", 2 * owned),
+        Hot("count_room", room_of([q for q, _ in pairs], limit=500), "tasks_owned tasks_limited", 2 * owned),
         Hot(
             "lock_candidates",
             places_of([q for q, _ in pairs], [p for _, p in pairs]),
@@ -169,7 +169,12 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_owned tasks_key_held tasks_key_waiting tasks_pkey",
             8 * BEHIND_KEYS,
         ),
-        Hot("assign_due_tasks", {"ids": due, "workers": [worker] * len(due)}, "tasks_pkey", 4 * len(due)),
+        Hot(
+            "assign_due_tasks",
+            {"ids": due, "workers": [worker] * len(due), "limited": ["q1"]},
+            "tasks_pkey",
+            4 * len(due),
+        ),
         Hot(
             "park_behind_keys",
             keys | {"holders": held},
@@ -207,7 +212,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "why_waiting",
             {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
-            "tasks_pkey tasks_key_held tasks_owned tasks_due",
+            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_due",
             10_000 + 2 * owned,
         ),
         Hot(
