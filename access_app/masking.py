@@ -7,6 +7,7 @@ user information (RFC 3986 §3.2.1) and those parameters, in query and fragment,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
@@ -77,15 +78,22 @@ def _is_credential(name: str, value: str, depth: int = _DEEPEST) -> bool:
         return True
     if not depth or not ("%" in value or "=" in value):
         return False
-    inner = _decoded(value)  # a URL in a URL: where to go on to, with its own token
+    *_, inner = levels = [value, *_levels(value)]  # a URL in a URL: where to go on to, with its own token
     return any(_is_credential(name, value, depth - 1) for _, name, value in _PARAMETER.findall(inner)) or (
-        _USER_INFORMATION.search(inner) is not None
+        # At each level: decoded once more, a slash of a password would end the user information.
+        any(_USER_INFORMATION.search(level) for level in levels)
     )
 
 
 def _decoded(text: str) -> str:
+    *_, last = [text, *_levels(text)]
+    return last
+
+
+def _levels(text: str) -> Iterator[str]:
+    """The text decoded once, twice and so on, while there is anything to decode."""
     for _ in range(_DEEPEST):
         if "%" not in text:
             break
         text = unquote(text)
-    return text
+        yield text

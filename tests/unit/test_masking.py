@@ -61,6 +61,7 @@ AWKWARD = {
     "//u:s3cr3t@db/x": "//u:*@db/x",
     "https://a.example/x?token=it's;one!$()*+,&y=1": "https://a.example/x?token=*&y=1",
     "https://a.example/x?token=one;two;three": "https://a.example/x?token=*",
+    "https://a.example/?next=https%3A%2F%2Fjoe%3A%252F0000%40b.example%2F": "https://a.example/?next=*",
     "https://a.example/x;token=it's;y=1": "https://a.example/x;token=*;y=1",
 }
 HARMLESS = [
