@@ -132,9 +132,10 @@ class TestPooler:
 
 
 def session_count() -> int:
-    return int(
-        query("SELECT count(*) FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()")[0][0]
-    )
+    others = """SELECT count(*) FROM pg_stat_activity
+                 WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()
+                   AND datname = current_database() AND backend_type = 'client backend'"""
+    return int(query(others)[0][0])
 
 
 class TestOldSnapshots:
