@@ -97,7 +97,7 @@ class Action(Enum):
         ADMINISTRATOR,
     )
 
-    QUEUE_READ = "see queues", {Scope.TASKS_READ}, {"flow_app.view_queue"}, VIEWER
+    QUEUE_READ = "see queues", {Scope.ADMIN}, {"flow_app.view_queue"}, VIEWER
     QUEUE_CREATE = "list a queue before its first task", {Scope.ADMIN}, {"flow_app.add_queue"}, OPERATOR
     QUEUE_PAUSE = "pause a queue", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
     QUEUE_RESUME = "open a queue, whatever waits in it", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
