@@ -26,6 +26,8 @@ from tasks_app.sessions import BATCH, Session
 MAX_BATCH: Final = 1000
 #: Seconds in which passes do without hints to workers after one was refused.
 QUIET: Final = 10.0
+#: A scheduler that has kept the pass from everybody for so long, and does nothing in it, is frozen.
+FROZEN_AFTER: Final = timedelta(seconds=2)
 #: An assignment its worker has not started for this long goes to a worker with a free slot.
 STALE_AFTER: Final = timedelta(seconds=2)
 
@@ -104,6 +106,11 @@ def _took_all(due: list[Head], locked: Locked, found: Match, limit: int) -> bool
         return False  # each of several queues has only its share of the room, and may have more than that
     [queue] = queues
     return queue is not None and len(found.tasks) < min(limit, room_for(queue, locked.workers))
+
+
+def end_frozen_pass(session: Session, *, after: timedelta = FROZEN_AFTER) -> int:
+    """End the sessions of schedulers that froze in the middle of a pass; return how many. Raises `DatabaseAway`."""
+    return len(session.rows("end_frozen_pass", {"after": after.total_seconds()}))
 
 
 def hand_back_stale(session: Session, *, limit: int = BATCH) -> int:

@@ -109,6 +109,26 @@ STATEMENTS: Final[list[Mutant]] = [
         ("skip", 27, " FOR UPDATE SKIP LOCKED", " FOR UPDATE"),
     ),
     *mutants_of(
+        "frozen-pass",
+        f"{_FLOW}/end_frozen_pass.sql",
+        _RACES,
+        ("age", 26, " AND xact_start < now() - make_interval(secs => %(after)s)", " AND %(after)s IS NOT NULL"),
+        ("working", 27, "state = 'active' AND wait_event", "wait_event"),
+        ("frozen", 26, "wait_event = 'ClientRead'", "wait_event IS NULL"),
+    ),
+    *mutants_of(
+        "frozen-watch",
+        "workers_app/processes/scheduler.py",
+        f"{_ENGINE}/test_scheduler.py",
+        ("look", 26, "if ended := assignment.end_frozen_pass(self._session):", "if ended := 0:"),
+        (
+            "held",
+            26,
+            '            self._elsewhere_since = float("inf")\n        elif',
+            "            pass\n        elif",
+        ),
+    ),
+    *mutants_of(
         "room",
         f"{_FLOW}/count_room.sql",
         f"{_PASS} {_LOCKING}",

@@ -83,6 +83,8 @@ class Scheduler(Process):
         self._fire_fails = False
         self._recent: Survey | None = None
         self._recent_until = 0.0
+        #: Since when each pass that was tried was made by another scheduler, by the monotonic clock.
+        self._elsewhere_since = float("inf")
         self._calm: Calm | None = None
         self._new: set[wakeups.Pair] = set()
 
@@ -187,9 +189,22 @@ class Scheduler(Process):
             report = assignment.assign_due_tasks(self._session, survey, outlook=self._outlook)
             self._passes += 1
             self._assigned += report.assigned
+            self._watch_pass(held=report.held)
             if report.assigned < assignment.MAX_BATCH:
                 break
         return report
+
+    def _watch_pass(self, *, held: bool) -> None:
+        """When others have had the pass each time for long, look whether one of them froze in it."""
+        now = time.monotonic()
+        if held:
+            self._elsewhere_since = float("inf")
+        elif now - self._elsewhere_since >= assignment.FROZEN_AFTER.total_seconds():
+            self._elsewhere_since = now
+            if ended := assignment.end_frozen_pass(self._session):
+                log.warning("frozen_pass_ended", sessions=ended)
+        else:
+            self._elsewhere_since = min(self._elsewhere_since, now)
 
     def once(self) -> dict[str, int]:
         """One round of everything due: recovery and expiry, then schedules, and what can be assigned."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
 
 from flow_app import assignment
 from flow_app.survey import survey_due
@@ -11,6 +16,7 @@ from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import Engine, in_seconds, pass_over
 from tests.support.races import locked, rival_on, transaction
+from tests.support.waiting import eventually
 from workers_app import heartbeats
 
 OpenSession = Callable[[], Session]
@@ -148,6 +154,35 @@ class TestAssignDueTasksAmongOthers:
         assert engine.task(first).status == "SCHEDULED"
         assert engine.task(second).key_blocked is False
         assert engine.violations() == {}
+
+
+@contextmanager
+def frozen_pass() -> Iterator[None]:
+    """A scheduler that froze within a trip: it has taken the pass, and the server waits for its next message."""
+    frozen = Session("scheduler", idle_in_transaction_session_timeout="50")
+    with pytest.raises(psycopg.Error), frozen.connection.pipeline():
+        frozen.connection.execute("BEGIN")
+        frozen.send("take_pass")
+        yield
+    frozen.close()
+
+
+class TestEndFrozenPass:
+    def test_frees_the_pass_of_a_scheduler_that_froze_within_a_trip(self, engine: Engine) -> None:
+        """The server takes its session for a busy one, and would wait for as long as it is frozen."""
+        engine.worker()
+        engine.create()
+        with frozen_pass():
+            eventually(lambda: not engine.assign().held)
+            assert assignment.end_frozen_pass(engine.session) == 0  # it may be only slow
+            eventually(lambda: assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 1)
+            eventually(lambda: engine.assign().held)
+        assert Task.objects.get().status == "SCHEDULED"
+
+    def test_ends_nobody_who_works(self, engine: Engine, open_session: OpenSession) -> None:
+        with transaction(open_session()) as passing:
+            passing.rows("take_pass")
+            assert assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 0
 
 
 class TestTakePass:

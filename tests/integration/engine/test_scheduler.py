@@ -176,6 +176,22 @@ class TestTick:
         scheduler.tick()
         assert engine.task(task_id).status == "SCHEDULED"
 
+    def test_ends_a_pass_that_another_scheduler_froze_in(
+        self, engine: Engine, scheduler: Scheduler, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended: list[float] = []
+        clock = ticking(monkeypatch)
+        monkeypatch.setattr(assignment, "end_frozen_pass", lambda _: ended.append(clock.now) or 1)
+        engine.worker()
+        engine.create()
+        with locked(open_session(), "scheduler_pass", "name", "assign"):
+            for seconds in (0.0, 1.9, 0.2, 1.9, 0.2):
+                clock.now += seconds
+                scheduler.tick()
+        assert len(ended) == 2
+        scheduler.tick()
+        assert scheduler._elsewhere_since == float("inf")
+
     def test_reaches_every_queue_however_many_have_something_waiting(
         self, engine: Engine, scheduler: Scheduler
     ) -> None:
