@@ -112,9 +112,10 @@ STATEMENTS: Final[list[Mutant]] = [
         "frozen-pass",
         f"{_FLOW}/end_frozen_pass.sql",
         _RACES,
-        ("age", 26, " AND xact_start < now() - make_interval(secs => %(after)s)", " AND %(after)s IS NOT NULL"),
-        ("working", 27, "state = 'active' AND wait_event", "wait_event"),
-        ("frozen", 26, "wait_event = 'ClientRead'", "wait_event IS NULL"),
+        ("age", 26, "\n   AND state_change < now() - make_interval(secs => %(after)s)", " AND %(after)s IS NOT NULL"),
+        ("waits", 27, "state IN ('active', 'idle in transaction') AND ", ""),
+        ("within", 26, "state IN ('active', ", "state IN ("),
+        ("between", 26, "'active', 'idle in transaction'", "'active'"),
     ),
     *mutants_of(
         "frozen-watch",

@@ -157,32 +157,40 @@ class TestAssignDueTasksAmongOthers:
 
 
 @contextmanager
-def frozen_pass() -> Iterator[None]:
-    """A scheduler that froze within a trip: it has taken the pass, and the server waits for its next message."""
-    frozen = Session("scheduler", idle_in_transaction_session_timeout="50")
-    with pytest.raises(psycopg.Error), frozen.connection.pipeline():
-        frozen.connection.execute("BEGIN")
-        frozen.send("take_pass")
-        yield
-    frozen.close()
+def frozen(*, within_a_trip: bool) -> Iterator[None]:
+    """A scheduler that froze in its pass; the server waits for its next message."""
+    session = Session("scheduler", idle_in_transaction_session_timeout="50")
+    session.execute("BEGIN")
+    with pytest.raises(psycopg.Error):
+        with session.connection.pipeline():
+            session.send("take_pass")
+            if within_a_trip:
+                yield
+        if not within_a_trip:
+            yield
+        session.connection.execute("COMMIT")
+    session.close()
 
 
 class TestEndFrozenPass:
-    def test_frees_the_pass_of_a_scheduler_that_froze_within_a_trip(self, engine: Engine) -> None:
-        """The server takes its session for a busy one, and would wait for as long as it is frozen."""
+    @pytest.mark.parametrize("within_a_trip", [True, False])
+    def test_frees_the_pass_of_a_scheduler_that_froze_in_it(self, engine: Engine, within_a_trip: bool) -> None:
+        """Within a trip the server takes it for a busy one; between two, nothing watches over the time it is idle."""
         engine.worker()
         engine.create()
-        with frozen_pass():
+        with frozen(within_a_trip=within_a_trip):
             eventually(lambda: not engine.assign().held)
             assert assignment.end_frozen_pass(engine.session) == 0  # it may be only slow
             eventually(lambda: assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 1)
             eventually(lambda: engine.assign().held)
         assert Task.objects.get().status == "SCHEDULED"
 
-    def test_ends_nobody_who_works(self, engine: Engine, open_session: OpenSession) -> None:
-        with transaction(open_session()) as passing:
-            passing.rows("take_pass")
-            assert assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 0
+    def test_ends_nobody_who_waits_for_work(self, engine: Engine) -> None:
+        idle = Session("scheduler")
+        idle.execute("SELECT")
+        assert assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 0
+        idle.execute("SELECT")
+        idle.close()
 
 
 class TestTakePass:
