@@ -73,7 +73,8 @@ class Scheduler(Process):
         pipe = SelfPipe()
         super().__init__(Listener(wakeups.SCHEDULERS, pipe, self._hear), pipe)
         self.id = uuid4()
-        # A frozen scheduler must not hold the pass, nor the rows it locked, longer than this.
+        # One that is frozen while it fires must not keep its schedules longer than this. In a pass, behind a pipeline,
+        # the timer does not run: see `_watch_pass`.
         self._session = Session("scheduler", idle_in_transaction_session_timeout="2000")
         self._outlook = Outlook()
         self._housekeeper = Housekeeper(self.id, self._stats, self._outlook, pipe)

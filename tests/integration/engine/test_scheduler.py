@@ -28,6 +28,7 @@ from tests.support.ears import Ear
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.logs import capture_logs
 from tests.support.races import locked, transaction
+from tests.support.schedulers import stepped_scheduler
 from tests.support.schedules import ledger, make_schedule, move_back, states, tasks_of
 from tests.support.waiting import eventually
 from workers_app import heartbeats, lease
@@ -57,12 +58,8 @@ def hints(monkeypatch: pytest.MonkeyPatch) -> Hints:
 
 @pytest.fixture
 def scheduler(engine: Engine, hints: Hints) -> Iterator[Scheduler]:
-    made = Scheduler()
-    yield made
-    made._session.close()
-    made._housekeeper._session.close()
-    made.listener.close()
-    made.pipe.close()
+    with stepped_scheduler() as made:
+        yield made
 
 
 class TestTick:

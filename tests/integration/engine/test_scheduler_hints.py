@@ -18,6 +18,7 @@ from tasks_app.wakeups import NEW, SCHEDULERS
 from tests.support.clocks import Clock, ticking
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked
+from tests.support.schedulers import stepped_scheduler
 from workers_app.processes.scheduler import Scheduler
 
 OpenSession = Callable[[], Session]
@@ -33,12 +34,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def scheduler(engine: Engine, clock: Clock) -> Iterator[Scheduler]:
-    made = Scheduler()
-    yield made
-    made._session.close()
-    made._housekeeper._session.close()
-    made.listener.close()
-    made.pipe.close()
+    with stepped_scheduler() as made:
+        yield made
 
 
 @pytest.fixture
