@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from tasks_app.executors.kernel import LINUX, PR_SET_DUMPABLE, prctl
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 
@@ -68,6 +69,8 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize("command", ["quickstart", "runweb", pytest.param("runall", marks=pytest.mark.chaos_long)])
 class TestPort:
     def test_of_a_stranger_ends_it_before_anything_is_made(self, command: str, stranger: Stranger) -> None:
+        if LINUX:
+            prctl(PR_SET_DUMPABLE, 1)  # an earlier test may have closed this process to other eyes but root's
         done = manage(command, PORT=str(stranger.port), DATABASE_URL=NOWHERE)
         assert (done.returncode, done.stdout) == (2, "")
         [line] = done.stderr.splitlines()

@@ -68,7 +68,7 @@ class TestTableHealth:
         assert "RESET (autovacuum_enabled)" in finding.advice
 
     def test_names_a_table_full_of_dead_rows(
-        self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, new_tables: None, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tables, "MOST_DEAD", 100)
         engine.session.execute("VACUUM tasks")
@@ -186,7 +186,7 @@ class TestOldSnapshots:
 
 class TestIndexSizes:
     def test_names_an_index_far_larger_than_its_entries(
-        self, engine: Engine, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, new_tables: None, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine.create_many(2000)
         engine.session.execute("DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)")
