@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 
 import psycopg
 import pytest
@@ -156,20 +157,26 @@ class TestAssignDueTasksAmongOthers:
         assert engine.violations() == {}
 
 
+FREE: Final = "SELECT FROM scheduler_pass WHERE name = 'assign' FOR UPDATE SKIP LOCKED"
+
+
 @contextmanager
-def frozen(*, within_a_trip: bool) -> Iterator[None]:
+def frozen(watching: Session, *, within_a_trip: bool) -> Iterator[None]:
     """A scheduler that froze in its pass; the server waits for its next message."""
     session = Session("scheduler", idle_in_transaction_session_timeout="50")
-    session.execute("BEGIN")
-    with pytest.raises(psycopg.Error):
-        with session.connection.pipeline():
-            session.send("take_pass")
-            if within_a_trip:
+    try:
+        with pytest.raises(psycopg.Error):
+            with session.connection.pipeline():
+                session.connection.execute("BEGIN")
+                session.send("take_pass")
+                eventually(lambda: watching.fetch(FREE) == [])  # sent is not yet received
+                if within_a_trip:
+                    yield
+            if not within_a_trip:
                 yield
-        if not within_a_trip:
-            yield
-        session.connection.execute("COMMIT")
-    session.close()
+            session.connection.execute("COMMIT")
+    finally:
+        session.close()
 
 
 class TestEndFrozenPass:
@@ -178,8 +185,8 @@ class TestEndFrozenPass:
         """Within a trip the server takes it for a busy one; between two, nothing watches over the time it is idle."""
         engine.worker()
         engine.create()
-        with frozen(within_a_trip=within_a_trip):
-            eventually(lambda: not engine.assign().held)
+        with frozen(engine.session, within_a_trip=within_a_trip):
+            assert not engine.assign().held
             assert assignment.end_frozen_pass(engine.session) == 0  # it may be only slow
             eventually(lambda: assignment.end_frozen_pass(engine.session, after=timedelta(0)) == 1)
             eventually(lambda: engine.assign().held)
