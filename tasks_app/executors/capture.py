@@ -6,6 +6,7 @@ Pure: bytes in, text out, memory bounded whatever comes in. Reading pipes is in 
 from __future__ import annotations
 
 from bisect import bisect_right
+from codecs import utf_8_decode
 from collections.abc import Callable
 
 #: Most bytes of UTF-8 one stream's text may have, the marker included.
@@ -64,11 +65,8 @@ def _cost(raw: bytes) -> int:
 
 def _prefix(raw: bytes, budget: int) -> bytes:
     """The longest start of ``raw`` that costs at most ``budget`` and splits no character."""
-    end = _most(budget, lambda size: raw[:size])
-    for _ in range(_LONGEST_SPLIT):
-        if end and _continues(raw[end]):
-            end -= 1
-    return raw[:end]
+    _, whole = utf_8_decode(raw[: _most(budget, lambda size: raw[:size])], "replace", False)
+    return raw[:whole]
 
 
 def _suffix(raw: bytes, budget: int) -> bytes:

@@ -58,6 +58,12 @@ class TestCapture:
             assert truncated
             assert "\ufffd" not in text
 
+    def test_cuts_behind_a_whole_character_whatever_broken_bytes_follow_it(self) -> None:
+        for length in range(40, 80):
+            raw = b"x" * length + "é".encode() + b"\x80" * 200
+            head, _, _ = MARKER.split(captured(raw, limit=200)[0])
+            assert raw.decode("utf-8", "replace").startswith(head)
+
     def test_needs_no_more_memory_for_more_output(self) -> None:
         capture, piece = Capture(), b"x" * 65536
         tracemalloc.start()
