@@ -75,7 +75,7 @@ def assign_due_tasks(
         found = match(locked.workers, locked.candidates, keys, limit)
         with session.connection.pipeline():
             if found.tasks:
-                given = {"ids": found.tasks, "workers": found.workers, "limited": list(found.limits)}
+                given = {"ids": found.tasks, "workers": found.workers, "limited": found.limited("queue")}
                 session.send("assign_due_tasks", given)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)

@@ -19,14 +19,16 @@ from uuid import UUID
 
 #: A queue and a concurrency key.
 KeyName = tuple[str, str]
+#: What limits how many tasks may be given away: its kind, and the name of what has the limit.
+Budget = tuple[str, str]
 
 
 class Room(NamedTuple):
     """A live worker: what it may own, what it owns, and the next floor of that.
 
     ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
-    queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks of each queue with a
-    limit may be given to anybody, as a JSON object; None: no queue has one.
+    queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks may be given of
+    what has a limit, as a JSON object of objects: kind, name, number. None: nothing has one.
     """
 
     worker_id: UUID
@@ -50,6 +52,11 @@ class Candidate(NamedTuple):
     concurrency_key: str | None
     suspect: bool
 
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What it draws on where there is a limit."""
+        return (("queue", self.queue),)
+
 
 class Key(NamedTuple):
     """A concurrency key that candidates want: the task that holds it, or the first that waits for it, locked.
@@ -70,15 +77,14 @@ class Key(NamedTuple):
 class Match:
     """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
 
-    ``room`` is how many more could have been given away, had more been due. ``limits`` is what is left of the room of
-    queues that have a limit.
+    ``room`` is how many more could have been given away, had more been due. ``limits`` is what is left of each budget.
     """
 
     tasks: list[UUID] = field(default_factory=list)
     workers: list[UUID] = field(default_factory=list)
     keys: list[KeyName] = field(default_factory=list)
     room: int = 0
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[Budget, int] = field(default_factory=dict)
 
     def gives(self, candidate: Candidate, worker: UUID) -> None:
         """Give a task to a worker."""
@@ -86,12 +92,18 @@ class Match:
         self.workers.append(worker)
         if candidate.concurrency_key is not None:
             self.keys.append((candidate.queue, candidate.concurrency_key))
-        if candidate.queue in self.limits:
-            self.limits[candidate.queue] -= 1
+        if self.limits:
+            for budget in candidate.budgets:
+                if budget in self.limits:
+                    self.limits[budget] -= 1
 
     def may_give(self, candidate: Candidate) -> bool:
-        """Whether the limit of its queue, if there is one, leaves room for a task."""
-        return self.limits.get(candidate.queue, 1) > 0
+        """Whether each limit that it comes under leaves room for a task."""
+        return not self.limits or all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)
+
+    def limited(self, kind: str) -> list[str]:
+        """The names of what has a limit of this kind."""
+        return [name for each, name in self.limits if each == kind]
 
 
 class _Turn(NamedTuple):
@@ -130,16 +142,16 @@ def _left(candidates: Iterable[Candidate], found: Match) -> list[Candidate]:
     return [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in keys]
 
 
-def limits_of(workers: Sequence[Room]) -> dict[str, int]:
-    """How many more tasks of each queue that has a limit may be given away."""
-    found: dict[str, int] = json.loads((workers[0].limits if workers else None) or "{}")
-    return found
+def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
+    """How many more tasks may be given away of what has a limit."""
+    found: dict[str, dict[str, int]] = json.loads((workers[0].limits if workers else None) or "{}")
+    return {(kind, name): number for kind, each in found.items() for name, number in each.items()}
 
 
 def room_for(queue: str, workers: Sequence[Room]) -> int:
     """How much more the workers that serve a queue may own, of this queue too."""
     free = sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
-    return min(free, limits_of(workers).get(queue, free))
+    return min(free, limits_of(workers).get(("queue", queue), free))
 
 
 def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:

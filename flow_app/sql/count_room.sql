@@ -6,7 +6,7 @@
 -- statement behind it: queues take turns, so none can use more than its share in one pass, and what is left of the room
 -- goes to the next pass. ``share`` is that of one queue in the room of workers that serve the same queues as this one.
 -- ``limits``, the same in each row: how many more tasks queues with a limit may have assigned or running, of those queues,
--- and of all when suspects are looked for (%(suspects)s), whose queues nobody knows yet. NULL: none has a limit.
+-- and of all when suspects are looked for (%(suspects)s), whose queues nobody knows yet, by the kind of limit. NULL: none.
 --
 -- Indexes: tasks_owned, tasks_limited. MATERIALIZED, so that no plan counts or locks more than once per row.
 WITH live AS MATERIALIZED (
@@ -55,7 +55,8 @@ shares AS (
          ELSE 0 END ORDER BY p.place) AS tasks
     FROM pairs p CROSS JOIN limits l
 )
-SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share, (SELECT room FROM limits) AS limits,
+SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share,
+       (SELECT jsonb_build_object('queue', room) FROM limits WHERE room IS NOT NULL)::text AS limits,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM owned o
   JOIN classes c ON c.queues IS NOT DISTINCT FROM o.queues

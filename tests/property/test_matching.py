@@ -23,7 +23,7 @@ def _rooms(drawn: list[tuple[list[str] | None, int, int, int, bool, int]], limit
         capacity = slots + prefetch
         tasks = min(taken, capacity + 1)
         same = shares.setdefault(queues and tuple(queues), share)
-        text = limits and json.dumps(limits)
+        text = limits and json.dumps({"queue": limits})
         found.append(Room(UUID(int=number), queues, slots, capacity, tasks, has_suspect and tasks > 0, same, text, ""))
     return found
 
@@ -94,8 +94,8 @@ def test_what_is_given_away_keeps_to_the_rules(
     for worker_id, given_to in Counter(found.workers).items():
         room = rooms_by_id[worker_id]
         assert room.tasks + given_to <= room.capacity, "nobody is given more than there is room for"
-    for queue, most in limits_of(workers).items():
-        assert sum(task.queue == queue for task, _ in pairs) <= most, "no queue has more than its limit"
+    for budget, most in limits_of(workers).items():
+        assert sum(budget in task.budgets for task, _ in pairs) <= most, "nothing has more than its limit"
     suspects = Counter(room.worker_id for task, room in pairs if task.suspect)
     assert all(count == 1 and not rooms_by_id[w].suspects for w, count in suspects.items()), "suspects are alone"
     for room in workers:

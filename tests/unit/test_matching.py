@@ -116,18 +116,21 @@ class TestMatch:
 
 class TestLimits:
     def test_hold_over_all_priorities_and_workers(self) -> None:
-        rooms = [worker(1, limits='{"default": 2}'), worker(2, queues=["default"], limits='{"default": 2}')]
+        rooms = [
+            worker(1, limits='{"queue": {"default": 2}}'),
+            worker(2, queues=["default"], limits='{"queue": {"default": 2}}'),
+        ]
         found, given = matched(rooms, [task(1), task(2, priority=1), task(3, priority=2)])
         assert given == [(3, 2), (2, 2)]
-        assert found.limits == {"default": 0}
+        assert found.limits == {("queue", "default"): 0}
 
     def test_hold_for_suspects_and_others_together(self) -> None:
         tasks = [task(1, suspect=True), task(2, suspect=True), task(3), task(4)]
-        _, given = matched([worker(1, limits='{"default": 2}'), worker(2)], tasks)
+        _, given = matched([worker(1, limits='{"queue": {"default": 2}}'), worker(2)], tasks)
         assert given == [(1, 1), (2, 2)]
 
     def test_leave_openings_to_other_queues(self) -> None:
-        _, given = matched([worker(1, limits='{"a": 0}')], [task(1, queue="a"), task(2, queue="b")])
+        _, given = matched([worker(1, limits='{"queue": {"a": 0}}')], [task(1, queue="a"), task(2, queue="b")])
         assert given == [(2, 1)]
 
 
@@ -180,5 +183,5 @@ class TestRoomFor:
         assert room_for("c", [worker(1)])
 
     def test_is_no_more_than_its_limit_leaves(self) -> None:
-        rooms = [worker(1, limits='{"a": 0, "b": 3, "c": 9}')]
+        rooms = [worker(1, limits='{"queue": {"a": 0, "b": 3, "c": 9}}')]
         assert [room_for(queue, rooms) for queue in ("a", "b", "c", "d")] == [0, 3, 4, 4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -34,6 +35,16 @@ class TestStopSignals:
             assert numbers(ENDS + " " + ENDS_ON_LINUX) | set(range(signal.SIGRTMIN, signal.SIGRTMAX)) == STOP_SIGNALS
 
 
+@pytest.fixture
+def from_a_terminal() -> Iterator[None]:
+    """Signals as a terminal leaves them, also where the run was started below nohup or in the background."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("from_a_terminal")
 class TestStopOnSignals:
     def test_each_of_them_asks_for_a_stop(self, pipe: SelfPipe) -> None:
         for number in sorted(STOP_SIGNALS - {signal.SIGALRM}):  # the test run's own, see below
