@@ -1,9 +1,10 @@
 """Which task goes to which worker: the policy of a pass, without the database.
 
 Room and candidates come in, locked and counted by ``assignment.py``; who gets what comes out. Within a queue tasks go
-by priority, then due time, then id; queues take turns, the one that has waited longest first; free slots come before
-prefetch, level by level, so that the load spreads; a suspect shares its worker with no other suspect. Workers that
-serve named queues choose before those that serve more, so that general workers leave them their own.
+by priority, then due time, then id, where tenants share it by the turns of these (``sharing.py``); queues take turns,
+the one that has waited longest first; free slots come before prefetch, level by level, so that the load spreads; a
+suspect shares its worker with no other suspect. Workers that serve named queues choose before those that serve more,
+so that general workers leave them their own.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
+
+from flow_app.sharing import Shares
 
 #: A queue and a concurrency key.
 KeyName = tuple[str, str]
 #: What limits how many tasks may be given away: its kind, and the name of what has the limit.
 Budget = tuple[str, str]
+
+#: No queue is shared.
+UNSHARED: Final = Shares()
 
 
 class Room(NamedTuple):
@@ -115,10 +121,16 @@ class _Turn(NamedTuple):
     candidate: Candidate
 
 
-def match(workers: Sequence[Room], candidates: Sequence[Candidate], keys: Mapping[KeyName, Key], limit: int) -> Match:
+def match(
+    workers: Sequence[Room],
+    candidates: Sequence[Candidate],
+    keys: Mapping[KeyName, Key],
+    limit: int,
+    shares: Shares = UNSHARED,
+) -> Match:
     """Give candidates to workers, at most ``limit`` to those that serve the same queues.
 
-    ``keys`` has an entry for each concurrency key among the candidates.
+    ``keys`` has an entry for each concurrency key among the candidates, ``shares`` for each queue that tenants share.
     """
     found = Match(limits=limits_of(workers))
     classes = _classes(workers)
@@ -129,10 +141,11 @@ def match(workers: Sequence[Room], candidates: Sequence[Candidate], keys: Mappin
         if not budget or not served:
             found.room += budget
             continue
-        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share))
+        before = len(found.tasks)
+        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share, shares))
         found.room += budget - given
         if len(classes) > 1:
-            candidates = _left(candidates, found)
+            candidates, shares = _left(candidates, found), shares.after(found.tasks[before:])
     return found
 
 
@@ -164,7 +177,9 @@ def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]
     return [*ordered, (None, classes[None])] if None in classes else ordered
 
 
-def _in_turn(candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int) -> list[Candidate]:
+def _in_turn(
+    candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int, shares: Shares
+) -> list[Candidate]:
     """Those that may run, in the order in which they are served: queues take turns.
 
     Turns are counted over all of a queue: a task that only waits for its key still has its turn, or those of a lower
@@ -173,8 +188,10 @@ def _in_turn(candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share
     lines: dict[tuple[str, bool], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         lines[candidate.queue, candidate.suspect].append(candidate)
-    for line in lines.values():
+    for (queue, suspect), line in lines.items():
         line.sort(key=_place)
+        if not suspect:
+            lines[queue, suspect] = shares.in_turn(queue, line)
     if len(lines) == 1 and not keys:
         [((_, suspect), line)] = lines.items()
         return line if suspect else line[:share]

@@ -264,6 +264,16 @@ STATEMENTS: Final[list[Mutant]] = [
         ("level", 28, "return number > worker.slots, number, place", "return False, number, place"),
     ),
     *mutants_of(
+        "share",
+        "flow_app/sharing.py",
+        "unit/test_sharing.py",
+        ("held", 28, "(sharer.held + number - 1) // weight", "(number - 1) // weight"),
+        ("rotation", 28, "late = sharer.used > 0 and number > weight - sharer.used", "late = False"),
+        ("ratio", 28, "return [each.weight // common for each in sharers]", "return [each.weight for each in sharers]"),
+        ("visit", 28, "used + 1 if goes_on else 1)", "1)"),
+        ("workers", 28, "held=each.held + more[queue, each.tenant])", "held=each.held)"),
+    ),
+    *mutants_of(
         "pause",
         "flow_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_queues.py {_ASSIGNMENT}",
