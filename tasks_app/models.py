@@ -17,17 +17,19 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, OnWorkerLost, TaskStatus
+from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, Gate, OnWorkerLost, TaskStatus
 
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
-#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects and
-#: tasks_key_waiting. None of them serves `WAITING_ROW` alone, which makes the planner read the whole table.
+#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects,
+#: tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone, which makes the planner read the whole
+#: table.
 WAITING_PARTS: Final = (
-    WAITING_ROW & Q(key_blocked=False, crash_count=0),
-    WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
-    WAITING_ROW & Q(key_blocked=True, concurrency_key__isnull=False),
+    WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
+    WAITING_ROW & Q(gate=Gate.OPEN, crash_count__gt=0),
+    WAITING_ROW & Q(gate=Gate.KEY, concurrency_key__isnull=False),
+    WAITING_ROW & Q(gate__gt=Gate.KEY),
 )
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
@@ -67,9 +69,10 @@ class Task(models.Model):
     crash_count = models.IntegerField(db_default=0, help_text="Attempts lost with their worker.")
     timeout_ms = models.IntegerField()
     priority = models.SmallIntegerField(db_default=0)
-    key_blocked = models.BooleanField(
-        db_default=False,
-        help_text="Waits for its concurrency key, and is out of the due index until the key is free.",
+    gate = models.SmallIntegerField(
+        choices=[(gate, gate.name) for gate in Gate],
+        db_default=Gate.OPEN,
+        help_text="What it waits for besides time and a worker; out of the due index until the gate is open.",
     )
     limited = models.BooleanField(
         db_default=False,
@@ -112,7 +115,7 @@ class Task(models.Model):
                 F("run_at"),
                 F("id"),
                 name="tasks_due",
-                condition=WAITING_ROW & Q(key_blocked=False, crash_count=0),
+                condition=WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
             ),
             # lock_suspects: tasks that have lost a worker, handed out one to a worker.
             models.Index(
@@ -120,7 +123,7 @@ class Task(models.Model):
                 F("run_at"),
                 F("id"),
                 name="tasks_suspects",
-                condition=WAITING_ROW & Q(key_blocked=False, crash_count__gt=0),
+                condition=WAITING_ROW & Q(gate=Gate.OPEN, crash_count__gt=0),
             ),
             # start_assigned, heartbeats, recovery: what a worker holds, oldest assignment first.
             models.Index("worker_id", "assigned_at", name="tasks_owned", condition=OWNED_ROW),
@@ -135,6 +138,16 @@ class Task(models.Model):
                 F("id"),
                 name="tasks_key_waiting",
                 condition=WAITING_ROW & Q(concurrency_key__isnull=False),
+            ),
+            # Whoever opens a gate, and counts of what waits behind one; empty while none is closed.
+            models.Index(
+                F("queue"),
+                F("gate"),
+                F("priority").desc(),
+                F("run_at"),
+                F("id"),
+                name="tasks_gated",
+                condition=Q(gate__gt=Gate.KEY) & WAITING_ROW,
             ),
             # expire_tasks, and the scheduler's next wake-up.
             models.Index(
@@ -183,6 +196,7 @@ class Task(models.Model):
                 name="tasks_ranges",
                 condition=Q(
                     priority__range=(-100, 100),
+                    gate__range=(min(Gate), max(Gate)),
                     timeout_ms__range=(1, 86_400_000),
                     max_retries__range=(0, 1000),
                     retry_count__gte=0,

@@ -14,7 +14,7 @@ changes; each statement compares the status it starts from.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 
@@ -76,7 +76,23 @@ class OnWorkerLost(StrEnum):
     FAIL = "fail"
 
 
+class Gate(IntEnum):
+    """What a waiting task waits for, besides its time and a worker. Passes look at tasks whose gate is open only.
+
+    A task that several things hold back has the gate of the first; whoever opens that one sets the next.
+    """
+
+    OPEN = 0
+    KEY = 1
+    DEPENDENCY = 2
+    APPROVAL = 3
+    RATE = 4
+    TARGET = 5
+
+
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
 UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
+#: Gates that the assignment pass closes, and closes again when a task that was let through may not start yet.
+PASS_GATES: Final = frozenset({Gate.KEY, Gate.RATE, Gate.TARGET})
 WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
 LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})

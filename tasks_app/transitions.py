@@ -16,7 +16,7 @@ from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
 from tasks_app.models import Task
-from tasks_app.states import FINAL, UNSUCCESSFUL, WAITING, TaskStatus
+from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, Gate, TaskStatus
 
 
 class TaskNotFound(NotFound):
@@ -57,7 +57,8 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
         raise IllegalTransition(task.status, "changed")
     if "schedule_at" in changes:
         changes = changes | {"run_at": changes["schedule_at"]}
-    back = {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "key_blocked": False}
+    gate = Gate.OPEN if task.gate in PASS_GATES else task.gate  # it may be about another queue, key or rate now
+    back = {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
     _write(task, actor, "task.edited", "", detail={"fields": sorted(changes)}, **changes, **back)
     return Task.objects.get(pk=task_id)
 
@@ -74,7 +75,7 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
         ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "end_reason")
     )
     fresh |= {"status": TaskStatus.PENDING, "run_at": Now(), "schedule_at": Now(), "retry_count": 0, "crash_count": 0}
-    fresh["key_blocked"] = False  # nobody may hold the key any more
+    fresh["gate"] = Gate.OPEN  # nobody may hold the key any more
     if task.expires_at is not None and Task.objects.filter(pk=task_id, expires_at__lte=Now()).exists():
         fresh["expires_at"] = None
     _write(task, actor, "task.retried", reason, **fresh)

@@ -57,11 +57,13 @@ QUERIES: Final[dict[str, str]] = {
            GROUP BY schedule_id, scheduled_for HAVING count(*) > 1) AS doubled""",
     "a parked task waits for a held key": """
         SELECT count(*) FROM tasks t
-         WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.key_blocked
+         WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 1
            AND NOT EXISTS (SELECT FROM tasks h
                             WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
                               AND h.concurrency_key IS NOT NULL
-                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND NOT h.key_blocked))""",
+                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate = 0))""",
+    "a closed gate has a cause": """
+        SELECT count(*) FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1""",
 }
 
 

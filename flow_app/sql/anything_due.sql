@@ -1,13 +1,15 @@
 -- Whether anything is due, assigned or running for a worker that serves %(queues)s (NULL: every queue). What waits for a
--- key that another worker holds counts: its turn will come. Indexes: tasks_owned, tasks_due, tasks_suspects,
--- tasks_key_waiting, one branch each.
+-- key that another worker holds, or for a rate or a target, counts: its turn will come. What waits for other tasks or for
+-- people does not. Indexes: tasks_owned, tasks_due, tasks_suspects, tasks_key_waiting, tasks_gated, one branch each.
 WITH waiting AS (
-  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
   UNION ALL
-  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0
   UNION ALL
   SELECT queue, run_at FROM tasks
-   WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND key_blocked
+   WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND gate = 1
+  UNION ALL
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND gate IN (4, 5)
 )
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id = %(worker_id)s AND finished_at IS NULL)
     OR EXISTS (SELECT FROM waiting w

@@ -1,7 +1,7 @@
 -- Give tasks that this pass has locked to workers that it has locked: %(ids)s to the ones of %(workers)s in the same
 -- places. Those of the queues %(limited)s, which have a limit, are stamped: they count against it from now on. By status, which is in no index: asked for its worker, the planner would walk over all that waits.
 UPDATE tasks t
-   SET status = 'SCHEDULED', worker_id = m.worker_id, assigned_at = now(), key_blocked = false,
+   SET status = 'SCHEDULED', worker_id = m.worker_id, assigned_at = now(), gate = 0,
        limited = t.queue = ANY(%(limited)s::text[]),
        version = t.version + 1, updated_at = now()
   FROM unnest(%(ids)b::uuid[], %(workers)b::uuid[]) AS m(id, worker_id)

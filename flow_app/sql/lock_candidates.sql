@@ -16,7 +16,7 @@ SELECT d.id AS task_id, p.queue, p.priority, d.run_at, d.concurrency_key, false 
   CROSS JOIN LATERAL (
     SELECT t.id, t.run_at, t.concurrency_key
       FROM tasks t
-     WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count = 0
+     WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
        AND t.queue = p.queue AND t.priority = p.priority AND t.run_at <= now()
        AND (t.run_at, t.id) >= (p.run_at, p.id)
        AND (t.expires_at IS NULL OR t.expires_at > now())
@@ -31,7 +31,7 @@ SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false
     SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
       FROM tasks t
      WHERE t.id = ANY(%(locked)s::uuid[])
-       AND t.status = 'PENDING' AND NOT t.key_blocked AND t.crash_count = 0
+       AND t.status = 'PENDING' AND t.gate = 0 AND t.crash_count = 0
        AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
        AND EXISTS (SELECT FROM places p WHERE p.queue = t.queue AND p.priority = t.priority)
        FOR NO KEY UPDATE OF t SKIP LOCKED) AS d

@@ -8,7 +8,7 @@ SELECT DISTINCT d.id AS task_id, d.queue, d.priority, d.run_at, d.concurrency_ke
   CROSS JOIN LATERAL (
     SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
       FROM tasks t
-     WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count > 0
+     WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count > 0
        AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
        AND (c.queues IS NULL OR t.queue = ANY(c.queues::text[]))
        AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = t.queue)

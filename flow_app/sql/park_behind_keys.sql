@@ -18,7 +18,7 @@ to_park AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT w.id FROM tasks w
        WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key
-         AND w.worker_id IS NULL AND w.finished_at IS NULL AND NOT w.key_blocked AND w.run_at <= now()
+         AND w.worker_id IS NULL AND w.finished_at IS NULL AND w.gate = 0 AND w.run_at <= now()
        ORDER BY w.priority DESC, w.run_at, w.id
        LIMIT 5000) AS waiting
     JOIN tasks t ON t.id = waiting.id
@@ -26,6 +26,6 @@ to_park AS MATERIALIZED (
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 parked AS (
-  UPDATE tasks t SET key_blocked = true FROM to_park p WHERE t.id = p.id RETURNING t.id
+  UPDATE tasks t SET gate = 1 FROM to_park p WHERE t.id = p.id RETURNING t.id
 )
 SELECT count(*)::int FROM parked

@@ -24,12 +24,12 @@ idle AS MATERIALIZED (
   SELECT head.id
     FROM keys k
     CROSS JOIN LATERAL (
-      SELECT t.id, t.key_blocked FROM tasks t
+      SELECT t.id, t.gate FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate < 2
        ORDER BY t.priority DESC, t.run_at, t.id
        LIMIT 1) AS head
-   WHERE head.key_blocked
+   WHERE head.gate = 1
      AND NOT EXISTS (
        SELECT FROM tasks h
         WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
@@ -37,10 +37,10 @@ idle AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
   SELECT t.id FROM idle i JOIN tasks t ON t.id = i.id
-   WHERE t.key_blocked AND t.worker_id IS NULL AND t.finished_at IS NULL
+   WHERE t.gate = 1 AND t.worker_id IS NULL AND t.finished_at IS NULL
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
-released AS (UPDATE tasks t SET key_blocked = false FROM locked l WHERE t.id = l.id RETURNING t.id)
+released AS (UPDATE tasks t SET gate = 0 FROM locked l WHERE t.id = l.id RETURNING t.id)
 SELECT k.queue, k.concurrency_key, (SELECT count(*) FROM released) AS released
   FROM keys k
  WHERE k.n >= %(limit)s

@@ -8,7 +8,7 @@
 WITH RECURSIVE pairs(queue, priority, run_at, id, n) AS (
   (SELECT queue, priority, run_at, id, 1
      FROM tasks
-    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0 AND queue >= %(start)s
+    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND queue >= %(start)s
     ORDER BY queue, priority DESC, run_at, id
     LIMIT 1)
   UNION ALL
@@ -17,14 +17,14 @@ WITH RECURSIVE pairs(queue, priority, run_at, id, n) AS (
     CROSS JOIN LATERAL (
       (SELECT 1 AS step, queue, priority, run_at, id
          FROM tasks
-        WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
           AND queue = pairs.queue AND priority < pairs.priority
         ORDER BY priority DESC, run_at, id
         LIMIT 1)
       UNION ALL
       (SELECT 2, queue, priority, run_at, id
          FROM tasks
-        WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
           AND queue > pairs.queue
         ORDER BY queue, priority DESC, run_at, id
         LIMIT 1)
@@ -37,7 +37,7 @@ waiting AS (
   UNION ALL
   (SELECT NULL, NULL, min(run_at), NULL
      FROM tasks
-    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0)
+    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL

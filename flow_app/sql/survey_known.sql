@@ -20,16 +20,16 @@ queues_known AS MATERIALIZED (
 elsewhere AS MATERIALIZED (
   SELECT EXISTS (SELECT FROM priorities g CROSS JOIN LATERAL (
                    SELECT FROM tasks
-                    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
                       AND queue = g.queue AND priority < g.above AND priority > g.below
                     LIMIT 1) AS one)
       OR EXISTS (SELECT FROM queues_known g CROSS JOIN LATERAL (
                    SELECT FROM tasks
-                    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
                       AND queue > g.above AND queue < g.below
                     LIMIT 1) AS one)
       OR EXISTS (SELECT FROM tasks
-                  WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+                  WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
                     AND queue > (SELECT max(queue) FROM known)) AS waits
 ),
 waiting AS (
@@ -38,14 +38,14 @@ waiting AS (
     LEFT JOIN LATERAL (
       SELECT t.run_at, t.id
         FROM tasks t
-       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND NOT t.key_blocked AND t.crash_count = 0
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
          AND t.queue = k.queue AND t.priority = k.priority AND t.run_at >= k.floor
        ORDER BY t.run_at, t.id
        LIMIT 1) AS head ON true
   UNION ALL
   (SELECT NULL, NULL, min(run_at), NULL
      FROM tasks
-    WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0)
+    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
        CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)

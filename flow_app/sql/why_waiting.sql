@@ -28,7 +28,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
   CROSS JOIN LATERAL (
     SELECT count(*) AS n
       FROM (SELECT 1 FROM tasks a
-             WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND NOT a.key_blocked AND a.crash_count = 0
+             WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
                AND a.queue = t.queue AND a.run_at <= now()
                AND (a.priority > t.priority
                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))

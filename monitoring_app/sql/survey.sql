@@ -1,25 +1,31 @@
 -- The state of the whole system in one row: connections, processes, and how many tasks wait or are owned.
 --
 -- Runs every few seconds, so no count reads more than %(most)s rows; beyond that, the statistics of the index count
--- (waiting_is_estimate). Indexes: tasks_due (index-only), tasks_suspects, tasks_key_waiting, tasks_owned. Not the ORM:
--- a dozen counts in one trip.
+-- (waiting_is_estimate). Indexes: tasks_due (index-only), tasks_suspects, tasks_key_waiting, tasks_gated, tasks_owned.
+-- Not the ORM: a dozen counts in one trip.
 WITH due AS MATERIALIZED (
   SELECT count(*) AS n
     FROM (SELECT FROM tasks
-           WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+           WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
            LIMIT %(most)s) AS found
 ),
 suspects AS MATERIALIZED (
   SELECT count(*) AS n
     FROM (SELECT FROM tasks
-           WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0
+           WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0
            LIMIT %(most)s) AS found
 ),
 keyed AS MATERIALIZED (
-  -- The limit is on the rows looked at: a million waiting keys of which none is blocked must not all be read.
-  SELECT count(*) AS n, count(*) FILTER (WHERE key_blocked) AS blocked
-    FROM (SELECT key_blocked FROM tasks
+  -- The limit is on the rows looked at: a million waiting keys of which none is parked must not all be read.
+  SELECT count(*) AS n, count(*) FILTER (WHERE gate = 1) AS parked
+    FROM (SELECT gate FROM tasks
            WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL
+           LIMIT %(most)s) AS found
+),
+gated AS MATERIALIZED (
+  SELECT count(*) AS n
+    FROM (SELECT FROM tasks
+           WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1
            LIMIT %(most)s) AS found
 ),
 owned AS MATERIALIZED (
@@ -50,7 +56,8 @@ SELECT current_setting('server_version') AS server_version,
        workers.active, workers.draining, workers.stopped, workers.dead, workers.live, workers.slots,
        CASE WHEN due.n < %(most)s THEN due.n
             ELSE greatest(due.n, (SELECT reltuples FROM pg_class WHERE oid = 'tasks_due'::regclass)::bigint) END
-         + suspects.n + keyed.blocked AS waiting,
-       due.n >= %(most)s OR suspects.n >= %(most)s OR keyed.n >= %(most)s AS waiting_is_estimate,
+         + suspects.n + keyed.parked + gated.n AS waiting,
+       due.n >= %(most)s OR suspects.n >= %(most)s OR keyed.n >= %(most)s OR gated.n >= %(most)s
+         AS waiting_is_estimate,
        owned.scheduled, owned.running
-  FROM due, suspects, keyed, owned, workers
+  FROM due, suspects, keyed, gated, owned, workers

@@ -13,7 +13,7 @@ from tests.support.processes import PeakMemory, Program, cpu_of, cpu_of_family
 _ENDED = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM task_executions_id_seq"
 # The predicates of tasks_owned, tasks_due and tasks_suspects.
 _UNFINISHED = """
-WITH waiting AS (SELECT crash_count FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked)
+WITH waiting AS (SELECT crash_count FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0)
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL)
     OR EXISTS (SELECT FROM waiting WHERE crash_count = 0)
     OR EXISTS (SELECT FROM waiting WHERE crash_count > 0)"""

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from access_app.models import AuditEvent
 from flow_app.models import Queue
 from tasks_app.models import Task
-from tasks_app.states import FINAL, TaskStatus, WorkerState
+from tasks_app.states import FINAL, Gate, TaskStatus, WorkerState
 from tests.factories import make_task
 from workers_app.models import Worker
 
@@ -273,7 +273,7 @@ class TestQueues:
     def test_count_what_waits_and_runs(self, staff: Client) -> None:
         Queue.objects.create(name="q")
         make_task(queue="q")
-        make_task(queue="q", concurrency_key="k", key_blocked=True)
+        make_task(queue="q", concurrency_key="k", gate=Gate.KEY)
         make_task(queue="q", crash_count=1)
         make_task(queue="q", status=TaskStatus.RUNNING)
         make_task(queue="q", status=TaskStatus.SUCCESS)

@@ -21,7 +21,7 @@ from access_app.models import AuditEvent
 from flow_app.queues import pause_queue
 from monitoring_app import dashboard
 from tasks_app.models import Task, TaskExecution
-from tasks_app.states import ExecutionStatus, TaskStatus
+from tasks_app.states import ExecutionStatus, Gate, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.schedules import make_schedule
 from workers_app.models import Scheduler, Worker
@@ -281,9 +281,10 @@ class TestTaskList:
         assert staff.get(f"{TASKS}?{query}").status_code == 200
 
     def test_finds_by_id_and_by_correlation_id_whatever_the_state(self, staff: Client) -> None:
+        kinds = [*((status, Gate.OPEN) for status in TaskStatus), *(("PENDING", gate) for gate in Gate)]
         tasks = [
-            make_task(correlation_id="order-41", status=status, queue=f"q{n}", concurrency_key="k", key_blocked=blocked)
-            for n, (status, blocked) in enumerate([*((status, False) for status in TaskStatus), ("PENDING", True)])
+            make_task(correlation_id="order-41", status=status, queue=f"q{n}", concurrency_key="k", gate=gate)
+            for n, (status, gate) in enumerate(kinds)
         ]
         tasks.append(make_task(correlation_id="order-41", crash_count=1))
         make_task(correlation_id="order-410")

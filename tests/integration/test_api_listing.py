@@ -16,7 +16,7 @@ from access_app.http import pagination
 from access_app.ids import created_at
 from tasks_app.api.filters import TaskFilters, hint
 from tasks_app.models import Task
-from tasks_app.states import TaskStatus
+from tasks_app.states import Gate, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.api import Api, fields_of
 
@@ -294,7 +294,7 @@ class TestIndexHints:
         for status in TaskStatus:
             make_task(status=status, correlation_id="c")
         make_task(crash_count=1, correlation_id="c")
-        make_task(concurrency_key="k", key_blocked=True, correlation_id="c")
+        make_task(concurrency_key="k", gate=Gate.KEY, correlation_id="c")
         make_task(concurrency_key="k", crash_count=2, correlation_id="c")
         wanted = Task.objects.filter(status__in=statuses or list(TaskStatus)).values_list("pk", flat=True)
         parameters = {"status": statuses} | ({"correlationId": "c"} if correlated else {})

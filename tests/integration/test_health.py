@@ -20,7 +20,7 @@ from access_app.database_faults import DatabaseAway
 from access_app.sql import statement
 from monitoring_app import health, selectors, views
 from tasks_app.models import Task
-from tasks_app.states import ExecutionStatus, TaskStatus
+from tasks_app.states import ExecutionStatus, Gate, TaskStatus
 from tests.factories import make_execution, make_key, make_task
 from tests.support.api import Api, fields_of, problem_of
 from workers_app.models import Scheduler, Worker
@@ -135,7 +135,7 @@ class TestHealth:
         add_worker(state="STOPPED", slots=100)
         make_task(run_at=timezone.now() - timedelta(seconds=90))
         make_task(run_at=timezone.now() + timedelta(days=1))
-        make_task(concurrency_key="k", key_blocked=True)
+        make_task(concurrency_key="k", gate=Gate.KEY)
         make_task(crash_count=1)
         make_task(status=TaskStatus.SCHEDULED, worker_id=worker)
         make_task(status=TaskStatus.RUNNING, worker_id=worker)
@@ -317,7 +317,7 @@ class TestSurvey:
     def test_counts_what_waits_and_what_is_owned(self, monkeypatch: pytest.MonkeyPatch) -> None:
         make_task()
         make_task(crash_count=1)
-        make_task(concurrency_key="k", key_blocked=True)
+        make_task(concurrency_key="k", gate=Gate.KEY)
         make_task(status=TaskStatus.SCHEDULED, worker_id=uuid4())
         make_task(status=TaskStatus.RUNNING, worker_id=uuid4())
         make_task(status=TaskStatus.SUCCESS, finished_at=timezone.now())

@@ -205,7 +205,7 @@ EDGES: Final[list[Mutant]] = [
         "trigger",
         "tasks_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_assignment_keys.py::TestConcurrencyKeys",
-        ("release", 24, "     SET key_blocked = false\n", "     SET key_blocked = key_blocked\n"),
+        ("release", 24, "     SET gate = 0\n", "     SET gate = gate\n"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
         ("move", 24, " OR NEW.queue <> OLD.queue", ""),
         ("put-off", 24, " OR NEW.run_at > OLD.run_at", ""),

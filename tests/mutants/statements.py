@@ -224,9 +224,10 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "keys",
         f"{_FLOW}/look_at_keys.sql",
-        f"{_KEYS} {_LOCKING}",
+        f"{_KEYS} {_LOCKING} {_ENGINE}/test_assignment_gates.py",
         ("holder", 19, "   WHERE k.holder IS NULL\n", ""),
         ("head-skip", 34, "     FOR NO KEY UPDATE OF t SKIP LOCKED\n", "     FOR NO KEY UPDATE OF t\n"),
+        ("other-gate", 24, "t.gate < 2\n         AND t.run_at", "true\n         AND t.run_at"),
         ("expiry", 20, " AND (t.expires_at IS NULL OR t.expires_at > now())", ""),
     ),
     *mutants_of(
@@ -241,7 +242,7 @@ STATEMENTS: Final[list[Mutant]] = [
         f"{_FLOW}/assign_due_tasks.sql",
         _PASS,
         ("version", 14, "version = t.version + 1, ", ""),
-        ("parked", 24, " key_blocked = false,", ""),
+        ("parked", 24, " gate = 0,", ""),
     ),
     *mutants_of(
         "match",

@@ -20,9 +20,9 @@ from tests.support.product import Sql, all_sql, modules
 from tests.support.sql_reading import Read, conjuncts, reads_of
 
 #: What each means, and the words that only a query about such rows has.
-WAITING: Final = ("tasks_due", "tasks_suspects", "tasks_key_waiting")
+WAITING: Final = ("tasks_due", "tasks_suspects", "tasks_key_waiting", "tasks_gated")
 OWNED: Final = ("tasks_owned",)
-_ABOUT_WAITING: Final = re.compile(r"worker_id IS NULL|(NOT )?key_blocked|crash_count (=|>) 0")
+_ABOUT_WAITING: Final = re.compile(r"worker_id IS NULL|gate (=|>|<) \d|crash_count (=|>) 0")
 _ABOUT_OWNED: Final = re.compile(r"worker_id (IS NOT NULL|=|<|>) ?.*")
 _BY_ID: Final = re.compile(r"id (=|IN) .*")
 
@@ -92,18 +92,18 @@ class TestMissing:
     @pytest.mark.parametrize(
         ("statement", "condition", "lacking"),
         [
-            ("survey_due", "AND NOT key_blocked", "NOT key_blocked"),
+            ("survey_due", "AND gate = 0", "gate = 0"),
             ("survey_due", "worker_id IS NULL AND", "worker_id IS NULL"),
             ("survey_due", "AND finished_at IS NULL", "finished_at IS NULL"),
             ("survey_due", "AND crash_count = 0", "crash_count"),
             ("survey_due", "AND crash_count > 0", "crash_count"),
-            ("lock_candidates", "AND NOT t.key_blocked", "NOT key_blocked"),
+            ("lock_candidates", "AND t.gate = 0", "gate = 0"),
             ("look_at_keys", "AND h.finished_at IS NULL", "finished_at IS NULL"),
             ("count_room", "AND t.finished_at IS NULL", "finished_at IS NULL"),
             ("anything_due", "AND concurrency_key IS NOT NULL", "concurrency_key IS NOT NULL"),
             ("release_idle_keys", "concurrency_key IS NOT NULL AND", "concurrency_key IS NOT NULL"),
             ("beat", "AND finished_at IS NULL", "finished_at IS NULL"),
-            ("flow_app.queues", "AND NOT t.key_blocked", "NOT key_blocked"),
+            ("flow_app.queues", "AND t.gate = 0", "gate = 0"),
         ],
     )
     def test_names_what_a_statement_no_longer_says(self, statement: str, condition: str, lacking: str) -> None:

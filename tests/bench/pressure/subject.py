@@ -26,9 +26,9 @@ AWAY = 60.0
 _OPEN = """
 SELECT count(*) FROM (
   (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL LIMIT %(most)s)
-  UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count = 0
+  UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
              LIMIT %(most)s)
-  UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND NOT key_blocked AND crash_count > 0
+  UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0
              LIMIT %(most)s)) AS open"""
 _COUNTERS = """
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8,

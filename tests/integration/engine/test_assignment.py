@@ -13,6 +13,7 @@ from flow_app.queues import pause_queue, resume_queue
 from flow_app.survey import survey_due
 from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task
+from tasks_app.states import Gate
 from tests.support.engine import SUCCEEDED, Engine, in_seconds
 from workers_app import heartbeats
 
@@ -241,7 +242,7 @@ class TestAnythingDue:
 
     def test_is_what_waits_for_its_key_and_what_lost_its_worker(self, engine: Engine, ask: Callable[..., bool]) -> None:
         parked, suspect = engine.create(concurrency_key="k"), engine.create()
-        for task_id, columns in ((parked, {"key_blocked": True}), (suspect, {"crash_count": 1})):
+        for task_id, columns in ((parked, {"gate": Gate.KEY}), (suspect, {"crash_count": 1})):
             Task.objects.exclude(pk=task_id).update(schedule_at=in_seconds(60), run_at=in_seconds(60))
             Task.objects.filter(pk=task_id).update(run_at=in_seconds(-1), **columns)
             assert ask()

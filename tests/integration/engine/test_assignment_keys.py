@@ -15,6 +15,7 @@ from tasks_app import services
 from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, Engine, in_seconds, pass_over
 from tests.support.races import locked, rival_on, transaction
 
@@ -55,8 +56,8 @@ class TestConcurrencyKeys:
         assert sum(report.parked for report in passes) == 19
         assert engine.statuses(keyed[:2]) == ["SCHEDULED", "PENDING"]
         assert set(engine.statuses(others)) == {"SCHEDULED"}
-        assert Task.objects.filter(key_blocked=True).count() == 19
-        assert set(Task.objects.filter(key_blocked=True).values_list("version", flat=True)) == {1}
+        assert Task.objects.filter(gate=Gate.KEY).count() == 19
+        assert set(Task.objects.filter(gate=Gate.KEY).values_list("version", flat=True)) == {1}
 
     def test_are_never_overtaken_by_a_newcomer(self, engine: Engine) -> None:
         worker = engine.worker(slots=4)
@@ -77,13 +78,13 @@ class TestConcurrencyKeys:
         with locked(open_session(), "tasks", "id", parked):
             engine.finish(worker, attempt, SUCCEEDED)
         newcomer = engine.create(concurrency_key="k")
-        assert [engine.task(t).key_blocked for t in (parked, newcomer)] == [True, False]
+        assert [engine.task(t).gate for t in (parked, newcomer)] == [Gate.KEY, Gate.OPEN]
         engine.assign()
         assert engine.statuses([parked, newcomer]) == ["SCHEDULED", "PENDING"]
-        assert engine.task(newcomer).key_blocked
+        assert engine.task(newcomer).gate == Gate.KEY
         [attempt] = engine.start(worker)
         engine.finish(worker, attempt, SUCCEEDED)
-        assert not engine.task(newcomer).key_blocked
+        assert engine.task(newcomer).gate == Gate.OPEN
 
     def test_neither_wait_for_the_first_in_line_nor_pass_it_over(
         self, engine: Engine, open_session: OpenSession
@@ -147,7 +148,7 @@ class TestConcurrencyKeys:
         worker = engine.worker(slots=1, queues=["default", "elsewhere"])
         holder, parked = engine.create_many(2, concurrency_key="k")
         engine.assign()
-        assert engine.task(parked).key_blocked
+        assert engine.task(parked).gate == Gate.KEY
         outcomes = {
             "success": SUCCEEDED,
             "failure": FAILED_FOR_GOOD,
@@ -173,7 +174,7 @@ class TestConcurrencyKeys:
         elif way == "pause":
             pause_queue("default", actor="test")
             resume_queue("default", actor="test")
-        assert not engine.task(parked).key_blocked
+        assert engine.task(parked).gate == Gate.OPEN
         assert engine.violations() == {}
         engine.worker(slots=1, queues=["default"])
         engine.assign()
@@ -188,14 +189,14 @@ class TestConcurrencyKeys:
         engine.assign()
         [attempt] = engine.start(worker)
         engine.finish(worker, attempt, SUCCEEDED)
-        assert [engine.task(t).key_blocked for t in (candidate, parked)] == [False, True]
+        assert [engine.task(t).gate for t in (candidate, parked)] == [Gate.OPEN, Gate.KEY]
         if way == "cancel":
             services.cancel_task(candidate, actor="test")
         elif way == "edit":
             services.edit_task(candidate, {"schedule_at": in_seconds(60)}, actor="test")
         else:
             services.edit_task(candidate, {"queue": "elsewhere"}, actor="test")
-        assert not engine.task(parked).key_blocked
+        assert engine.task(parked).gate == Gate.OPEN
         assert engine.task(holder).status == "SUCCESS"
 
     @pytest.mark.parametrize("way", ["cancel", "edit", "expire"])
@@ -211,7 +212,7 @@ class TestConcurrencyKeys:
         else:
             engine.move(leaving, expires_at=-timedelta(seconds=1))
             assert expire_tasks(engine.session) == 1
-        assert engine.task(staying).key_blocked
+        assert engine.task(staying).gate == Gate.KEY
 
     def test_let_a_task_in_backoff_come_back_in_its_turn(self, engine: Engine) -> None:
         worker = engine.worker(slots=1)
@@ -252,7 +253,7 @@ class TestConcurrencyKeys:
         with transaction(finishing):
             Engine(finishing).finish(worker, attempt, SUCCEEDED)
             assert not engine.assign().moved
-            assert not engine.task(waiting).key_blocked
+            assert engine.task(waiting).gate == Gate.OPEN
         assert engine.assign().assigned == 1
 
     def test_hold_off_the_holders_end_until_the_parked_can_be_seen(
@@ -268,7 +269,7 @@ class TestConcurrencyKeys:
             end = rival_on(finishing, lambda session: Engine(session).finish(worker, attempt, SUCCEEDED))
             end.waits(engine.session)
         assert end.answer() == "SUCCESS"
-        assert not engine.task(waiting).key_blocked
+        assert engine.task(waiting).gate == Gate.OPEN
         assert engine.assign().assigned == 1
 
     def test_are_kept_by_the_database_itself(self, engine: Engine) -> None:
@@ -291,7 +292,7 @@ class TestReleaseIdleKeys:
     def stranded(self, engine: Engine, key: str) -> UUID:
         """A parked task whose holder's end could not release it, because an edit held its row and was rolled back."""
         task_id = engine.create(concurrency_key=key)
-        Task.objects.filter(pk=task_id).update(key_blocked=True)
+        Task.objects.filter(pk=task_id).update(gate=Gate.KEY)
         return task_id
 
     def test_makes_a_stranded_task_visible(self, engine: Engine, open_session: OpenSession) -> None:
@@ -312,12 +313,12 @@ class TestReleaseIdleKeys:
         _, parked = engine.create_many(2, concurrency_key="k")
         engine.assign()
         self.release(engine)
-        assert engine.task(parked).key_blocked
+        assert engine.task(parked).gate == Gate.KEY
 
     def test_releases_only_the_first_of_a_key(self, engine: Engine) -> None:
         first, second = self.stranded(engine, "k"), self.stranded(engine, "k")
         self.release(engine)
-        assert [engine.task(t).key_blocked for t in (first, second)] == [False, True]
+        assert [engine.task(t).gate for t in (first, second)] == [Gate.OPEN, Gate.KEY]
 
     def test_walks_all_keys_a_few_at_a_time(self, engine: Engine) -> None:
         stranded = [self.stranded(engine, f"k{n}") for n in range(5)]
@@ -326,12 +327,12 @@ class TestReleaseIdleKeys:
             [(queue, key, _)] = rows
             after, rounds = (str(queue), str(key)), rounds + 1
         assert rounds == 2
-        assert [engine.task(task_id).key_blocked for task_id in stranded] == [False] * 5
+        assert [engine.task(task_id).gate for task_id in stranded] == [Gate.OPEN] * 5
 
     def test_skips_a_row_that_is_held(self, engine: Engine, open_session: OpenSession) -> None:
         task_id = self.stranded(engine, "k")
         with locked(open_session(), "tasks", "id", task_id):
             self.release(engine)
-        assert engine.task(task_id).key_blocked
+        assert engine.task(task_id).gate == Gate.KEY
         self.release(engine)
-        assert not engine.task(task_id).key_blocked
+        assert engine.task(task_id).gate == Gate.OPEN

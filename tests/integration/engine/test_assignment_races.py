@@ -15,6 +15,7 @@ from flow_app.survey import survey_due
 from tasks_app import services
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tests.support.engine import Engine, in_seconds, pass_over
 from tests.support.races import locked, rival_on, transaction
 from tests.support.waiting import eventually
@@ -153,7 +154,7 @@ class TestAssignDueTasksAmongOthers:
             services.edit_task(second, {"queue": "elsewhere"}, actor="test")
         assert scheduler.answer().assigned == 1
         assert engine.task(first).status == "SCHEDULED"
-        assert engine.task(second).key_blocked is False
+        assert engine.task(second).gate == Gate.OPEN
         assert engine.violations() == {}
 
 

@@ -39,8 +39,9 @@ BROKEN_BY = {
         "UPDATE tasks SET schedule_id = '{worker}', scheduled_for = now() WHERE id IN ('{ended}', '{waiting}')"
     ),
     "a parked task waits for a held key": (
-        "UPDATE tasks SET concurrency_key = 'free', key_blocked = true WHERE id = '{waiting}'"
+        "UPDATE tasks SET concurrency_key = 'free', gate = 1 WHERE id = '{waiting}'"
     ),
+    "a closed gate has a cause": "UPDATE tasks SET gate = 4 WHERE id = '{waiting}'",
 }
 
 

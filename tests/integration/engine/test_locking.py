@@ -12,6 +12,7 @@ import pytest
 from flow_app.matching import Candidate, Key, Match, Room
 from flow_app.queues import pause_queue
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tests.support.engine import Engine, in_seconds, places_of, room_of
 from tests.support.races import locked, transaction
 
@@ -150,7 +151,7 @@ class TestLookAtKeys:
 
     def test_finds_a_parked_one_before_a_newcomer(self, engine: Engine) -> None:
         parked, _ = engine.create_many(2, concurrency_key="k")
-        engine.session.execute("UPDATE tasks SET key_blocked = true WHERE id = %s", [parked])
+        engine.session.execute("UPDATE tasks SET gate = 1 WHERE id = %s", [parked])
         assert [key.first for key in self.look(engine.session, "k")] == [parked]
 
     def test_finds_nobody_while_the_first_is_in_other_hands(self, engine: Engine, open_session: OpenSession) -> None:
@@ -176,7 +177,7 @@ class TestParkBehindKeys:
         behind = engine.create(concurrency_key="k")
         later = engine.create(concurrency_key="k", schedule_at=in_seconds(60))
         assert self.park(engine.session, Match(), holder) == 1
-        assert [engine.task(each).key_blocked for each in (behind, later)] == [True, False]
+        assert [engine.task(each).gate for each in (behind, later)] == [Gate.KEY, Gate.OPEN]
 
     def test_parks_nothing_behind_one_whose_row_somebody_has(self, engine: Engine, open_session: OpenSession) -> None:
         holder = engine.running(engine.worker(), concurrency_key="k").task_id
@@ -188,4 +189,4 @@ class TestParkBehindKeys:
         elsewhere = engine.create(queue="elsewhere", concurrency_key="k")
         here = engine.create(concurrency_key="k")
         assert self.park(engine.session, Match(keys=[("default", "k")])) == 1
-        assert [engine.task(each).key_blocked for each in (elsewhere, here)] == [False, True]
+        assert [engine.task(each).gate for each in (elsewhere, here)] == [Gate.OPEN, Gate.KEY]

@@ -26,6 +26,7 @@ from tasks_app import services
 from tasks_app.floors import LOWEST
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tests.support.engine import SUCCEEDED, Engine, places_of, room_of
 from tests.support.races import transaction
 from tests.support.waiting import eventually
@@ -218,7 +219,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "anything_due",
             {"worker_id": uuid4(), "queues": None},
-            "tasks_owned tasks_due tasks_suspects tasks_key_waiting",
+            "tasks_owned tasks_due tasks_suspects tasks_key_waiting tasks_gated",
             100,
         ),
         Hot(
@@ -279,7 +280,8 @@ KINDS: list[tuple[int, dict[str, str]]] = [
     (ENDED, ENDED_ROWS),
     (WAITING, {"expires_at": "CASE WHEN i %% 4 = 0 THEN now() + interval '1 day' END"}),
     (FUTURE, {"run_at": "now() + interval '1 day'", "priority": "100"}),
-    (BEHIND_KEYS, {"concurrency_key": "'k' || i %% 3", "key_blocked": "i > 3"}),
+    (BEHIND_KEYS, {"concurrency_key": "'k' || i %% 3", "gate": "(i > 3)::int"}),
+    (50, {"gate": "2 + i %% 4"}),
     (50, {"crash_count": "1", "attempt": "1"}),
     (20, {"expires_at": "now() - interval '1 s'", "run_at": "now() + interval '1 day'"}),
 ]
@@ -421,7 +423,7 @@ def scans_by_people(session: Session) -> dict[str, str]:
     """Sequential scans of what people ask for: over Django's connection, whose planner is not held to indexes."""
     found = {}
     owned = Task.objects.filter(worker_id__isnull=False, finished_at__isnull=True)
-    keyed = Task.objects.filter(concurrency_key__isnull=False, key_blocked=False, finished_at__isnull=True)
+    keyed = Task.objects.filter(concurrency_key__isnull=False, gate=Gate.OPEN, finished_at__isnull=True)
     ids: dict[str, UUID] = {
         "cancel": owned.filter(status="SCHEDULED").values_list("pk", flat=True)[0],
         "edit": keyed.values_list("pk", flat=True)[0],

@@ -23,6 +23,7 @@ from tasks_app import services, wakeups
 from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tests.support.clocks import ticking
 from tests.support.ears import Ear
 from tests.support.engine import SUCCEEDED, Engine
@@ -503,12 +504,12 @@ class TestHousekeeper:
 
     def test_releases_stranded_keys_and_forgets_old_processes(self, engine: Engine, housekeeper: Housekeeper) -> None:
         task_id = engine.create(concurrency_key="k")
-        Task.objects.filter(pk=task_id).update(key_blocked=True)
+        Task.objects.filter(pk=task_id).update(gate=Gate.KEY)
         old = engine.worker()
         engine.kill(old)
         engine.session.execute("UPDATE worker_heartbeats SET state_changed_at = now() - interval '25 hours'")
         housekeeper.round()
-        assert not engine.task(task_id).key_blocked
+        assert engine.task(task_id).gate == Gate.OPEN
         assert engine.session.fetch("SELECT 1 FROM worker_heartbeats") == []
 
     def test_shows_itself_to_people(self, housekeeper: Housekeeper) -> None:

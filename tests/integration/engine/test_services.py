@@ -26,6 +26,7 @@ from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
+from tasks_app.states import Gate
 from tasks_app.transitions import TaskNotFound
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine, endings
 from tests.support.races import rival
@@ -82,7 +83,7 @@ class TestCreate:
         assert (task.max_retries, task.on_worker_lost, task.retry) == (
             settings.SCHEDULER.default_max_retries, "retry", None,
         )  # fmt: skip
-        assert (task.created_by, task.idempotency_key, task.key_blocked) == ("key:me", None, False)
+        assert (task.created_by, task.idempotency_key, task.gate) == ("key:me", None, Gate.OPEN)
         assert before <= task.schedule_at <= database_now()
         assert task.run_at == task.schedule_at == task.updated_at
         assert task.created_at == created_at(task.pk)

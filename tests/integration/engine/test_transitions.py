@@ -351,7 +351,7 @@ def state(scene: Scene) -> dict[str, Any]:
     task = Task.objects.filter(pk=scene.task_id).first()
     if task is None:
         return {"deleted": True, "history": scene.engine.executions(scene.task_id)}
-    columns = ("status", "version", "attempt", "retry_count", "crash_count", "end_reason", "timeout_ms", "key_blocked")
+    columns = ("status", "version", "attempt", "retry_count", "crash_count", "end_reason", "timeout_ms", "gate")
     times = ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at")
     return {
         **{name: getattr(task, name) for name in columns},
