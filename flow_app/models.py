@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -11,9 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from access_app.texts import MAX_NAME
-
-#: The largest limit of a queue.
-MOST_CONCURRENT: Final = 100_000
+from flow_app.rules import MOST_CONCURRENT
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):

@@ -1,8 +1,10 @@
-"""What a person or a program may ask of a queue: list it, pause it, resume it, limit it; and what is in it."""
+"""What a person or a program may ask of a queue: list it, pause it, resume it, give it rules; and what is in it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
@@ -11,7 +13,8 @@ from django.db.models.functions import Now
 from access_app import audit
 from access_app.sql import statement
 from access_app.versions import Stale, Versions
-from flow_app.models import MOST_CONCURRENT, Queue, SchedulerPass
+from flow_app.models import Queue, SchedulerPass
+from flow_app.rules import RULES, read_changes
 from tasks_app import wakeups
 
 #: Counting stops here: a page must not walk through a backlog of millions.
@@ -76,33 +79,58 @@ def queue_of(name: str) -> Queue:
     return Queue.objects.filter(pk=name).first() or Queue(name=name, version=0, pause_reason="", paused_by="")
 
 
-def limit_queue(
-    name: str, max_concurrency: int | None, *, actor: str, reason: str = "", versions: Versions = None
+def edit_queue(
+    name: str, changes: Mapping[str, Any], *, actor: str, reason: str = "", versions: Versions = None
 ) -> Queue:
-    """Let at most so many tasks of a queue be assigned or running from now on; 0 closes it, None ends the limit.
+    """Set rules of a queue, as the body of a PATCH does: ``{"maxConcurrency": 4}``; null ends one.
 
-    Nothing that runs is stopped: when more runs than the limit allows, nothing starts until fewer do. Raises
-    `Stale`, and ValueError beyond 0 to `MOST_CONCURRENT`.
+    They hold from the next assignment on. Nothing that runs is stopped. Raises `Stale`, and `InvalidInput` (a
+    ValueError), which names each rule that cannot be.
     """
-    if max_concurrency is not None and not 0 <= max_concurrency <= MOST_CONCURRENT:
-        raise ValueError(f"must be between 0 and {MOST_CONCURRENT:,}, or null")
+    columns = read_changes(changes)
+    if not columns:
+        return queue_of(name)
     with transaction.atomic():
-        # Holding the pass: none that has not seen the limit can commit after what is owned was counted in.
+        # Holding the pass: none that has not seen the rules can commit after what is owned was counted in.
         SchedulerPass.objects.select_for_update().get(name="assign")
-        queue = queue_of(name)
-        if versions is not None and queue.version not in versions:
-            raise Stale(queue.version, "queue")
-        if queue.max_concurrency == max_concurrency:
-            return queue
+        before = queue_of(name)
+        if versions is not None and before.version not in versions:
+            raise Stale(before.version, "queue")
+        after = _with(before, columns)
+        changed = [rule for rule in RULES if rule.shown(before) != rule.shown(after)]
+        if not changed:
+            return before
         Queue.objects.get_or_create(name=name, defaults={"version": 0})
-        Queue.objects.filter(name=name).update(max_concurrency=max_concurrency, version=F("version") + 1)
-        if max_concurrency is not None and (queue.max_concurrency is None or max_concurrency < queue.max_concurrency):
-            _hand_back_assigned(queue=name, actor=actor, reason="its queue was limited")
-            stamp_limited(name)
-        detail = {"maxConcurrency": {"from": queue.max_concurrency, "to": max_concurrency}}
-        audit.record(actor, "queue.limited", f"queue:{name}", reason=reason, detail=detail)
+        Queue.objects.filter(name=name).update(**columns, version=F("version") + 1)
+        for rule in changed:
+            EFFECTS.get(rule.path, _nothing)(before, after, actor)
+        detail = {rule.path: {"from": rule.shown(before), "to": rule.shown(after)} for rule in changed}
+        audit.record(actor, "queue.edited", f"queue:{name}", reason=reason, detail=detail)
         transaction.on_commit(wakeups.notify_schedulers)
     return Queue.objects.get(name=name)
+
+
+def _with(queue: Queue, columns: Mapping[str, Any]) -> Queue:
+    """The queue as it would be."""
+    kept = {field.attname: getattr(queue, field.attname) for field in Queue._meta.concrete_fields}
+    return Queue(**{**kept, **columns})
+
+
+def _nothing(before: Queue, after: Queue, actor: str) -> None:
+    """What most rules need: the next pass reads them."""
+
+
+def _hold_to_limit(before: Queue, after: Queue, actor: str) -> None:
+    """A limit that is new or lower counts what is assigned or running, and what has not started goes back."""
+    most, least = after.max_concurrency, before.max_concurrency
+    if most is not None and (least is None or most < least):
+        _hand_back_assigned(queue=after.name, actor=actor, reason="its queue was limited")
+        stamp_limited(after.name)
+
+
+#: What a change of a rule does to tasks, by the path of the rule: called with the queue before and after it, in the
+#: transaction that has stored it, with the pass held.
+EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {"maxConcurrency": _hold_to_limit}
 
 
 def stamp_limited(name: str) -> None:

@@ -1,88 +1,24 @@
-"""Queues: paused or not, limited or not, what waits and runs in each, and the buttons that change that."""
+"""Queues: paused or not, their rules, what waits and runs in each, and the buttons that change that."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.refusals import InvalidInput
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of, acts, person_of
-from access_app.staff.form_fields import UtcInstant, field_text
-from access_app.texts import MAX_REASON, problem_of_reason
+from access_app.staff.form_fields import field_text
+from access_app.versions import Stale
 from flow_app import queues
-from flow_app.models import MOST_CONCURRENT, Queue
+from flow_app.admin.queue_forms import NewQueueForm, PauseForm, RulesForm
+from flow_app.models import Queue
 from flow_app.queues import MOST_COUNTED, add_queue, counts
-from tasks_app.fields import QUEUE_NAME
-
-
-class PauseForm(forms.Form):
-    """Why and for how long a queue is paused."""
-
-    reason = forms.CharField(required=False, strip=True, widget=forms.TextInput(attrs={"maxlength": MAX_REASON}))
-    until = UtcInstant(label="Until (UTC)", required=False, help_text="Empty: until somebody resumes it.")
-
-    @classmethod
-    def of(cls, queue: Queue) -> PauseForm:
-        """The form as it is offered: with the pause there is, if there is one."""
-        if not queue.is_paused:
-            return cls()
-        return cls(initial={"reason": display.words(queue.pause_reason), "until": field_text(queue.paused_until)})
-
-    def clean_reason(self) -> str:
-        reason: str = self.cleaned_data["reason"]
-        if problem := problem_of_reason(reason):
-            raise forms.ValidationError(f"This {problem}.")
-        return reason
-
-    def clean_until(self) -> datetime | None:
-        until: datetime | None = self.cleaned_data["until"]
-        if until is not None and until <= datetime.now(UTC):
-            raise forms.ValidationError("This is in the past.")
-        return until
-
-
-class LimitForm(forms.Form):
-    """How many tasks of a queue may be assigned or running."""
-
-    most = forms.IntegerField(
-        label="At most",
-        required=False,
-        min_value=0,
-        max_value=MOST_CONCURRENT,
-        help_text="Tasks assigned or running at once. 0 closes the queue, empty: no limit.",
-    )
-
-    @classmethod
-    def of(cls, queue: Queue) -> LimitForm:
-        """The form as it is offered."""
-        return cls(initial={"most": queue.max_concurrency})
-
-
-class NewQueueForm(PauseForm):
-    """A queue needs no row to be used; one is for pausing it, before its first task if need be: by who may pause it."""
-
-    name = forms.CharField(max_length=100)
-    paused = forms.BooleanField(label="Pause it now", required=False, initial=True)
-    field_order = ["name", "paused", "reason", "until"]
-
-    def __init__(self, data: Any = None, *, may_pause: bool) -> None:
-        super().__init__(data)
-        if not may_pause:
-            for name in ("paused", "reason", "until"):
-                del self.fields[name]
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if not QUEUE_NAME.fullmatch(name):
-            raise forms.ValidationError("Use 1 to 100 characters of A-Z a-z 0-9 . _ : -")
-        return name
 
 
 @admin.register(Queue)
@@ -171,13 +107,10 @@ class QueueAdmin(StaffAdmin):
         messages.success(request, f"The queue {row.name} is open.")
 
     def post_edit(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
-        form = LimitForm(request.POST)
-        if not form.is_valid():
-            return self.render_page(request, row, {**queue_context(row), "limit_form": form}, status=422)
-        most = form.cleaned_data["most"]
-        queues.limit_queue(row.name, most, actor=actor_of(request))
-        said = "without a limit" if most is None else f"limited to {most:,}" if most else "closed"
-        messages.success(request, f"The queue {row.name} is {said}.")
+        form = RulesForm(request.POST)
+        if not (form.is_valid() and _saved(form, row.name, actor_of(request))):
+            return self.render_page(request, row, {**queue_context(row), "rules_form": form}, status=422)
+        messages.success(request, f"The rules of the queue {row.name} are saved.")
         return None
 
     @acts(Action.QUEUE_PAUSE, "Pause")
@@ -207,9 +140,24 @@ def queue_context(queue: Queue) -> dict[str, Any]:
         "until": display.exact(queue.paused_until) if queue.paused_until else "",
         "most": None if queue.max_concurrency is None else display.number(queue.max_concurrency),
         "form": PauseForm.of(queue),
-        "limit_form": LimitForm.of(queue),
+        "rules_form": RulesForm(queue=queue),
         "tasks": display.query(queue=queue.name),
     }
+
+
+def _saved(form: RulesForm, name: str, actor: str) -> bool:
+    """Whether the rules were saved. What was refused, the form now shows."""
+    try:
+        queues.edit_queue(name, form.changes(), actor=actor, versions=[form.cleaned_data["version"] or 0])
+    except InvalidInput as error:
+        form.show_problems(error.problems)
+    except Stale as error:
+        form.add_error(
+            None,
+            f"Somebody changed this queue while you were editing it: it is at version {error.version} now."
+            " Nothing was saved. Open it anew to see what is there.",
+        )
+    return form.is_valid()
 
 
 def state_of(queue: Queue) -> str:

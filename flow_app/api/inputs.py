@@ -1,28 +1,13 @@
-"""What a body says about a queue."""
+"""What a body says about the pause of a queue."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from access_app.http.fields import or_null, read_object, read_reason_text, whole
+from access_app.http.fields import or_null, read_object, read_reason_text
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
-from flow_app.models import MOST_CONCURRENT
-
-
-def read_limits(data: Any) -> dict[str, int | None]:
-    """The limits that a body sets. Raises `Problem`."""
-    values, problems = read_object(data, {"maxConcurrency": ("max_concurrency", or_null(_most))})
-    if problems:
-        raise Problem.invalid(problems)
-    return values
-
-
-def _most(value: Any) -> int:
-    if not 0 <= whole(value) <= MOST_CONCURRENT:
-        raise ValueError(f"must be between 0 and {MOST_CONCURRENT:,}, or null")
-    return int(value)
 
 
 def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:

@@ -9,7 +9,7 @@ from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, r
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
-from flow_app.models import MOST_CONCURRENT
+from flow_app.rules import rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _WHY: Final[Json] = {
@@ -38,12 +38,6 @@ def _queue_post(
     }
 
 
-_MOST: Final[Json] = {
-    "type": ["integer", "null"],
-    "minimum": 0,
-    "maximum": MOST_CONCURRENT,
-    "description": "At most so many of its tasks are assigned or running at any instant. 0 closes it; null: no limit.",
-}
 _SCHEMAS: Final[Json] = {
     "Queue": obj(
         {
@@ -53,12 +47,12 @@ _SCHEMAS: Final[Json] = {
             "pausedUntil": INSTANT_OR_NULL,
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
-            "maxConcurrency": _MOST,
+            **rule_schemas(),
             "version": {"type": "integer"},
         }
     ),
     "QueueList": listed(schema("Queue")),
-    "QueueChanges": obj({"maxConcurrency": _MOST}, required=[]),
+    "QueueChanges": obj(rule_schemas(changes=True), required=[]),
     "Pause": obj(
         {
             "reason": {"type": "string", "maxLength": MAX_REASON},
@@ -74,7 +68,7 @@ _PATHS: Final[Json] = {
         "get": operation(
             "queues",
             "listQueues",
-            "Queues somebody has paused or limited",
+            "Queues somebody has paused or given rules",
             {200: response("The queues, by name.", schema("QueueList"))},
             action=Action.QUEUE_READ,
         )
@@ -88,18 +82,18 @@ _PATHS: Final[Json] = {
             {200: response("The queue.", schema("Queue"), headers=("ETag",)), 304: response("Unchanged.", None)},
             action=Action.QUEUE_READ,
             problems=(404,),
-            description="Every name that a queue can have is one. What nobody has paused or limited is at version 0.",
+            description="Every name that a queue can have is one. One without a pause or rules is at version 0.",
             parameters=[ref("parameters", "IfNoneMatch")],
         ),
         "patch": operation(
             "queues",
-            "limitQueue",
-            "Limit how many tasks of a queue run",
+            "editQueue",
+            "Set the rules of a queue",
             {200: response("The queue as it is now.", schema("Queue"), headers=("ETag",))},
             action=Action.QUEUE_EDIT,
             problems=(*BODY_PROBLEMS, 404, 412),
-            description="Holds from the next assignment on. Nothing that runs is stopped: while more runs than a "
-            "lowered limit allows, nothing starts.",
+            description="They hold from the next assignment on. Nothing that runs is stopped: while more runs than a "
+            "lowered limit allows, nothing starts. A rule that is not named stays; null ends it.",
             parameters=[ref("parameters", "IfMatch")],
             requestBody=body(schema("QueueChanges"), examples={"four": {"value": {"maxConcurrency": 4}}}),
         ),
@@ -135,5 +129,5 @@ _PATHS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    tags = {"queues": "Pause, resume and limit. A queue needs no creation: naming it is enough."}
+    tags = {"queues": "Pause, resume and give rules. A queue needs no creation: naming it is enough."}
     return Chapter(_PATHS, _SCHEMAS, tags)

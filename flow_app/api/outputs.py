@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from access_app.http.times import show_instant
 from flow_app.models import Queue
+from flow_app.rules import shown_rules
 from tasks_app.executors.base import JsonObject
 from tasks_app.reasons import Reason
 
@@ -20,6 +21,6 @@ def queue_json(queue: Queue) -> JsonObject:
         "pausedUntil": show_instant(queue.paused_until),
         "pauseReason": queue.pause_reason,
         "pausedBy": queue.paused_by,
-        "maxConcurrency": queue.max_concurrency,
+        **shown_rules(queue),
         "version": queue.version,
     }

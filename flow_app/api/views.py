@@ -1,4 +1,4 @@
-"""The resource ``/queues`` (see, pause, resume, limit; every change is audited), and why a task waits."""
+"""The resource ``/queues`` (see, pause, resume, give rules; every change is audited), and why a task waits."""
 
 from __future__ import annotations
 
@@ -43,11 +43,8 @@ class Queues(ApiViewSet):
 
     def partial_update(self, request: Request, name: str) -> Response:
         _check_name(name)
-        versions, limits = self.versions(), inputs.read_limits(self.body())
-        if not limits:
-            return self._shown(queues.queue_of(name))
-        actor, most = self.caller.name, limits["max_concurrency"]
-        return self._shown(queues.limit_queue(name, most, actor=actor, versions=versions))
+        versions = self.versions()
+        return self._shown(queues.edit_queue(name, self.body(), actor=self.caller.name, versions=versions))
 
     def _shown(self, queue: Queue) -> Response:
         return self.shown(queue_json(queue), version=queue.version)

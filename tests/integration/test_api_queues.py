@@ -79,7 +79,7 @@ class TestLimits:
         assert (limited.status_code, limited.json()["maxConcurrency"], limited["ETag"]) == (200, 4, '"1"')
         assert api.get("/queues").json()["content"] == [limited.json()] == [api.get("/queues/q").json()]
         assert api.patch("/queues/q", {"maxConcurrency": None}).json()["maxConcurrency"] is None
-        assert AuditEvent.objects.filter(action="queue.limited", target="queue:q", actor="caller").count() == 2
+        assert AuditEvent.objects.filter(action="queue.edited", target="queue:q", actor="caller").count() == 2
 
     def test_go_by_the_version_the_caller_has_seen(self, api: Api) -> None:
         unseen = api.get("/queues/q")

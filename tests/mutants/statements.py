@@ -170,17 +170,17 @@ STATEMENTS: Final[list[Mutant]] = [
         (
             "pass",
             51,
-            '        SchedulerPass.objects.select_for_update().get(name="assign")\n        queue = queue_of',
-            "        queue = queue_of",
+            '        SchedulerPass.objects.select_for_update().get(name="assign")\n        before = queue_of',
+            "        before = queue_of",
         ),
-        ("stamp", 51, "            stamp_limited(name)\n", ""),
+        ("stamp", 51, "        stamp_limited(after.name)\n", ""),
         (
             "lowered",
             51,
-            '            _hand_back_assigned(queue=name, actor=actor, reason="its queue was limited")',
-            "            pass",
+            '        _hand_back_assigned(queue=after.name, actor=actor, reason="its queue was limited")',
+            "        pass",
         ),
-        ("version", 14, "versions is not None and queue.version not in versions", "False"),
+        ("version", 14, "versions is not None and before.version not in versions", "False"),
     ),
     *mutants_of(
         "candidates",

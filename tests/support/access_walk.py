@@ -247,7 +247,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "blackoutcalendar edit": calendar,
         "blackoutcalendar delete": {"version": "1"},
         "queue add": {"name": "new"},
-        "queue edit": {"most": "7"},
+        "queue edit": {"max_concurrency": "7", "version": str(world.rows["queue"].version)},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
     }
 

@@ -11,8 +11,9 @@ import pytest
 from access_app.models import AuditEvent
 from access_app.versions import Stale
 from flow_app import assignment
-from flow_app.models import MOST_CONCURRENT, Queue
-from flow_app.queues import limit_queue, pause_queue, queue_of
+from flow_app.models import Queue
+from flow_app.queues import edit_queue, pause_queue, queue_of
+from flow_app.rules import MOST_CONCURRENT
 from flow_app.survey import survey_due
 from tasks_app.models import Task
 from tasks_app.sessions import Session
@@ -23,7 +24,7 @@ OpenSession = Callable[[], Session]
 
 
 def limit(most: int | None, queue: str = "default") -> Queue:
-    return limit_queue(queue, most, actor="test")
+    return edit_queue(queue, {"maxConcurrency": most}, actor="test")
 
 
 def owned(queue: str = "default") -> int:
@@ -171,20 +172,20 @@ class TestLimits:
             assert engine.session.fetch("SELECT current_setting('scheduler.shares')") == [("{0}",)]
 
 
-class TestLimitQueue:
+class TestEditQueue:
     def test_is_audited_and_gives_the_queue_a_new_version(self, engine: Engine) -> None:
         assert queue_of("q").version == 0
         assert [limit(3, "q").version, limit(3, "q").version, limit(None, "q").version] == [1, 1, 2]
-        events = AuditEvent.objects.filter(action="queue.limited").order_by("id").values_list("target", "detail")
+        events = AuditEvent.objects.filter(action="queue.edited").order_by("id").values_list("target", "detail")
         assert list(events) == [
             ("queue:q", {"maxConcurrency": {"from": None, "to": 3}}),
             ("queue:q", {"maxConcurrency": {"from": 3, "to": None}}),
         ]
 
     def test_refuses_a_version_that_has_gone(self, engine: Engine) -> None:
-        assert limit_queue("q", 3, actor="test", versions=[0]).version == 1
+        assert edit_queue("q", {"maxConcurrency": 3}, actor="test", versions=[0]).version == 1
         with pytest.raises(Stale, match="the queue has changed"):
-            limit_queue("q", 4, actor="test", versions=[0])
+            edit_queue("q", {"maxConcurrency": 4}, actor="test", versions=[0])
         assert queue_of("q").max_concurrency == 3
 
     @pytest.mark.parametrize("most", [-1, MOST_CONCURRENT + 1])

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from flow_app.queues import limit_queue, pause_queue
+from flow_app.queues import edit_queue, pause_queue
 from flow_app.why import why
 from tasks_app import services
 from tests.support.engine import Engine
@@ -58,9 +58,9 @@ class TestWhyWaiting:
     def test_names_the_limit_of_its_queue(self, engine: Engine) -> None:
         engine.worker()
         first, second = engine.create_many(2)
-        limit_queue("default", 0, actor="ops")
+        edit_queue("default", {"maxConcurrency": 0}, actor="ops")
         assert codes(engine, first) == ["QUEUE_CLOSED"]
-        limit_queue("default", 1, actor="ops")
+        edit_queue("default", {"maxConcurrency": 1}, actor="ops")
         assert codes(engine, first) == []
         engine.assign()
         [reason] = [r for r in why(engine.task(second)) if r.code != "AHEAD_IN_QUEUE"]

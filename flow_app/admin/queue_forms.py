@@ -1,0 +1,103 @@
+"""The forms of queues: a pause, the rules, a queue that is not in use yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+
+from access_app.staff import display
+from access_app.staff.form_fields import UtcInstant, field_text
+from access_app.texts import MAX_REASON, problem_of_reason
+from flow_app.models import Queue
+from flow_app.rules import RULES, Part, Rule, nested
+from tasks_app.fields import QUEUE_NAME
+
+
+class PauseForm(forms.Form):
+    """Why and for how long a queue is paused."""
+
+    reason = forms.CharField(required=False, strip=True, widget=forms.TextInput(attrs={"maxlength": MAX_REASON}))
+    until = UtcInstant(label="Until (UTC)", required=False, help_text="Empty: until somebody resumes it.")
+
+    @classmethod
+    def of(cls, queue: Queue) -> PauseForm:
+        """The form as it is offered: with the pause there is, if there is one."""
+        if not queue.is_paused:
+            return cls()
+        return cls(initial={"reason": display.words(queue.pause_reason), "until": field_text(queue.paused_until)})
+
+    def clean_reason(self) -> str:
+        reason: str = self.cleaned_data["reason"]
+        if problem := problem_of_reason(reason):
+            raise forms.ValidationError(f"This {problem}.")
+        return reason
+
+    def clean_until(self) -> datetime | None:
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and until <= datetime.now(UTC):
+            raise forms.ValidationError("This is in the past.")
+        return until
+
+
+class NewQueueForm(PauseForm):
+    """A queue needs no row to be used; one is for pausing it, before its first task if need be: by who may pause it."""
+
+    name = forms.CharField(max_length=100)
+    paused = forms.BooleanField(label="Pause it now", required=False, initial=True)
+    field_order = ["name", "paused", "reason", "until"]
+
+    def __init__(self, data: Any = None, *, may_pause: bool) -> None:
+        super().__init__(data)
+        if not may_pause:
+            for name in ("paused", "reason", "until"):
+                del self.fields[name]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not QUEUE_NAME.fullmatch(name):
+            raise forms.ValidationError("Use 1 to 100 characters of A-Z a-z 0-9 . _ : -")
+        return name
+
+
+class RulesForm(forms.Form):
+    """Every rule of a queue, a field for each of its columns. It carries the version it was filled from."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    rules: tuple[Rule, ...] = RULES
+
+    def __init__(self, data: Any = None, *, queue: Queue | None = None) -> None:
+        super().__init__(data)
+        for rule in self.rules:
+            self.fields |= {part.column: _field_of(rule, part) for part in rule.parts}
+        if queue is not None:
+            self.initial = {name: getattr(queue, name) for name in self.fields}
+
+    def changes(self) -> dict[str, Any]:
+        """What the filled-in fields say, as the body of a PATCH: a rule whose fields are all empty is ended."""
+        return nested({rule.path: self._value(rule) for rule in self.rules})
+
+    def _value(self, rule: Rule) -> Any:
+        values = {part.name: self.cleaned_data.get(part.column) for part in rule.parts}
+        filled = {name: value for name, value in values.items() if value not in (None, "")}
+        return (filled or None) if rule.is_object else filled.get("")
+
+    def show_problems(self, problems: dict[str, str]) -> None:
+        """Show what the checks found, each at its field."""
+        columns = {path: column for rule in self.rules for path, column in rule.paths.items()}
+        for path, problem in problems.items():
+            field = columns.get(path)
+            self.add_error(field, problem if field else f"{path}: {problem}")
+
+
+def _field_of(rule: Rule, part: Part) -> forms.Field:
+    schema = part.kind.schema
+    given: dict[str, Any] = {"label": part.label, "required": False}
+    if part is rule.parts[0]:
+        given["help_text"] = rule.help
+    if part.kind.words:
+        return forms.ChoiceField(choices=[("", display.EMPTY), *part.kind.words.items()], **given)
+    if schema["type"] == "integer":
+        return forms.IntegerField(min_value=schema["minimum"], max_value=schema["maximum"], **given)
+    return forms.CharField(**given)

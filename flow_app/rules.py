@@ -1,0 +1,164 @@
+"""The rules that a queue can have, a row each. Pure.
+
+**A new rule** is a row in `RULES`, its columns in ``models`` with their CHECKs, and the migration. From the row follow
+reading, checking and storing it (``PATCH /queues/{name}``, `queues.edit_queue`), its part of the audit event, showing
+it (``GET``, pages), its fields in the form of the admin and its part of ``/schema``. All its columns are NULL while
+nobody has set it, and null ends it.
+
+- The path is the JSON name. ``perKey.maxConcurrency`` is the member ``maxConcurrency`` of the object ``perKey``: what a
+  change does not name in that object stays as it is.
+- A rule whose parts have names (``limit``, ``periodSeconds``) is an object itself, and is replaced as a whole. A part
+  that may be left out has a ``default``.
+- What else has to happen when it changes (taking back what is assigned, stamping rows) is a line in `queues.EFFECTS`:
+  it runs in the transaction of the change, with the pass held. What a pass does about the rule is up to the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from access_app.http.fields import Fields, read_fields
+from access_app.http.fields import whole as read_whole
+from access_app.http.openapi.schemas import Json, integer, obj, variant
+from access_app.refusals import InvalidInput
+from tasks_app.kinds import Kind
+
+#: The largest limit of a queue.
+MOST_CONCURRENT: Final = 100_000
+#: The default of a part that has none.
+REQUIRED: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A column of a rule."""
+
+    column: str
+    kind: Kind
+    #: What pages and forms call it.
+    label: str
+    #: Its name in the object that the rule is; empty when it is the only part, and the rule its value.
+    name: str = ""
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What may be set for a queue."""
+
+    path: str
+    help: str
+    parts: tuple[Part, ...]
+
+    @property
+    def is_object(self) -> bool:
+        return bool(self.parts[0].name)
+
+    def columns(self, value: Any) -> dict[str, Any]:
+        """What its columns hold for a JSON value. Raises ValueError, or `InvalidInput` with the paths of its parts."""
+        if value is None:
+            return {part.column: None for part in self.parts}
+        if self.is_object:
+            return self._columns_of(value)
+        try:
+            return {self.parts[0].column: self.parts[0].kind.read(value)}
+        except ValueError as error:
+            raise ValueError(f"{error}, or null") from None
+
+    def _columns_of(self, value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise ValueError("must be an object, or null")
+        problems: dict[str, str] = {}
+        values = read_fields(value, {part.name: (part.column, part.kind.read) for part in self.parts}, problems)
+        for part in self.parts:
+            if part.name not in value and part.default is REQUIRED:
+                problems[part.name] = "is required"
+        if problems:
+            raise InvalidInput(problems)
+        return {part.column: part.default for part in self.parts} | values
+
+    def shown(self, row: object) -> Any:
+        """Its JSON value, of a row that has its columns."""
+        values = {part.name: getattr(row, part.column) for part in self.parts}
+        if not self.is_object:
+            return values[""]
+        return None if all(value is None for value in values.values()) else values
+
+    @property
+    def schema(self) -> Json:
+        """The JSON Schema of its values, null among them."""
+        if not self.is_object:
+            return _or_null(self.parts[0].kind.schema, self.help)
+        required = [part.name for part in self.parts if part.default is REQUIRED]
+        return _or_null(obj({part.name: part.kind.schema for part in self.parts}, required=required), self.help)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The JSON path of each of its columns."""
+        return {f"{self.path}.{part.name}".rstrip("."): part.column for part in self.parts}
+
+
+def _or_null(value: Json, help_text: str) -> Json:
+    values = {"enum": [*value["enum"], None]} if "enum" in value else {}
+    return variant(value, null=True, description=f"{help_text} null: no such rule.") | values
+
+
+def within(low: int, high: int) -> Kind:
+    """A whole number within limits, which are legal themselves."""
+    sentence = f"must be between {low:,} and {high:,}"
+
+    def read(value: Any) -> Any:
+        if not low <= read_whole(value) <= high:
+            raise ValueError(sentence)
+        return value
+
+    return Kind(schema=integer(low, high), read=read)
+
+
+RULES: Final = (
+    Rule(
+        "maxConcurrency",
+        "At most so many of its tasks are assigned or running at any instant. 0 closes it.",
+        (Part(column="max_concurrency", kind=within(0, MOST_CONCURRENT), label="At most"),),
+    ),
+)
+
+
+def read_changes(changes: Any, rules: Iterable[Rule] = RULES) -> dict[str, Any]:
+    """The columns that a JSON object of rules sets. Raises `InvalidInput`."""
+    if type(changes) is not dict:
+        raise InvalidInput({"body": "must be an object"})
+    fields: Fields = nested({rule.path: (rule.path, rule.columns) for rule in rules})
+    problems: dict[str, str] = {}
+    read = read_fields(changes, fields, problems)
+    if problems:
+        raise InvalidInput(problems)
+    return {column: value for columns in read.values() for column, value in columns.items()}
+
+
+def shown_rules(row: object, rules: Iterable[Rule] = RULES) -> dict[str, Any]:
+    """All rules of a queue as JSON."""
+    return nested({rule.path: rule.shown(row) for rule in rules})
+
+
+def rule_schemas(rules: Iterable[Rule] = RULES, *, changes: bool = False) -> Json:
+    """The properties of a queue that are its rules; for ``changes`` the members of an object may be left out."""
+    tree = nested({rule.path: rule for rule in rules})
+    return {name: _schema_of(below, changes) for name, below in tree.items()}
+
+
+def _schema_of(below: Any, changes: bool) -> Json:
+    if isinstance(below, Rule):
+        return below.schema
+    return obj({name: rule.schema for name, rule in below.items()}, required=[] if changes else None)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of paths as the objects that the paths go through."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        group, _, member = path.rpartition(".")
+        (tree.setdefault(group, {}) if group else tree)[member] = value
+    return tree
