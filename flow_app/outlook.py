@@ -159,14 +159,51 @@ class LockedHeads:
 
 
 @dataclass(slots=True)
+class Calm:
+    """What a survey left that found nothing due: what becomes due later comes with a hint, or is found by the next one.
+
+    ``until`` is when that one is made, by the monotonic clock: when the next task falls due, or a poll interval later.
+    It may be postponed once, by a thread beside that looked for the same and found nothing either.
+    """
+
+    classes: list[list[str] | None]
+    began: float
+    until: float
+    postponed: bool = False
+
+    def holds(self, pairs: KnownPairs) -> bool:
+        return time.monotonic() < self.until and pairs.trusted_since(self.began)
+
+    @property
+    def rest(self) -> timedelta:
+        return timedelta(seconds=max(0.0, self.until - time.monotonic()))
+
+    def postpone(self, began: float) -> None:
+        """Have the next survey a poll interval behind a look that began then."""
+        self.until, self.postponed = max(self.until, began + wakeups.longest_rest().total_seconds()), True
+
+
+@dataclass(slots=True)
 class Outlook:
     """What one scheduler has learnt: its surveys and passes read it and keep it up."""
 
     workers: Floors = field(default_factory=lambda: Floors(SCHEDULERS_FORGET_AFTER))
     pairs: KnownPairs = field(default_factory=KnownPairs)
     locked: LockedHeads = field(default_factory=LockedHeads)
+    #: While nothing was due when last looked for.
+    calm: Calm | None = None
     #: By the monotonic clock: until when passes do without hints to workers.
     quiet_until: float = 0.0
+
+    def calm_ending(self, *, within: float) -> Calm | None:
+        """That of the scheduler, if its next survey comes within so many seconds and may be postponed.
+
+        One that has been may not: every other survey is its own, over its own session. Nor while looks are slow.
+        """
+        calm = self.calm
+        if calm is None or calm.postponed or calm.rest.total_seconds() > within or self.pairs.rest < float("inf"):
+            return None
+        return calm
 
     def places(self, due: list[Head]) -> dict[str, list[Any]]:
         """Where a pass over these heads begins to look: parallel arrays, without the suspects' head."""

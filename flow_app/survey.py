@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
-from flow_app.outlook import Head, Outlook, lies_below, pairs_of
+from flow_app.outlook import Calm, Head, Outlook, lies_below, pairs_of
+from tasks_app import wakeups
 from tasks_app.sessions import Row, Session
 from tasks_app.wakeups import Pair
 
@@ -64,6 +65,19 @@ class Survey:
         return min((head.due_in for head in self.heads if head.due_in > 0), default=None)
 
 
+class Sent(NamedTuple):
+    """A survey that was sent behind a pipeline, to be read when that is over."""
+
+    heads: psycopg.Cursor[Head]
+    classes: psycopg.Cursor[Row]
+    beside: psycopg.Cursor[Row]
+
+    def read(self) -> Survey:
+        """What was found. Raises `psycopg.Error`."""
+        [row] = self.beside.fetchall()
+        return Survey(self.heads.fetchall(), [served for (served,) in self.classes], row)
+
+
 def survey_due(
     session: Session, *, limit: int = MAX_HEADS, beside: str = "SELECT", outlook: Outlook | None = None
 ) -> Survey:
@@ -83,8 +97,7 @@ def survey_due(
     except psycopg.Error as error:
         session.fail(error)
     pairs.note(seen.heads)
-    # Without a time are pairs in which nothing waits, and queues that are paused until somebody resumes them.
-    return replace(seen, heads=[head for head in seen.heads if head.due_in is not None])
+    return _dated(seen)
 
 
 def read_heads(cursor: CursorWrapper) -> list[Head]:
@@ -114,6 +127,28 @@ def find_overlooked(session: Session, outlook: Outlook) -> bool:
     return overlooked
 
 
+def send_survey(session: Session, *, beside: str) -> Sent:
+    """Send a look at everything behind the pipeline the caller is in, in whose transaction it is made.
+
+    ``beside`` is a query of one row, NULL or in how many seconds something else is due. Raises `psycopg.Error`.
+    """
+    return _send(session, "survey_due", {"start": "", "limit": MAX_HEADS}, beside)
+
+
+def may_rest_on(sent: Sent, calm: Calm) -> bool:
+    """Whether such a look, once its pipeline is over, says that nothing is due or falls due within a poll interval.
+
+    Not when it has not seen everything, nor when other queues are served than the scheduler knows. Raises
+    `psycopg.Error`.
+    """
+    seen = sent.read()
+    if len(seen.heads) >= MAX_HEADS or sorted(map(str, seen.classes)) != sorted(map(str, calm.classes)):
+        return False
+    seen = _dated(seen)
+    rest = wakeups.longest_rest().total_seconds()
+    return not seen.has_due and all(due_in is None or due_in > rest for due_in in (seen.next_due_in, *seen.beside))
+
+
 def _survey_known(session: Session, floors: dict[Pair, str], beside: str) -> Survey | None:
     """Look at known pairs from their floors on; None when something waits in another pair."""
     queues, priorities = zip(*floors, strict=True)
@@ -138,11 +173,19 @@ def _look_at_everything(session: Session, limit: int = MAX_HEADS, beside: str = 
 
 def _ask(session: Session, name: str, parameters: dict[str, Any], beside: str) -> Survey:
     with session.connection.pipeline():
-        heads = session.send(name, parameters, of=Head)
-        classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-        aside = session.connection.execute(beside, prepare=session.prepares)
-    [row] = aside.fetchall()
-    return Survey(heads.fetchall(), [served for (served,) in classes], row)
+        sent = _send(session, name, parameters, beside)
+    return sent.read()
+
+
+def _send(session: Session, name: str, parameters: dict[str, Any], beside: str) -> Sent:
+    heads = session.send(name, parameters, of=Head)
+    classes = session.connection.execute(_CLASSES, prepare=session.prepares)
+    return Sent(heads, classes, session.connection.execute(beside, prepare=session.prepares))
+
+
+def _dated(seen: Survey) -> Survey:
+    """Without the heads that have no time: where nothing waits, and of queues paused until somebody resumes them."""
+    return replace(seen, heads=[head for head in seen.heads if head.due_in is not None])
 
 
 def _longest_waiting(due: list[Head]) -> list[Head]:

@@ -25,7 +25,6 @@ ELSEWHERE: Final = {
         {"assignment.hand_back_assigned", "queues._hand_back_assigned"},
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",
     ),
-    "look_round": ({"Housekeeper.round"}, "a round is what it finds and what is done then"),
 }
 #: Classes of tests with another name, and why.
 TESTED_AS: Final = {

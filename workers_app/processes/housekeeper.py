@@ -1,7 +1,8 @@
 """A scheduler's housekeeper: notices the dead, moves their tasks on, expires, takes back, and does the slow chores.
 
 A thread and a connection of its own make a round every detection interval: one statement says what there is to do.
-While the scheduler's surveys do not look at everything, it does so instead, twice in a poll interval.
+While the scheduler's surveys do not look at everything, it does so instead, twice in a poll interval. While nothing is
+due, a round is every second survey as well.
 What is done by the clock alone is in ``chores.py``; who is dead is ``workers_app/recovery.py``'s matter.
 """
 
@@ -17,13 +18,15 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.conf import settings
 
 from access_app.database_faults import DatabaseAway, backoff, kind_of, leaves_reads, short
 from flow_app import assignment
 from flow_app.outlook import Outlook
-from flow_app.survey import find_overlooked
+from flow_app.survey import find_overlooked, may_rest_on, send_survey
+from schedules_app import firing
 from tasks_app import signals, wakeups
 from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
@@ -35,6 +38,8 @@ from workers_app.stop_signals import SelfPipe
 log = structlog.get_logger(__name__)
 
 STATS_EVERY: Final = timedelta(minutes=1)
+#: Of the interval, while the scheduler is calm: the round comes just before a survey that would be due with it.
+EARLY: Final = 0.97
 
 
 class Seen(NamedTuple):
@@ -65,6 +70,7 @@ class Housekeeper(threading.Thread):
         self._detector = recovery.FailureDetector(
             config.heartbeat_timeout, shortcut=config.heartbeat_interval * 2 if self._watches_locks else None
         )
+        self._interval: float = config.failure_detection_interval.total_seconds()
         self._closed = threading.Event()
         self._failures, self._logged = 0, False
         self._identity = {
@@ -94,10 +100,7 @@ class Housekeeper(threading.Thread):
         """Look once, and do what there is to do. Raises `DatabaseAway`."""
         if find_overlooked(self._session, self._outlook):
             self._pipe.wake()
-        floors = self._floors.current(self._session)
-        parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
-        parameters |= {"workers": list(floors), "floors": list(floors.values())}
-        [seen] = self._session.rows("look_round", parameters, of=Seen)
+        seen = self._look_round()
         self._floors.note(zip(seen.workers, seen.floors, strict=True))
         marked = self._mark_silent_workers(dict(zip(seen.workers, seen.beats, strict=True)))
         changed = 0
@@ -111,9 +114,26 @@ class Housekeeper(threading.Thread):
         if changed:
             wakeups.notify_schedulers(self._session)
 
+    def _look_round(self) -> Seen:
+        """Make the round, and in the same trip the survey that a calm scheduler would make before the next one."""
+        floors = self._floors.current(self._session)
+        parameters = self._identity | {"stale_after": assignment.STALE_AFTER.total_seconds()}
+        parameters |= {"workers": list(floors), "floors": list(floors.values())}
+        began, calm = time.monotonic(), self._outlook.calm_ending(within=self._interval)
+        try:
+            with self._session.connection.pipeline():
+                round_made = self._session.send("look_round", parameters, of=Seen)
+                sent = send_survey(self._session, beside=firing.NEXT_DUE) if calm else None
+            if calm and sent and may_rest_on(sent, calm):
+                calm.postpone(began)
+            seen: Seen = round_made.fetchall()[0]
+        except psycopg.Error as error:
+            self._session.fail(error)
+        return seen
+
     def _guarded_round(self) -> float:
         """One round; how many seconds to rest after it, whatever happened in it."""
-        interval: float = settings.SCHEDULER.failure_detection_interval.total_seconds()
+        interval = self._interval
         try:
             self.round()
         except DatabaseAway as error:
@@ -127,6 +147,8 @@ class Housekeeper(threading.Thread):
             log.exception("housekeeping_failed")
             return interval
         self._failures, self._logged = 0, False
+        if self._outlook.calm:
+            interval *= EARLY
         return min(interval, self._outlook.pairs.rest)
 
     def _mark_silent_workers(self, beats: dict[UUID, int]) -> list[UUID]:

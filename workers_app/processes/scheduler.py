@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -22,7 +21,7 @@ import structlog
 
 from access_app.database_faults import DatabaseAway
 from flow_app import assignment
-from flow_app.outlook import Outlook
+from flow_app.outlook import Calm, Outlook
 from flow_app.survey import Survey, survey_due
 from schedules_app import firing
 from tasks_app import signals, wakeups
@@ -47,25 +46,6 @@ FIRE_AGAIN: Final = 0.05
 FAILED_FIRE_AGAIN: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Calm:
-    """What a survey left that found nothing due: what becomes due later comes with a hint, or is found by the next one.
-
-    ``until`` is when that one is made, by the monotonic clock: when the next task falls due, or a poll interval later.
-    """
-
-    classes: list[list[str] | None]
-    began: float
-    until: float
-
-    def holds(self, outlook: Outlook) -> bool:
-        return time.monotonic() < self.until and outlook.pairs.trusted_since(self.began)
-
-    @property
-    def rest(self) -> timedelta:
-        return timedelta(seconds=max(0.0, self.until - time.monotonic()))
-
-
 class Scheduler(Process):
     """The assigning half. `once` does one round of everything due."""
 
@@ -86,7 +66,6 @@ class Scheduler(Process):
         self._recent_until = 0.0
         #: Since when each pass that was tried was made by another scheduler, by the monotonic clock.
         self._elsewhere_since = float("inf")
-        self._calm: Calm | None = None
         self._new: set[wakeups.Pair] = set()
 
     @contextlib.contextmanager
@@ -103,10 +82,10 @@ class Scheduler(Process):
     def tick(self) -> timedelta:
         """Fire what is due, assign until nothing more can be, and return how long to rest."""
         if time.monotonic() >= self._fire_at:
-            self._calm = None
+            self._outlook.calm = None
             self._fire()
         new, self._new = self._new, set()
-        rest = self._assign_new(new) if new else None
+        rest = self._assign_new(new) if new else self._postponed_rest()
         if rest is None:
             rest = self._assign_due()
         return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
@@ -116,7 +95,7 @@ class Scheduler(Process):
         if pairs := wakeups.pairs_in(message):
             self._new |= pairs
             return True
-        self._calm = None
+        self._outlook.calm = None
         if message != wakeups.NEW:
             self._outlook.pairs.doubt()
         return True
@@ -140,15 +119,20 @@ class Scheduler(Process):
         if report.stop:
             wakeups.notify_stops(self._session, report.stop)
 
+    def _postponed_rest(self) -> timedelta | None:
+        """How long to rest yet, when the housekeeper has made the survey that was due; None: look at what is due."""
+        calm = self._outlook.calm
+        return calm.rest if calm is not None and calm.postponed and calm.holds(self._outlook.pairs) else None
+
     def _assign_new(self, new: set[wakeups.Pair]) -> timedelta | None:
         """Assign what hints name, while nothing else is due; how long to rest, or None: look at what is due."""
-        calm, self._calm = self._calm, None
-        if calm is None or not calm.holds(self._outlook):
+        calm, self._outlook.calm = self._outlook.calm, None
+        if calm is None or not calm.holds(self._outlook.pairs):
             return None
         heads = self._outlook.pairs.heads_of(self._session, new)
         if not self._assign(Survey(heads, calm.classes)).took_all:
             return None
-        self._calm = calm
+        self._outlook.calm = calm
         return calm.rest
 
     def _assign_due(self) -> timedelta:
@@ -173,7 +157,7 @@ class Scheduler(Process):
                 return timedelta(0)
             # Out of room, another scheduler makes the pass, or all that is due is locked: somebody will wake us.
         else:
-            self._calm = Calm(survey.classes, began, began + rest.total_seconds())
+            self._outlook.calm = Calm(survey.classes, began, began + rest.total_seconds())
         return rest
 
     def _survey(self) -> Survey:

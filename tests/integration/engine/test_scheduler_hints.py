@@ -208,7 +208,7 @@ class TestCalm:
         with locked(open_session(), "scheduler_pass", "name", "assign"):
             assert scheduler.tick() == INTERVAL
         assert engine.task(task_id).status == "PENDING"
-        assert scheduler._calm is None  # it knows of something due: the next hint has it look at everything
+        assert scheduler._outlook.calm is None  # it knows of something due: the next hint has it look at everything
         engine.create(queue="q")
         scheduler._hear('[["q",0]]')
         while scheduler.tick() != INTERVAL:
