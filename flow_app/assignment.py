@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.locking import Locked, begin_pass, look_at_keys, park_behind_keys
+from flow_app.locking import Locked, begin_pass, charge_buckets, look_at_keys, park_behind_keys
 from flow_app.matching import Match, match, room_for
 from flow_app.outlook import SLOW, Head, Outlook
 from flow_app.survey import Survey
@@ -77,6 +77,7 @@ def assign_due_tasks(
             if found.tasks:
                 given = {"ids": found.tasks, "workers": found.workers, "limited": found.limited("queue")}
                 session.send("assign_due_tasks", given)
+                charge_buckets(session, found)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)
             parked = park_behind_keys(session, found, keys) if keys else None

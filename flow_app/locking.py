@@ -67,6 +67,13 @@ def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]
     return session.send("park_behind_keys", {"queues": queues, "keys": names, "holders": holders})
 
 
+def charge_buckets(session: Session, found: Match) -> None:
+    """Charge the rates of queues for what was given away of them, if one of these has a rate."""
+    if found.charged:
+        ids, queues = zip(*found.charged, strict=True)
+        session.send("charge_buckets", {"ids": list(ids), "queues": list(queues)})
+
+
 def _take_pass(session: Session) -> psycopg.Cursor[Row]:
     return session.send("take_pass")
 

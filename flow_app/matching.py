@@ -2,9 +2,9 @@
 
 Room and candidates come in, locked and counted by ``assignment.py``; who gets what comes out. Within a queue tasks go
 by priority, then due time, then id, where tenants share it by the turns of these (``sharing.py``); queues take turns,
-the one that has waited longest first; free slots come before prefetch, level by level, so that the load spreads; a
-suspect shares its worker with no other suspect. Workers that serve named queues choose before those that serve more,
-so that general workers leave them their own.
+the one that has waited longest first; free slots come before prefetch, level by level, so that the load spreads, and
+tasks whose starts are counted have free slots only; a suspect shares its worker with no other suspect. Workers that
+serve named queues choose before those that serve more, so that general workers leave them their own.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Candidate(NamedTuple):
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """What it draws on where there is a limit."""
-        return (("queue", self.queue),)
+        return ("queue", self.queue), ("rate", self.queue)
 
 
 class Key(NamedTuple):
@@ -84,6 +84,7 @@ class Match:
     """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
 
     ``room`` is how many more could have been given away, had more been due. ``limits`` is what is left of each budget.
+    ``charged`` are those of the tasks whose queue has a rate, and that queue.
     """
 
     tasks: list[UUID] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Match:
     keys: list[KeyName] = field(default_factory=list)
     room: int = 0
     limits: dict[Budget, int] = field(default_factory=dict)
+    charged: list[tuple[UUID, str]] = field(default_factory=list)
 
     def gives(self, candidate: Candidate, worker: UUID) -> None:
         """Give a task to a worker."""
@@ -102,10 +104,16 @@ class Match:
             for budget in candidate.budgets:
                 if budget in self.limits:
                     self.limits[budget] -= 1
+            if ("rate", candidate.queue) in self.limits:
+                self.charged.append((candidate.task_id, candidate.queue))
 
-    def may_give(self, candidate: Candidate) -> bool:
-        """Whether each limit that it comes under leaves room for a task."""
-        return not self.limits or all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)
+    def may_give(self, candidate: Candidate, *, prefetch: bool) -> bool:
+        """Whether each limit that it comes under leaves room for a task. A token must not lie in a prefetch."""
+        if not self.limits:
+            return True
+        if prefetch and ("rate", candidate.queue) in self.limits:
+            return False
+        return all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)
 
     def limited(self, kind: str) -> list[str]:
         """The names of what has a limit of this kind."""
@@ -164,7 +172,8 @@ def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
 def room_for(queue: str, workers: Sequence[Room]) -> int:
     """How much more the workers that serve a queue may own, of this queue too."""
     free = sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
-    return min(free, limits_of(workers).get(("queue", queue), free))
+    limits = limits_of(workers)
+    return min(free, *(limits.get((kind, queue), free) for kind in ("queue", "rate")))
 
 
 def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:
@@ -228,14 +237,14 @@ def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candi
     alone = openings.for_suspects()
     before = len(found.tasks)
     for candidate in ready:
-        if candidate.suspect and found.may_give(candidate):
+        if candidate.suspect and found.may_give(candidate, prefetch=openings.are_prefetch):
             if (worker := next(alone, None)) is None:
                 break
             found.gives(candidate, worker)
     for candidate in ready:
         if len(found.tasks) - before >= budget:
             break
-        if not candidate.suspect and found.may_give(candidate):
+        if not candidate.suspect and found.may_give(candidate, prefetch=openings.are_prefetch):
             found.gives(candidate, openings.take())
     return len(found.tasks) - before
 
@@ -257,6 +266,11 @@ class _Openings:
                 self._reopen(opening, worker)
                 heapq.heapify(self._next)
                 yield worker.worker_id
+
+    @property
+    def are_prefetch(self) -> bool:
+        """Whether no free slot is left."""
+        return bool(self._next) and self._next[0][0]
 
     def take(self) -> UUID:
         """The next opening of all; there must be one."""

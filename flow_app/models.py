@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from access_app.texts import MAX_NAME
+from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
 from flow_app.rules import MOST_CONCURRENT
 
 
@@ -29,6 +31,9 @@ class Queue(models.Model):
     max_concurrency = models.IntegerField(
         null=True, blank=True, help_text="At most so many of its tasks are assigned or running; 0 closes it."
     )
+    rate_limit = models.IntegerField(null=True, blank=True)
+    rate_period = models.IntegerField(null=True, blank=True)
+    rate_burst = models.IntegerField(null=True, blank=True)
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -45,6 +50,15 @@ class Queue(models.Model):
             models.CheckConstraint(
                 name="queues_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
             ),
+            models.CheckConstraint(
+                name="queues_rate",
+                condition=Q(rate_limit__isnull=True, rate_period__isnull=True, rate_burst__isnull=True)
+                | Q(
+                    rate_limit__range=(1, MOST_STARTS),
+                    rate_period__range=(1, LONGEST_PERIOD),
+                    rate_burst__range=(0, F("rate_limit")),
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -54,6 +68,27 @@ class Queue(models.Model):
     def is_paused(self) -> bool:
         """Whether its pause lasts, by this process's clock."""
         return self.paused_at is not None and (self.paused_until is None or self.paused_until > timezone.now())
+
+
+class Bucket(models.Model):
+    """How far ahead of its rate something is: a row per rate. ``full_at`` is the state of ``rates.Bucket``.
+
+    ``task_ids`` were given to workers and had not started when it was charged last; ``attempts`` are how many attempts
+    each had behind it then. The view ``rated_queues`` has the state as it is now. Written with the pass held.
+    """
+
+    kind = models.TextField()
+    name = models.TextField()
+    full_at = models.DateTimeField()
+    task_ids = ArrayField(models.UUIDField(), db_default=[])
+    attempts = ArrayField(models.IntegerField(), db_default=[])
+
+    class Meta:
+        db_table = "buckets"
+        constraints = [models.UniqueConstraint(name="buckets_of", fields=["kind", "name"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 class SchedulerPass(models.Model):

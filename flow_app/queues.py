@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from access_app import audit
 from access_app.sql import statement
 from access_app.versions import Stale, Versions
+from flow_app.buckets import fit_bucket
 from flow_app.models import Queue, SchedulerPass
 from flow_app.rules import RULES, read_changes
 from tasks_app import wakeups
@@ -128,9 +129,19 @@ def _hold_to_limit(before: Queue, after: Queue, actor: str) -> None:
         stamp_limited(after.name)
 
 
+def _hold_to_rate(before: Queue, after: Queue, actor: str) -> None:
+    """A rate counts what starts from now on: what has not started goes back, and is given anew with its tokens."""
+    if after.rate_limit is not None:
+        _hand_back_assigned(queue=after.name, actor=actor, reason="its queue was given a rate")
+    fit_bucket(before, after)
+
+
 #: What a change of a rule does to tasks, by the path of the rule: called with the queue before and after it, in the
 #: transaction that has stored it, with the pass held.
-EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {"maxConcurrency": _hold_to_limit}
+EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
+    "maxConcurrency": _hold_to_limit,
+    "rateLimit": _hold_to_rate,
+}
 
 
 def stamp_limited(name: str) -> None:

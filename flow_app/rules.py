@@ -15,14 +15,15 @@ nobody has set it, and null ends it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from access_app.http.fields import Fields, read_fields
 from access_app.http.fields import whole as read_whole
-from access_app.http.openapi.schemas import Json, integer, obj, variant
+from access_app.http.openapi.schemas import Json, integer, obj, schema, variant
 from access_app.refusals import InvalidInput
+from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, default_burst
 from tasks_app.kinds import Kind
 
 #: The largest limit of a queue.
@@ -46,11 +47,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What may be set for a queue."""
+    """What may be set for a queue.
+
+    ``together`` checks the columns of a rule with several parts, and fills in what follows from the others.
+    """
 
     path: str
     help: str
     parts: tuple[Part, ...]
+    together: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     @property
     def is_object(self) -> bool:
@@ -77,7 +82,7 @@ class Rule:
                 problems[part.name] = "is required"
         if problems:
             raise InvalidInput(problems)
-        return {part.column: part.default for part in self.parts} | values
+        return self.together({part.column: part.default for part in self.parts} | values)
 
     def shown(self, row: object) -> Any:
         """Its JSON value, of a row that has its columns."""
@@ -88,11 +93,14 @@ class Rule:
 
     @property
     def schema(self) -> Json:
-        """The JSON Schema of its values, null among them."""
-        if not self.is_object:
-            return _or_null(self.parts[0].kind.schema, self.help)
-        required = [part.name for part in self.parts if part.default is REQUIRED]
-        return _or_null(obj({part.name: part.kind.schema for part in self.parts}, required=required), self.help)
+        """The JSON Schema of its values, null among them; that of an object is one of ``rule_components``."""
+        return _or_null(schema(self.component) if self.is_object else self.parts[0].kind.schema, self.help)
+
+    @property
+    def component(self) -> str:
+        """The name in ``/schema`` of the object that it is. Rules of one shape share it: that of their last member."""
+        member = self.path.rpartition(".")[2]
+        return member[0].upper() + member[1:]
 
     @property
     def paths(self) -> dict[str, str]:
@@ -117,12 +125,37 @@ def within(low: int, high: int) -> Kind:
     return Kind(schema=integer(low, high), read=read)
 
 
+def rate_rule(path: str, prefix: str, what: str) -> Rule:
+    """A rate in columns of this prefix; ``what`` is what starts."""
+    limit, period, burst = f"{prefix}_limit", f"{prefix}_period", f"{prefix}_burst"
+
+    def complete(values: dict[str, Any]) -> dict[str, Any]:
+        if values[burst] is None:
+            values[burst] = default_burst(values[limit], values[period])
+        if values[burst] > values[limit]:
+            raise InvalidInput({"burst": f"must be no more than the limit, {values[limit]:,}"})
+        return values
+
+    return Rule(
+        path,
+        f"In every period, wherever it begins, at most limit + burst {what} start. They come evenly; burst is how many "
+        "more than one may start at once after a quiet time, by default as many as come in a tenth of a second.",
+        (
+            Part(column=limit, kind=within(1, MOST_STARTS), label="Starts", name="limit"),
+            Part(column=period, kind=within(1, LONGEST_PERIOD), label="in seconds", name="periodSeconds"),
+            Part(column=burst, kind=within(0, MOST_STARTS), label="and at once", name="burst", default=None),
+        ),
+        complete,
+    )
+
+
 RULES: Final = (
     Rule(
         "maxConcurrency",
         "At most so many of its tasks are assigned or running at any instant. 0 closes it.",
         (Part(column="max_concurrency", kind=within(0, MOST_CONCURRENT), label="At most"),),
     ),
+    rate_rule("rateLimit", "rate", "of its tasks"),
 )
 
 
@@ -147,6 +180,16 @@ def rule_schemas(rules: Iterable[Rule] = RULES, *, changes: bool = False) -> Jso
     """The properties of a queue that are its rules; for ``changes`` the members of an object may be left out."""
     tree = nested({rule.path: rule for rule in rules})
     return {name: _schema_of(below, changes) for name, below in tree.items()}
+
+
+def rule_components(rules: Iterable[Rule] = RULES) -> Json:
+    """The schemas that those of the rules refer to."""
+    return {rule.component: _object_of(rule.parts) for rule in rules if rule.is_object}
+
+
+def _object_of(parts: Iterable[Part]) -> Json:
+    required = [part.name for part in parts if part.default is REQUIRED]
+    return obj({part.name: part.kind.schema for part in parts}, required=required)
 
 
 def _schema_of(below: Any, changes: bool) -> Json:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from access_app.sql import statement
+from flow_app.rates import Bucket, Rate
 from tasks_app.models import Task
 from tasks_app.reasons import Reason
 from tasks_app.states import TaskStatus
@@ -46,6 +47,8 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     elif facts["max_concurrency"] is not None and facts["limited"] >= facts["max_concurrency"]:
         detail = f"{facts['limited']} tasks of queue {task.queue} are assigned or running; its maxConcurrency is"
         reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}"))
+    if facts["tokens"] == 0:
+        reasons.append(_rate_reason(task, facts))
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:
@@ -65,3 +68,11 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
         reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))
     return reasons
+
+
+def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
+    """Its queue has no token; the next one comes at the earliest when what was given to workers starts now."""
+    rate = Rate(facts["rate_limit"], facts["rate_period"], facts["rate_burst"])
+    bucket = Bucket(rate, facts["full_at"]).charge(facts["unstarted"], facts["now"])
+    detail = f"the rateLimit of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
+    return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]))

@@ -9,7 +9,7 @@ from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, r
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
-from flow_app.rules import rule_schemas
+from flow_app.rules import rule_components, rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _WHY: Final[Json] = {
@@ -51,6 +51,7 @@ _SCHEMAS: Final[Json] = {
             "version": {"type": "integer"},
         }
     ),
+    **rule_components(),
     "QueueList": listed(schema("Queue")),
     "QueueChanges": obj(rule_schemas(changes=True), required=[]),
     "Pause": obj(
@@ -95,7 +96,13 @@ _PATHS: Final[Json] = {
             description="They hold from the next assignment on. Nothing that runs is stopped: while more runs than a "
             "lowered limit allows, nothing starts. A rule that is not named stays; null ends it.",
             parameters=[ref("parameters", "IfMatch")],
-            requestBody=body(schema("QueueChanges"), examples={"four": {"value": {"maxConcurrency": 4}}}),
+            requestBody=body(
+                schema("QueueChanges"),
+                examples={
+                    "four": {"value": {"maxConcurrency": 4}},
+                    "rate": {"value": {"rateLimit": {"limit": 100, "periodSeconds": 1}}},
+                },
+            ),
         ),
     },
     "/queues/{name}/pause": _queue_post(

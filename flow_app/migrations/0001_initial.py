@@ -1,5 +1,6 @@
 """Tables of queues and of the pass, with the row of the pass, and the view that says which queues are paused."""
 
+import django.contrib.postgres.fields
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -17,12 +18,64 @@ LIMITED_QUEUES = """
 CREATE VIEW limited_queues AS SELECT name, max_concurrency FROM queues WHERE max_concurrency IS NOT NULL;
 """
 
+RATES = """
+-- How long so many tokens of a rate take to come, rounded up. In Python `flow_app.rates.Rate.span`.
+CREATE FUNCTION rate_span(tokens bigint, most bigint, period bigint) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT interval '1 microsecond' * ((tokens * period * 1000000 + most - 1) / most)
+$$;
+
+-- How many tokens are there. In Python `flow_app.rates.Bucket.tokens`.
+CREATE FUNCTION rate_tokens(full_at timestamptz, at timestamptz, most bigint, period bigint, burst bigint) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT greatest(0, floor(((burst + 1) * period * 1000000 - greatest(0, extract(epoch FROM full_at - at)) * 1000000 * most)
+                           / (period * 1000000)))::int
+$$;
+
+-- The queues that have a rate, with their buckets as they are now. The tasks in the row of a bucket were given to workers.
+-- Those that have started since count from then on: all of them from the last one's start, which is no less than each from
+-- its own. Those that went back unstarted do not count. The others (``task_ids``) have tokens that are not taken yet and
+-- nobody else may take, so that starts never bunch, however late they come. ``tokens`` is how many more may be given;
+-- ``next_at`` is when there are some, if there are none now, but not at once when the bucket can wait a little.
+-- A bucket that is missing reads as an empty one.
+CREATE VIEW rated_queues AS
+SELECT q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, f.full_at, u.task_ids, u.attempts, c.tokens,
+       CASE WHEN c.tokens = 0
+            THEN greatest(greatest(f.full_at, now()) + rate_span(cardinality(u.task_ids), q.rate_limit, q.rate_period) - c.reach,
+                          now() + least(c.reach / 4, interval '20 milliseconds')) END AS next_at
+  FROM queues q
+  LEFT JOIN buckets b ON b.kind = 'queue' AND b.name = q.name
+  CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(g.id) FILTER (WHERE t.waits), '{}') AS task_ids,
+           coalesce(array_agg(g.attempt) FILTER (WHERE t.waits), '{}') AS attempts,
+           count(*) FILTER (WHERE t.began) AS began,
+           max(t.started_at) FILTER (WHERE t.began) AS last_began
+      FROM unnest(b.task_ids, b.attempts) AS g(id, attempt)
+      CROSS JOIN LATERAL (
+        -- One row in any case: a task that is gone has run.
+        SELECT coalesce(bool_or(status = 'SCHEDULED' AND attempt = g.attempt), false) AS waits,
+               coalesce(bool_or(attempt > g.attempt), true) AS began,
+               coalesce(max(started_at), now()) AS started_at
+          FROM tasks WHERE id = g.id) AS t) AS u
+  CROSS JOIN LATERAL (
+    SELECT least(CASE WHEN u.began > 0
+                      THEN greatest(b.full_at, u.last_began) + rate_span(u.began, q.rate_limit, q.rate_period)
+                      ELSE b.full_at END,
+                 now() + rate_span(q.rate_burst + 1, q.rate_limit, q.rate_period)) AS full_at) AS f
+  CROSS JOIN LATERAL (
+    SELECT greatest(0, rate_tokens(f.full_at, now(), q.rate_limit, q.rate_period, q.rate_burst) - cardinality(u.task_ids))
+             AS tokens,
+           interval '1 microsecond' * (q.rate_burst::bigint * q.rate_period * 1000000 / q.rate_limit) AS reach) AS c
+ WHERE q.rate_limit IS NOT NULL;
+"""
+
 
 class Migration(migrations.Migration):
 
     initial = True
 
     dependencies = [
+        ('tasks_app', '0001_initial'),
     ]
 
     operations = [
@@ -44,16 +97,35 @@ class Migration(migrations.Migration):
                 ('pause_reason', models.TextField(blank=True, db_default='')),
                 ('paused_by', models.TextField(blank=True, db_default='')),
                 ('max_concurrency', models.IntegerField(blank=True, help_text='At most so many of its tasks are assigned or running; 0 closes it.', null=True)),
+                ('rate_limit', models.IntegerField(blank=True, null=True)),
+                ('rate_period', models.IntegerField(blank=True, null=True)),
+                ('rate_burst', models.IntegerField(blank=True, null=True)),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'db_table': 'queues',
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Bucket',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.TextField()),
+                ('name', models.TextField()),
+                ('full_at', models.DateTimeField()),
+                ('task_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), db_default=[], size=None)),
+                ('attempts', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), db_default=[], size=None)),
+            ],
+            options={
+                'db_table': 'buckets',
+                'constraints': [models.UniqueConstraint(fields=('kind', 'name'), name='buckets_of')],
             },
         ),
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
         migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),
+        migrations.RunSQL(RATES, "DROP VIEW rated_queues; DROP FUNCTION rate_tokens; DROP FUNCTION rate_span"),
     ]

@@ -48,15 +48,22 @@ limits AS MATERIALIZED (
        WHERE t.limited AND t.queue = q.name AND t.worker_id IS NOT NULL AND t.finished_at IS NULL) AS h
    WHERE q.name = ANY(%(queues)s::text[]) OR %(suspects)s
 ),
+rates AS MATERIALIZED (
+  SELECT jsonb_object_agg(r.name, r.tokens) AS room
+    FROM rated_queues r
+   WHERE r.name = ANY(%(queues)s::text[]) OR %(suspects)s
+),
 shares AS (
   SELECT array_agg(CASE WHEN p.open THEN least(coalesce((
            SELECT sum(c.share) FROM classes c WHERE c.queues IS NULL OR p.queue = ANY(c.queues)), 0),
-           (l.room ->> p.queue)::int)
+           (l.room ->> p.queue)::int, (r.room ->> p.queue)::int)
          ELSE 0 END ORDER BY p.place) AS tasks
-    FROM pairs p CROSS JOIN limits l
+    FROM pairs p CROSS JOIN limits l CROSS JOIN rates r
 )
 SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share,
-       (SELECT jsonb_build_object('queue', room) FROM limits WHERE room IS NOT NULL)::text AS limits,
+       (SELECT jsonb_object_agg(b.kind, b.room)
+          FROM (SELECT 'queue' AS kind, room FROM limits UNION ALL SELECT 'rate', room FROM rates) AS b
+         WHERE b.room IS NOT NULL)::text AS limits,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM owned o
   JOIN classes c ON c.queues IS NOT DISTINCT FROM o.queues

@@ -1,6 +1,6 @@
 -- What is waiting, by queue and priority, in how many seconds each head is due, and where it lies: one row per (queue, priority) pair
 -- from queue %(start)s on, at most %(limit)s, plus one row with a NULL queue for the earliest suspect. A queue paused
--- until some time is due then, one paused for good never (NULL). Where the next survey may begin (``floor``) is a second
+-- until some time is due then, one paused for good never (NULL), one without a token of its rate when the next one comes. Where the next survey may begin (``floor``) is a second
 -- below the head. No locks: the assignment pass looks again.
 --
 -- Index: tasks_due, hopped from pair to pair (a "loose index scan"), because a plain ordered query walks over a million
@@ -41,9 +41,10 @@ waiting AS (
 )
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
-            THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
+            THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
+  LEFT JOIN LATERAL (SELECT next_at FROM rated_queues WHERE name = w.queue LIMIT 1) AS r ON true
  WHERE w.run_at IS NOT NULL
  ORDER BY w.queue, w.priority DESC

@@ -49,8 +49,9 @@ waiting AS (
 )
 SELECT w.queue, w.priority,
        CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
-            THEN extract(epoch FROM greatest(w.run_at, q.paused_until) - now())::float8 END AS due_in,
+            THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
+  LEFT JOIN LATERAL (SELECT next_at FROM rated_queues WHERE name = w.queue LIMIT 1) AS r ON true
  WHERE (w.queue IS NOT NULL OR w.run_at IS NOT NULL) AND NOT (SELECT waits FROM elsewhere)

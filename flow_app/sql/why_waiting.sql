@@ -5,6 +5,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        holder.id AS key_holder, l.max_concurrency,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
+       r.tokens, r.rate_limit, r.rate_period, r.rate_burst, r.full_at, cardinality(r.task_ids) AS unstarted, now() AS now,
        w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
@@ -13,6 +14,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
   FROM tasks t
   LEFT JOIN paused_queues q ON q.name = t.queue
   LEFT JOIN limited_queues l ON l.name = t.queue
+  LEFT JOIN LATERAL (SELECT * FROM rated_queues WHERE name = t.queue LIMIT 1) AS r ON true
   LEFT JOIN LATERAL (
     SELECT h.id FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key

@@ -115,6 +115,32 @@ class TestLimits:
         assert "QUEUE_CLOSED" in {reason["code"] for reason in api.get(f"/tasks/{task.pk}/why").json()["reasons"]}
 
 
+class TestRates:
+    def test_are_set_shown_and_ended(self, api: Api) -> None:
+        assert api.get("/queues/q").json()["rateLimit"] is None
+        rule = {"limit": 100, "periodSeconds": 1}
+        assert api.patch("/queues/q", {"rateLimit": rule}).json()["rateLimit"] == rule | {"burst": 10}
+        assert api.patch("/queues/q", {"maxConcurrency": 4}).json()["rateLimit"] == rule | {"burst": 10}
+        assert api.patch("/queues/q", {"rateLimit": rule | {"burst": 0}}).json()["rateLimit"] == rule | {"burst": 0}
+        assert api.patch("/queues/q", {"rateLimit": None}).json()["rateLimit"] is None
+
+    @pytest.mark.parametrize(
+        ("rule", "field"),
+        [
+            ([], "rateLimit"),
+            (7, "rateLimit"),
+            ({}, "rateLimit.limit"),
+            ({"limit": 1, "periodSeconds": 1, "per": 1}, "rateLimit.per"),
+            ({"limit": 10**18, "periodSeconds": 1}, "rateLimit.limit"),
+            ({"limit": 1, "periodSeconds": 1.5}, "rateLimit.periodSeconds"),
+            ({"limit": 1, "periodSeconds": 1, "burst": 2}, "rateLimit.burst"),
+        ],
+    )
+    def test_that_are_none_name_the_field(self, api: Api, rule: Any, field: str) -> None:
+        assert field in fields_of(api.patch("/queues/q", {"rateLimit": rule}))
+        assert not Queue.objects.exists()
+
+
 class TestDrainWorker:
     def _worker(self, state: WorkerState) -> Worker:
         return Worker.objects.create(worker_id=uuid4(), pid=1, slots=4, state=state, host="h", name="w")

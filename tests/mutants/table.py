@@ -7,7 +7,8 @@ from typing import Final
 from tests.mutants.edges import EDGES
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
+from tests.mutants.rates import RATES
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
 
-MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *EDGES]
+MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *EDGES, *RATES]

@@ -24,6 +24,7 @@ OURS: Final = (
     "schedule_fires",
     "blackout_calendars",
     "queues",
+    "buckets",
     "api_keys",
     "worker_heartbeats",
     "scheduler_heartbeats",

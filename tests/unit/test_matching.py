@@ -134,6 +134,24 @@ class TestLimits:
         assert given == [(2, 1)]
 
 
+class TestRates:
+    RATE = '{"rate": {"a": 3}}'
+
+    def test_are_for_free_slots_and_leave_prefetch_to_others(self) -> None:
+        tasks = [*(task(number, queue="a") for number in range(1, 4)), task(4, queue="b")]
+        found, given = matched([worker(1, slots=1, capacity=4, limits=self.RATE)], tasks)
+        assert sorted(given) == [(1, 1), (4, 1)]
+        assert found.charged == [(UUID(int=1), "a")]
+
+    def test_give_suspects_no_prefetch_either(self) -> None:
+        suspects = [task(1, queue="a", suspect=True)]
+        assert matched([worker(1, slots=1, capacity=4, tasks=1, limits=self.RATE)], suspects)[1] == []
+        assert matched([worker(1, slots=1, capacity=4, tasks=0, limits=self.RATE)], suspects)[1] == [(1, 1)]
+
+    def test_charge_no_other_queue(self) -> None:
+        assert matched([worker(1, limits=self.RATE)], [task(1, queue="b")])[0].charged == []
+
+
 class TestKeys:
     KEYED = (task(1, concurrency_key="k"), task(2, concurrency_key="k"), task(3))
 

@@ -27,6 +27,13 @@ BROKEN_BY = {
         "INSERT INTO queues (name, max_concurrency) VALUES ('default', 9);"
         "UPDATE tasks SET limited = true WHERE id = '{assigned}'"
     ),
+    "a rate has its bucket": (
+        "INSERT INTO queues (name, rate_limit, rate_period, rate_burst) VALUES ('other', 1, 1, 0)"
+    ),
+    "what is assigned of a queue with a rate has a token": (
+        "INSERT INTO queues (name, rate_limit, rate_period, rate_burst) VALUES ('default', 1, 1, 0);"
+        "INSERT INTO buckets (kind, name, full_at) VALUES ('queue', 'default', now())"
+    ),
     "a worker runs no more than its slots": "UPDATE tasks SET status = 'RUNNING' WHERE id = '{assigned}'",
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"

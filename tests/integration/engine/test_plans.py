@@ -145,7 +145,7 @@ def hot_statements(session: Session) -> list[Hot]:
     }
     owned = WORKERS * OWNED
     return [
-        Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects", 200),
+        Hot("survey_due", {"start": "", "limit": 2000}, "tasks_due tasks_suspects tasks_pkey", 200),
         Hot(
             "survey_known",
             {
@@ -153,10 +153,10 @@ def hot_statements(session: Session) -> list[Hot]:
                 "priorities": [p for _, p in pairs],
                 "floors": [LOWEST] * len(pairs),
             },
-            "tasks_due tasks_suspects",
+            "tasks_due tasks_suspects tasks_pkey",
             200,
         ),
-        Hot("count_room", room_of([q for q, _ in pairs], limit=500), "tasks_owned tasks_limited", 2 * owned),
+        Hot("count_room", room_of([q for q, _ in pairs], limit=500), "tasks_owned tasks_limited tasks_pkey", 2 * owned),
         Hot(
             "lock_candidates",
             places_of([q for q, _ in pairs], [p for _, p in pairs]),
@@ -176,6 +176,8 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_pkey",
             4 * len(due),
         ),
+        Hot("charge_buckets", {"ids": due, "queues": ["q1"] * len(due)}, "tasks_pkey", 4 * len(due)),
+        Hot("mend_buckets", {}, "tasks_pkey", 10),
         Hot(
             "park_behind_keys",
             keys | {"holders": held},

@@ -69,6 +69,21 @@ class TestWhyWaiting:
             "1 tasks of queue default are assigned or running; its maxConcurrency is 1",
         )
 
+    def test_names_the_rate_of_its_queue_and_the_next_token(self, engine: Engine) -> None:
+        engine.worker()
+        first, second = engine.create_many(2)
+        rule = {"limit": 2, "periodSeconds": 100, "burst": 0}
+        edit_queue("default", {"rateLimit": rule}, actor="ops")
+        assert codes(engine, first) == []
+        engine.assign()
+        [reason] = why(engine.task(second))
+        assert (reason.code, reason.detail) == (
+            "RATE_LIMIT",
+            "the rateLimit of queue default is 2 in 100 s, and has no token left",
+        )
+        assert reason.until is not None
+        assert timedelta(seconds=40) < reason.until - datetime.now(UTC) <= timedelta(seconds=50)
+
     def test_names_the_pause_and_its_end(self, engine: Engine) -> None:
         engine.worker()
         pause_queue("default", actor="ops", reason="upgrade", until=FUTURE)

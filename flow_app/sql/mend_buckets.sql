@@ -1,0 +1,33 @@
+-- Give each rate its bucket, take away those that belong to none, and settle those that a database clock which was set
+-- back left ahead. Returns how many were mended.
+--
+-- A bucket that was lost begins empty: whatever had been taken from it, no more than its burst is lost. Takes the pass
+-- when there is something to do, because a pass may be charging, and does nothing when it cannot. Not the ORM: three
+-- changes after one look.
+WITH broken AS MATERIALIZED (
+  SELECT r.name, r.bucket_id, now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period) AS empty_until
+    FROM rated_queues r LEFT JOIN buckets b ON b.id = r.bucket_id
+   WHERE b.id IS NULL OR b.full_at > now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period)
+  UNION ALL
+  SELECT NULL, b.id, NULL FROM buckets b
+   WHERE b.kind = 'queue' AND NOT EXISTS (SELECT FROM rated_queues r WHERE r.name = b.name)
+),
+held AS MATERIALIZED (
+  SELECT 1 FROM scheduler_pass WHERE name = 'assign' AND EXISTS (SELECT FROM broken) FOR UPDATE SKIP LOCKED
+),
+made AS (
+  INSERT INTO buckets (kind, name, full_at)
+  SELECT 'queue', name, empty_until FROM broken WHERE bucket_id IS NULL AND EXISTS (SELECT FROM held)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+),
+settled AS (
+  UPDATE buckets b SET full_at = least(b.full_at, d.empty_until)
+    FROM broken d WHERE b.id = d.bucket_id AND d.name IS NOT NULL AND EXISTS (SELECT FROM held)
+  RETURNING b.id
+),
+gone AS (
+  DELETE FROM buckets b USING broken d WHERE b.id = d.bucket_id AND d.name IS NULL AND EXISTS (SELECT FROM held)
+  RETURNING b.id
+)
+SELECT (SELECT count(*) FROM made) + (SELECT count(*) FROM settled) + (SELECT count(*) FROM gone) AS mended

@@ -1,0 +1,69 @@
+"""Mutants of rates: how many tokens there are, what is charged, what a change of the rule does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutants_of
+
+_TESTS: Final = "integration/engine/test_rates.py"
+
+RATES: Final[list[Mutant]] = [
+    *mutants_of(
+        "rate",
+        "flow_app/rates.py",
+        "property/test_rates.py",
+        ("tokens", 52, "self.rate.capacity * self.rate.micros - missing", "self.rate.capacity * self.rate.micros"),
+        ("burst", 52, "return self.burst + 1", "return self.burst + 2"),
+        ("late", 52, "max(self.full_at, now) + self.rate.span(tokens)", "self.full_at + self.rate.span(tokens)"),
+        ("new", 52, "return Bucket(rate, now + rate.tolerance)", "return Bucket(rate, now)"),
+        ("settled", 52, "min(self.full_at, now + self.rate.span(self.rate.capacity))", "self.full_at"),
+    ),
+    *mutants_of(
+        "rate",
+        "flow_app/migrations/0001_initial.py",
+        _TESTS,
+        ("unstarted", 52, " - cardinality(u.task_ids))", ")"),
+        ("returned", 52, "coalesce(bool_or(attempt > g.attempt), true) AS began", "true AS began"),
+        (
+            "gone",
+            52,
+            "coalesce(bool_or(attempt > g.attempt), true) AS began",
+            "coalesce(bool_or(attempt > g.attempt), false) AS began",
+        ),
+        ("began", 52, "greatest(b.full_at, u.last_began)", "b.full_at"),
+        (
+            "empty",
+            52,
+            "                 now() + rate_span(q.rate_burst + 1, q.rate_limit, q.rate_period)) AS full_at) AS f",
+            "                 now()) AS full_at) AS f",
+        ),
+    ),
+    *mutants_of(
+        "rate-room",
+        "flow_app/sql/count_room.sql",
+        _TESTS,
+        ("share", 52, "(r.room ->> p.queue)::int)", "NULL)"),
+        ("suspects", 52, "r.name = ANY(%(queues)s::text[]) OR %(suspects)s", "r.name = ANY(%(queues)s::text[])"),
+    ),
+    *mutants_of(
+        "rate-pass",
+        "flow_app/sql/charge_buckets.sql",
+        _TESTS,
+        ("charge", 52, "r.task_ids || g.ids", "r.task_ids"),
+        ("settle", 52, "SET full_at = r.full_at, ", "SET "),
+    ),
+    *mutants_of(
+        "rate-rule",
+        "flow_app/buckets.py",
+        _TESTS,
+        ("keep", 52, "State(old, row.full_at).under(new, now).full_at", "new_bucket(new, now).full_at"),
+    ),
+    *mutants_of(
+        "rate-mend",
+        "flow_app/sql/mend_buckets.sql",
+        _TESTS,
+        ("pass", 52, "WHERE bucket_id IS NULL AND EXISTS (SELECT FROM held)", "WHERE bucket_id IS NULL"),
+        ("settle", 52, "SET full_at = least(b.full_at, d.empty_until)", "SET full_at = b.full_at"),
+    ),
+]
