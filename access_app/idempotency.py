@@ -34,7 +34,21 @@ class Replay:
 
 def move_idempotency_key(created_by: str, idempotency: Idempotency, task_ids: list[UUID]) -> None:
     """Let a key whose tasks were deleted stand for new ones."""
-    IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(task_ids=task_ids)
+    IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(
+        task_ids=task_ids, answered_with=None
+    )
+
+
+def answer_with(
+    created_by: str, idempotency: Idempotency, task_ids: list[UUID], response: Any = None, *, lives_with: UUID | None
+) -> None:
+    """Keep what a request is answered with whose key this transaction took, when that is known only afterwards.
+
+    ``lives_with``: the task that was there already, when the request made none that bears its key.
+    """
+    IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(
+        task_ids=task_ids, response=response, answered_with=lives_with
+    )
 
 
 def drop_idempotency_key(created_by: str, key: str) -> None:

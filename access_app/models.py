@@ -86,9 +86,16 @@ class IdempotencyKey(models.Model):
     task_ids = ArrayField(models.UUIDField(), help_text="Looked at by retention: the key lives as long as its tasks.")
     response = models.JSONField(null=True, help_text="Of a bulk call; a single task is its own response.")
     created_at = models.DateTimeField(db_default=Now())
+    answered_with = models.UUIDField(
+        null=True, help_text="The task that was there already, of a request that made none: the key lives as long."
+    )
 
     class Meta:
         db_table = "idempotency_keys"
+        indexes = [
+            # Retention: the few keys that no task of theirs takes away.
+            models.Index("answered_with", name="idempotency_keys_answered", condition=Q(answered_with__isnull=False)),
+        ]
         constraints = [models.UniqueConstraint(fields=["created_by", "key"], name="idempotency_keys_once")]
 
     def __str__(self) -> str:

@@ -22,8 +22,9 @@ from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
 from schedules_app.recurrence import Recurrence
 from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app.duplicates import holders_of
 from tasks_app.fields import NewTask
-from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
+from tasks_app.inserting import QUEUE_AT, SCHEDULED_COLUMNS, UNIQUE_KEY_AT, store_tasks, task_row
 from tasks_app.new_tasks import InvalidTask
 
 #: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
@@ -72,6 +73,7 @@ class Batch:
         self._moves: list[tuple[Any, ...]] = []
         self._tasks: dict[UUID, tuple[Any, ...]] = {}
         self._cancels: list[tuple[UUID, str]] = []
+        self._fired_before: dict[UUID, datetime | None] = {}
         #: Schedules that could not be decided for the first time, and why.
         self._given_up: list[tuple[str, str]] = []
 
@@ -101,6 +103,7 @@ class Batch:
                 open_tasks=open_tasks,
             )
         template, decisions = _with_template(row, decided.decisions)
+        self._fired_before[row.id] = row.last_fire_at
         self._record(row, decisions, template, open_tasks)
         self._move(row, decided.next, rules, *_progress(row, decisions, recurrence, self._now))
 
@@ -121,14 +124,49 @@ class Batch:
 
     def write(self, cursor: Cursor) -> None:
         """Write everything that was added, in the caller's transaction."""
+        early = self._make_unique(cursor)
         if self._cancels:
             self.report.stop = _cancel_tasks(cursor, self._cancels)
         if self._given_up:
             cursor.execute(_RECORD_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
-        rows = [self._tasks[task_id] for task_id in self._record_fires(cursor)]
+        wanted = self._record_fires(cursor)
+        if stray := early.difference(wanted):  # a slot that was decided before makes no second task
+            cursor.execute("DELETE FROM tasks WHERE id = ANY(%s)", [list(stray)])
+        rows = [self._tasks[task_id] for task_id in wanted if task_id not in early]
         if rows:
-            copy_tasks(cursor, SCHEDULED_COLUMNS, rows)
+            store_tasks(cursor, SCHEDULED_COLUMNS, rows)
         self.report.schedules = len(self._moves)
+
+    def _make_unique(self, cursor: Cursor) -> set[UUID]:
+        """Make the tasks that have unique keys, and skip the slots of those whose keys open tasks have.
+
+        Before anything is locked, because it may wait for who has just taken a key. Returns the tasks.
+        """
+        unique = {task_id: row for task_id, row in self._tasks.items() if row[UNIQUE_KEY_AT] is not None}
+        if not unique:
+            return set()
+        taken = store_tasks(cursor, SCHEDULED_COLUMNS, unique.values())
+        if taken:
+            keys = {task_id: (unique[task_id][QUEUE_AT], unique[task_id][UNIQUE_KEY_AT]) for task_id in taken}
+            holders = holders_of(cursor, set(keys.values()))
+            notes = {task_id: _has_its_key(holders.get(key)) for task_id, key in keys.items()}
+            self._skip(notes)
+        return unique.keys() - taken
+
+    def _skip(self, notes: Mapping[UUID, str]) -> None:
+        """Skip the slots of tasks that could not be made, and leave when their schedules last fired as it was."""
+        fires, self._fires = self._fires, []
+        for *slot, state, note, task_id in fires:
+            if task_id in notes:
+                self.report.states[state] -= 1
+                self.report.states[FireState.SKIPPED_OVERLAP] += 1
+                state, note, task_id = FireState.SKIPPED_OVERLAP, "; ".join(filter(None, (note, notes[task_id]))), None
+            self._fires.append((*slot, state, note, task_id))
+        fired = {fire[0] for fire in self._fires if fire[-1] is not None}
+        self._moves = [
+            (*move[:5], move[5] if move[0] in fired else self._fired_before.get(move[0], move[5]), *move[6:])
+            for move in self._moves
+        ]
 
     def _record_fires(self, cursor: Cursor) -> list[UUID]:
         """Write ledger and next times; return which of the tasks are to be made."""
@@ -175,6 +213,10 @@ class Batch:
     ) -> None:
         next_slot, next_fire_at = (due.slot.at, due.at) if due else (None, None)
         self._moves.append((row.id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, rules, 0, ""))
+
+
+def _has_its_key(holder: UUID | None) -> str:
+    return f"task {holder} is open and has its unique key" if holder else "another task had its unique key"
 
 
 def put_off_for(times: int) -> timedelta:

@@ -28,12 +28,13 @@ from schedules_app.selectors import database_now
 from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import wakeups
+from tasks_app.creating import Created
+from tasks_app.duplicates import DuplicateTask, holder_of
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import NewTask
-from tasks_app.inserting import SCHEDULED_COLUMNS, copy_tasks, task_row
+from tasks_app.inserting import SCHEDULED_COLUMNS, store_tasks, task_row
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.selectors import find_task, task_of
-from tasks_app.services import Created
 
 #: Most runs one backfill makes, and most slots it looks at to find them.
 MAX_BACKFILL: Final = 1000
@@ -66,7 +67,8 @@ def trigger_schedule(
 ) -> Created:
     """Make a task of a schedule now, also when it is paused, disabled or has one open.
 
-    Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`.
+    Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`, and
+    `DuplicateTask` when an open task has its unique key.
     """
     with transaction.atomic():
         schedule, task_id = lock(schedule_id, guard=guard), new_task_id()
@@ -107,6 +109,8 @@ def backfill_schedule(
         slots = sorted({*known, *silent})
         more, slots = len(slots) > limit, slots[:limit]
         template = _template(schedule)
+        if template[0].unique_key is not None:
+            raise InvalidSchedule({"task.uniqueKey": "lets one task be open, and a backfill makes many: trigger it"})
         if priority is not None:
             template = replace(template[0], priority=priority), template[1]
         if schedule.overlap != Overlap.ALLOW:
@@ -134,7 +138,7 @@ def _run(
     state: FireState,
     idempotency: Idempotency | None = None,
 ) -> None:
-    """Make the tasks of slots that somebody asked for, and write both to the ledger."""
+    """Make the tasks of slots that somebody asked for, and write both to the ledger. Raises `DuplicateTask`."""
     new, text = template
     key, correlation, now = idempotency.key if idempotency else None, audit.correlation_id(), database_now()
     how = "triggered" if state is FireState.FIRED else "backfilled"
@@ -145,7 +149,7 @@ def _run(
         for slot, task_id in zip(slots, ids, strict=True)
     )
     with connection.cursor() as cursor:
-        copy_tasks(
+        taken = store_tasks(
             cursor,
             SCHEDULED_COLUMNS,
             (
@@ -157,6 +161,9 @@ def _run(
                 for slot, task_id in zip(slots, ids, strict=True)
             ),
         )
+    if taken:
+        holder = holder_of(new.queue, str(new.unique_key))
+        raise DuplicateTask(holder.pk if holder else None)
     transaction.on_commit(wakeups.notify_schedulers)
 
 

@@ -27,6 +27,10 @@ MAX_GRACE_SECONDS: Final = 86_400
 MAX_CALENDARS: Final = 10
 
 
+_OF_ONE_TASK: Final = "is not taken here: each task of a schedule has a time of its own"
+_OF_ONE_CALL: Final = "is not taken here: a slot whose task may not be made is skipped"
+
+
 class InvalidSchedule(InvalidInput):
     """A schedule that cannot be kept. ``problems`` maps a JSON field path to one sentence."""
 
@@ -88,7 +92,9 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
         problems |= {f"task.{name}": text for name, text in error.problems.items()}
     for row in ASKED:
         if not row.template and getattr(new.task, row.column) is not row.default:
-            problems[f"task.{row.name}"] = "is not taken here: each task of a schedule has a time of its own"
+            problems[f"task.{row.name}"] = _OF_ONE_TASK if row.stored else _OF_ONE_CALL
+    if new.task.unique_key is not None and new.overlap in (Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING):
+        problems["task.uniqueKey"] = f"lets one task be open, and overlap {new.overlap} makes a second: use skip"
     if problems:
         raise InvalidSchedule(problems)
     return payload

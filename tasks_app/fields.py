@@ -21,9 +21,10 @@ from access_app.texts import CORRELATION_ID
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
 from tasks_app.retries import read_options
-from tasks_app.states import OnWorkerLost, TaskStatus
+from tasks_app.states import OnDuplicate, OnWorkerLost, TaskStatus
 
 MAX_TIMEOUT_MS: Final = 86_400_000
+MAX_DEBOUNCE_SECONDS: Final = 7 * 86_400
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 #: The default of a field that has none.
 REQUIRED: Final = object()
@@ -60,6 +61,8 @@ class Asked(Field):
     cloned: bool = True
     #: Whether the admin's forms ask for it.
     form: bool = True
+    #: Whether it is kept with the task, in a column of its name; else it only says how the task is created.
+    stored: bool = True
 
 
 _PAYLOAD: Final = document("Payload", anything)
@@ -70,6 +73,20 @@ _LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (
 _EXPIRES: Final = "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."
 _DEFAULTED: Final = "Absent: the default of this installation."
 _ONE_AT_A_TIME: Final = "At most one task per queue and key is assigned or running at any instant."
+_UNIQUE: Final = "At most one task per queue and key is open: waits, is assigned, or runs."
+_DUPLICATE: Final = one_of(
+    OnDuplicate,
+    {
+        "return": "return that one",
+        "reject": "refuse this one",
+        "replace": "put this one in its place, if it has not started",
+        "postpone": "put it off, if it has not started",
+    },
+)
+_DEBOUNCE: Final = "With onDuplicate postpone: due so long after the latest call."
+_DEBOUNCE_MAX: Final = "And never put off further than so long after the first one."
+#: Says how a task is created, once: nothing of it is kept.
+_once: Final = partial(Asked, template=False, cloned=False, stored=False)
 #: A template has no times, since a slot is the time; and a clone is due now.
 _time: Final = partial(Asked, INSTANT, edit=True, template=False, cloned=False)
 
@@ -90,6 +107,10 @@ class NewTask:
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
+    unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
+    on_duplicate: Annotated[str, _once(_DUPLICATE, label="If its unique key is taken")] = OnDuplicate.RETURN
+    debounce_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE)] = None
+    debounce_max_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE_MAX)] = None
 
 
 def _asked() -> Iterator[Asked]:
@@ -146,7 +167,7 @@ KEPT: Final = tuple(
     )
 )
 #: All of them, as they are shown: what it is, what was asked for, what became of it.
-FIELDS: Final = (*KEPT[:2], *ASKED, *KEPT[2:])
+FIELDS: Final = (*KEPT[:2], *(row for row in ASKED if row.stored), *KEPT[2:])
 #: Shown with a task, and no columns of it: they are those of its latest ended attempt.
 OF_ATTEMPT: Final = ("result", "error")
 #: What the template of a schedule has: a slot is the time.

@@ -1,12 +1,14 @@
 """Rows of new tasks: which columns they have; INSERT of one, and COPY, which costs the least whatever their number.
 
-What a task must be is checked by ``new_tasks``, before; who may ask, and what else happens, is up to the callers.
+What a task must be is checked by ``new_tasks``, before; who may ask, and what else happens, is up to the callers. A
+task with a unique key that an open one has is not inserted: the index ``tasks_unique_open`` decides, and whoever is
+second waits for the first to commit or give up.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
@@ -30,19 +32,27 @@ _SETTLED: Final = (
     *("id", "created_at", "updated_at", "schedule_at", "run_at", "max_retries", "correlation_id", "created_by"),
     *("idempotency_key", "payload"),
 )
-_ASKED: Final = [row for row in ASKED if row.column not in _SETTLED]
+_ASKED: Final = [row for row in ASKED if row.stored and row.column not in _SETTLED]
 _DOCUMENTS: Final = tuple(row.column for row in _ASKED if row.kind.document)
 _AS_ASKED: Final = tuple(row.column for row in _ASKED if not row.kind.document)
 _as_asked: Final = attrgetter(*_AS_ASKED)
 COLUMNS: Final = (*_SETTLED, *_DOCUMENTS, *_AS_ASKED)
 #: Those of a task that a recurring schedule makes.
 SCHEDULED_COLUMNS: Final = (*COLUMNS, "schedule_id", "scheduled_for")
+_PAYLOAD_AT: Final = COLUMNS.index("payload")
+#: Where callers look into a row.
+QUEUE_AT: Final = COLUMNS.index("queue")
+UNIQUE_KEY_AT: Final = COLUMNS.index("unique_key")
+#: Columns that hold JSON as text.
+_JSON_AT: Final = (_PAYLOAD_AT, *range(len(_SETTLED), len(_SETTLED) + len(_DOCUMENTS)))
+#: What the index ``tasks_unique_open`` refuses is left out, and nothing else.
+_UNLESS_OPEN: Final = "ON CONFLICT (queue, unique_key) WHERE unique_key IS NOT NULL AND finished_at IS NULL DO NOTHING"
 #: Where `insert_task` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
 _EXPRESSIONS: Final = {
     "updated_at": "COALESCE(%s, now())",
     "schedule_at": "GREATEST(%s, now())",
     "run_at": "GREATEST(%s, now())",
-    **{row.column: "%s::jsonb" for row in ASKED if row.kind.document},
+    **{row.column: "%s::jsonb" for row in ASKED if row.stored and row.kind.document},
 }
 
 
@@ -50,6 +60,8 @@ class Copying(Protocol):
     """A cursor that can COPY: psycopg's, and Django's round it."""
 
     def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
+    def execute(self, query: Any, params: Any = None, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
 
 
 def task_row(
@@ -87,20 +99,44 @@ def task_row(
     return row
 
 
-def copy_tasks(cursor: Copying, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert tasks in the caller's transaction."""
+def store_tasks(cursor: Copying, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> set[UUID]:
+    """Insert tasks in the caller's transaction. Returns those that were not: open ones have their unique keys.
+
+    ``columns`` begin with `COLUMNS`. Keys are taken in one order, so that two callers cannot wait for each other.
+    """
+    unique: list[tuple[Any, ...]] = []
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
-            copy.write_row(row)
+            if row[UNIQUE_KEY_AT] is None:
+                copy.write_row(row)
+            else:
+                unique.append(row)
+    if not unique:
+        return set()
+    names = ", ".join(columns)
+    cursor.execute(
+        f"INSERT INTO tasks ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::tasks, %s::jsonb)"
+        f" ORDER BY queue, unique_key, id {_UNLESS_OPEN} RETURNING id",
+        [f"[{','.join(_json_row(columns, row) for row in unique)}]"],
+    )
+    return {row[0] for row in unique} - {task_id for (task_id,) in cursor.fetchall()}
 
 
-def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) -> Task:
+def _json_row(columns: Sequence[str], row: tuple[Any, ...]) -> str:
+    """A row as a JSON object. What is JSON text already is not read again."""
+    values = ((value or "null") if at in _JSON_AT else json.dumps(value, default=str) for at, value in enumerate(row))
+    return "{" + ",".join(f'"{column}":{value}' for column, value in zip(columns, values, strict=True)) + "}"
+
+
+def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) -> Task | None:
     """Insert one row of `task_row` and read it back, in one trip: the latency of creating a task consists of that.
+
+    None: an open task has its unique key.
 
     ``hint`` is a channel and a message that go in the same trip, outside a transaction only: in one of their own behind
     the commit, so that the lock of NOTIFY is not held while the disk is waited for.
     """
-    insert, fields, documents = _insert_statement()
+    insert, fields, documents = _insert_statement(unique=row[UNIQUE_KEY_AT] is not None)
     with connection.cursor() as cursor:
         if hint is None:
             cursor.execute(insert, row)
@@ -111,7 +147,10 @@ def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) ->
             except Error as error:
                 return _inserted_all_the_same(row[0], error)
             cursor.nextset()
-        values = list(cursor.fetchone())
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    values = list(found)
     for at in documents:
         values[at] = values[at] and json.loads(values[at])
     return Task.from_db(connection.alias, fields, values)
@@ -130,11 +169,12 @@ def _inserted_all_the_same(task_id: UUID, error: Error) -> Task:
 
 
 @cache
-def _insert_statement() -> tuple[str, list[str], list[int]]:
+def _insert_statement(*, unique: bool) -> tuple[str, list[str], list[int]]:
     """INSERT … RETURNING; the fields that it returns, and which of them are JSON."""
     fields = Task._meta.concrete_fields
     marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
     returned = ", ".join(str(field.column) for field in fields)
     documents = [at for at, field in enumerate(fields) if field.get_internal_type() == "JSONField"]
-    insert = f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks}) RETURNING {returned}"
+    conflict = f" {_UNLESS_OPEN}" if unique else ""
+    insert = f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks}){conflict} RETURNING {returned}"
     return insert, [field.attname for field in fields], documents

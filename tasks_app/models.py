@@ -34,6 +34,7 @@ WAITING_PARTS: Final = (
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
+UNIQUE_ROW = Q(unique_key__isnull=False) & OPEN_ROW
 #: A task whose caller sent none bears its own id, which is not stored again: it is found by the primary key.
 SENT_CORRELATION = Q(correlation_id__isnull=False)
 
@@ -91,6 +92,7 @@ class Task(models.Model):
     correlation_id = models.TextField(null=True, blank=True, help_text="NULL: none was sent. Then it is the id.")
     created_by = models.TextField()
     concurrency_key = models.TextField(null=True, blank=True)
+    unique_key = models.TextField(null=True, blank=True)
     idempotency_key = models.TextField(null=True, blank=True)
     end_reason = models.TextField(
         null=True,
@@ -173,6 +175,8 @@ class Task(models.Model):
                 name="tasks_key_held",
                 condition=OWNED_ROW & Q(concurrency_key__isnull=False),
             ),
+            # At most one open task per (queue, unique key). What has none is not in it.
+            models.UniqueConstraint(fields=["queue", "unique_key"], name="tasks_unique_open", condition=UNIQUE_ROW),
             models.CheckConstraint(
                 name="tasks_state",
                 condition=(

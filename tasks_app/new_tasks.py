@@ -14,10 +14,13 @@ from access_app.texts import JSON_NUL
 from tasks_app.executors.base import PayloadError
 from tasks_app.executors.registry import executor_for, executors
 from tasks_app.fields import ASKED, NewTask
+from tasks_app.states import OnDuplicate
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
+#: Fields that `joint_problems` compares, which takes readable ones.
+_JOINT: Final = {"scheduleAt", "expiresAt", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"}
 _CHECKS: Final = tuple((row.name, row.default, row.kind.check or row.kind.read) for row in ASKED)
 _values_of: Final = attrgetter(*(row.column for row in ASKED))
 
@@ -33,7 +36,7 @@ def check_task(new: NewTask, *, read: bool = False) -> str:
     """
     problems: dict[str, str] = {}
     text = check_payload(new.type, new.payload, problems)
-    problems |= order_problems(new) if read else field_problems(new)
+    problems |= joint_problems(new) if read else field_problems(new)
     if problems:
         raise InvalidTask(problems)
     return text
@@ -48,7 +51,12 @@ def field_problems(new: NewTask) -> dict[str, str]:
                 check(value)
         except ValueError as error:
             problems |= problems_at(name, error)
-    return problems if problems.keys() & {"scheduleAt", "expiresAt"} else problems | order_problems(new)
+    return problems if problems.keys() & _JOINT else joint_problems(new) | problems
+
+
+def joint_problems(new: NewTask) -> dict[str, str]:
+    """What is wrong with fields together, each of which may be right."""
+    return order_problems(new) | duplicate_problems(new)
 
 
 def order_problems(new: NewTask) -> dict[str, str]:
@@ -56,6 +64,36 @@ def order_problems(new: NewTask) -> dict[str, str]:
     if new.schedule_at is None or new.expires_at is None or new.expires_at > new.schedule_at:
         return {}
     return {"expiresAt": EXPIRES_TOO_EARLY}
+
+
+def duplicate_problems(new: NewTask) -> dict[str, str]:
+    """What is asked for in case of a duplicate must mean something: a misspelt rule would look like one that holds."""
+    postpones = new.on_duplicate == OnDuplicate.POSTPONE
+    problems: dict[str, str] = {}
+    if new.unique_key is None and new.on_duplicate != OnDuplicate.RETURN:
+        problems["onDuplicate"] = "means nothing without uniqueKey"
+    if not postpones:
+        for name, seconds in (
+            ("debounceSeconds", new.debounce_seconds),
+            ("debounceMaxSeconds", new.debounce_max_seconds),
+        ):
+            if seconds is not None:
+                problems[name] = "is for onDuplicate postpone"
+        return problems
+    if new.debounce_seconds is None:
+        problems["debounceSeconds"] = "is required with onDuplicate postpone"
+    elif new.debounce_max_seconds is not None and new.debounce_max_seconds < new.debounce_seconds:
+        problems["debounceMaxSeconds"] = "must not be less than debounceSeconds"
+    if new.schedule_at is not None:
+        problems["scheduleAt"] = "is not taken with onDuplicate postpone: debounceSeconds says when it is due"
+    return problems
+
+
+def bulk_problems(new: NewTask) -> dict[str, str]:
+    """What a task of many cannot ask for: other tasks are changed one at a time."""
+    if new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE):
+        return {"onDuplicate": "must be return or reject here: a bulk call changes no other task"}
+    return {}
 
 
 def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str:

@@ -6,52 +6,47 @@ guarded changes of existing ones in ``transitions``; who may ask is decided by t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from access_app import audit
-from access_app.idempotency import Idempotency, move_idempotency_key, take_idempotency_key
+from access_app.idempotency import Idempotency, answer_with, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_ids
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
+from tasks_app.creating import Created, Stored, create_many, create_one
+from tasks_app.duplicates import DuplicateTask
 from tasks_app.fields import ASKED, NewTask
-from tasks_app.inserting import COLUMNS, copy_tasks, insert_task, task_row
 from tasks_app.models import Task
-from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, check_task
+from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, bulk_problems, check_task
 from tasks_app.selectors import task_of
 from tasks_app.states import TaskStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A task, and whether it existed already because its idempotency key was replayed."""
-
-    task: Task
-    replayed: bool
-
-
 def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | None = None) -> Created:
-    """Create one task, PENDING.
+    """Create one task, PENDING; or what its ``onDuplicate`` says when an open one has its unique key.
 
     With an idempotency key, the same key and fingerprint return the same task, also when sent in parallel. Raises
-    `InvalidTask`, `IdempotencyConflict`.
+    `InvalidTask`, `IdempotencyConflict`, `DuplicateTask`.
     """
     text = check_task(new)
     [task_id] = new_task_ids(1)
     if idempotency is None:  # one statement is a transaction of its own: two trips fewer
-        return Created(_insert_one(task_id, new, text, created_by, None), replayed=False)
+        return create_one(task_id, new, text, created_by)
     with transaction.atomic():
         replay = take_idempotency_key(created_by, idempotency, [task_id])
         if replay is not None:
             if task := Task.objects.filter(pk=replay.task_ids[0]).first():
                 return Created(task, replayed=True)
             move_idempotency_key(created_by, idempotency, [task_id])  # somebody deleted the task and left its key
-        return Created(_insert_one(task_id, new, text, created_by, idempotency), replayed=False)
+        made = create_one(task_id, new, text, created_by, idempotency.key)
+        if made.existing:
+            answer_with(created_by, idempotency, [made.task.pk], lives_with=made.task.pk)
+        return made
 
 
 def create_tasks(
@@ -66,14 +61,38 @@ def create_tasks(
 
     ``texts`` are the payloads as `check_task` returned them, for a caller that has checked each task already; without
     them every task is checked here and the first bad one raises `InvalidTask`. ``ids`` are fresh ids made before, to be
-    stored with an idempotency key that the caller has taken.
+    stored with an idempotency key that the caller has taken. Where an open task has a unique key, its id is returned,
+    or `DuplicateTask` raised.
     """
-    texts = [check_task(new) for new in new_tasks] if texts is None else texts
+    with transaction.atomic():
+        stored = store_tasks(new_tasks, created_by=created_by, texts=texts, ids=ids, idempotency=idempotency)
+        if stored.rejected:
+            raise DuplicateTask(stored.ids[min(stored.rejected)])
+    return stored.ids
+
+
+def store_tasks(
+    new_tasks: Sequence[NewTask],
+    *,
+    created_by: str,
+    texts: Sequence[str] | None = None,
+    ids: Sequence[UUID] | None = None,
+    idempotency: Idempotency | None = None,
+) -> Stored:
+    """Create many tasks at once, but for those whose unique keys open tasks have; else as `create_tasks`."""
+    texts = [_check_one_of_many(new) for new in new_tasks] if texts is None else texts
     ids = new_task_ids(len(new_tasks)) if ids is None else ids
-    if new_tasks:
-        with transaction.atomic():
-            _insert(list(zip(ids, new_tasks, texts, strict=True)), created_by, idempotency)
-    return list(ids)
+    if not new_tasks:
+        return Stored([])
+    with transaction.atomic():
+        rows = list(zip(ids, new_tasks, texts, strict=True))
+        return create_many(rows, created_by, idempotency.key if idempotency else None)
+
+
+def _check_one_of_many(new: NewTask) -> str:
+    if problems := bulk_problems(new):
+        raise InvalidTask(problems)
+    return check_task(new)
 
 
 def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
@@ -127,42 +146,6 @@ def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) 
 def definition_of(task: Task) -> NewTask:
     """What one would ask for to create this task again, without its times."""
     return NewTask(**{row.column: getattr(task, row.column) for row in ASKED if row.cloned})
-
-
-def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency: Idempotency | None) -> Task:
-    """Insert and read back in one trip, which is what the latency of creating a task consists of."""
-    key = idempotency.key if idempotency else None
-    row = task_row(task_id, new, text, created_by, idempotency_key=key, correlation=audit.correlation_id())
-    pairs = {(new.queue, new.priority)}
-    # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
-    hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
-    task = insert_task(row, hint=hint)
-    if hint is None:
-        _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
-    return task
-
-
-def _insert(rows: list[tuple[UUID, NewTask, str]], created_by: str, idempotency: Idempotency | None) -> None:
-    """COPY the rows in: one statement whatever their number. ``now`` is the database's, as for every due time."""
-    key, correlation = idempotency.key if idempotency else None, audit.correlation_id()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
-        copy_tasks(
-            cursor,
-            COLUMNS,
-            (
-                task_row(task_id, new, text, created_by, idempotency_key=key, correlation=correlation, now=now)
-                for task_id, new, text in rows
-            ),
-        )
-    all_due = all(new.schedule_at is None or new.schedule_at <= now for _, new, _ in rows)
-    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if all_due else ())
-
-
-def _after_commit_wake_schedulers(new: Collection[wakeups.Pair]) -> None:
-    """``new`` are the pairs of the new tasks; none when some are not due yet."""
-    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True, new=new))
 
 
 def _after_commit_wake_worker(worker_id: UUID) -> None:

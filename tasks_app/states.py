@@ -90,6 +90,15 @@ class Gate(IntEnum):
     TARGET = 5
 
 
+class OnDuplicate(StrEnum):
+    """What becomes of a new task whose unique key an open one has."""
+
+    RETURN = "return"
+    REJECT = "reject"
+    REPLACE = "replace"
+    POSTPONE = "postpone"
+
+
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
 UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
 #: Gates that the assignment pass closes, and closes again when a task that was let through may not start yet.

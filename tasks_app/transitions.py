@@ -6,17 +6,22 @@ audit row, in the caller's transaction. The changes that scheduler and workers m
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import DateTimeField, ExpressionWrapper, F, Value
+from django.db.models.functions import Least, Now
 
 from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
+from tasks_app.duplicates import unless_taken
 from tasks_app.models import Task
 from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, Gate, TaskStatus
+
+#: So long before it expires, a task that is put off is due at the latest.
+_BEFORE_IT_EXPIRES: Final = timedelta(seconds=1)
 
 
 class TaskNotFound(NotFound):
@@ -50,23 +55,54 @@ def cancel(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = 
 def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versions = None) -> Task:
     """Change columns of a task that has not started; an assigned one goes back to PENDING in the same statement.
 
-    ``schedule_at`` moves ``run_at`` with it. Raises `TaskNotFound`, `Stale`, `IllegalTransition`.
+    ``schedule_at`` moves ``run_at`` with it. Raises `TaskNotFound`, `Stale`, `IllegalTransition`, and `DuplicateTask`:
+    in the other queue an open task has its unique key.
     """
     task = _lock(task_id, versions)
     if task.status not in WAITING:
         raise IllegalTransition(task.status, "changed")
     if "schedule_at" in changes:
         changes = changes | {"run_at": changes["schedule_at"]}
-    gate = Gate.OPEN if task.gate in PASS_GATES else task.gate  # it may be about another queue, key or rate now
-    back = {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
-    _write(task, actor, "task.edited", "", detail={"fields": sorted(changes)}, **changes, **back)
+    detail = {"fields": sorted(changes)}
+    queue, key = changes.get("queue", task.queue), task.unique_key if "queue" in changes else None
+    unless_taken(queue, key, lambda: _write(task, actor, "task.edited", "", detail=detail, **changes, **_back(task)))
     return Task.objects.get(pk=task_id)
+
+
+def replace(task: Task, columns: dict[str, Any], *, actor: str) -> Task:
+    """Put another definition in the place of one that has not started, as if it were new; ``attempt`` goes on.
+
+    ``task`` is locked by the caller. Raises `IllegalTransition`.
+    """
+    if task.status not in WAITING:
+        raise IllegalTransition(task.status, "replaced")
+    _write(task, actor, "task.replaced", "", **columns, **_back(task), retry_count=0, crash_count=0)
+    return Task.objects.get(pk=task.pk)
+
+
+def postpone(task: Task, by: timedelta, *, at_most: timedelta | None, actor: str) -> Task | None:
+    """Let a task that has not started be due ``by`` from now, no later than ``at_most`` after its creation.
+
+    ``task`` is locked by the caller. None: it is due later than that already. Who is called again and again leaves no
+    event each time, but when it takes an assignment back. Raises `IllegalTransition`.
+    """
+    if task.status not in WAITING:
+        raise IllegalTransition(task.status, "postponed")
+    bounds = [Now() + Value(by), F("expires_at") - Value(_BEFORE_IT_EXPIRES)]
+    if at_most is not None:
+        bounds.append(F("created_at") + Value(at_most))
+    due = Least(*(ExpressionWrapper(bound, output_field=DateTimeField()) for bound in bounds))
+    if not Task.objects.filter(pk=task.pk, run_at__lt=due).exists():
+        return None
+    silent = task.status == TaskStatus.PENDING
+    _write(task, actor, "task.postponed", "", silent=silent, run_at=due, schedule_at=due, **_back(task))
+    return Task.objects.get(pk=task.pk)
 
 
 def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
     """Make an ended task PENDING again, due now, with its counts at zero; ``attempt`` goes on.
 
-    Raises `TaskNotFound`, `Stale`, `IllegalTransition` (not ended).
+    Raises `TaskNotFound`, `Stale`, `IllegalTransition` (not ended), `DuplicateTask` (an open one has its unique key).
     """
     task = _lock(task_id, versions)
     if task.status not in FINAL:
@@ -78,8 +114,14 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
     fresh["gate"] = Gate.OPEN  # nobody may hold the key any more
     if task.expires_at is not None and Task.objects.filter(pk=task_id, expires_at__lte=Now()).exists():
         fresh["expires_at"] = None
-    _write(task, actor, "task.retried", reason, **fresh)
+    unless_taken(task.queue, task.unique_key, lambda: _write(task, actor, "task.retried", reason, **fresh))
     return Task.objects.get(pk=task_id)
+
+
+def _back(task: Task) -> dict[str, Any]:
+    """What a task is again that waits, whether it was assigned or not."""
+    gate = Gate.OPEN if task.gate in PASS_GATES else task.gate  # it may be about another queue, key or rate now
+    return {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
 
 
 def _lock(task_id: UUID, versions: Versions) -> Task:
@@ -92,9 +134,19 @@ def _lock(task_id: UUID, versions: Versions) -> Task:
 
 
 def _write(
-    task: Task, actor: str, action: str, reason: str, *, detail: dict[str, Any] | None = None, **columns: Any
+    task: Task,
+    actor: str,
+    action: str,
+    reason: str,
+    *,
+    detail: dict[str, Any] | None = None,
+    silent: bool = False,
+    **columns: Any,
 ) -> None:
-    """The guarded update and its audit row. The row is locked, so a count other than one is a defect of ours."""
+    """The guarded update and its audit row, unless it is ``silent``.
+
+    The row is locked, so a count other than one is a defect of ours.
+    """
     guard = Task.objects.filter(pk=task.pk, version=task.version, status=task.status)
     to_status = columns.get("status", task.status)
     columns["unsuccessful"] = to_status in UNSUCCESSFUL
@@ -103,4 +155,6 @@ def _write(
     if task.status == TaskStatus.SCHEDULED and task.assigned_at is not None:
         # The row forgets its assignment; the timeline must not.
         detail = (detail or {}) | {"assignedAt": task.assigned_at.isoformat(), "workerId": str(task.worker_id)}
+    if silent:
+        return
     audit.record_task(actor, action, task, to_status=to_status, reason=reason, detail=detail)

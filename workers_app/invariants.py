@@ -21,6 +21,10 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM (
           SELECT 1 FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL
            GROUP BY queue, concurrency_key HAVING count(*) > 1) AS doubled""",
+    "a unique key is open once": """
+        SELECT count(*) FROM (
+          SELECT 1 FROM tasks WHERE unique_key IS NOT NULL AND finished_at IS NULL
+           GROUP BY queue, unique_key HAVING count(*) > 1) AS doubled""",
     "a queue has no more assigned than its limit": """
         SELECT count(*) FROM limited_queues q
          WHERE q.max_concurrency < (SELECT count(*) FROM tasks t

@@ -123,11 +123,22 @@ class ApiViewSet(ViewSet):
         return Response(document, status=status, headers={**tag, **(headers or {})})
 
     def created(
-        self, document: Any, *, at: str | None = None, version: int | None = None, replayed: bool = False
+        self,
+        document: Any,
+        *,
+        at: str | None = None,
+        version: int | None = None,
+        replayed: bool = False,
+        existing: str = "",
     ) -> Response:
-        """201 and where it is; 200 when an earlier request with the same Idempotency-Key has made it."""
+        """201 and where it is; 200 when it was there before.
+
+        ``replayed``: an earlier request with the same Idempotency-Key has made it. ``existing``: what became of it.
+        """
         if replayed:
             return self.shown(document, version=version, headers={"Idempotent-Replayed": "true"})
+        if existing:
+            return self.shown(document, version=version, headers={"Not-Created": existing})
         return self.shown(document, version=version, status=201, headers={"Location": at} if at else None)
 
     def unchanged(self, version: int) -> Response | None:

@@ -86,9 +86,11 @@ class Migration(migrations.Migration):
                 ('task_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), help_text='Looked at by retention: the key lives as long as its tasks.', size=None)),
                 ('response', models.JSONField(help_text='Of a bulk call; a single task is its own response.', null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('answered_with', models.UUIDField(help_text='The task that was there already, of a request that made none: the key lives as long.', null=True)),
             ],
             options={
                 'db_table': 'idempotency_keys',
+                'indexes': [models.Index(models.F('answered_with'), condition=models.Q(('answered_with__isnull', False)), name='idempotency_keys_answered')],
                 'constraints': [models.UniqueConstraint(fields=('created_by', 'key'), name='idempotency_keys_once')],
             },
         ),

@@ -9,6 +9,8 @@ from access_app.http.problems import Problem
 from schedules_app.calendar_services import CalendarInUse
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.services import NameTaken
+from tasks_app.api.errors import duplicate
+from tasks_app.duplicates import DuplicateTask
 
 
 def _unreadable(error: InvalidRecurrence) -> Problem:
@@ -27,4 +29,5 @@ PROBLEMS: Final[Problems] = (
     (CalendarInUse, lambda error: Problem(409, "calendar-in-use", sentence(error))),
     (InvalidRecurrence, _unreadable),
     (TooCostly, _too_costly),
+    (DuplicateTask, duplicate),
 )

@@ -10,9 +10,10 @@ from django import forms
 
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
+from tasks_app.creating import Created
+from tasks_app.duplicates import DuplicateTask
 from tasks_app.executors.registry import documented_types, executors
 from tasks_app.fields import ASKED, TEMPLATE, Asked, NewTask
-from tasks_app.models import Task
 from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask
 
 #: Fields of the JSON API, by the names they have in a form.
@@ -79,13 +80,15 @@ def form_field(row: Asked) -> forms.Field:
     return forms.CharField(**given)
 
 
-def create_from(form: NewTaskForm, *, created_by: str) -> Task | None:
+def create_from(form: NewTaskForm, *, created_by: str) -> Created | None:
     """Create what a valid form asks for; None when the checks found something, which the form now shows."""
     try:
-        return services.create_task(NewTask(**asked_for(form)), created_by=created_by).task
+        return services.create_task(NewTask(**asked_for(form)), created_by=created_by)
     except InvalidTask as error:
         show_problems(form, error.problems)
-        return None
+    except DuplicateTask as error:
+        form.add_error("unique_key", str(error))
+    return None
 
 
 def asked_for(form: TaskForm) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from access_app.staff.display import task_link
 from access_app.versions import Stale, Versions
 from tasks_app import services
+from tasks_app.duplicates import DuplicateTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.states import FINAL, TaskStatus
@@ -88,6 +89,8 @@ def _each(task_ids: Iterable[UUID], one: Callable[[UUID], str], refused: str) ->
             report.add("gone meanwhile", task_id, ok=False)
         except Stale:
             report.add("changed since you looked, and left alone", task_id, ok=False)
+        except DuplicateTask:
+            report.add("left alone, because an open task has its unique key", task_id, ok=False)
         except InvalidTask as error:
             report.add(f"refused ({error})", task_id, ok=False)
     return report

@@ -26,7 +26,7 @@ from tasks_app.states import TaskStatus
 MOST_ATTEMPTS: Final = 20
 MOST_EVENTS: Final = 100
 #: What is drawn as a fact: times and documents have places of their own.
-FACTS: Final = [row for row in ASKED if row.kind is not INSTANT and not row.kind.document]
+FACTS: Final = [row for row in ASKED if row.stored and row.kind is not INSTANT and not row.kind.document]
 
 
 @dataclass(frozen=True, slots=True)

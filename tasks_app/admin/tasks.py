@@ -176,10 +176,11 @@ class TaskAdmin(StaffAdmin):
         types = [name for name in NewTaskForm.known_types() if person.may(Action.TASK_CREATE, name)]
         form = NewTaskForm(request.POST or None, types=types)
         if request.method == "POST" and form.is_valid():
-            task = create_from(form, created_by=actor_of(request))
-            if task is not None:
-                messages.success(request, format_html("Task {} was created.", display.task_link(task.pk)))
-                return self.to_page(request, task)
+            made = create_from(form, created_by=actor_of(request))
+            if made is not None:
+                words = f"has this unique key, and was {made.existing}" if made.existing else "was created"
+                messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
+                return self.to_page(request, made.task)
         return self.render_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
 
 

@@ -9,14 +9,15 @@ from django.db import transaction
 
 from access_app.http.problems import Problem, field_errors
 from access_app.http.renderers import dumps
-from access_app.idempotency import Idempotency, take_idempotency_key
+from access_app.idempotency import Idempotency, answer_with, take_idempotency_key
 from access_app.ids import new_task_ids
 from access_app.refusals import and_more, bounded, count_of
 from access_app.rights import Action, Caller
 from tasks_app import services
 from tasks_app.api import inputs
+from tasks_app.creating import Stored
 from tasks_app.executors.base import JsonObject
-from tasks_app.new_tasks import InvalidTask
+from tasks_app.new_tasks import InvalidTask, bulk_problems
 
 MAX_TASKS: Final = 10_000
 #: Bytes of JSON for why items were refused. An item that finds no room any more says how many errors it has.
@@ -43,19 +44,26 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
     if not good or (atomic and len(good) < len(outcomes)):
         raise _nothing_stored(outcomes)
     ids = new_task_ids(len(good))
-    document = _document(outcomes, [str(task_id) for task_id in ids])
+    document = _document(outcomes, Stored(ids))
     with transaction.atomic():
         if idempotency is not None:
             replay = take_idempotency_key(caller.name, idempotency, ids, document)
             if replay is not None:
                 return BulkResult(replay.response, replayed=True)
-        services.create_tasks(
+        stored = services.store_tasks(
             [task.new for task in good],
             created_by=caller.name,
             texts=[task.text for task in good],
             ids=ids,
             idempotency=idempotency,
         )
+        if stored.existing or stored.rejected:
+            document = _document(outcomes, stored)
+            if not (document["created"] or document["existing"]) or (atomic and document["failed"]):
+                raise _nothing_stored(_with_rejected(outcomes, stored))
+            if idempotency is not None:
+                lives_with = None if document["created"] else stored.ids[min(stored.existing)]
+                answer_with(caller.name, idempotency, stored.ids, document, lives_with=lives_with)
     return BulkResult(document, replayed=False)
 
 
@@ -94,16 +102,39 @@ def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
         return bounded(error.problems.items())
     if text := caller.refusal(Action.TASK_CREATE, task.new.type):
         return {"type": text}
-    return task
+    return bulk_problems(task.new) or task
 
 
-def _document(outcomes: list[inputs.CheckedTask | Refusal], ids: list[str]) -> JsonObject:
-    fresh, refusals = iter(ids), _Refusals()
-    items = [
-        {"id": next(fresh)} if isinstance(outcome, inputs.CheckedTask) else {"errors": refusals.errors(outcome)}
+def _with_rejected(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> list[inputs.CheckedTask | Refusal]:
+    """The outcomes, with what was refused because an open task has its unique key."""
+    places = iter(range(len(stored.ids)))
+    return [
+        {"uniqueKey": f"the task {stored.ids[place]} has it"}
+        if isinstance(outcome, inputs.CheckedTask) and (place := next(places)) in stored.rejected
+        else outcome
         for outcome in outcomes
     ]
-    return {"created": len(ids), "failed": len(outcomes) - len(ids), "items": items}
+
+
+def _document(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> JsonObject:
+    places, refusals = iter(range(len(stored.ids))), _Refusals()
+    items: list[JsonObject] = []
+    for outcome in _with_rejected(outcomes, stored):
+        if not isinstance(outcome, inputs.CheckedTask):
+            items.append({"errors": refusals.errors(outcome)})
+            continue
+        place = next(places)
+        while place in stored.rejected:
+            place = next(places)
+        item = {"id": str(stored.ids[place])}
+        items.append(item | {"existing": True} if place in stored.existing else item)
+    made = len(stored.ids) - len(stored.rejected)
+    return {
+        "created": made - len(stored.existing),
+        "existing": len(stored.existing),
+        "failed": len(outcomes) - made,
+        "items": items,
+    }
 
 
 def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
@@ -116,6 +147,6 @@ def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
     )
     kept = _Refusals()
     items = [{"errors": field_errors(r) if r is _NOT_STORED else kept.errors(r)} for r in refusals]
-    more = {"created": 0, "failed": len(refusals), "items": items}
+    more = {"created": 0, "existing": 0, "failed": len(refusals), "items": items}
     detail = "No task was stored; items says why, in the order of the tasks."
     return Problem(400, "invalid-request", detail, errors=errors, more=more)

@@ -13,7 +13,7 @@ from django.db.models.functions import Greatest, Now
 
 from access_app.http.fields import Fields, or_null, read_fields
 from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
-from tasks_app.new_tasks import InvalidTask, check_payload, check_task, order_problems
+from tasks_app.new_tasks import InvalidTask, check_payload, check_task, joint_problems, order_problems
 
 #: JSON field → attribute of `NewTask`, and how its value is read. Fields without a default of their own may be null.
 CREATE: Final[Fields] = {
@@ -42,7 +42,7 @@ def read_task(data: Any) -> CheckedTask:
     if "type" not in data:
         problems["type"] = "is required"
     if problems:
-        raise InvalidTask(problems | _further_problems(values))
+        raise InvalidTask(_further_problems(values) | problems)
     new = NewTask(**values)
     return CheckedTask(new, check_task(new, read=True))
 
@@ -68,4 +68,4 @@ def _further_problems(values: dict[str, Any]) -> dict[str, str]:
     further: dict[str, str] = {}
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)
-    return further | order_problems(NewTask(**{"type": "", **values}))
+    return further | joint_problems(NewTask(**{"type": "", **values}))

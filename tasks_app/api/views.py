@@ -15,6 +15,7 @@ from tasks_app import selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
+from tasks_app.creating import Created
 from tasks_app.models import Task
 
 
@@ -45,7 +46,7 @@ class Tasks(ApiViewSet):
         task = inputs.read_task(body)
         self.require_type(task.new.type)
         made = services.create_task(task.new, created_by=self.caller.name, idempotency=idempotency)
-        return self._created(made.task, replayed=made.replayed)
+        return self._created(made)
 
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
@@ -53,7 +54,8 @@ class Tasks(ApiViewSet):
         body = self.body(limit=settings.MAX_BULK_BODY)
         idempotency = self.idempotency(f"POST /tasks/bulk atomic={atomic}", body)
         result = bulk.create(body, caller=self.caller, atomic=atomic, idempotency=idempotency)
-        return self.created(result.document, replayed=result.replayed)
+        existing = "" if result.document["created"] else "returned"
+        return self.created(result.document, replayed=result.replayed, existing=existing)
 
     def retrieve(self, request: Request, task_id: str) -> Response:
         task = self._task(task_id)
@@ -81,7 +83,7 @@ class Tasks(ApiViewSet):
         task = self._task(task_id)
         self.require_type(task.type)
         self.empty_body()
-        return self._created(services.clone_task(task.pk, actor=self.caller.name))
+        return self._created(Created(services.clone_task(task.pk, actor=self.caller.name)))
 
     @action(detail=True)
     def executions(self, request: Request, task_id: str) -> Response:
@@ -98,6 +100,7 @@ class Tasks(ApiViewSet):
     def _shown(self, task: Task, *, status: int = 200) -> Response:
         return self.shown(outputs.task_for(self.caller, task), version=task.version, status=status)
 
-    def _created(self, task: Task, *, replayed: bool = False) -> Response:
+    def _created(self, made: Created) -> Response:
+        task = made.task
         document, at = outputs.task_for(self.caller, task), reverse("task", args=[task.pk])
-        return self.created(document, at=at, version=task.version, replayed=replayed)
+        return self.created(document, at=at, version=task.version, replayed=made.replayed, existing=made.existing)

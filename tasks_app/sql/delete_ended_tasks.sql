@@ -1,6 +1,7 @@
 -- Delete a small batch of tasks that ended with one of %(statuses)s more than %(age)s ago, with their history, their
--- events and their idempotency keys (a key of a bulk call goes with the last of its tasks). Index: tasks_ended; history by
--- an array, because with statistics of an empty table the planner would join all of it.
+-- events and their idempotency keys (a key of a bulk call goes with the last of its tasks; one of a request that was
+-- answered with a task that was there already goes with that one). Indexes: tasks_ended, idempotency_keys_answered;
+-- history by an array, because with statistics of an empty table the planner would join all of it.
 WITH old AS MATERIALIZED (
   SELECT id, created_by, idempotency_key
     FROM tasks
@@ -16,5 +17,8 @@ keys AS (
    USING old
    WHERE old.idempotency_key IS NOT NULL AND k.created_by = old.created_by AND k.key = old.idempotency_key
      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY(k.task_ids) AND t.id NOT IN (SELECT id FROM old))
+),
+answered AS (
+  DELETE FROM idempotency_keys WHERE answered_with IS NOT NULL AND answered_with = ANY(ARRAY(SELECT id FROM old))
 )
 DELETE FROM tasks t USING old WHERE t.id = old.id RETURNING t.id

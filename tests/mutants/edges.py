@@ -8,6 +8,8 @@ from tests.mutants.mutant import Mutant, mutants_of
 
 _ENGINE: Final = "integration/engine"
 _SERVICES: Final = f"{_ENGINE}/test_services.py"
+_DUPLICATES: Final = f"{_ENGINE}/test_duplicates.py"
+_UNIQUE: Final = "integration/test_api_unique.py"
 _TRANSITIONS: Final = f"{_ENGINE}/test_transitions.py"
 _PAGES: Final = "integration/test_admin_access.py"
 _AUTHENTICATION: Final = "integration/test_api_authentication.py"
@@ -21,16 +23,33 @@ EDGES: Final[list[Mutant]] = [
         ("if-match", 14, "if versions is not None and task.version not in versions:", "if False:"),
         ("lock", 14, "select_for_update(no_key=True).", ""),
         ("version", 14, 'version=F("version") + 1, ', ""),
-        ("edit", 13, "if task.status not in WAITING:", "if False:"),
+        (
+            "edit",
+            13,
+            'WAITING:\n        raise IllegalTransition(task.status, "changed")',
+            "WAITING and False:\n        raise",
+        ),
         ("retry", 13, "if task.status not in FINAL:", "if False:"),
         ("cancel-flag", 16, '"finished_at", "cancel_requested_at",', '"finished_at",'),
         ("counts", 17, '"retry_count": 0, "crash_count": 0}', '"retry_count": 0}'),
-        ("back", 13, "**changes, **back)", "**changes)"),
+        ("back", 13, "**changes, **_back(task)))", "**changes))"),
         ("audit", 42, "    audit.record_task(actor, action", "    0 and audit.record_task(actor, action"),
     ),
     *mutants_of(
         "ask",
         "tasks_app/services.py",
+        _SERVICES,
+        (
+            "wake-stop",
+            16,
+            "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
+            "    wakeups.notify_stop(worker_id)",
+        ),
+        ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
+    ),
+    *mutants_of(
+        "ask",
+        "tasks_app/creating.py",
         _SERVICES,
         (
             "wake",
@@ -45,13 +64,52 @@ EDGES: Final[list[Mutant]] = [
             " else None",
             f"{_ENGINE}/test_inserting.py",
         ),
+    ),
+    *mutants_of(
+        "unique",
+        "tasks_app/creating.py",
+        _DUPLICATES,
+        ("running", 53, "if holder.status not in WAITING:", "if False:"),
+        ("lock", 53, "lock=changes)", "lock=False)"),
         (
-            "wake-stop",
-            16,
-            "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
-            "    wakeups.notify_stop(worker_id)",
+            "kind",
+            52,
+            "if (holder.type, holder.concurrency_key) != (new.type, new.concurrency_key):",
+            "if False:",
+            _UNIQUE,
         ),
-        ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
+        ("first-waits", 53, "    new = _debounced(new)\n", "", _UNIQUE),
+    ),
+    *mutants_of(
+        "unique-rows",
+        "tasks_app/inserting.py",
+        _DUPLICATES,
+        ("order", 34, " ORDER BY queue, unique_key, id", ""),
+        ("conflict", 53, 'conflict = f" {_UNLESS_OPEN}" if unique else ""', 'conflict = ""'),
+    ),
+    *mutants_of(
+        "unique-changes",
+        "tasks_app/transitions.py",
+        _UNIQUE,
+        ("retry", 53, "unless_taken(task.queue, task.unique_key, lambda:", "unless_taken(task.queue, None, lambda:"),
+        ("edit", 53, 'task.unique_key if "queue" in changes else None', "None"),
+        ("most", 53, "    if at_most is not None:", "    if False:"),
+        ("forward", 53, "if not Task.objects.filter(pk=task.pk, run_at__lt=due).exists():", "if False:"),
+        ("expiry", 53, ', F("expires_at") - Value(_BEFORE_IT_EXPIRES)]', "]"),
+    ),
+    *mutants_of(
+        "unique-schedules",
+        "schedules_app/batches.py",
+        _DUPLICATES,
+        ("skip", 53, "            self._skip(notes)\n", ""),
+        ("fired", 48, "if move[0] in fired else", "if True else"),
+    ),
+    *mutants_of(
+        "unique-bulk",
+        "tasks_app/api/bulk.py",
+        _UNIQUE,
+        ("atomic", 53, 'or (atomic and document["failed"])', ""),
+        ("replay", 2, "answer_with(caller.name, idempotency, stored.ids, document, lives_with=lives_with)", "pass"),
     ),
     *mutants_of(
         "ask",

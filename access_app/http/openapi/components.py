@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.schemas import CORRELATION, Json, array, obj, schema
+from access_app.http.openapi.schemas import CORRELATION, ID, Json, array, obj, schema
 from access_app.http.problems import MEDIA_TYPE, TYPE_PREFIX
 
 PROBLEM_FIELDS: Final[Json] = {
@@ -31,6 +31,10 @@ _HEADERS: Final[Json] = {
     "Idempotent-Replayed": {
         "description": "This response belongs to an earlier request with the same key.",
         "schema": {"type": "string", "const": "true"},
+    },
+    "Not-Created": {
+        "description": "No task was created: what became of the one that is shown, which was there before.",
+        "schema": {"type": "string", "pattern": "^(returned|replaced|postponed)$"},
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
@@ -80,7 +84,11 @@ SHARED: Final = Chapter(
     paths={},
     schemas={
         "Empty": obj({}, description="Nothing, or an empty object."),
-        "Problem": obj(PROBLEM_FIELDS, description="RFC 9457. `errors` names each field that is wrong."),
+        "Problem": obj(
+            PROBLEM_FIELDS | {"taskId": ID | {"description": "The task that stands in the way, where one does."}},
+            required=list(PROBLEM_FIELDS),
+            description="RFC 9457. `errors` names each field that is wrong.",
+        ),
         "FieldError": obj({"field": {"type": "string"}, "message": {"type": "string"}}),
     },
     parameters={

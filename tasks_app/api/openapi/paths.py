@@ -42,11 +42,19 @@ _LIST: Final[Json] = {
         "createTask",
         "Create a task",
         {
-            200: _task("The task an earlier request with this Idempotency-Key created.", "Idempotent-Replayed"),
+            200: _task(
+                "The task an earlier request with this Idempotency-Key created, or an open one that has the uniqueKey.",
+                "Idempotent-Replayed",
+                "Not-Created",
+            ),
             201: _task("Created. It survives any crash from here on.", "Location"),
         },
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
+        description=(
+            "With a `uniqueKey` that an open task of the queue has, `onDuplicate` says what happens. A task that runs "
+            "is neither replaced nor postponed, and one of another type or concurrencyKey is not replaced: 409."
+        ),
         parameters=[_IDEMPOTENCY, _CORRELATION],
         requestBody=body(schema("NewTask"), examples=types.EXAMPLES),
     ),
@@ -58,9 +66,10 @@ _BULK: Final[Json] = {
         "Create many tasks",
         {
             200: response(
-                "The response to an earlier request with this Idempotency-Key.",
+                "The response to an earlier request with this Idempotency-Key, or none was created, because open tasks "
+                "have their uniqueKeys.",
                 schema("BulkAnswer"),
-                headers=("Idempotent-Replayed",),
+                headers=("Idempotent-Replayed", "Not-Created"),
             ),
             201: response("At least one was created.", schema("BulkAnswer"), example=examples.BULK_RESULT),
             400: response("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
@@ -68,8 +77,8 @@ _BULK: Final[Json] = {
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
         description=(
-            "Each task is checked on its own. A response stays below 2 MiB: where errors are very many, items only say "
-            "how many."
+            "Each task is checked on its own. `onDuplicate` is `return` or `reject` here. A response stays below "
+            "2 MiB: where errors are very many, items only say how many."
         ),
         parameters=[
             *parameters_of(BulkQuery),

@@ -29,7 +29,7 @@ from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.retries import MAX_DELAY_MS, Backoff
-from tasks_app.states import ErrorCode, ExecutionStatus, OnWorkerLost, TaskStatus
+from tasks_app.states import ErrorCode, ExecutionStatus, OnDuplicate, OnWorkerLost, TaskStatus
 
 _DELAY: Final = integer(0, MAX_DELAY_MS)
 _RETRY_FIELDS: Final[Json] = {
@@ -68,6 +68,7 @@ _UNLISTED: Final[Json] = {row.name: _shown_field(row) for row in FIELDS if not r
 
 _BULK_FIELDS: Final[Json] = {
     "created": integer(0, MAX_TASKS),
+    "existing": integer(0, MAX_TASKS) | {"description": "Items whose uniqueKey an open task has; theirs is its id."},
     "failed": integer(0, MAX_TASKS),
     "items": array(schema("BulkItem"), description="One for each task, in their order."),
 }
@@ -91,6 +92,10 @@ SCHEMAS: Final[Json] = {
         ExecutionStatus, "How an attempt ended. LOST: its worker died; RELEASED: given back."
     ),
     "ErrorCode": closed_set(ErrorCode, "What kind of thing went wrong."),
+    "OnDuplicate": closed_set(
+        OnDuplicate,
+        "If an open task has the uniqueKey: return it, refuse this one, put this one in its place, put it off.",
+    ),
     "OnWorkerLost": closed_set(OnWorkerLost, "After the loss of its worker in the middle of it: run again, or fail."),
     "Backoff": closed_set(Backoff, "How the delay grows from retry to retry."),
     **{f"New{kind}Task": _new_task(kind) for kind in EVERY},
@@ -107,7 +112,10 @@ SCHEMAS: Final[Json] = {
     "TaskSort": sort_set(TaskFilters),
     "BulkRequest": obj({"tasks": array(schema("NewTask"), minItems=1, maxItems=MAX_TASKS)}),
     "BulkItem": {"oneOf": [schema("BulkCreated"), schema("BulkRefused")]},
-    "BulkCreated": obj({"id": ID}),
+    "BulkCreated": obj(
+        {"id": ID, "existing": {"type": "boolean", "description": "It was there before, and has the uniqueKey."}},
+        required=["id"],
+    ),
     "BulkRefused": obj({"errors": array(schema("FieldError"))}),
     "BulkAnswer": obj(_BULK_FIELDS),
     "BulkProblem": obj(

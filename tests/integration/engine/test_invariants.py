@@ -19,6 +19,7 @@ BROKEN_BY = {
     "a concurrency key is held once": (
         "UPDATE tasks SET concurrency_key = 'k', queue = 'q' WHERE id IN ('{running}', '{assigned}')"
     ),
+    "a unique key is open once": "UPDATE tasks SET unique_key = 'u' WHERE id IN ('{running}', '{waiting}')",
     "a queue has no more assigned than its limit": (
         "INSERT INTO queues (name, max_concurrency) VALUES ('default', 0);"
         "UPDATE tasks SET limited = true WHERE id IN ('{running}', '{assigned}')"
@@ -78,6 +79,7 @@ class TestViolations:
             for check in CHECKS:
                 session.execute(f"ALTER TABLE tasks DROP CONSTRAINT {check}")
             session.execute("DROP INDEX tasks_key_held")
+            session.execute("DROP INDEX tasks_unique_open")
             for sql in BROKEN_BY[promise].format(**names).split(";"):
                 session.execute(sql)
             assert invariants.violations(session)[promise] == 1

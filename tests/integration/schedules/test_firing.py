@@ -209,8 +209,8 @@ class TestDeathInThePass:
             engine.session.fetch("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
         if place == "COPY":
-            copy_tasks = batches.copy_tasks
-            monkeypatch.setattr(batches, "copy_tasks", lambda *args: (copy_tasks(*args), kill()))
+            store_tasks = batches.store_tasks
+            monkeypatch.setattr(batches, "store_tasks", lambda *args: (store_tasks(*args), kill()))
         elif place == "COMMIT":
             write = batches.Batch.write
             monkeypatch.setattr(batches.Batch, "write", lambda *args: (write(*args), kill()))

@@ -88,6 +88,7 @@ class TestImport:
             "timeoutMs": 86_400_000,
             "correlationId": None,
             "concurrencyKey": None,
+            "uniqueKey": None,
             "retry": None,
             "onWorkerLost": "fail",
         }

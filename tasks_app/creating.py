@@ -1,0 +1,170 @@
+"""New tasks become rows: one, or many at once, and what becomes of one whose unique key an open task has.
+
+The index decides who is first; what the second meets is decided on the locked row of the first. Checks came before; who
+may ask, and idempotency, is up to ``services``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest, Now
+
+from access_app import audit
+from tasks_app import transitions, wakeups
+from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
+from tasks_app.fields import ASKED, NewTask
+from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
+from tasks_app.models import Task
+from tasks_app.states import WAITING, OnDuplicate
+
+#: What stays of a task that is replaced. Another type or concurrency key is another kind of task.
+_KEPT: Final = {"type", "queue", "concurrency_key", "unique_key", "correlation_id", "schedule_at", "max_retries"}
+_REPLACED: Final = [row.column for row in ASKED if row.stored and row.column not in _KEPT]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A task, whether its idempotency key was replayed, and what became of the one that had its unique key before."""
+
+    task: Task
+    replayed: bool = False
+    #: ``returned``, ``replaced`` or ``postponed``: no task was created. Empty: one was.
+    existing: str = ""
+
+
+@dataclass(slots=True)
+class Stored:
+    """Many tasks: their ids in order. Some may be of tasks that were open before, which have their unique keys."""
+
+    ids: list[UUID]
+    #: Their places in the call.
+    existing: set[int] = field(default_factory=set)
+    #: Places of those that asked to be refused then: nothing was made for them.
+    rejected: set[int] = field(default_factory=set)
+
+
+def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None = None) -> Created:
+    """Insert a task, or meet the open one that has its unique key. Raises `DuplicateTask`."""
+    new = _debounced(new)
+    while True:
+        if task := _insert_one(task_id, new, text, created_by, idempotency_key):
+            return Created(task)
+        with transaction.atomic():
+            if met := _meet(new, created_by):
+                return met
+
+
+def create_many(
+    rows: Sequence[tuple[UUID, NewTask, str]], created_by: str, idempotency_key: str | None = None
+) -> Stored:
+    """COPY the rows in, in the caller's transaction: one statement whatever their number, two with unique keys.
+
+    ``now`` is the database's, as for every due time.
+    """
+    correlation = audit.correlation_id()
+    stored, left = Stored([task_id for task_id, _, _ in rows]), list(rows)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        [now] = cursor.fetchone()
+        while left:
+            made = (
+                task_row(
+                    task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=correlation, now=now
+                )
+                for task_id, new, text in left
+            )
+            met = store_tasks(cursor, COLUMNS, made)
+            left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
+    all_due = all(new.schedule_at is None or new.schedule_at <= now for _, new, _ in rows)
+    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if all_due else ())
+    return stored
+
+
+def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None) -> Task | None:
+    """Insert and read back in one trip, which is what the latency of creating a task consists of."""
+    row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
+    pairs = {(new.queue, new.priority)}
+    # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
+    hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
+    task = insert_task(row, hint=hint)
+    if task is not None and hint is None:
+        _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
+    return task
+
+
+def _debounced(new: NewTask) -> NewTask:
+    """The first of those that are put off waits as long as the others, by the database's clock."""
+    if new.on_duplicate != OnDuplicate.POSTPONE or new.debounce_seconds is None:
+        return new
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        [now] = cursor.fetchone()
+    return replace(new, schedule_at=now + timedelta(seconds=new.debounce_seconds))
+
+
+def _meet(new: NewTask, actor: str) -> Created | None:
+    """What becomes of a task whose unique key an open one has; None: that has just ended. Raises `DuplicateTask`."""
+    assert new.unique_key is not None
+    changes = new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE)
+    holder = holder_of(new.queue, new.unique_key, lock=changes)
+    if holder is None:
+        return None
+    if new.on_duplicate == OnDuplicate.RETURN:
+        return Created(holder, existing="returned")
+    if new.on_duplicate == OnDuplicate.REJECT:
+        raise DuplicateTask(holder.pk)
+    if holder.status not in WAITING:
+        raise DuplicateTask(holder.pk, "it runs: it can be neither replaced nor postponed")
+    met = _replace(holder, new, actor) if new.on_duplicate == OnDuplicate.REPLACE else _postpone(holder, new, actor)
+    transaction.on_commit(wakeups.notify_schedulers)
+    return met
+
+
+def _replace(holder: Task, new: NewTask, actor: str) -> Created:
+    if (holder.type, holder.concurrency_key) != (new.type, new.concurrency_key):
+        raise DuplicateTask(holder.pk, "it is of another type or concurrencyKey, and cannot be replaced by this one")
+    due: Any = Now() if new.schedule_at is None else Greatest(Value(new.schedule_at), Now())
+    columns = {column: getattr(new, column) for column in _REPLACED}
+    columns |= {"schedule_at": due, "run_at": due, "max_retries": _retries(new)}
+    columns["correlation_id"] = new.correlation_id or audit.correlation_id() or None
+    return Created(transitions.replace(holder, columns, actor=actor), existing="replaced")
+
+
+def _postpone(holder: Task, new: NewTask, actor: str) -> Created:
+    assert new.debounce_seconds is not None
+    most = None if new.debounce_max_seconds is None else timedelta(seconds=new.debounce_max_seconds)
+    moved = transitions.postpone(holder, timedelta(seconds=new.debounce_seconds), at_most=most, actor=actor)
+    return Created(moved, existing="postponed") if moved else Created(holder, existing="returned")
+
+
+def _look_up(cursor: Any, stored: Stored, met: list[tuple[UUID, NewTask, str]]) -> list[tuple[UUID, NewTask, str]]:
+    """Answer those that open tasks stand in the way of, and return those whose way is free by now."""
+    places = {task_id: place for place, task_id in enumerate(stored.ids)}
+    holders = holders_of(cursor, {(new.queue, str(new.unique_key)) for _, new, _ in met})
+    free = []
+    for row in met:
+        task_id, new, _ = row
+        holder, place = holders.get((new.queue, str(new.unique_key))), places[task_id]
+        if holder is None:
+            free.append(row)
+            continue
+        stored.ids[place] = holder
+        (stored.rejected if new.on_duplicate == OnDuplicate.REJECT else stored.existing).add(place)
+    return free
+
+
+def _retries(new: NewTask) -> int:
+    return int(settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries)
+
+
+def _after_commit_wake_schedulers(new: Collection[wakeups.Pair]) -> None:
+    """``new`` are the pairs of the new tasks; none when some are not due yet."""
+    transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True, new=new))
