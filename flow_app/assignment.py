@@ -8,6 +8,7 @@ run and none of them leads.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -15,12 +16,21 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.locking import Locked, begin_pass, charge_buckets, look_at_keys, park_behind_keys
-from flow_app.matching import Match, match, room_for
+from flow_app.locking import (
+    Locked,
+    begin_pass,
+    charge_buckets,
+    look_at_keys,
+    look_at_targets,
+    park_behind_keys,
+    park_behind_targets,
+    refused_by_targets,
+)
+from flow_app.matching import Candidate, Key, KeyName, Match, firsts_of, match, room_for
 from flow_app.outlook import SLOW, Head, Outlook
 from flow_app.survey import Survey
 from tasks_app import wakeups
-from tasks_app.sessions import BATCH, Session
+from tasks_app.sessions import BATCH, Row, Session
 
 #: Most tasks one pass assigns to one class of workers: the batch at which a statement's fixed cost has vanished.
 MAX_BATCH: Final = 1000
@@ -72,15 +82,16 @@ def assign_due_tasks(
     try:
         locked = begin_pass(session, due, survey.classes, limit, outlook)
         keys = look_at_keys(session, locked.candidates)
-        found = match(locked.workers, locked.candidates, keys, limit)
+        budgets = look_at_targets(session, [*locked.candidates, *keys.values()])
+        found = match(locked.workers, locked.candidates, keys, limit, budgets=budgets)
         with session.connection.pipeline():
             if found.tasks:
-                given = {"ids": found.tasks, "workers": found.workers, "limited": found.limited("queue")}
-                session.send("assign_due_tasks", given)
+                limited = {"limited": found.limited("queue"), "targets": found.limited("target")}
+                session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers} | limited)
                 charge_buckets(session, found)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)
-            parked = park_behind_keys(session, found, keys) if keys else None
+            parked = _park(session, found, locked.candidates, keys, outlook)
             session.connection.execute("COMMIT")
     except psycopg.Error as error:
         if isinstance(
@@ -96,8 +107,19 @@ def assign_due_tasks(
     outlook.learn(due, locked.workers, locked.candidates, slow_from)
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
     wake = sorted(set(found.workers))
-    number = parked.fetchall()[0][0] if parked else 0
+    number = sum(cursor.fetchall()[0][0] for cursor in parked)
     return PassReport(len(found.tasks), number, wake, locked.held, found.room, _took_all(due, locked, found, limit))
+
+
+def _park(
+    session: Session, found: Match, candidates: Sequence[Candidate], keys: Mapping[KeyName, Key], outlook: Outlook
+) -> list[psycopg.Cursor[Row]]:
+    """Park what waits for a key or for a target; one row each says how many."""
+    parked = [park_behind_keys(session, found, keys)] if keys else []
+    if refused := refused_by_targets(found, [*candidates, *firsts_of(keys)]):
+        outlook.gated = True
+        parked.append(park_behind_targets(session, refused))
+    return parked
 
 
 def _took_all(due: list[Head], locked: Locked, found: Match, limit: int) -> bool:
@@ -124,16 +146,22 @@ def hand_back_assigned(
     session: Session,
     *,
     reason: str,
+    actor: str = "scheduler",
     worker_id: UUID | None = None,
+    target: str | None = None,
     older_than: timedelta | None = None,
     limit: int = 10_000,
 ) -> int:
-    """Give back what this worker was assigned and has not started, or anybody's old assignments; return how many."""
+    """Give back what was assigned and has not started; return how many.
+
+    Of this worker, or what calls this target, or what was assigned so long ago, whose ever it is.
+    """
     parameters = {
         "worker_id": worker_id,
         "queue": None,
+        "target": target,
         "older_than": None if older_than is None else older_than.total_seconds(),
-        "actor": "scheduler" if worker_id is None else f"worker:{worker_id}",
+        "actor": actor if worker_id is None else f"worker:{worker_id}",
         "reason": reason,
         "limit": limit,
     }

@@ -5,13 +5,14 @@ All of it in the pass's transaction, so that it stays true until the commit. Wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
-from flow_app.matching import Candidate, Key, KeyName, Match, Room
+from flow_app.matching import Budget, Candidate, Key, KeyName, Match, Room
 from flow_app.outlook import Head, Outlook
 from tasks_app.sessions import Row, Session
 
@@ -58,6 +59,40 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
     queues, keys = zip(*sorted(names), strict=True)
     rows = session.rows("look_at_keys", {"queues": list(queues), "keys": list(keys)}, of=Key)
     return {(row.queue, row.concurrency_key): row for row in rows}
+
+
+def look_at_targets(session: Session, wanted: Iterable[Candidate | Key]) -> dict[Budget, int]:
+    """How many more tasks may be given away that call the hosts of these, of those that have a limit or back off.
+
+    Raises `DatabaseAway`.
+    """
+    hosts = {each.target for each in wanted if each.target is not None}
+    if not hosts:
+        return {}
+    return {("target", host): room for host, room in session.rows("look_at_targets", {"hosts": sorted(hosts)})}
+
+
+def refused_by_targets(found: Match, wanted: Iterable[Candidate]) -> list[Candidate]:
+    """Those whose target leaves no room any more, and that were not given away."""
+    full = {name for (kind, name), left in found.limits.items() if kind == "target" and left <= 0}
+    given = set(found.tasks) if full else set()
+    return [each for each in wanted if each.target in full and each.task_id not in given]
+
+
+def park_behind_targets(session: Session, refused: Sequence[Candidate]) -> psycopg.Cursor[Row]:
+    """Park what a pass has locked and its targets leave no room for, and what lies behind it; one row says how many."""
+    places: dict[tuple[str, int], datetime] = {}
+    for each in refused:
+        pair = each.queue, each.priority
+        places[pair] = min(each.run_at, places.get(pair, each.run_at))
+    asked = {
+        "ids": [each.task_id for each in refused],
+        "hosts": sorted({each.target for each in refused if each.target is not None}),
+        "queues": [queue for queue, _ in places],
+        "priorities": [priority for _, priority in places],
+        "from": list(places.values()),
+    }
+    return session.send("park_behind_targets", asked)
 
 
 def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:

@@ -49,7 +49,9 @@ class Room(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A due task that the pass has locked. A suspect has lost a worker before."""
+    """A due task that the pass has locked. A suspect has lost a worker before. ``target`` is the host it calls, if
+    that has rules.
+    """
 
     task_id: UUID
     queue: str
@@ -57,11 +59,12 @@ class Candidate(NamedTuple):
     run_at: datetime
     concurrency_key: str | None
     suspect: bool
+    target: str | None = None
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """What it draws on where there is a limit."""
-        return ("queue", self.queue), ("rate", self.queue)
+        return ("queue", self.queue), ("rate", self.queue), ("target", self.target or "")
 
 
 class Key(NamedTuple):
@@ -77,6 +80,7 @@ class Key(NamedTuple):
     priority: int | None
     run_at: datetime | None
     suspect: bool | None
+    target: str | None = None
 
 
 @dataclass(slots=True)
@@ -135,12 +139,14 @@ def match(
     keys: Mapping[KeyName, Key],
     limit: int,
     shares: Shares = UNSHARED,
+    budgets: Mapping[Budget, int] | None = None,
 ) -> Match:
     """Give candidates to workers, at most ``limit`` to those that serve the same queues.
 
-    ``keys`` has an entry for each concurrency key among the candidates, ``shares`` for each queue that tenants share.
+    ``keys`` has an entry for each concurrency key among the candidates, ``shares`` for each queue that tenants share,
+    ``budgets`` for what limits them besides what limits their queues.
     """
-    found = Match(limits=limits_of(workers))
+    found = Match(limits=limits_of(workers) | dict(budgets or {}))
     classes = _classes(workers)
     for queues, members in classes:
         free = [worker for worker in members if worker.tasks < worker.capacity]
@@ -225,10 +231,16 @@ def _turn(turn: int, candidate: Candidate) -> _Turn:
     return _Turn(turn, candidate.run_at, candidate.task_id.int, candidate)
 
 
+def firsts_of(keys: Mapping[KeyName, Key]) -> list[Candidate]:
+    """The tasks that are next for concurrency keys."""
+    return [first for key in keys.values() if (first := _first(key))]
+
+
 def _first(key: Key) -> Candidate | None:
     if key.first is None or key.run_at is None:
         return None
-    return Candidate(key.first, key.queue, key.priority or 0, key.run_at, key.concurrency_key, bool(key.suspect))
+    suspect, priority = bool(key.suspect), key.priority or 0
+    return Candidate(key.first, key.queue, priority, key.run_at, key.concurrency_key, suspect, key.target)
 
 
 def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:

@@ -1,4 +1,4 @@
-"""Tables of queues, and of the pass that gives tasks to workers."""
+"""Tables of queues, of the hosts that tasks call, and of the pass that gives tasks to workers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 from access_app.texts import MAX_NAME
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
 from flow_app.rules import MOST_CONCURRENT
+from tasks_app.executors.http_payload import MAX_HOST
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
@@ -89,6 +90,38 @@ class Bucket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class Target(models.Model):
+    """A host that tasks call and that has rules. A task is of one by the host its payload names (``tasks.target``)."""
+
+    host = models.CharField(max_length=MAX_HOST, primary_key=True)
+    max_concurrency = models.IntegerField(
+        null=True, blank=True, help_text="At most so many tasks that call it are assigned or running; 0 closes it."
+    )
+    respect_retry_after = models.BooleanField(
+        db_default=True, help_text="One 429 or 503 with Retry-After: nobody calls it until then."
+    )
+    backing_off_until = models.DateTimeField(null=True, blank=True)
+    version = models.IntegerField(db_default=1)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "targets"
+        ordering = ["host"]
+        constraints = [
+            models.CheckConstraint(
+                name="targets_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.host
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether nobody may call it now, by this process's clock."""
+        return self.backing_off_until is not None and self.backing_off_until > timezone.now()
 
 
 class SchedulerPass(models.Model):

@@ -192,6 +192,8 @@ class Outlook:
     locked: LockedHeads = field(default_factory=LockedHeads)
     #: While nothing was due when last looked for.
     calm: Calm | None = None
+    #: Whether tasks may wait behind a gate that this scheduler opens.
+    gated: bool = True
     #: By the monotonic clock: until when passes do without hints to workers.
     quiet_until: float = 0.0
 

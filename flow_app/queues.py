@@ -11,9 +11,9 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from access_app import audit
-from access_app.sql import statement
 from access_app.versions import Stale, Versions
 from flow_app.buckets import fit_bucket
+from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.models import Queue, SchedulerPass
 from flow_app.rules import RULES, read_changes
 from tasks_app import wakeups
@@ -125,14 +125,14 @@ def _hold_to_limit(before: Queue, after: Queue, actor: str) -> None:
     """A limit that is new or lower counts what is assigned or running, and what has not started goes back."""
     most, least = after.max_concurrency, before.max_concurrency
     if most is not None and (least is None or most < least):
-        _hand_back_assigned(queue=after.name, actor=actor, reason="its queue was limited")
-        stamp_limited(after.name)
+        hand_back_assigned(queue=after.name, actor=actor, reason="its queue was limited")
+        stamp_limited(queue=after.name)
 
 
 def _hold_to_rate(before: Queue, after: Queue, actor: str) -> None:
     """A rate counts what starts from now on: what has not started goes back, and is given anew with its tokens."""
     if after.rate_limit is not None:
-        _hand_back_assigned(queue=after.name, actor=actor, reason="its queue was given a rate")
+        hand_back_assigned(queue=after.name, actor=actor, reason="its queue was given a rate")
     fit_bucket(before, after)
 
 
@@ -142,12 +142,6 @@ EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "maxConcurrency": _hold_to_limit,
     "rateLimit": _hold_to_rate,
 }
-
-
-def stamp_limited(name: str) -> None:
-    """Count what is assigned or running of a queue against its limit; in the transaction that sets it."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement("stamp_limited"), {"queue": name})
 
 
 def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | None = None) -> Queue:
@@ -160,7 +154,7 @@ def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | No
             defaults={"paused_at": Now(), "paused_until": until, "pause_reason": reason, "paused_by": actor},
         )
         Queue.objects.filter(name=name).update(version=F("version") + 1)
-        _hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")
+        hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")
         audit.record(actor, "queue.paused", f"queue:{name}", reason=reason)
     return Queue.objects.get(name=name)
 
@@ -176,9 +170,3 @@ def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
             audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason)
             transaction.on_commit(wakeups.notify_schedulers)
     return Queue.objects.get(name=name)
-
-
-def _hand_back_assigned(*, queue: str, actor: str, reason: str) -> None:
-    parameters = {"queue": queue, "worker_id": None, "older_than": None, "limit": 1_000_000}
-    with connection.cursor() as cursor:
-        cursor.execute(statement("hand_back_assigned"), parameters | {"actor": actor, "reason": reason})

@@ -49,6 +49,7 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}"))
     if facts["tokens"] == 0:
         reasons.append(_rate_reason(task, facts))
+    reasons += _reasons_of_target(task, facts)
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:
@@ -76,3 +77,14 @@ def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
     bucket = Bucket(rate, facts["full_at"]).charge(facts["unstarted"], facts["now"])
     detail = f"the rateLimit of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
     return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]))
+
+
+def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:
+    reasons, most = [], facts["target_limit"]
+    if facts["target_back_at"] is not None:
+        detail = f"{task.target} asked to be left alone by a Retry-After"
+        reasons.append(Reason("TARGET_BACKING_OFF", detail, facts["target_back_at"]))
+    if most is not None and facts["target_calls"] >= most:
+        detail = f"{facts['target_calls']} tasks that call {task.target} are assigned or running; its maxConcurrency is"
+        reasons.append(Reason("TARGET_LIMIT", f"{detail} {most}"))
+    return reasons

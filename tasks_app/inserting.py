@@ -22,6 +22,7 @@ from django.db import Error, connection
 from psycopg.pq import TransactionStatus
 
 from access_app.ids import created_at
+from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
 
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 #: Columns for which it takes more than what was asked for; `task_row` has them in this order.
 _SETTLED: Final = (
     *("id", "created_at", "updated_at", "schedule_at", "run_at", "max_retries", "correlation_id", "created_by"),
-    *("idempotency_key", "payload"),
+    *("idempotency_key", "payload", "target"),
 )
 _ASKED: Final = [row for row in ASKED if row.stored and row.column not in _SETTLED]
 _DOCUMENTS: Final = tuple(row.column for row in _ASKED if row.kind.document)
@@ -94,6 +95,7 @@ def task_row(
         created_by,
         idempotency_key,
         text,
+        target_of(new.type, new.payload),
     )
     row: tuple[Any, ...] = settled + documents + _as_asked(new)
     return row

@@ -17,6 +17,7 @@ from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
 from tasks_app.duplicates import unless_taken
+from tasks_app.executors.registry import target_of
 from tasks_app.models import Task
 from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, Gate, TaskStatus
 
@@ -150,6 +151,8 @@ def _write(
     guard = Task.objects.filter(pk=task.pk, version=task.version, status=task.status)
     to_status = columns.get("status", task.status)
     columns["unsuccessful"] = to_status in UNSUCCESSFUL
+    if "payload" in columns:
+        columns["target"] = target_of(task.type, columns["payload"])
     if guard.update(version=F("version") + 1, updated_at=Now(), **columns) != 1:
         raise Stale(task.version)
     if task.status == TaskStatus.SCHEDULED and task.assigned_at is not None:

@@ -13,6 +13,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# However busy the machine is: what a test says of time, it says itself.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Browser tests have a target, and requirements, of their own.
 collect_ignore = [] if find_spec("playwright") else ["browser"]

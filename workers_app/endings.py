@@ -43,6 +43,8 @@ class Ending:
     result: str | None
     duration_s: float
     next_status: str | None = None
+    #: A host that is too busy, and the seconds for which it asked all its callers to stay away.
+    back_off: tuple[str, float] | None = None
     #: Whether the body ran: what was given back before it began can be run again even at most once.
     begun: bool = True
     refused: bool = False
@@ -93,8 +95,15 @@ def _ending_of(attempt: Attempt, outcome: Outcome, duration_s: float, default: R
         None if outcome.error_message is None else _message_text(outcome.error_message),
         None if outcome.result is None else _result_text(outcome.result),
         duration_s,
+        back_off=_back_off(outcome),
         begun=not (outcome.status is ExecutionStatus.RELEASED and outcome.retryable),
     )
+
+
+def _back_off(outcome: Outcome) -> tuple[str, float] | None:
+    if outcome.busy_target is None or outcome.retry_after is None:
+        return None
+    return outcome.busy_target, outcome.retry_after / _SECOND
 
 
 def _delay(attempt: Attempt, outcome: Outcome, default: RetryPolicy, chance: float) -> float | None:

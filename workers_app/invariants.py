@@ -38,6 +38,14 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM tasks t JOIN rated_queues r ON r.name = t.queue
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
            AND t.id <> ALL (r.task_ids)""",
+    "a target has no more assigned than its limit": """
+        SELECT count(*) FROM targets g
+         WHERE g.max_concurrency < (SELECT count(*) FROM tasks t
+                                     WHERE t.limited AND t.target = g.host AND t.worker_id IS NOT NULL
+                                       AND t.finished_at IS NULL AND t.status = 'SCHEDULED')""",
+    "what a limited target has assigned or running counts": """
+        SELECT count(*) FROM tasks t JOIN targets g ON g.host = t.target
+         WHERE g.max_concurrency IS NOT NULL AND t.worker_id IS NOT NULL AND t.finished_at IS NULL AND NOT t.limited""",
     "a worker runs no more than its slots": """
         SELECT count(*) FROM worker_heartbeats w
          WHERE w.slots < (SELECT count(*) FROM tasks t
@@ -72,7 +80,8 @@ QUERIES: Final[dict[str, str]] = {
                               AND h.concurrency_key IS NOT NULL
                               AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate = 0))""",
     "a closed gate has a cause": """
-        SELECT count(*) FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1""",
+        SELECT count(*) FROM tasks
+         WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)""",
 }
 
 

@@ -18,6 +18,7 @@ import psycopg
 import structlog
 
 from access_app.database_faults import DatabaseAway, backoff
+from flow_app.backing_off import back_off_targets
 from tasks_app import signals
 from tasks_app.sessions import Session
 from tasks_app.states import ExecutionStatus, TaskStatus
@@ -101,6 +102,9 @@ class Recorder(threading.Thread):
         return batch
 
     def _record(self, batch: list[Ending]) -> None:
+        if busy := [ending.back_off for ending in batch if ending.back_off is not None]:
+            # First, so that none of them is assigned again before.
+            back_off_targets(self.session, busy, actor=f"worker:{self._worker_id}")
         self._finish(batch)
         if late := [ending for ending in batch if ending.next_status is None]:
             self._keep_late(late)

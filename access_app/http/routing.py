@@ -23,7 +23,7 @@ class Router(SimpleRouter):
         DynamicRoute(r"^{prefix}/{url_path}/?\Z", name="{prefix}-{url_name}", detail=False, initkwargs={}),
         Route(
             r"^{prefix}/{lookup}/?\Z",
-            {"get": "retrieve", "patch": "partial_update", "delete": "destroy"},
+            {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"},
             name="{basename}",
             detail=True,
             initkwargs={},

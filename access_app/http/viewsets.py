@@ -53,7 +53,7 @@ class ApiViewSet(ViewSet):
     throttle_classes = []
     versioning_class = None
     metadata_class = None
-    http_method_names = ["get", "head", "post", "patch", "delete"]
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     lookup_value_regex = "[^/]+"
 
     def get_exception_handler(self) -> Callable[..., Response | None]:

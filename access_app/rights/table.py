@@ -103,6 +103,9 @@ class Action(Enum):
     QUEUE_RESUME = "open a queue, whatever waits in it", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
     QUEUE_EDIT = "limit how many tasks of a queue run", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
 
+    TARGET_READ = "see the rules of hosts that tasks call", {Scope.ADMIN}, {"flow_app.view_target"}, VIEWER
+    TARGET_EDIT = "limit how tasks call a host", {Scope.ADMIN}, {"flow_app.change_target"}, OPERATOR
+
     WORKER_READ = "see workers and their load", ANY_KEY, {"workers_app.view_worker"}, VIEWER
     WORKER_DRAIN = "drain a worker", {Scope.ADMIN}, {"workers_app.change_worker"}, OPERATOR
     SCHEDULER_READ = "see schedulers", ANY_KEY, {"workers_app.view_scheduler"}, VIEWER

@@ -5,9 +5,29 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from access_app.http.fields import or_null, read_object, read_reason_text
+from access_app.http.fields import flag, or_null, read_object, read_reason_text, whole
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
+from flow_app.rules import MOST_CONCURRENT
+from flow_app.targets import Rules
+
+
+def read_target(data: Any) -> Rules:
+    """The rules that a body sets; those that it does not name are what they are by default. Raises `Problem`."""
+    fields = {
+        "maxConcurrency": ("max_concurrency", or_null(_most)),
+        "respectRetryAfter": ("respect_retry_after", flag),
+    }
+    values, problems = read_object(data, fields)
+    if problems:
+        raise Problem.invalid(problems)
+    return Rules(**values)
+
+
+def _most(value: Any) -> int:
+    if not 0 <= whole(value) <= MOST_CONCURRENT:
+        raise ValueError(f"must be between 0 and {MOST_CONCURRENT:,}, or null")
+    return int(value)
 
 
 def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:

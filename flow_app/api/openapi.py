@@ -1,4 +1,4 @@
-"""What `flow_app` documents of the API: queues, and why a task is not running."""
+"""What `flow_app` documents of the API: queues, targets, and why a task is not running."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, r
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
+from flow_app.api import openapi_targets
 from flow_app.rules import rule_components, rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
@@ -136,5 +137,8 @@ _PATHS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    tags = {"queues": "Pause, resume and give rules. A queue needs no creation: naming it is enough."}
-    return Chapter(_PATHS, _SCHEMAS, tags)
+    tags = {
+        "queues": "Pause, resume and give rules. A queue needs no creation: naming it is enough.",
+        "targets": "Rules of hosts that HTTP tasks call, whatever their queue.",
+    }
+    return Chapter(_PATHS | openapi_targets.PATHS, _SCHEMAS | openapi_targets.SCHEMAS, tags)

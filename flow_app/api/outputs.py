@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from access_app.http.times import show_instant
-from flow_app.models import Queue
+from flow_app.models import Queue, Target
 from flow_app.rules import shown_rules
 from tasks_app.executors.base import JsonObject
 from tasks_app.reasons import Reason
@@ -23,4 +25,18 @@ def queue_json(queue: Queue) -> JsonObject:
         "pausedBy": queue.paused_by,
         **shown_rules(queue),
         "version": queue.version,
+    }
+
+
+def target_items(targets: Sequence[Target]) -> list[JsonObject]:
+    return [target_json(target) for target in targets]
+
+
+def target_json(target: Target) -> JsonObject:
+    return {
+        "host": target.host,
+        "maxConcurrency": target.max_concurrency,
+        "respectRetryAfter": target.respect_retry_after,
+        "backingOffUntil": show_instant(target.backing_off_until if target.is_backing_off else None),
+        "version": target.version,
     }

@@ -1,4 +1,4 @@
-"""The resource ``/queues`` (see, pause, resume, give rules; every change is audited), and why a task waits."""
+"""The resources ``/queues`` and ``/targets``, every change of which is audited, and why a task waits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access_app.http.pagination import Shelf
 from access_app.http.problems import Problem
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
-from flow_app import queues
-from flow_app.api import inputs
+from flow_app import queues, targets
+from flow_app.api import inputs, outputs
+from flow_app.api.filters import TargetFilters
 from flow_app.api.outputs import queue_json, reason_json
-from flow_app.models import Queue
+from flow_app.models import Queue, Target
 from flow_app.why import why
 from tasks_app import selectors
 from tasks_app.fields import QUEUE_NAME
@@ -63,6 +65,40 @@ class Queues(ApiViewSet):
         return self.shown(queue_json(queues.resume_queue(name, actor=self.caller.name)))
 
 
+class Targets(ApiViewSet):
+    noun = "target"
+    lookup_url_kwarg = "host"
+    problems = ((Target.DoesNotExist, lambda error: Problem.not_found("This host has no rules.")),)
+    parameters = {"list": TargetFilters}
+    actions = {
+        "list": Action.TARGET_READ,
+        "retrieve": Action.TARGET_READ,
+        "update": Action.TARGET_EDIT,
+        "destroy": Action.TARGET_EDIT,
+    }
+
+    def list(self, request: Request) -> Response:
+        return self.page(TargetFilters(request.GET, Target.objects.all()), Shelf(outputs.target_items))
+
+    def retrieve(self, request: Request, host: str) -> Response:
+        target = Target.objects.get(host=_host(host))
+        return self.unchanged(target.version) or self._shown(target)
+
+    def update(self, request: Request, host: str) -> Response:
+        host, versions, rules = _host(host), self.versions(), inputs.read_target(self.body())
+        target, created = targets.put_target(host, rules, actor=self.caller.name, versions=versions)
+        return self._shown(target, status=201 if created else 200)
+
+    def destroy(self, request: Request, host: str) -> Response:
+        versions = self.versions()
+        self.empty_body()
+        targets.delete_target(_host(host), actor=self.caller.name, versions=versions)
+        return Response(status=204)
+
+    def _shown(self, target: Target, *, status: int = 200) -> Response:
+        return self.shown(outputs.target_json(target), version=target.version, status=status)
+
+
 class Waits(ApiViewSet):
     """What tasks wait for."""
 
@@ -74,6 +110,13 @@ class Waits(ApiViewSet):
     def why(self, request: Request, task_id: str) -> Response:
         task = selectors.task_of(self.pk(task_id))
         return self.shown({"running": task.status == "RUNNING", "reasons": [reason_json(each) for each in why(task)]})
+
+
+def _host(text: str) -> str:
+    """The host in a path, as tasks have it."""
+    if (host := targets.named(text)) is None:
+        raise Problem.not_found("There is no host of this name, and there cannot be one.")
+    return host
 
 
 def _check_name(name: str) -> None:

@@ -124,6 +124,22 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('kind', 'name'), name='buckets_of')],
             },
         ),
+        migrations.CreateModel(
+            name='Target',
+            fields=[
+                ('host', models.CharField(max_length=253, primary_key=True, serialize=False)),
+                ('max_concurrency', models.IntegerField(blank=True, help_text='At most so many tasks that call it are assigned or running; 0 closes it.', null=True)),
+                ('respect_retry_after', models.BooleanField(db_default=True, help_text='One 429 or 503 with Retry-After: nobody calls it until then.')),
+                ('backing_off_until', models.DateTimeField(blank=True, null=True)),
+                ('version', models.IntegerField(db_default=1)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'db_table': 'targets',
+                'ordering': ['host'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='targets_max_concurrency')],
+            },
+        ),
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
         migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),

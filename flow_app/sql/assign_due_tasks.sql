@@ -1,8 +1,9 @@
 -- Give tasks that this pass has locked to workers that it has locked: %(ids)s to the ones of %(workers)s in the same
--- places. Those of the queues %(limited)s, which have a limit, are stamped: they count against it from now on. By status, which is in no index: asked for its worker, the planner would walk over all that waits.
+-- places. Those of the queues %(limited)s and of the targets %(targets)s, which have a limit, are stamped: they count against
+-- it from now on. By status, which is in no index: asked for its worker, the planner would walk over all that waits.
 UPDATE tasks t
    SET status = 'SCHEDULED', worker_id = m.worker_id, assigned_at = now(), gate = 0,
-       limited = t.queue = ANY(%(limited)s::text[]),
+       limited = t.queue = ANY(%(limited)s::text[]) OR coalesce(t.target = ANY(%(targets)s::text[]), false),
        version = t.version + 1, updated_at = now()
   FROM unnest(%(ids)b::uuid[], %(workers)b::uuid[]) AS m(id, worker_id)
  WHERE t.id = m.id AND t.status = 'PENDING'

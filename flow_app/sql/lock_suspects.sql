@@ -3,10 +3,11 @@
 --
 -- Runs in a transaction that has taken the pass, and finds nothing in any other. One found for two classes comes once.
 -- Index: tasks_suspects.
-SELECT DISTINCT d.id AS task_id, d.queue, d.priority, d.run_at, d.concurrency_key, true AS suspect
+SELECT DISTINCT d.id AS task_id, d.queue, d.priority, d.run_at, d.concurrency_key, true AS suspect, d.target
   FROM unnest(%(classes)s::text[]) AS c(queues)
   CROSS JOIN LATERAL (
-    SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key
+    SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key,
+           (SELECT g.host FROM targets g WHERE g.host = t.target) AS target
       FROM tasks t
      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count > 0
        AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())

@@ -1,6 +1,6 @@
 -- Who holds each of the given concurrency keys, or else which task is the first of it: parked or not, so that a newcomer
--- never overtakes. What waits behind
--- any other gate than that of its key is in nobody's way. A first task that somebody else has locked, or that changed meanwhile, is left for the next pass.
+-- never overtakes. What waits behind any other gate than that of its key is in nobody's way. A first task that somebody else
+-- has locked, or that changed meanwhile, is left for the next pass.
 --
 -- Indexes: tasks_key_held, tasks_key_waiting.
 WITH keys AS MATERIALIZED (
@@ -26,12 +26,13 @@ firsts AS MATERIALIZED (
    WHERE k.holder IS NULL
 ),
 heads AS MATERIALIZED (
-  SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect
+  SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect,
+         (SELECT g.host FROM targets g WHERE g.host = t.target) AS target
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate < 2 AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 )
-SELECT k.queue, k.concurrency_key, k.holder, h.id AS first, h.priority, h.run_at, h.suspect
+SELECT k.queue, k.concurrency_key, k.holder, h.id AS first, h.priority, h.run_at, h.suspect, h.target
   FROM keys k
   LEFT JOIN heads h ON h.queue = k.queue AND h.concurrency_key = k.concurrency_key

@@ -1,11 +1,16 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
--- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited, tasks_due. Not the ORM: five lateral look-ups.
+-- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited,
+-- tasks_limited_target, tasks_due. Not the ORM: five lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
        holder.id AS key_holder, l.max_concurrency,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
        r.tokens, r.rate_limit, r.rate_period, r.rate_burst, r.full_at, cardinality(r.task_ids) AS unstarted, now() AS now,
+       g.max_concurrency AS target_limit,
+       CASE WHEN g.backing_off_until > now() THEN g.backing_off_until END AS target_back_at,
+       (SELECT count(*) FROM tasks o
+         WHERE o.limited AND o.target = g.host AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS target_calls,
        w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
@@ -15,6 +20,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
   LEFT JOIN paused_queues q ON q.name = t.queue
   LEFT JOIN limited_queues l ON l.name = t.queue
   LEFT JOIN LATERAL (SELECT * FROM rated_queues WHERE name = t.queue LIMIT 1) AS r ON true
+  LEFT JOIN targets g ON g.host = t.target
   LEFT JOIN LATERAL (
     SELECT h.id FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key

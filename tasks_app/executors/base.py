@@ -44,6 +44,8 @@ class Outcome:
     retryable: bool = False
     #: A floor under the delay before the next retry (an HTTP Retry-After), capped by the retry policy.
     retry_after: timedelta | None = None
+    #: The host that asked all its callers to stay away for so long: it is too busy.
+    busy_target: str | None = None
 
     @classmethod
     def success(cls, result: JsonObject | None = None) -> Outcome:
@@ -179,7 +181,8 @@ class TypeDocs:
 class Executor(Protocol):
     """One task type. Instances are shared by all pool threads, so they keep no state of an attempt.
 
-    It may also have ``docs``, a `TypeDocs`. Without them `/schema` has its tasks as those of any other type.
+    It may also have ``docs``, a `TypeDocs`. Without them `/schema` has its tasks as those of any other type. And
+    ``target(payload)``, which returns the name of the host that a task calls: limits of targets hold for it.
     """
 
     #: The name in a task's ``type``, upper case.

@@ -26,7 +26,7 @@ from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadErro
 from tasks_app.executors.egress import Dialer, EgressDenied, Resolver, Unreachable, system_resolver
 from tasks_app.executors.http_docs import DOCS
 from tasks_app.executors.http_failures import NetworkFailure, Phase, explain
-from tasks_app.executors.http_payload import HttpCall, RedirectRefused
+from tasks_app.executors.http_payload import HttpCall, RedirectRefused, host_of
 from tasks_app.executors.http_reply import Reply, parse_retry_after
 from tasks_app.executors.http_transport import GuardedSession, trusted_roots
 from tasks_app.executors.lifeline import Lifeline, Stopped
@@ -36,6 +36,8 @@ MAX_REDIRECTS = 10
 USER_AGENT = "task-scheduler/1"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: With a Retry-After they speak for all who call the host.
+_TOO_BUSY = frozenset({429, 503})
 _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 #: Many peers that speak TLS hang up on plain text without a word; so do others that crash.
 _PERHAPS_TLS = "; if it speaks TLS there, the URL should begin with https://"
@@ -63,6 +65,9 @@ class HttpExecutor:
 
     def validate(self, payload: JsonObject) -> None:
         HttpCall.parse(payload)
+
+    def target(self, payload: JsonObject) -> str:
+        return host_of(payload["url"])
 
     def execute(self, execution: Execution) -> Outcome:
         try:
@@ -184,13 +189,17 @@ def judge(call: HttpCall, reply: Reply, *, now: datetime) -> Outcome:
     if any(reply.status in expected for expected in call.expected):
         return Outcome.success(reply.result())
     retryable = reply.status in _TRY_AGAIN
-    return Outcome.failure(
+    retry_after = parse_retry_after(reply.header("retry-after"), now) if retryable else None
+    failure = Outcome.failure(
         ErrorCode.HTTP_STATUS,
         f"answered {reply.status}{_phrase(reply.status)}{_way_out(call, reply)}",
         result=reply.result(),
         retryable=retryable,
-        retry_after=parse_retry_after(reply.header("retry-after"), now) if retryable else None,
+        retry_after=retry_after,
     )
+    if retry_after is None or reply.status not in _TOO_BUSY:
+        return failure
+    return replace(failure, busy_target=host_of(call.url))
 
 
 def _phrase(status: int) -> str:

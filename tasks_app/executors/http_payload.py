@@ -179,15 +179,22 @@ def url_problem(url: str) -> str | None:
     return None if _can_be_prepared(url) else "must name a valid host"
 
 
-def _can_be_prepared(url: str) -> bool:
-    """Whether the library that will send it and the resolver's codec both take the URL."""
+def host_of(url: str) -> str:
+    """The host that a URL names, however it is written: lower case, IDNA, no dot at its end. Raises ValueError."""
     prepared = PreparedRequest()
     try:
         prepared.prepare_url(url, None)
-        (urlsplit(prepared.url or "").hostname or "").encode("idna")
-    except (RequestException, ValueError):  # UnicodeError is a ValueError
+    except RequestException as error:
+        raise ValueError(str(error)) from None
+    return (urlsplit(prepared.url or "").hostname or "").rstrip(".")
+
+
+def _can_be_prepared(url: str) -> bool:
+    """Whether the library that will send it and the resolver's codec both take the URL."""
+    try:
+        return bool(host_of(url).encode("idna"))
+    except ValueError:  # UnicodeError is one
         return False
-    return True
 
 
 def _check_method(method: Any) -> Iterator[tuple[str, str]]:

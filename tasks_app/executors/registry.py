@@ -5,12 +5,13 @@ Third parties name a class by its dotted path in the TASK_EXECUTORS setting; a t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from tasks_app.executors.base import Executor, TypeDocs
+from tasks_app.executors.base import Executor, JsonObject, TypeDocs
 
 BUILT_IN = (
     "tasks_app.executors.http.HttpExecutor",
@@ -29,6 +30,18 @@ def executors() -> dict[str, Executor]:
 def executor_for(task_type: str) -> Executor | None:
     """The executor of a task type, or None when this installation has none."""
     return executors().get(task_type)
+
+
+def target_of(task_type: str, payload: JsonObject) -> str | None:
+    """What tasks of this type and payload call, where the executor names it; the payload has been checked."""
+    target = _targets().get(task_type)
+    return None if target is None else target(payload)
+
+
+@cache
+def _targets() -> dict[str, Callable[[JsonObject], str | None]]:
+    found = {name: getattr(executor, "target", None) for name, executor in executors().items()}
+    return {name: target for name, target in found.items() if target is not None}
 
 
 def documented_types() -> dict[str, TypeDocs]:

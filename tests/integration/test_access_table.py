@@ -196,6 +196,7 @@ class TestTable:
 #: What the words of a route or a button do not say by themselves.
 OTHERWISE = {
     "DELETE task": Action.TASK_CANCEL,
+    "DELETE target": Action.TARGET_EDIT,
     "POST tasks-bulk": Action.TASK_CREATE,
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,
@@ -204,7 +205,7 @@ OTHERWISE = {
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
     **{f"schedule {word}": Action.SCHEDULE_EDIT for word in ("enable", "preview")},
 }
-VERBS = {"GET": "READ", "POST": "CREATE", "PATCH": "EDIT", "DELETE": "DELETE"}
+VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}
 NOUNS = {"taskexecution": "EXECUTION", "blackoutcalendar": "CALENDAR", "schedulefire": "FIRE", "apikey": "KEY",
          "auditevent": "AUDIT"}  # fmt: skip
 

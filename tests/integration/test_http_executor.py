@@ -168,6 +168,15 @@ class TestStatus:
         with Peer(says(response(status, retry_after="3"))) as peer:
             assert run(peer.url()).retry_after == timedelta(seconds=3)
 
+    @pytest.mark.parametrize(
+        ("status", "value", "busy"),
+        [(429, "3", "127.0.0.1"), (503, "3", "127.0.0.1"), (500, "3", None), (429, None, None), (503, "soon", None)],
+    )
+    def test_speaks_for_all_who_call_the_host(self, status: int, value: str | None, busy: str | None) -> None:
+        headers = {} if value is None else {"retry_after": value}
+        with Peer(says(response(status, **headers))) as peer:
+            assert run(peer.url()).busy_target == busy
+
     def test_comes_with_retry_after_as_a_date(self) -> None:
         with Peer(says(response(503, retry_after=formatdate(time.time() + 60, usegmt=True)))) as peer:
             delay = run(peer.url()).retry_after

@@ -128,7 +128,7 @@ EDGES: Final[list[Mutant]] = [
             'SchedulerPass.objects.select_for_update().get(name="assign")\n        Queue',
             'SchedulerPass.objects.get(name="assign")\n        Queue',
         ),
-        ("pause-back", 4, '        _hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")\n', ""),
+        ("pause-back", 4, '        hand_back_assigned(queue=name, actor=actor, reason="its queue was paused")\n', ""),
     ),
     *mutants_of(
         "proxies",

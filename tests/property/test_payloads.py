@@ -21,7 +21,7 @@ from tests.support.api import Api
 from tests.support.scale import examples
 
 # The database is rolled back once per test, not per example: examples must not depend on one another's rows.
-RUNS = examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RUNS = examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 HEADERS = ["If_Match", "If_None_Match", "Authorization", "Accept", "Cookie", "Content_Encoding"]
 HEADERS += ["X_Correlation_ID", "Idempotency_Key", "User_Agent", "X_Forwarded_For"]

@@ -236,6 +236,7 @@ class EngineMachine(RuleBasedStateMachine):
         stale = {
             "worker_id": None,
             "queue": None,
+            "target": None,
             "older_than": -60.0,
             "limit": 1000,
             "actor": "scheduler",

@@ -21,7 +21,7 @@ from access_app.http.viewsets import ApiViewSet
 from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
-from flow_app.models import Queue
+from flow_app.models import Queue, Target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.states import TaskStatus
@@ -111,6 +111,7 @@ class World:
         )
         put["queue"] = Queue.objects.create(name=f"open-{task_type}")
         put["paused queue"] = Queue.objects.create(name=f"paused-{task_type}", paused_at=whole_now())
+        put["target"] = Target.objects.create(host=f"{task_type.lower()}.example")
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
@@ -133,6 +134,7 @@ _PATHS: Final = {
     "calendar": "calendar",
     "queue-pause": "queue",
     "queue": "queue",
+    "target": "target",
     "task_id": "task",
     "schedule_id": "schedule",
     "worker_id": "worker",
@@ -155,6 +157,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "POST calendars": {"name": "new", "ranges": [CHRISTMAS]},
         "PATCH calendar": {"description": "x"},
         "PATCH queue": {"maxConcurrency": 7},
+        "PUT target": {"maxConcurrency": 7},
     }
 
 

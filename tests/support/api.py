@@ -34,6 +34,9 @@ class Api:
     def patch(self, path: str, data: Any = None, **headers: str) -> Any:
         return self.send("PATCH", path, data, **headers)
 
+    def put(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.send("PUT", path, data, **headers)
+
     def delete(self, path: str, **headers: str) -> Any:
         return self.send("DELETE", path, **headers)
 

@@ -25,6 +25,7 @@ OURS: Final = (
     "blackout_calendars",
     "queues",
     "buckets",
+    "targets",
     "api_keys",
     "worker_heartbeats",
     "scheduler_heartbeats",

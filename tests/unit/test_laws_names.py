@@ -22,7 +22,7 @@ ELSEWHERE: Final = {
         "a scheduler asks until there are no more heads, and only when it must; pages ask once, for the first ones",
     ),
     "hand_back_assigned": (
-        {"assignment.hand_back_assigned", "queues._hand_back_assigned"},
+        {"assignment.hand_back_assigned", "counting_in.hand_back_assigned"},
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",
     ),
 }

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from flow_app import assignment
+from flow_app import assignment, opening
 from flow_app.buckets import mend_buckets
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 RETENTION_EVERY: Final = timedelta(minutes=1)
 IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
 BUCKETS_EVERY: Final = timedelta(minutes=1)
+GATES_EVERY: Final = timedelta(seconds=10)
 ZONES_EVERY: Final = timedelta(minutes=1)
 PRUNE_EVERY: Final = timedelta(minutes=5)
 #: How long an ended process stays in the tables, for people to see.
@@ -53,6 +54,7 @@ def slow_chores() -> list[Chore]:
         Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
+        Chore("targets_opened", GATES_EVERY, opening.Sweeper().sweep),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
     ]
 

@@ -20,7 +20,7 @@ import psutil
 import structlog
 
 from access_app.database_faults import DatabaseAway
-from flow_app import assignment
+from flow_app import assignment, opening
 from flow_app.outlook import Calm, Outlook
 from flow_app.survey import Survey, survey_due
 from schedules_app import firing
@@ -121,7 +121,7 @@ class Scheduler(Process):
 
     def _postponed_rest(self) -> timedelta | None:
         """How long to rest yet, when the housekeeper has made the survey that was due; None: look at what is due."""
-        calm = self._outlook.calm
+        calm = None if self._outlook.gated else self._outlook.calm  # somebody has to open the gates
         return calm.rest if calm is not None and calm.postponed and calm.holds(self._outlook.pairs) else None
 
     def _assign_new(self, new: set[wakeups.Pair]) -> timedelta | None:
@@ -145,9 +145,10 @@ class Scheduler(Process):
             if not report.moved:
                 self._recent = None
         began = time.monotonic()
+        opens_in = opening.open_known(self._session, self._outlook)
         survey = self._survey()
-        due_in = survey.next_due_in
-        rest = interval if due_in is None else min(interval, timedelta(seconds=max(due_in, SHORTEST_REST)))
+        due_in = min(opens_in, float("inf") if survey.next_due_in is None else survey.next_due_in)
+        rest = min(interval, timedelta(seconds=min(86_400.0, max(due_in, SHORTEST_REST))))
         if survey.has_due:
             self._recent, self._recent_until = survey, time.monotonic() + RECENT
             report = self._assign(survey)

@@ -35,6 +35,14 @@ BROKEN_BY = {
         "INSERT INTO queues (name, rate_limit, rate_period, rate_burst) VALUES ('default', 1, 1, 0);"
         "INSERT INTO buckets (kind, name, full_at) VALUES ('queue', 'default', now())"
     ),
+    "a target has no more assigned than its limit": (
+        "INSERT INTO targets (host, max_concurrency) VALUES ('h', 0);"
+        "UPDATE tasks SET limited = true, target = 'h' WHERE id = '{assigned}'"
+    ),
+    "what a limited target has assigned or running counts": (
+        "INSERT INTO targets (host, max_concurrency) VALUES ('h', 9);"
+        "UPDATE tasks SET target = 'h' WHERE id = '{running}'"
+    ),
     "a worker runs no more than its slots": "UPDATE tasks SET status = 'RUNNING' WHERE id = '{assigned}'",
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"

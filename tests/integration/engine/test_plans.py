@@ -133,7 +133,8 @@ def hot_statements(session: Session) -> list[Hot]:
         "start": list(range(1, count + 1)), "again": False,
     }  # fmt: skip
     usually = ("statuses", "delays", "begun", "error_codes", "error_messages")
-    hand_back = {"worker_id": None, "queue": None, "older_than": None, "limit": 1000, "actor": "x", "reason": "x"}
+    hand_back = {"worker_id": None, "queue": None, "target": None, "older_than": None}
+    hand_back |= {"limit": 1000, "actor": "x", "reason": "x"}
     me = {
         "scheduler_id": uuid4(),
         "host": "h",
@@ -172,7 +173,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "assign_due_tasks",
-            {"ids": due, "workers": [worker] * len(due), "limited": ["q1"]},
+            {"ids": due, "workers": [worker] * len(due), "limited": ["q1"], "targets": []},
             "tasks_pkey",
             4 * len(due),
         ),
@@ -215,7 +216,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "why_waiting",
             {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
-            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_due",
+            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due",
             10_000 + 2 * owned,
         ),
         Hot(

@@ -1,0 +1,98 @@
+"""What a person or a program may ask of a target, which is a host that tasks call: limit it, see it, forget its rules.
+
+A rule of a target holds for all tasks whose payload names its host, of whatever queue. Rules change with the pass held,
+so that no pass that has not seen them can commit after what is owned was counted in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import F
+
+from access_app import audit
+from access_app.versions import Stale, Versions
+from flow_app.counting_in import hand_back_assigned, stamp_limited
+from flow_app.models import SchedulerPass, Target
+from flow_app.rules import MOST_CONCURRENT
+from tasks_app import wakeups
+from tasks_app.executors.http_payload import MAX_HOST
+
+_HOST: Final = re.compile(rf"[a-z0-9._:%-]{{1,{MAX_HOST}}}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The rules of a target. Without any it is as good as none, but for what `respect_retry_after` does by default."""
+
+    max_concurrency: int | None = None
+    respect_retry_after: bool = True
+
+
+def named(text: str) -> str | None:
+    """The host of this name as tasks have it: lower case, without the dot at its end; None when no host can have it."""
+    host = text.lower().removesuffix(".")
+    return host if _HOST.fullmatch(host) else None
+
+
+def put_target(host: str, rules: Rules, *, actor: str, versions: Versions = None) -> tuple[Target, bool]:
+    """Let these rules hold from now on, and no others; return the target and whether it is new.
+
+    Nothing that runs is stopped: when more runs than the limit allows, nothing starts until fewer do. Not to respect
+    Retry-After ends a back-off. Raises `Stale`; a target that has no row is at version 0. Raises ValueError beyond 0
+    to `MOST_CONCURRENT`.
+    """
+    if rules.max_concurrency is not None and not 0 <= rules.max_concurrency <= MOST_CONCURRENT:
+        raise ValueError(f"must be between 0 and {MOST_CONCURRENT:,}, or null")
+    with transaction.atomic():
+        before = _take(host, versions)
+        old = Rules() if before is None else _rules_of(before)
+        if before is not None and old == rules:
+            return before, False
+        if before is None:
+            Target.objects.create(host=host, **asdict(rules))
+        else:
+            ended = {} if rules.respect_retry_after else {"backing_off_until": None}
+            Target.objects.filter(host=host).update(**asdict(rules), **ended, version=F("version") + 1)
+        if _is_stricter(rules.max_concurrency, old.max_concurrency):
+            hand_back_assigned(target=host, actor=actor, reason="its target was limited")
+            stamp_limited(target=host)
+        detail = {"from": None if before is None else _shown(old), "to": _shown(rules)}
+        audit.record(actor, "target.changed", f"target:{host}", detail=detail)
+        transaction.on_commit(wakeups.notify_schedulers)
+    return Target.objects.get(host=host), before is None
+
+
+def delete_target(host: str, *, actor: str, versions: Versions = None) -> None:
+    """Forget the rules of a target; what waited for them is opened. Raises `Target.DoesNotExist`, `Stale`."""
+    with transaction.atomic():
+        if (target := _take(host, versions)) is None:
+            raise Target.DoesNotExist
+        target.delete()
+        audit.record(actor, "target.deleted", f"target:{host}", detail={"from": _shown(_rules_of(target))})
+        transaction.on_commit(wakeups.notify_schedulers)
+
+
+def _take(host: str, versions: Versions) -> Target | None:
+    """The target as it is, with the pass held. Raises `Stale`."""
+    SchedulerPass.objects.select_for_update().get(name="assign")
+    target = Target.objects.select_for_update().filter(host=host).first()
+    version = 0 if target is None else target.version
+    if versions is not None and version not in versions:
+        raise Stale(version, "target")
+    return target
+
+
+def _rules_of(target: Target) -> Rules:
+    return Rules(max_concurrency=target.max_concurrency, respect_retry_after=target.respect_retry_after)
+
+
+def _shown(rules: Rules) -> dict[str, Any]:
+    return {"maxConcurrency": rules.max_concurrency, "respectRetryAfter": rules.respect_retry_after}
+
+
+def _is_stricter(new: int | None, old: int | None) -> bool:
+    return new is not None and (old is None or new < old)
