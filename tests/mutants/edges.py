@@ -668,4 +668,13 @@ EDGES: Final[list[Mutant]] = [
             "AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = True",
         ),
     ),
+    *mutants_of(
+        "usable",
+        "scheduler_project/postgresql/base.py",
+        "integration/test_connections.py",
+        ("age", 41, "now < self._trusted_until and not", "not"),
+        ("errors", 41, " and not self.errors_occurred and", " and"),
+        ("silent", 41, "        return not reading.poll(0)\n", "        return True\n"),
+        ("transaction", 41, " or wire.transaction_status != TransactionStatus.IDLE:", ":"),
+    ),
 ]
