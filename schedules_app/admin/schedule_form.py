@@ -147,10 +147,7 @@ class WhenForm(forms.Form):
     def show_problems(self, problems: dict[str, str]) -> None:
         """Show what the checks found, each at its field."""
         for path, problem in problems.items():
-            if path.startswith("task."):
-                new_task.show_problems(self, {path.removeprefix("task."): problem})
-            else:
-                self.add_error(_FIELDS.get(path), problem)
+            self.add_error(_FIELDS.get(path), problem)
 
 
 class ScheduleForm(WhenForm, TaskForm):
@@ -195,12 +192,14 @@ class ScheduleForm(WhenForm, TaskForm):
         super().__init__(data, types=types, named=before.calendars if before else ())
         self.before = before
         if before is not None:
-            self.initial = {**_initial(before), "version": version}
+            template = {self.name_of(row): getattr(before.task, row.column) for row in self.rows}
+            self.initial = {**template, **_initial(before), "version": version}
 
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The fields as they are drawn: title, fields."""
-        return [(title, [self[name] for name in names]) for title, names in _SECTIONS.items()]
+        sections = _SECTIONS | {"Task": [self.name_of(row) for row in self.rows]}
+        return [(title, [self[name] for name in names]) for title, names in sections.items()]
 
     def clean_description(self) -> str:
         text: str = self.cleaned_data["description"]
@@ -217,8 +216,13 @@ class ScheduleForm(WhenForm, TaskForm):
             touched |= set(_KINDS)
         columns = {name: value for name, value in self._columns().items() if name in touched}
         asked = NewTask(**new_task.asked_for(self))
-        task = {name: getattr(asked, name) for name in _SECTIONS["Task"] if name in touched}
+        task = {row.column: getattr(asked, row.column) for row in self.rows if self.name_of(row) in touched}
         return replace(before, **columns, task=replace(before.task, **task))
+
+    def show_problems(self, problems: dict[str, str]) -> None:
+        of_task = {path: problem for path, problem in problems.items() if path.startswith("task.")}
+        super().show_problems({path: problem for path, problem in problems.items() if path not in of_task})
+        new_task.show_problems(self, {path.removeprefix("task."): problem for path, problem in of_task.items()})
 
     def _columns(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in _FIELDS.values()} | self.when()
@@ -230,15 +234,12 @@ _SECTIONS: Final = {
     "What if": [
         *("misfire_policy", "misfire_max_runs", "misfire_grace_seconds", "overlap", "dst_gap", "dst_fold", "calendars"),
     ],
-    "Task": [row.column for row in TaskForm.rows],
 }
 
 
 def _initial(before: NewSchedule) -> dict[str, Any]:
-    task = before.task
-    template = {name: getattr(task, name) for name in _SECTIONS["Task"]}
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
-    payload = seen_in_json(json.dumps(task.payload, indent=2, ensure_ascii=False))
+    payload = seen_in_json(json.dumps(before.task.payload, indent=2, ensure_ascii=False))
     times = {name: form_fields.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
-    return {**template, **plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}
+    return {**plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}

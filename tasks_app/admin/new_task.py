@@ -16,9 +16,6 @@ from tasks_app.executors.registry import documented_types, executors
 from tasks_app.fields import ASKED, TEMPLATE, Asked, NewTask
 from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask
 
-#: Fields of the JSON API, by the names they have in a form.
-_COLUMNS = {row.name: row.column for row in ASKED if row.form}
-
 
 class TaskForm(forms.Form):
     """A task with the defaults of the API: type and payload, and the fields of ``rows``."""
@@ -38,10 +35,17 @@ class TaskForm(forms.Form):
     def __init__(self, data: Any = None, *, types: Iterable[str]) -> None:
         super().__init__(data)
         self._types = list(types)
-        self.fields |= {row.column: form_field(row) for row in self.rows if row.column not in self.fields}
+        made = [row for row in self.rows if row.column not in TaskForm.base_fields]
+        self.fields |= {self.name_of(row): form_field(row) for row in made}
         choice = self.fields["type"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(name, name) for name in self._types]
+
+    @classmethod
+    def name_of(cls, row: Asked) -> str:
+        """What the form calls a field of its task: as its column, unless it asks for something else by that name."""
+        own = cls.base_fields.get(row.column) is TaskForm.base_fields.get(row.column)
+        return row.column if own else f"task_{row.column}"
 
     @property
     def examples(self) -> dict[str, str]:
@@ -93,14 +97,15 @@ def create_from(form: NewTaskForm, *, created_by: str) -> Created | None:
 
 def asked_for(form: TaskForm) -> dict[str, Any]:
     """The attributes of a `NewTask` that were filled in; the rest is for the defaults."""
-    values = {row.column: form.cleaned_data.get(row.column) for row in form.rows}
+    values = {row.column: form.cleaned_data.get(form.name_of(row)) for row in form.rows}
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
-def show_problems(form: forms.Form, problems: dict[str, str]) -> None:
+def show_problems(form: TaskForm, problems: dict[str, str]) -> None:
     """Show what the checks found, each at its field; what lies deeper in one says where."""
+    names = {row.name: form.name_of(row) for row in form.rows}
     for path, problem in problems.items():
         name, _, rest = path.partition(".")
-        field = _COLUMNS.get(name)
+        field = names.get(name)
         where = rest if field else path
         form.add_error(field, f"{where}: {problem}" if where else problem)

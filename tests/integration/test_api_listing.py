@@ -121,6 +121,7 @@ class TestFilters:
             ("page=", "page"),
             ("page=1.0", "page"),
             ("page=%D9%A1", "page"),
+            ("page=100000001", "page"),
             ("page=999999999999999999999", "page"),
             ("page=1&page=2", "page"),
             ("size=0", "size"),

@@ -6,13 +6,16 @@ A new field needs no test here. Its value is made from what the OpenAPI document
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
 from scheduler_project.openapi import document
+from schedules_app.admin.schedule_form import ScheduleForm
+from tasks_app.admin.new_task import NewTaskForm, TaskForm, asked_for, show_problems
 from tasks_app.api.openapi.types import EVERY
 from tasks_app.fields import ASKED, FIELDS, KEPT, OF_ATTEMPT, REQUIRED, TEMPLATE, Asked
 from tasks_app.inserting import COLUMNS
@@ -24,6 +27,12 @@ SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
 #: As the form of a new task sends it: every field with its default.
 FORM = {row.column: str(row.default) for row in ASKED if row.form and row.default is not None}
 FORM |= {"type": "DUMMY", "payload": "{}"}
+
+#: What each form does not ask for: a retry policy is for the API, a template has no times and is no creation.
+LEFT_OUT: Final[dict[type[TaskForm], set[str]]] = {
+    NewTaskForm: {"retry"},
+    ScheduleForm: {"retry", "schedule_at", "expires_at", "on_duplicate", "debounce_seconds", "debounce_max_seconds"},
+}
 
 #: But for those that only say how a task is created: what they do is in ``test_api_unique``.
 KEPT_FIELDS = [row for row in ASKED if row.stored]
@@ -175,6 +184,32 @@ class TestFields:
         assert fields_of(api.patch(f"/tasks/{shown['id']}", {name: shown[name]})) == {name}
 
 
+class TestFormFields:
+    @pytest.mark.parametrize("form", LEFT_OUT, ids=lambda form: form.__name__)
+    def test_are_one_for_each_that_is_not_named_as_left_out(self, db: None, form: type[TaskForm]) -> None:
+        made = form(types=["DUMMY"])
+        labels = {row.column: made.fields[form.name_of(row)].label or row.label for row in made.rows}
+        assert labels.keys() == {row.column for row in ASKED} - LEFT_OUT[form]
+        assert all(labels[row.column].startswith(row.label) for row in made.rows)
+
+    @pytest.mark.parametrize("name", sorted(ScheduleForm.base_fields.keys() - TaskForm.base_fields.keys()))
+    def test_stand_beside_those_that_schedules_call_the_same(self, db: None, name: str) -> None:
+        queue = next(row for row in TEMPLATE if row.column == "queue")
+        row = replace(queue, column=name, name=name, label="Of its task")
+
+        class Trial(ScheduleForm):
+            rows = (*TaskForm.rows, row)
+
+        plain, form = ScheduleForm(NEW, types=["DUMMY"]), Trial(NEW | {f"task_{name}": "walked"}, types=["DUMMY"])
+        assert plain.is_valid(), plain.errors
+        assert form.is_valid(), form.errors
+        assert dict(form.sections)["Task"][-1].label == "Of its task"
+        assert asked_for(form)[name] == "walked"
+        assert form.cleaned_data[name] == plain.cleaned_data[name]
+        show_problems(form, {name: "wrong"})
+        assert dict(form.errors) == {f"task_{name}": ["wrong"]}
+
+
 class TestForms:
     @pytest.fixture
     def staff(self, client: Client) -> Client:
@@ -191,7 +226,7 @@ class TestForms:
     @every_field
     def test_of_schedules_ask_for_those_of_templates(self, api: Api, staff: Client, row: Asked) -> None:
         body = asked(row)
-        response = staff.post("/admin/schedules_app/schedule/add/", NEW | sent(row, body))
+        response = staff.post("/admin/schedules_app/schedule/add/", NEW | sent(row, body, ScheduleForm))
         assert response.status_code == 302, response.content
         [schedule] = api.get("/schedules").json()["content"]
         task = api.get(f"/schedules/{schedule['id']}").json()["task"]
@@ -218,9 +253,9 @@ def drawn(row: Asked, value: Any) -> str:
     return row.kind.words.get(value, value)
 
 
-def sent(row: Asked, body: dict[str, Any]) -> dict[str, str]:
+def sent(row: Asked, body: dict[str, Any], form: type[TaskForm] = NewTaskForm) -> dict[str, str]:
     """The value as a browser sends it."""
     value = body[row.name]
     if isinstance(value, dict):
-        return {row.column: json.dumps(value)}
-    return {row.column: str(value).removesuffix("Z")}
+        return {form.name_of(row): json.dumps(value)}
+    return {form.name_of(row): str(value).removesuffix("Z")}

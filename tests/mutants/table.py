@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants.edges import EDGES
+from tests.mutants.inputs import INPUTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
 
-MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *EDGES, *RATES]
+MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *RATES]
