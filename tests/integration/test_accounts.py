@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -76,15 +77,15 @@ def granted(names: set[str]) -> list[int]:
     return [key for label, key in every_permission().items() if label in names or names == {"*"}]
 
 
+@cache  # they are made with the tables
 def every_permission() -> dict[str, int]:
     every = Permission.objects.values_list("content_type__app_label", "codename", "pk")
     return {f"{app}.{codename}": key for app, codename, key in every}
 
 
 @pytest.fixture(autouse=True)
-def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cheap hashes, and refusals without the frame of navigation, of which there are hundreds."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals without the frame of navigation, of which there are hundreds."""
     monkeypatch.setattr(error_pages, "_framed", lambda request, page: error_pages.bare(page))
 
 

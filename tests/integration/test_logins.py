@@ -29,9 +29,8 @@ HERE, ELSEWHERE = "192.0.2.1", "198.51.100.9"
 
 
 @pytest.fixture(autouse=True)
-def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cheap hashes, and a page of a line for the form, which is shown hundreds of times."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a line for the form, which is shown hundreds of times."""
     monkeypatch.setattr(admin.site, "login_template", "errors/message.html")
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def test_crons_fire_as_a_walk_through_every_minute_says() -> None:
     seed = int(os.environ.get("FIRE_TIMES_SEED", random.randrange(10**6)))
-    size = {"shapes": 3, "made_up": 2} if WHOLE else {"shapes": 2, "made_up": 1, "part": seed % 10 + 1, "parts": 10}
+    size = {"shapes": 3, "made_up": 2} if WHOLE else {"shapes": 2, "made_up": 1, "part": seed % 20 + 1, "parts": 20}
     print(compare_all(seed, **size))
 
 

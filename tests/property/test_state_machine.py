@@ -554,7 +554,7 @@ def test_the_engine_behaves_like_its_model(session: Session, monkeypatch: pytest
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         EngineMachine,
         settings=settings(
-            max_examples=int(os.environ.get("MODEL_EXAMPLES", "80" if WHOLE else "30")),
+            max_examples=int(os.environ.get("MODEL_EXAMPLES", "80" if WHOLE else "20")),
             stateful_step_count=int(os.environ.get("MODEL_STEPS", "50")),
             derandomize=os.environ.get("MODEL_SEED") != "any",
             database=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +44,7 @@ _KNOWN = """
 TURNERS = frozenset(_KNOWN.split())
 
 
+@cache
 def config_of(**environ: str) -> conf.Config:
     return conf.load(environ)
 

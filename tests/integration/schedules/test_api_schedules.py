@@ -241,7 +241,7 @@ class TestTrigger:
 class TestBackfill:
     def missed(self, count: int = 3) -> Schedule:
         """A schedule whose newest slots were missed."""
-        schedule = make_schedule(due=0)
+        schedule = make_schedule(due=0, late=MINUTE / 2)  # not now: a test's clock stands where its transaction began
         assert schedule.next_slot is not None
         slots = [schedule.next_slot - MINUTE * (number + 1) for number in range(count)]
         Schedule.objects.filter(pk=schedule.pk).update(last_slot=slots[0])
