@@ -55,14 +55,13 @@ class Queues(ApiViewSet):
     def pause(self, request: Request, name: str) -> Response:
         _check_name(name)
         reason, until = inputs.read_pause(self.optional_body(), timezone.now())
-        queue = queues.pause_queue(name, actor=self.caller.name, reason=reason, until=until)
-        return self.shown(queue_json(queue))
+        return self._shown(queues.pause_queue(name, actor=self.caller.name, reason=reason, until=until))
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
         _check_name(name)
         self.empty_body()
-        return self.shown(queue_json(queues.resume_queue(name, actor=self.caller.name)))
+        return self._shown(queues.resume_queue(name, actor=self.caller.name))
 
 
 class Targets(ApiViewSet):

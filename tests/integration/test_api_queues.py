@@ -30,6 +30,13 @@ class TestQueues:
         assert (resumed["paused"], resumed["pausedAt"], resumed["pausedUntil"]) == (False, None, None)
         assert api.post("/queues/mail:1/resume").json() == resumed
 
+    def test_its_etag_is_what_the_next_change_goes_by(self, api: Api) -> None:
+        paused, resumed = api.post("/queues/q/pause"), api.post("/queues/q/resume")
+        assert [each["ETag"] for each in (paused, resumed)] == [f'"{n.json()["version"]}"' for n in (paused, resumed)]
+        limited = api.patch("/queues/q", {"maxConcurrency": 4}, If_Match=resumed["ETag"])
+        unchanged = api.get("/queues/q", If_None_Match=limited["ETag"])
+        assert (limited.status_code, unchanged.status_code, unchanged["ETag"]) == (200, 304, limited["ETag"])
+
     def test_pausing_takes_back_what_is_assigned(self, api: Api) -> None:
         task = make_task(status=TaskStatus.SCHEDULED, queue="q")
         api.post("/queues/q/pause")

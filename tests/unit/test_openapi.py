@@ -131,6 +131,29 @@ class TestSchemas:
         assert set(SCHEMAS) - refs == set()
 
 
+class TestVersions:
+    def test_are_etags_of_all_that_can_be_changed(self) -> None:
+        """Who goes by ``If-Match`` need not read a thing again after each change of it."""
+        with_version = {f"#/components/schemas/{name}" for name, one in SCHEMAS.items() if "version" in members(one)}
+        missing = []
+        for path, operations in document()["paths"].items():
+            if path == "/health":  # the version of the software
+                continue
+            for method in operations.keys() - {"parameters"}:
+                for status, response in operations[method]["responses"].items():
+                    shown = {body["schema"].get("$ref") for body in response.get("content", {}).values()}
+                    if (status == "304" or shown & with_version) and "ETag" not in response["headers"]:
+                        missing.append(f"{method} {path} {status}")
+        assert missing == []
+
+
+def members(schema: dict[str, Any]) -> set[str]:
+    """The names of what an object may have, in any of its forms."""
+    own = set(schema.get("properties", ()))
+    others = (SCHEMAS[one["$ref"].rpartition("/")[2]] for one in schema.get("oneOf", ()) if "$ref" in one)
+    return own.union(*map(members, others))
+
+
 class TestDefaults:
     """Generated clients send the defaults that a schema names."""
 

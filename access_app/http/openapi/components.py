@@ -47,10 +47,10 @@ _PROBLEMS: Final = {
     409: "The state of things does not allow this, or the Idempotency-Key was used for another request.",
     411: "The body has no length, and this server does not read such bodies.",
     412: "If-Match names none but other versions: somebody has changed it since it was read.",
-    413: "The body is too large.",
+    413: "The body is too large, or has too many values.",
     415: "The body is not uncompressed JSON.",
     500: "A defect of ours; the log has the details under the correlation id.",
-    503: "The database cannot be reached; `Retry-After` says when to try again.",
+    503: "The database cannot be reached, or takes no changes; `Retry-After` says when to try again.",
 }
 _PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
 
