@@ -22,6 +22,7 @@ from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
 from schedules_app.recurrence import Recurrence
 from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import holders_of
 from tasks_app.fields import NewTask
 from tasks_app.inserting import QUEUE_AT, SCHEDULED_COLUMNS, UNIQUE_KEY_AT, store_tasks, task_row
@@ -126,7 +127,7 @@ class Batch:
         """Write everything that was added, in the caller's transaction."""
         early = self._make_unique(cursor)
         if self._cancels:
-            self.report.stop = _cancel_tasks(cursor, self._cancels)
+            self.report.stop = cancel_tasks(cursor, self._cancels, reason="its schedule starts the next one")
         if self._given_up:
             cursor.execute(_RECORD_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
         wanted = self._record_fires(cursor)
@@ -266,14 +267,6 @@ def _progress(
         slot, local = newest.last_slot, recurrence.zone.local(newest.last_slot)
     ran = any(decision.runs for decision in decisions)
     return slot, local.replace(tzinfo=UTC), now if ran else row.last_fire_at
-
-
-def _cancel_tasks(cursor: Cursor, cancels: Sequence[tuple[UUID, str]]) -> list[UUID]:
-    """Cancel tasks that make way; return the workers that run some of them."""
-    ids, actors = zip(*cancels, strict=True)
-    parameters = {"ids": list(ids), "actors": list(actors), "reason": "its schedule starts the next one"}
-    cursor.execute(statement("cancel_tasks"), parameters)
-    return [worker_id for (worker_id,) in cursor.fetchall()]
 
 
 #: The parameters of ``sql/record_fires.sql``: one array for each column.

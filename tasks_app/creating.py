@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,12 +19,13 @@ from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
 from access_app import audit
-from tasks_app import transitions, wakeups
+from tasks_app import busy, transitions, wakeups
+from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
 from tasks_app.models import Task
-from tasks_app.states import WAITING, OnDuplicate
+from tasks_app.states import WAITING, OnBusy, OnDuplicate
 
 #: What stays of a task that is replaced. Another type or concurrency key is another kind of task.
 _KEPT: Final = {"type", "queue", "concurrency_key", "unique_key", "correlation_id", "schedule_at", "max_retries"}
@@ -32,11 +34,11 @@ _REPLACED: Final = [row.column for row in ASKED if row.stored and row.column not
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A task, whether its idempotency key was replayed, and what became of the one that had its unique key before."""
+    """A task, whether its idempotency key was replayed, and what became of the one that was there before."""
 
     task: Task
     replayed: bool = False
-    #: ``returned``, ``replaced`` or ``postponed``: no task was created. Empty: one was.
+    #: ``returned``, ``replaced``, ``postponed``, ``skipped`` or ``queued``: no task was created. Empty: one was.
     existing: str = ""
 
 
@@ -52,7 +54,12 @@ class Stored:
 
 
 def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None = None) -> Created:
-    """Insert a task, or meet the open one that has its unique key. Raises `DuplicateTask`."""
+    """Insert a task, or meet the open one that has its unique key, or a busy one. Raises `DuplicateTask`."""
+    if new.on_busy != OnBusy.QUEUE:
+        with transaction.atomic():
+            if made := _meet_busy(new, created_by):
+                return made
+            return Created(_certain(_insert_one(task_id, new, text, created_by, idempotency_key)))
     new = _debounced(new)
     while True:
         if task := _insert_one(task_id, new, text, created_by, idempotency_key):
@@ -100,6 +107,26 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
     return task
 
 
+def _meet_busy(new: NewTask, actor: str) -> Created | None:
+    """The task to return because the concurrency key is busy; None: there is to be another. Some may make way."""
+    with connection.cursor() as cursor:
+        verdict = busy.decide(new.on_busy, busy.open_tasks_of(cursor, new.queue, str(new.concurrency_key)))
+        if verdict.existing:
+            return Created(Task.objects.get(pk=verdict.existing), existing=verdict.word)
+        if verdict.cancel:
+            reason = "a task that cancels those of its concurrency key was created"
+            workers = cancel_tasks(cursor, [(task_id, actor) for task_id in verdict.cancel], reason=reason)
+            for worker_id in workers:
+                transaction.on_commit(partial(wakeups.notify_stop, worker_id))
+    return None
+
+
+def _certain(task: Task | None) -> Task:
+    """One without a unique key is always inserted."""
+    assert task is not None
+    return task
+
+
 def _debounced(new: NewTask) -> NewTask:
     """The first of those that are put off waits as long as the others, by the database's clock."""
     if new.on_duplicate != OnDuplicate.POSTPONE or new.debounce_seconds is None:
@@ -123,14 +150,16 @@ def _meet(new: NewTask, actor: str) -> Created | None:
         raise DuplicateTask(holder.pk)
     if holder.status not in WAITING:
         raise DuplicateTask(holder.pk, "it runs: it can be neither replaced nor postponed")
+    if holder.type != new.type:
+        raise DuplicateTask(holder.pk, "it is of another type: it can be neither replaced nor postponed by this one")
     met = _replace(holder, new, actor) if new.on_duplicate == OnDuplicate.REPLACE else _postpone(holder, new, actor)
     transaction.on_commit(wakeups.notify_schedulers)
     return met
 
 
 def _replace(holder: Task, new: NewTask, actor: str) -> Created:
-    if (holder.type, holder.concurrency_key) != (new.type, new.concurrency_key):
-        raise DuplicateTask(holder.pk, "it is of another type or concurrencyKey, and cannot be replaced by this one")
+    if holder.concurrency_key != new.concurrency_key:
+        raise DuplicateTask(holder.pk, "it is of another concurrencyKey, and cannot be replaced by this one")
     due: Any = Now() if new.schedule_at is None else Greatest(Value(new.schedule_at), Now())
     columns = {column: getattr(new, column) for column in _REPLACED}
     columns |= {"schedule_at": due, "run_at": due, "max_retries": _retries(new)}

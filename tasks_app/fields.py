@@ -21,7 +21,7 @@ from access_app.texts import CORRELATION_ID
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
 from tasks_app.retries import read_options
-from tasks_app.states import OnDuplicate, OnWorkerLost, TaskStatus
+from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
 
 MAX_TIMEOUT_MS: Final = 86_400_000
 MAX_DEBOUNCE_SECONDS: Final = 7 * 86_400
@@ -73,6 +73,15 @@ _LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (
 _EXPIRES: Final = "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."
 _DEFAULTED: Final = "Absent: the default of this installation."
 _ONE_AT_A_TIME: Final = "At most one task per queue and key is assigned or running at any instant."
+_BUSY: Final = one_of(
+    OnBusy,
+    {
+        "queue": "let it wait its turn",
+        "skip": "do not create it",
+        "queue_one": "let it wait, unless one waits already",
+        "cancel_running": "cancel those before it",
+    },
+)
 _UNIQUE: Final = "At most one task per queue and key is open: waits, is assigned, or runs."
 _DUPLICATE: Final = one_of(
     OnDuplicate,
@@ -108,6 +117,7 @@ class NewTask:
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
     unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
+    on_busy: Annotated[str, _once(_BUSY, label="If its concurrency key is busy")] = OnBusy.QUEUE
     on_duplicate: Annotated[str, _once(_DUPLICATE, label="If its unique key is taken")] = OnDuplicate.RETURN
     debounce_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE)] = None
     debounce_max_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE_MAX)] = None

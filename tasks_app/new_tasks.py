@@ -10,17 +10,18 @@ from operator import attrgetter
 from typing import Any, Final
 
 from access_app.refusals import InvalidInput, problems_at
+from access_app.rights import Action
 from access_app.texts import JSON_NUL
 from tasks_app.executors.base import PayloadError
 from tasks_app.executors.registry import executor_for, executors
 from tasks_app.fields import ASKED, NewTask
-from tasks_app.states import OnDuplicate
+from tasks_app.states import OnBusy, OnDuplicate
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
 #: Fields that `joint_problems` compares, which takes readable ones.
-_JOINT: Final = {"scheduleAt", "expiresAt", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"}
+_JOINT: Final = {"scheduleAt", "expiresAt", "onBusy", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"}
 _CHECKS: Final = tuple((row.name, row.default, row.kind.check or row.kind.read) for row in ASKED)
 _values_of: Final = attrgetter(*(row.column for row in ASKED))
 
@@ -56,7 +57,7 @@ def field_problems(new: NewTask) -> dict[str, str]:
 
 def joint_problems(new: NewTask) -> dict[str, str]:
     """What is wrong with fields together, each of which may be right."""
-    return order_problems(new) | duplicate_problems(new)
+    return order_problems(new) | duplicate_problems(new) | busy_problems(new)
 
 
 def order_problems(new: NewTask) -> dict[str, str]:
@@ -89,10 +90,31 @@ def duplicate_problems(new: NewTask) -> dict[str, str]:
     return problems
 
 
+def busy_problems(new: NewTask) -> dict[str, str]:
+    """As `duplicate_problems`. With a unique key there is one open task at most, and nothing left to decide."""
+    if new.on_busy == OnBusy.QUEUE:
+        return {}
+    if new.concurrency_key is None:
+        return {"onBusy": "means nothing without concurrencyKey"}
+    return {} if new.unique_key is None else {"onBusy": "is not taken with uniqueKey: use onDuplicate"}
+
+
+def further_actions(new: NewTask) -> list[Action]:
+    """What its caller must be allowed to do to other tasks, besides creating this one."""
+    needs = []
+    if new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE):
+        needs.append(Action.TASK_EDIT)
+    if new.on_busy == OnBusy.CANCEL_RUNNING:
+        needs.append(Action.TASK_CANCEL)
+    return needs
+
+
 def bulk_problems(new: NewTask) -> dict[str, str]:
     """What a task of many cannot ask for: other tasks are changed one at a time."""
     if new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE):
         return {"onDuplicate": "must be return or reject here: a bulk call changes no other task"}
+    if new.on_busy != OnBusy.QUEUE:
+        return {"onBusy": "must be queue here: it is decided for one task at a time"}
     return {}
 
 

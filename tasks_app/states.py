@@ -90,6 +90,15 @@ class Gate(IntEnum):
     TARGET = 5
 
 
+class OnBusy(StrEnum):
+    """What becomes of a new task whose concurrency key is busy, in the words of a schedule's overlap."""
+
+    QUEUE = "queue"
+    SKIP = "skip"
+    QUEUE_ONE = "queue_one"
+    CANCEL_RUNNING = "cancel_running"
+
+
 class OnDuplicate(StrEnum):
     """What becomes of a new task whose unique key an open one has."""
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from access_app.rights import Caller
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
 from tasks_app.creating import Created
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.executors.registry import documented_types, executors
 from tasks_app.fields import ASKED, TEMPLATE, Asked, NewTask
-from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask
+from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask, further_actions
 
 
 class TaskForm(forms.Form):
@@ -71,7 +72,7 @@ def form_field(row: Asked) -> forms.Field:
         "label": row.label,
         "help_text": row.help,
         "initial": row.default,
-        "required": row.default is not None,
+        "required": row.default is not None and row.stored,
     }
     if row.kind.words:
         return forms.ChoiceField(choices=list(row.kind.words.items()), **given)
@@ -84,10 +85,15 @@ def form_field(row: Asked) -> forms.Field:
     return forms.CharField(**given)
 
 
-def create_from(form: NewTaskForm, *, created_by: str) -> Created | None:
+def create_from(form: NewTaskForm, person: Caller, *, created_by: str) -> Created | None:
     """Create what a valid form asks for; None when the checks found something, which the form now shows."""
+    new = NewTask(**asked_for(form))
+    for action in further_actions(new):
+        if text := person.refusal(action, new.type):
+            form.add_error(None, f"{text}.")
+            return None
     try:
-        return services.create_task(NewTask(**asked_for(form)), created_by=created_by)
+        return services.create_task(new, created_by=created_by)
     except InvalidTask as error:
         show_problems(form, error.problems)
     except DuplicateTask as error:

@@ -176,9 +176,9 @@ class TaskAdmin(StaffAdmin):
         types = [name for name in NewTaskForm.known_types() if person.may(Action.TASK_CREATE, name)]
         form = NewTaskForm(request.POST or None, types=types)
         if request.method == "POST" and form.is_valid():
-            made = create_from(form, created_by=actor_of(request))
+            made = create_from(form, person, created_by=actor_of(request))
             if made is not None:
-                words = f"has this unique key, and was {made.existing}" if made.existing else "was created"
+                words = f"was there before, and was {made.existing}" if made.existing else "was created"
                 messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
                 return self.to_page(request, made.task)
         return self.render_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})

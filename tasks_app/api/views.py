@@ -17,6 +17,7 @@ from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
 from tasks_app.creating import Created
 from tasks_app.models import Task
+from tasks_app.new_tasks import further_actions
 
 
 class Tasks(ApiViewSet):
@@ -45,6 +46,8 @@ class Tasks(ApiViewSet):
         idempotency = self.idempotency("POST /tasks", body)
         task = inputs.read_task(body)
         self.require_type(task.new.type)
+        for further in further_actions(task.new):
+            self.caller.require(further, task.new.type)
         made = services.create_task(task.new, created_by=self.caller.name, idempotency=idempotency)
         return self._created(made)
 

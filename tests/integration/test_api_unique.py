@@ -144,6 +144,11 @@ class TestPostpone:
         task = api.post("/tasks", POSTPONE | {"debounceSeconds": 3600}).json()
         assert at(task["nextRunAt"]) == at(first["nextRunAt"]) + timedelta(seconds=1)
 
+    def test_refuses_another_kind_of_task(self, api: Api) -> None:
+        first = api.post("/tasks", K).json()
+        body = POSTPONE | {"type": "HTTP", "payload": {"url": "http://a.b"}}
+        assert problem_of(api.post("/tasks", body), 409)["taskId"] == first["id"]
+
 
 class TestFields:
     @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ class TestFields:
         form = FORM | {"unique_key": "k", "on_duplicate": "postpone", "debounce_seconds": "60"}
         assert client.post("/admin/tasks_app/task/add/", form).status_code == 302
         again = client.post("/admin/tasks_app/task/add/", form, follow=True)
-        assert "has this unique key, and was postponed" in again.content.decode()
+        assert "was there before, and was postponed" in again.content.decode()
         refused = client.post("/admin/tasks_app/task/add/", FORM | {"unique_key": "k", "on_duplicate": "reject"})
         assert str(Task.objects.get().pk) in str(refused.context_data["form"].errors["unique_key"])
 

@@ -236,7 +236,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
     slot = world.rows["schedule"].last_slot
     since = slot - timedelta(hours=1)
     return {
-        "task add": task,
+        "task add": {**task, "on_busy": "queue", "on_duplicate": "return"},
         "schedule add": {"name": "new", **task, **when, **what_if},
         "schedule edit": {"name": "renamed", "version": "1", **task, **when, **what_if},
         "schedule delete": {"version": "1"},

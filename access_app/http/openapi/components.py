@@ -34,7 +34,7 @@ _HEADERS: Final[Json] = {
     },
     "Not-Created": {
         "description": "No task was created: what became of the one that is shown, which was there before.",
-        "schema": {"type": "string", "pattern": "^(returned|replaced|postponed)$"},
+        "schema": {"type": "string", "pattern": "^(returned|replaced|postponed|skipped|queued)$"},
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},

@@ -43,7 +43,7 @@ _LIST: Final[Json] = {
         "Create a task",
         {
             200: _task(
-                "The task an earlier request with this Idempotency-Key created, or an open one that has the uniqueKey.",
+                "The task an earlier request with this Idempotency-Key created, or an open one: uniqueKey, onBusy.",
                 "Idempotent-Replayed",
                 "Not-Created",
             ),
@@ -53,7 +53,8 @@ _LIST: Final[Json] = {
         problems=(*BODY_PROBLEMS, 409),
         description=(
             "With a `uniqueKey` that an open task of the queue has, `onDuplicate` says what happens. A task that runs "
-            "is neither replaced nor postponed, and one of another type or concurrencyKey is not replaced: 409."
+            "is neither replaced nor postponed, nor is one of another type, nor one of another concurrencyKey "
+            "replaced: 409. `onBusy` says what happens while a task of the concurrencyKey is open."
         ),
         parameters=[_IDEMPOTENCY, _CORRELATION],
         requestBody=body(schema("NewTask"), examples=types.EXAMPLES),
@@ -77,8 +78,8 @@ _BULK: Final[Json] = {
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
         description=(
-            "Each task is checked on its own. `onDuplicate` is `return` or `reject` here. A response stays below "
-            "2 MiB: where errors are very many, items only say how many."
+            "Each task is checked on its own. `onDuplicate` is `return` or `reject` here, `onBusy` `queue`. A "
+            "response stays below 2 MiB: where errors are very many, items only say how many."
         ),
         parameters=[
             *parameters_of(BulkQuery),

@@ -29,7 +29,7 @@ from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.retries import MAX_DELAY_MS, Backoff
-from tasks_app.states import ErrorCode, ExecutionStatus, OnDuplicate, OnWorkerLost, TaskStatus
+from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
 
 _DELAY: Final = integer(0, MAX_DELAY_MS)
 _RETRY_FIELDS: Final[Json] = {
@@ -92,6 +92,10 @@ SCHEMAS: Final[Json] = {
         ExecutionStatus, "How an attempt ended. LOST: its worker died; RELEASED: given back."
     ),
     "ErrorCode": closed_set(ErrorCode, "What kind of thing went wrong."),
+    "OnBusy": closed_set(
+        OnBusy,
+        "If its concurrencyKey is busy: wait, create none, create none if one waits already, cancel those before it.",
+    ),
     "OnDuplicate": closed_set(
         OnDuplicate,
         "If an open task has the uniqueKey: return it, refuse this one, put this one in its place, put it off.",

@@ -18,6 +18,7 @@ from schedules_app import batches, firing
 from schedules_app.firing import fire, fire_due
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.stored import StoredSchedule
+from tasks_app import cancelling
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine
@@ -215,7 +216,7 @@ class TestDeathInThePass:
             write = batches.Batch.write
             monkeypatch.setattr(batches.Batch, "write", lambda *args: (write(*args), kill()))
         else:
-            module = firing if place == "open_tasks" else batches
+            module = {"open_tasks": firing, "cancel_tasks": cancelling}.get(place, batches)
             monkeypatch.setattr(
                 module, "statement", lambda name, *rest: (name == place and kill(), statement(name, *rest))[1]
             )
