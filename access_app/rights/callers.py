@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from access_app.rights.table import Action
 from access_app.rights.task_types import type_scope
+
+_NEEDS: Final = "This needs "
 
 
 class Refused(Exception):
@@ -39,8 +41,9 @@ class Caller(ABC):
 
     def refusal(self, action: Action, task_type: str | None = None) -> str | None:
         """Why not, without a full stop; None when they may."""
-        if text := self._lacks(action):
-            return text
+        lacking = [self._lacks(way) for way in action.ways]
+        if all(lacking):
+            return " or ".join(filter(None, (lacking[0], *(str(text).removeprefix(_NEEDS) for text in lacking[1:]))))
         scope = type_scope(task_type) if action.runs and task_type is not None else None
         return None if scope is None else self._may_not_run(str(task_type), scope)
 
@@ -62,7 +65,7 @@ class KeyCaller(Caller):
         if action.scopes is None:
             return "No API key may do this"
         missing = action.scopes - self.scopes
-        return f"This needs the scope {' and '.join(sorted(missing))}" if missing else None
+        return f"{_NEEDS}the scope {' and '.join(sorted(missing))}" if missing else None
 
     def _may_not_run(self, task_type: str, scope: str) -> str | None:
         return None if scope in self.scopes else f"{task_type} tasks need the scope {scope}"
@@ -83,7 +86,7 @@ class Person(Caller):
 
     def _lacks(self, action: Action) -> str | None:
         missing = sorted(permission for permission in action.permissions if not self.account.has_perm(permission))
-        return f"This needs the permission {' and '.join(missing)}" if missing else None
+        return f"{_NEEDS}the permission {' and '.join(missing)}" if missing else None
 
     def _may_not_run(self, task_type: str, scope: str) -> str | None:
         return None if self.account.is_superuser else f"Running {task_type} tasks needs a superuser"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from access_app.rights.callers import Account, Person
+from access_app.rights.callers import Person
 from access_app.rights.table import Action, Role, Scope
 from access_app.rights.task_types import type_scopes
 
@@ -20,15 +20,11 @@ def grantable(person: Person) -> list[str]:
     if person.account.is_superuser:
         return scopes()
     types = type_scopes()  # of people, only superusers may have such tasks run
-    return [scope for scope, needed in _NEEDED.items() if scope not in types and _has_all(person.account, needed)]
-
-
-def _has_all(account: Account, permissions: frozenset[str]) -> bool:
-    return all(account.has_perm(permission) for permission in permissions)
+    return [scope for scope, allowed in _ALLOWED.items() if scope not in types and all(map(person.may, allowed))]
 
 
 def _allowed_by(scope: Scope) -> list[Action]:
-    return [action for action in Action if scope in (action.scopes or ())]
+    return [action for action in Action if any(scope in (way.scopes or ()) for way in action.ways)]
 
 
 def permissions_of(role: Role) -> frozenset[str]:
@@ -38,9 +34,5 @@ def permissions_of(role: Role) -> frozenset[str]:
 
 
 _OURS: Final = [str(scope) for scope in Scope]
-#: The permissions for everything that a scope allows; a scope that no action asks for is not here.
-_NEEDED: Final = {
-    str(scope): frozenset[str]().union(*(action.permissions for action in _allowed_by(scope)))
-    for scope in Scope
-    if _allowed_by(scope)
-}
+#: Everything that a scope allows; a scope that no action asks for is not here.
+_ALLOWED: Final = {str(scope): allowed for scope in Scope if (allowed := _allowed_by(scope))}

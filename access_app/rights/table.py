@@ -97,11 +97,11 @@ class Action(Enum):
         ADMINISTRATOR,
     )
 
-    QUEUE_READ = "see queues", {Scope.ADMIN}, {"flow_app.view_queue"}, VIEWER
+    QUEUE_READ = "see queues: rules, pauses, figures", {Scope.ADMIN}, {"flow_app.view_queue"}, VIEWER
     QUEUE_CREATE = "list a queue before its first task", {Scope.ADMIN}, {"flow_app.add_queue"}, OPERATOR
     QUEUE_PAUSE = "pause a queue", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
     QUEUE_RESUME = "open a queue, whatever waits in it", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
-    QUEUE_EDIT = "limit how many tasks of a queue run", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
+    QUEUE_EDIT = "set the rules of a queue", {Scope.ADMIN}, {"flow_app.change_queue"}, OPERATOR
 
     TARGET_READ = "see the rules of hosts that tasks call", {Scope.ADMIN}, {"flow_app.view_target"}, VIEWER
     TARGET_EDIT = "limit how tasks call a host", {Scope.ADMIN}, {"flow_app.change_target"}, OPERATOR
@@ -138,6 +138,15 @@ class Action(Enum):
         self.role = role
         self.runs = runs
 
+    @property
+    def ways(self) -> tuple[Action, ...]:
+        """This and the action that it comes with: who may do either may do this."""
+        return (self, _COMES_WITH[self]) if self in _COMES_WITH else (self,)
+
     def __str__(self) -> str:
         """As documents name it: ``task.read``."""
         return self.name.lower().replace("_", ".")
+
+
+#: Who may do the second may do the first as well: tasks name their queue, and `why` says what holds it.
+_COMES_WITH: Final = {Action.QUEUE_READ: Action.TASK_READ}

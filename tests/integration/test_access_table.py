@@ -116,7 +116,16 @@ class Keys:
         own = frozenset(action.scopes or ()) or frozenset({"tasks:shell"})
         needed = own | ({type_scope} if type_scope and action.runs else set())
         everything = frozenset(map(str, Scope))
-        return {own, needed, everything, *(everything - {scope} for scope in needed)}
+        either = frozenset[str]().union(*(way.scopes or () for way in action.ways))
+        less = (everything - {scope} for scope in needed)
+        return {
+            own,
+            needed,
+            everything,
+            *less,
+            *(way.scopes for way in action.ways[1:] if way.scopes),
+            everything - either,
+        }
 
 
 class People:
@@ -145,6 +154,9 @@ class People:
             return
         for missing in sorted(exact):
             yield f"all but {missing}", access.permissions_of(Role.ADMINISTRATOR) - {missing}
+        for action in (each for each in operation.actions if len(each.ways) > 1):
+            either = frozenset[str]().union(*(way.permissions for way in action.ways))
+            yield f"neither of {sorted(either)}", access.permissions_of(Role.ADMINISTRATOR) - either
         least = max((list(Role).index(action.role) for action in operation.actions), default=0)
         yield from ((role, role) for role in list(Role)[max(0, least - 1) : least + 1])
 

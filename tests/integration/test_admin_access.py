@@ -159,7 +159,8 @@ class TestSite:
         [
             ("view_queue", {"Paused: secret-queue."}),
             ("view_worker", {"No worker is", "No scheduler"}),
-            ("view_task", set()),
+            ("view_task", {"Paused: secret-queue."}),
+            ("view_taskexecution", set()),
         ],
     )
     def test_warns_of_what_one_may_look_at(self, client: Client, permission: str, told: set[str]) -> None:

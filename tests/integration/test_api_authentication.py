@@ -27,7 +27,6 @@ OPERATIONS: list[tuple[str, str, Any, str]] = [
     ("DELETE", "/tasks/{id}", None, "tasks:write"),
     ("POST", "/tasks/{id}/retry", None, "tasks:write"),
     ("POST", "/tasks/{id}/clone", None, "tasks:write"),
-    ("GET", "/queues", None, "admin"),
     ("POST", "/queues/q/pause", {}, "admin"),
     ("POST", "/queues/q/resume", None, "admin"),
     ("POST", "/workers/{id}/drain", None, "admin"),
@@ -54,6 +53,13 @@ class TestKeys:
         response = anonymous.get("/tasks", Authorization=header)
         assert problem_of(response, 401)["errors"] == []
         assert response["WWW-Authenticate"].startswith("Bearer")
+
+    @pytest.mark.parametrize("path", ["/queues", "/queues/q"])
+    def test_reads_queues_with_either_of_two_scopes(self, db: None, path: str) -> None:
+        for scope in ("tasks:read", "admin"):
+            assert Api(make_key(scope)).get(path).status_code == 200
+        others = [scope for scope in Scope if scope not in ("tasks:read", "admin")]
+        assert "tasks:read" in problem_of(Api(make_key(*others)).get(path), 403)["detail"]
 
     def test_the_scheme_may_be_written_in_any_case(self, db: None) -> None:
         assert Api(None).get("/tasks", Authorization=f"bEARER  {make_key()}").status_code == 200
@@ -145,7 +151,7 @@ class TestAdminSession:
         ("permissions", "allowed"),
         [
             ((), set()),
-            (("view_task",), {"GET /tasks"}),
+            (("view_task",), {"GET /tasks", "GET /queues"}),
             (("add_task",), {"POST /tasks"}),
             (("change_task",), set()),
             (("view_queue",), {"GET /queues"}),

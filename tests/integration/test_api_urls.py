@@ -100,8 +100,8 @@ class TestDocumented:
         assert described.keys() == demands(view).keys()
         for method, action in demands(view).items():
             assert described[method]["security"] == [
-                {"apiKey": sorted(action.scopes)},
-                {"adminSession": sorted(action.permissions)},
+                *({"apiKey": sorted(way.scopes)} for way in action.ways),
+                *({"adminSession": sorted(way.permissions)} for way in action.ways),
             ]
 
     @pytest.mark.parametrize("address", [address for address in API if address not in PUBLIC])

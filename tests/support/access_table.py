@@ -4,7 +4,7 @@ compares it with the code."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from access_app.rights import Action
@@ -31,10 +31,14 @@ def rendered(page: str) -> str:
 
 def _rows() -> Iterator[str]:
     for action in Action:
-        key = "no key may" if action.scopes is None else _names(action.scopes) or "any key"
-        person = _names(action.permissions) or "any staff"
+        key = "no key may" if action.scopes is None else _either(way.scopes or () for way in action.ways) or "any key"
+        person = _either(way.permissions for way in action.ways) or "any staff"
         also = "yes" if action.runs else ""
         yield f"| `{action}` | {action.allows} | {key} | {person} | {action.role} | {also} |"
+
+
+def _either(ways: Iterable[Collection[str]]) -> str:
+    return " or ".join(map(_names, ways))
 
 
 def _names(names: Collection[str]) -> str:

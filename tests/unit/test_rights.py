@@ -38,7 +38,7 @@ ROOT = Person(Account(is_superuser=True))
 class TestKeyCaller:
     @pytest.mark.parametrize("action", Action)
     def test_needs_every_scope_of_the_row_and_no_other(self, action: Action) -> None:
-        others = set(Scope) - set(action.scopes or ())
+        others = set(Scope).difference(*(way.scopes or () for way in action.ways))
         assert key(*(action.scopes or ())).may(action) is (action.scopes is not None)
         assert key(*others).may(action) is (action.scopes is not None and not action.scopes)
 
@@ -75,7 +75,7 @@ class TestKeyCaller:
 class TestPerson:
     @pytest.mark.parametrize("action", Action)
     def test_needs_every_permission_of_the_row_and_no_other(self, action: Action) -> None:
-        others = access.permissions_of(Role.ADMINISTRATOR) - action.permissions
+        others = access.permissions_of(Role.ADMINISTRATOR).difference(*(way.permissions for way in action.ways))
         assert person(*action.permissions).may(action)
         assert person(*others).may(action) is (not action.permissions)
         assert ROOT.may(action)
@@ -117,6 +117,25 @@ class TestTypesOfThirdParties:
         assert access.grantable(ROOT) == access.scopes()
 
 
+class TestComesWith:
+    """Queues are seen by whoever sees tasks."""
+
+    def test_lets_in_by_the_right_of_its_own_and_by_the_other(self) -> None:
+        for caller in (key("admin"), key("tasks:read"), person("flow_app.view_queue"), person("tasks_app.view_task")):
+            assert caller.may(Action.QUEUE_READ)
+            assert not caller.may(Action.QUEUE_EDIT, "DUMMY") or caller == key("admin")
+
+    def test_does_not_go_the_other_way(self) -> None:
+        assert not key("admin").may(Action.TASK_READ)
+        assert not person("flow_app.view_queue").may(Action.TASK_READ)
+
+    def test_says_both_ways_to_get_it(self) -> None:
+        assert key("tasks:write").refusal(Action.QUEUE_READ) == "This needs the scope admin or the scope tasks:read"
+
+    def test_takes_no_permission_more_to_give_tasks_read_away(self) -> None:
+        assert "tasks:read" in access.grantable(person("tasks_app.view_task", "tasks_app.view_taskexecution"))
+
+
 class TestRoles:
     @pytest.mark.parametrize("role", Role)
     def test_may_do_what_the_table_says_and_nothing_else(self, role: Role) -> None:
@@ -144,7 +163,12 @@ class TestGrantable:
     @pytest.mark.parametrize("scope", [scope for scope in Scope if scope != Scope.TASKS_SHELL])
     def test_misses_a_scope_when_one_permission_for_it_is_missing(self, scope: Scope) -> None:
         everything = access.permissions_of(Role.ADMINISTRATOR)
-        needed = {p for action in Action if scope in (action.scopes or ()) for p in action.permissions}
+        needed = {
+            p
+            for action in Action
+            if scope in (action.scopes or ()) and action.ways == (action,)
+            for p in action.permissions
+        }
         assert scope in access.grantable(person(*everything))
         for permission in needed:
             assert scope not in access.grantable(person(*everything - {permission}))

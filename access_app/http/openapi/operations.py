@@ -71,14 +71,16 @@ def operation(
 
 def _security(action: Action) -> list[Json]:
     """The same for programs: OpenAPI lets schemes other than OAuth list the roles that are required."""
-    return [{"apiKey": sorted(action.scopes or ())}, {"adminSession": sorted(action.permissions)}]
+    keys = [{"apiKey": sorted(way.scopes or ())} for way in action.ways]
+    return [*keys, *({"adminSession": sorted(way.permissions)} for way in action.ways)]
 
 
 def _needs(action: Action) -> str:
     """What the table says, for keys and for people."""
-    key = f"Scope: {_names(action.scopes)}" if action.scopes else "Any valid key"
+    key = f"Scope: {' or '.join(_names(way.scopes or ()) for way in action.ways)}" if action.scopes else "Any valid key"
+    person = " or ".join(_names(way.permissions) for way in action.ways)
     typed = "; SHELL tasks need `tasks:shell` as well" if action.runs else ""
-    return f"{key}{typed}. With a session: {_names(action.permissions) or 'any member of staff'}."
+    return f"{key}{typed}. With a session: {person or 'any member of staff'}."
 
 
 def _names(names: Collection[str]) -> str:
