@@ -65,6 +65,11 @@ class Queue(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def unset(cls, name: str) -> Queue:
+        """A queue that nobody has paused or given rules, as it would be: at version 0."""
+        return cls(name=name, version=0, pause_reason="", paused_by="")
+
     @property
     def is_paused(self) -> bool:
         """Whether its pause lasts, by this process's clock."""

@@ -77,7 +77,7 @@ def add_queue(name: str, *, actor: str) -> Queue:
 
 def queue_of(name: str) -> Queue:
     """The queue. One that nobody has paused or configured exists as well, as it would be: at version 0."""
-    return Queue.objects.filter(pk=name).first() or Queue(name=name, version=0, pause_reason="", paused_by="")
+    return Queue.objects.filter(pk=name).first() or Queue.unset(name)
 
 
 def edit_queue(

@@ -99,8 +99,7 @@ class Rule:
     @property
     def component(self) -> str:
         """The name in ``/schema`` of the object that it is. Rules of one shape share it: that of their last member."""
-        member = self.path.rpartition(".")[2]
-        return member[0].upper() + member[1:]
+        return _named(self.path)
 
     @property
     def paths(self) -> dict[str, str]:
@@ -111,6 +110,12 @@ class Rule:
 def _or_null(value: Json, help_text: str) -> Json:
     values = {"enum": [*value["enum"], None]} if "enum" in value else {}
     return variant(value, null=True, description=f"{help_text} null: no such rule.") | values
+
+
+def _named(path: str) -> str:
+    """``perKey.rateLimit`` is a RateLimit."""
+    last = path.rpartition(".")[2]
+    return last[:1].upper() + last[1:]
 
 
 def within(low: int, high: int) -> Kind:
@@ -179,23 +184,26 @@ def shown_rules(row: object, rules: Iterable[Rule] = RULES) -> dict[str, Any]:
 def rule_schemas(rules: Iterable[Rule] = RULES, *, changes: bool = False) -> Json:
     """The properties of a queue that are its rules; for ``changes`` the members of an object may be left out."""
     tree = nested({rule.path: rule for rule in rules})
-    return {name: _schema_of(below, changes) for name, below in tree.items()}
+    word = "Changes" if changes else ""
+    return {
+        name: below.schema if isinstance(below, Rule) else schema(_named(name) + word) for name, below in tree.items()
+    }
 
 
 def rule_components(rules: Iterable[Rule] = RULES) -> Json:
-    """The schemas that those of the rules refer to."""
-    return {rule.component: _object_of(rule.parts) for rule in rules if rule.is_object}
+    """The schemas that those of the rules refer to: objects that are rules, and objects that group some, by name."""
+    rows = tuple(rules)
+    components = {rule.component: _object_of(rule.parts) for rule in rows if rule.is_object}
+    for name, below in nested({rule.path: rule for rule in rows}).items():
+        if not isinstance(below, Rule):
+            members = {member: rule.schema for member, rule in below.items()}
+            components |= {_named(name): obj(members), f"{_named(name)}Changes": obj(members, required=[])}
+    return components
 
 
 def _object_of(parts: Iterable[Part]) -> Json:
     required = [part.name for part in parts if part.default is REQUIRED]
     return obj({part.name: part.kind.schema for part in parts}, required=required)
-
-
-def _schema_of(below: Any, changes: bool) -> Json:
-    if isinstance(below, Rule):
-        return below.schema
-    return obj({name: rule.schema for name, rule in below.items()}, required=[] if changes else None)
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

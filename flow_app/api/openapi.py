@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.lists import pages, parameters_of
 from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
-from access_app.http.openapi.schemas import INSTANT_OR_NULL, NAME, Json, array, listed, obj, ref, schema
+from access_app.http.openapi.schemas import COUNT, INSTANT_OR_NULL, NAME, Json, array, nullable, obj, ref, schema
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
 from flow_app.api import openapi_targets
+from flow_app.api.queries import QueuesQuery
+from flow_app.figures import SAMPLE
 from flow_app.rules import rule_components, rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
@@ -39,6 +42,24 @@ def _queue_post(
     }
 
 
+_FIGURES: Final[Json] = {
+    "waiting": COUNT | {"description": "Tasks that no worker has, whatever they wait for."},
+    "due": COUNT | {"description": "Those of them that wait for a worker only."},
+    "waitingAtLeast": {"type": "boolean", "description": "There are more than `waiting`, `due` or `gates` say."},
+    "oldestDueSeconds": nullable("number", minimum=0, description="Since when the first of them is due."),
+    "scheduled": COUNT | {"description": "Assigned to a worker, and not started."},
+    "running": COUNT,
+    "gates": schema("GateCounts"),
+    "inPerMinute": {"type": "number", "minimum": 0, "description": "Tasks created in the last minute."},
+    "outPerMinute": {"type": "number", "minimum": 0, "description": "Tasks that ended in the last minute."},
+    "ratesSampled": {
+        "type": "boolean",
+        "description": f"The rates are of the last {SAMPLE} tasks of all queues, which took less than a minute.",
+    },
+    "timeToDrainSeconds": nullable(
+        "number", minimum=0, description="Until nothing is due, at these rates; null: never."
+    ),
+}
 _SCHEMAS: Final[Json] = {
     "Queue": obj(
         {
@@ -49,11 +70,17 @@ _SCHEMAS: Final[Json] = {
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
             **rule_schemas(),
-            "version": {"type": "integer"},
+            "version": {"type": "integer", "description": "Grows with every change of pause or rules; also the ETag."},
+            **_FIGURES,
         }
     ),
+    "GateCounts": {
+        "type": "object",
+        "additionalProperties": COUNT,
+        "description": "How many wait for what besides time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET.",
+    },
     **rule_components(),
-    "QueueList": listed(schema("Queue")),
+    "QueuePage": pages("Queue")["QueuePage"],
     "QueueChanges": obj(rule_schemas(changes=True), required=[]),
     "Pause": obj(
         {
@@ -70,9 +97,12 @@ _PATHS: Final[Json] = {
         "get": operation(
             "queues",
             "listQueues",
-            "Queues somebody has paused or given rules",
-            {200: response("The queues, by name.", schema("QueueList"))},
+            "Every queue in use",
+            {200: response("A page of the queues, by name.", schema("QueuePage"))},
             action=Action.QUEUE_READ,
+            description="In use is a queue with a task that has not ended, or that has been paused or given rules. "
+            "Counts are bounded: the more queues a page has, the fewer tasks are counted of each.",
+            parameters=parameters_of(QueuesQuery),
         )
     },
     "/queues/{name}": {
@@ -81,14 +111,11 @@ _PATHS: Final[Json] = {
             "queues",
             "getQueue",
             "One queue",
-            {
-                200: response("The queue.", schema("Queue"), headers=("ETag",)),
-                304: response("It has not changed.", None, headers=("ETag",)),
-            },
+            {200: response("The queue.", schema("Queue"), headers=("ETag",))},
             action=Action.QUEUE_READ,
             problems=(404,),
-            description="Every name that a queue can have is one. One without a pause or rules is at version 0.",
-            parameters=[ref("parameters", "IfNoneMatch")],
+            description="Every name that a queue can have is one. One without a pause or rules is at version 0. The "
+            "ETag is for If-Match; figures change without it.",
         ),
         "patch": operation(
             "queues",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from access_app.http.pagination import COUNTED
 from access_app.http.times import show_instant
+from flow_app.figures import Figures
 from flow_app.models import Queue, Target
 from flow_app.rules import shown_rules
 from tasks_app.executors.base import JsonObject
@@ -15,7 +17,7 @@ def reason_json(reason: Reason) -> JsonObject:
     return {"code": reason.code, "detail": reason.detail, "until": show_instant(reason.until)}
 
 
-def queue_json(queue: Queue) -> JsonObject:
+def queue_json(queue: Queue, figures: Figures) -> JsonObject:
     return {
         "name": queue.name,
         "paused": queue.is_paused,
@@ -25,6 +27,38 @@ def queue_json(queue: Queue) -> JsonObject:
         "pausedBy": queue.paused_by,
         **shown_rules(queue),
         "version": queue.version,
+        **figures_json(figures),
+    }
+
+
+def queue_page(content: list[JsonObject], *, page: int, size: int, total: int) -> JsonObject:
+    """A page by its number. Of more than `COUNTED` queues the total is how many were looked at."""
+    document: JsonObject = {
+        "content": content,
+        "page": page,
+        "size": size,
+        "totalElements": total,
+        "totalPages": -(-total // size),
+        "first": page == 0,
+        "last": (page + 1) * size >= total,
+    }
+    return document | ({"totalIsEstimate": True} if total > COUNTED else {})
+
+
+def figures_json(figures: Figures) -> JsonObject:
+    oldest = figures.oldest_due_seconds
+    return {
+        "waiting": figures.waiting,
+        "due": figures.due,
+        "waitingAtLeast": figures.at_least,
+        "oldestDueSeconds": None if oldest is None else round(oldest, 3),
+        "scheduled": figures.scheduled,
+        "running": figures.running,
+        "gates": figures.gates,
+        "inPerMinute": figures.in_per_minute,
+        "outPerMinute": figures.out_per_minute,
+        "ratesSampled": figures.sampled,
+        "timeToDrainSeconds": figures.time_to_drain_seconds,
     }
 
 

@@ -7,17 +7,19 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access_app.http.pagination import Shelf
+from access_app.http.pagination import COUNTED, Shelf
 from access_app.http.problems import Problem
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
-from flow_app import queues, targets
+from flow_app import figures, queues, targets
 from flow_app.api import inputs, outputs
 from flow_app.api.filters import TargetFilters
-from flow_app.api.outputs import queue_json, reason_json
+from flow_app.api.outputs import queue_json, queue_page, reason_json
+from flow_app.api.queries import QueuesQuery
 from flow_app.models import Queue, Target
 from flow_app.why import why
 from tasks_app import selectors
+from tasks_app.executors.base import JsonObject
 from tasks_app.fields import QUEUE_NAME
 
 
@@ -35,13 +37,20 @@ class Queues(ApiViewSet):
         "resume": Action.QUEUE_RESUME,
     }
 
+    parameters = {"list": QueuesQuery}
+
     def list(self, request: Request) -> Response:
-        return self.listed([queue_json(queue) for queue in Queue.objects.all()])
+        page, size = self.query()["page"], self.query()["size"]
+        names = figures.find_queues(most=max(COUNTED, (page + 1) * size) + 1)
+        asked = names[page * size : (page + 1) * size]
+        measured = figures.measure_queues(asked)
+        content = [queue_json(queue, measured[queue.name]) for queue in figures.rows_of(asked)]
+        return Response(queue_page(content, page=page, size=size, total=len(names)))
 
     def retrieve(self, request: Request, name: str) -> Response:
+        """Never 304: the version is that of pause and rules, and figures change without it."""
         _check_name(name)
-        queue = queues.queue_of(name)
-        return self.unchanged(queue.version) or self._shown(queue)
+        return self._shown(queues.queue_of(name))
 
     def partial_update(self, request: Request, name: str) -> Response:
         _check_name(name)
@@ -49,7 +58,7 @@ class Queues(ApiViewSet):
         return self._shown(queues.edit_queue(name, self.body(), actor=self.caller.name, versions=versions))
 
     def _shown(self, queue: Queue) -> Response:
-        return self.shown(queue_json(queue), version=queue.version)
+        return self.shown(_measured(queue), version=queue.version)
 
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, name: str) -> Response:
@@ -116,6 +125,10 @@ def _host(text: str) -> str:
     if (host := targets.named(text)) is None:
         raise Problem.not_found("There is no host of this name, and there cannot be one.")
     return host
+
+
+def _measured(queue: Queue) -> JsonObject:
+    return queue_json(queue, figures.measure_queues([queue.name])[queue.name])
 
 
 def _check_name(name: str) -> None:

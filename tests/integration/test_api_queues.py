@@ -93,7 +93,6 @@ class TestLimits:
         assert (unseen["ETag"], unseen.json()["version"]) == ('"0"', 0)
         assert api.patch("/queues/q", {"maxConcurrency": 4}, If_Match=unseen["ETag"]).status_code == 200
         problem_of(api.patch("/queues/q", {"maxConcurrency": 5}, If_Match=unseen["ETag"]), 412)
-        assert api.get("/queues/q", If_None_Match='"1"').status_code == 304
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -146,6 +145,57 @@ class TestRates:
     def test_that_are_none_name_the_field(self, api: Api, rule: Any, field: str) -> None:
         assert field in fields_of(api.patch("/queues/q", {"rateLimit": rule}))
         assert not Queue.objects.exists()
+
+
+class TestList:
+    def test_has_every_queue_in_use_with_its_figures(self, api: Api) -> None:
+        make_task(queue="b")
+        api.patch("/queues/a", {"maxConcurrency": 4})
+        page = api.get("/queues").json()
+        assert [(queue["name"], queue["waiting"], queue["version"]) for queue in page["content"]] == [
+            ("a", 0, 1),
+            ("b", 1, 0),
+        ]
+        assert (page["totalElements"], page["first"], page["last"]) == (2, True, True)
+        assert page["content"][0] == api.get("/queues/a").json()
+
+    def test_is_paged_by_name(self, api: Api) -> None:
+        for name in "edcba":
+            make_task(queue=name)
+        pages = [api.get(f"/queues?size=2&page={page}").json() for page in range(4)]
+        assert ["".join(queue["name"] for queue in page["content"]) for page in pages] == ["ab", "cd", "e", ""]
+        assert [page["last"] for page in pages] == [False, False, True, True]
+        assert {(page["totalElements"], page["totalPages"]) for page in pages} == {(5, 3)}
+
+    @pytest.mark.parametrize("query", ["page=-1", "size=0", "size=201", "page=x", "cursor=", "sort=name", "q=a"])
+    def test_knows_no_other_parameters_and_values(self, api: Api, query: str) -> None:
+        assert fields_of(api.get(f"/queues?{query}")) == {query.partition("=")[0]}
+
+    def test_is_an_estimate_of_very_many(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("views", "outputs"):
+            monkeypatch.setattr(f"flow_app.api.{module}.COUNTED", 3)
+        for name in "abcdef":
+            make_task(queue=name)
+        first, last = api.get("/queues?size=2").json(), api.get("/queues?size=2&page=2").json()
+        assert (first["totalElements"], first["totalIsEstimate"], first["last"]) == (4, True, False)
+        assert [queue["name"] for queue in last["content"]] == ["e", "f"]
+
+    def test_costs_the_same_statements_however_many(self, api: Api, django_assert_num_queries: Any) -> None:
+        for name in "abcdef":
+            make_task(queue=name)
+        api.get("/queues")
+        for size in (1, 6):
+            with django_assert_num_queries(4):
+                api.get(f"/queues?size={size}")
+
+
+class TestFigures:
+    def test_change_without_a_new_version(self, api: Api) -> None:
+        before = api.get("/queues/q")
+        make_task(queue="q", run_at=timezone.now() - HOUR)
+        after = api.get("/queues/q", If_None_Match=before["ETag"])
+        assert (after.status_code, after.json()["waiting"], after["ETag"]) == (200, 1, before["ETag"])
+        assert after.json()["oldestDueSeconds"] >= 0
 
 
 class TestDrainWorker:

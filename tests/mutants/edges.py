@@ -441,6 +441,7 @@ EDGES: Final[list[Mutant]] = [
         "access_app/rights/callers.py",
         "unit/test_rights.py",
         ("scopes", 36, "missing = action.scopes - self.scopes", "missing = action.scopes - action.scopes"),
+        ("either", 36, "        if all(lacking):", "        if lacking[0]:"),
         ("permissions", 36, "if not self.account.has_perm(permission))", "if False)"),
         ("type-of-keys", 39, "return None if scope in self.scopes else", "return None if True else"),
         ("type-of-people", 39, "return None if self.account.is_superuser else", "return None if True else"),
@@ -455,7 +456,7 @@ EDGES: Final[list[Mutant]] = [
         "grants",
         "access_app/rights/grants.py",
         "unit/test_rights.py",
-        ("permissions", 36, " and _has_all(person.account, needed)]", "]"),
+        ("permissions", 36, " and all(map(person.may, allowed))]", "]"),
         ("types", 39, "if scope not in types and", "if"),
     ),
     *mutants_of(

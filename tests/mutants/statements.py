@@ -245,6 +245,26 @@ STATEMENTS: Final[list[Mutant]] = [
         ("version", 14, "versions is not None and before.version not in versions", "False"),
     ),
     *mutants_of(
+        "queues-found",
+        f"{_FLOW}/find_queues.sql",
+        f"{_ENGINE}/test_figures.py",
+        ("key", 25, "SELECT queue FROM keyed\n UNION\n", ""),
+        ("gate", 25, "SELECT queue FROM gated\n UNION\n", ""),
+    ),
+    *mutants_of(
+        "queues-measured",
+        f"{_FLOW}/measure_queues.sql",
+        f"{_ENGINE}/test_figures.py",
+        (
+            "due",
+            25,
+            "AND queue = p.queue AND priority = p.priority AND run_at <= now()",
+            "AND queue = p.queue AND priority = p.priority",
+        ),
+        ("bound", 25, "             LIMIT %(limit)s) AS k) AS keyed", ") AS k) AS keyed"),
+        ("capped", 25, "OR keyed.seen >= %(limit)s", ""),
+    ),
+    *mutants_of(
         "candidates",
         f"{_FLOW}/lock_candidates.sql",
         f"{_PASS} {_LOCKING}",

@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
+from access_app.http.openapi.schemas import schema
 from access_app.refusals import InvalidInput
-from flow_app.rules import MOST_CONCURRENT, RULES, Part, Rule, read_changes, rule_schemas, shown_rules, within
+from flow_app.rules import (
+    MOST_CONCURRENT,
+    RULES,
+    Part,
+    Rule,
+    read_changes,
+    rule_components,
+    rule_schemas,
+    shown_rules,
+    within,
+)
 from tasks_app.kinds import Kind
 
 RATE = Rule(
@@ -100,17 +111,20 @@ class TestRuleSchemas:
     def test_say_what_is_read(self) -> None:
         schemas = rule_schemas(ROWS)
         assert schemas["most"]["type"] == ["integer", "null"]
-        assert schemas["perKey"]["required"] == ["most", "rate"]
-        rate = schemas["perKey"]["properties"]["rate"]
-        assert (rate["type"], rate["required"]) == (["object", "null"], ["limit", "periodSeconds"])
+        assert schemas["perKey"] == schema("PerKey")
+        components = rule_components(ROWS)
+        assert components["PerKey"]["required"] == ["most", "rate"]
+        assert components["PerKey"]["properties"]["rate"]["oneOf"] == [schema("Rate"), {"type": "null"}]
+        assert components["Rate"]["required"] == ["limit", "periodSeconds"]
 
     def test_of_changes_leave_open_which_members_are_named(self) -> None:
-        assert "required" not in rule_schemas(ROWS, changes=True)["perKey"]
+        assert rule_schemas(ROWS, changes=True)["perKey"] == schema("PerKeyChanges")
+        assert "required" not in rule_components(ROWS)["PerKeyChanges"]
 
     def test_of_a_closed_set_have_null_among_the_values(self) -> None:
         kind = Kind(schema={"type": "string", "enum": ["a"]})
-        [schema] = rule_schemas([Rule("by", "By what.", (Part(column="by", kind=kind, label="By"),))]).values()
-        assert schema["enum"] == ["a", None]
+        [values] = rule_schemas([Rule("by", "By what.", (Part(column="by", kind=kind, label="By"),))]).values()
+        assert values["enum"] == ["a", None]
 
 
 class TestRules:

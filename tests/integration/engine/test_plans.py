@@ -220,6 +220,18 @@ def hot_statements(session: Session) -> list[Hot]:
             10_000 + 2 * owned,
         ),
         Hot(
+            "find_queues",
+            {"limit": 1000},
+            "tasks_due tasks_key_waiting tasks_gated tasks_suspects tasks_owned",
+            100 + 2 * owned,
+        ),
+        Hot(
+            "measure_queues",
+            {"names": ["q0", "q1", "q2"], "limit": 100, "priorities": 32, "sample": 100, "gates": [2, 3, 4, 5]},
+            "tasks_due tasks_key_waiting tasks_gated tasks_suspects tasks_owned tasks_ended tasks_pkey",
+            3 * 5 * 100 + 2 * owned,
+        ),
+        Hot(
             "anything_due",
             {"worker_id": uuid4(), "queues": None},
             "tasks_owned tasks_due tasks_suspects tasks_key_waiting tasks_gated",

@@ -1,0 +1,106 @@
+"""What is in queues: how much waits, for what, how much runs, and how fast it moves. Read only, and always bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db import connection
+
+from access_app.sql import statement
+from flow_app.models import Queue
+from tasks_app.states import Gate
+
+#: So many tasks are counted of each queue when it is asked for alone, and of all queues of a list together.
+MOST_COUNTED: Final = 20_000
+#: Fewer are never counted of a queue of a list.
+LEAST_COUNTED: Final = 200
+#: Rates are those of so many tasks that came, or ended, last.
+SAMPLE: Final = 2000
+#: Priorities of a queue that are looked at.
+PRIORITIES: Final = 32
+_CLOSED: Final = sorted(gate for gate in Gate if gate > Gate.KEY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Of one queue, at one moment. ``waiting`` and its parts are lower bounds when ``at_least``."""
+
+    waiting: int = 0
+    due: int = 0
+    at_least: bool = False
+    oldest_due_seconds: float | None = None
+    #: Assigned to a worker, and not started.
+    scheduled: int = 0
+    running: int = 0
+    #: How many wait for something besides time and a worker, by the name of the gate.
+    gates: dict[str, int] = field(default_factory=dict)
+    in_per_minute: float = 0
+    out_per_minute: float = 0
+    #: The rates are of less than a minute: more tasks than `SAMPLE` came or ended in it.
+    sampled: bool = False
+
+    @property
+    def time_to_drain_seconds(self) -> float | None:
+        """How long until nothing is due, when tasks come and end as they do now; None when that is never."""
+        if not self.due:
+            return 0
+        left = self.out_per_minute - self.in_per_minute
+        return round(self.due / left * 60, 1) if left > 0 else None
+
+
+def find_queues(*, most: int) -> list[str]:
+    """Names of the queues in use, in order, the first so many: with a task that has not ended, or with a row.
+
+    It costs some 10 µs a queue, however much waits in them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement("find_queues"), {"limit": most})
+        return [name for (name,) in cursor.fetchall()]
+
+
+def measure_queues(names: Sequence[str]) -> dict[str, Figures]:
+    """The figures of each of these queues. Of more queues, fewer tasks of each are counted."""
+    if not names:
+        return {}
+    parameters: dict[str, Any] = {
+        "names": list(names),
+        "limit": max(LEAST_COUNTED, MOST_COUNTED // len(names)),
+        "priorities": PRIORITIES,
+        "sample": SAMPLE,
+        "gates": list(map(int, _CLOSED)),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement("measure_queues"), parameters)
+        columns = [column.name for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return {row["name"]: _figures(row) for row in rows}
+
+
+def rows_of(names: Iterable[str]) -> list[Queue]:
+    """The queues of these names, in their order; one without a row as it would be, at version 0."""
+    wanted = list(names)
+    rows = Queue.objects.in_bulk(wanted)
+    return [rows.get(name) or Queue.unset(name) for name in wanted]
+
+
+def _figures(row: dict[str, Any]) -> Figures:
+    behind = {Gate.KEY: row["parked"], **dict(zip(_CLOSED, row["gated"], strict=True))}
+    gates = {gate.name: count for gate, count in behind.items() if count}
+    return Figures(
+        waiting=row["ungated"] + sum(gates.values()),
+        due=row["due"],
+        at_least=row["capped"],
+        oldest_due_seconds=row["oldest_due_seconds"],
+        scheduled=row["scheduled"],
+        running=row["running"],
+        gates=gates,
+        in_per_minute=_per_minute(row["came"], row["came_in"]),
+        out_per_minute=_per_minute(row["ended"], row["ended_in"]),
+        sampled=min(row["came_in"], row["ended_in"]) < 60,
+    )
+
+
+def _per_minute(count: int, seconds: float) -> float:
+    return round(count * 60 / seconds, 1)

@@ -1,0 +1,144 @@
+"""Figures of queues: every queue in use is found; what is in it is counted, never more than a bounded part of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from flow_app import figures
+from flow_app.figures import Figures, find_queues, measure_queues
+from flow_app.models import Queue
+from tasks_app.models import Task
+from tasks_app.states import Gate, TaskStatus
+from tests.factories import make_task
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+def make(queue: str = "q", **columns: Any) -> Task:
+    """A task that has been due for a minute, if nothing else is said: the clock of a transaction stands still."""
+    return make_task(queue=queue, **{"run_at": timezone.now() - timedelta(minutes=1)} | columns)
+
+
+def measured(name: str = "q") -> Figures:
+    return measure_queues([name])[name]
+
+
+class TestFindQueues:
+    def test_finds_each_way_to_be_in_use_once_and_in_order(self) -> None:
+        make_task(queue="due")
+        make_task(queue="due", priority=5)
+        make_task(queue="later", run_at=timezone.now() + HOUR)
+        make_task(queue="key", concurrency_key="k", gate=Gate.KEY)
+        make_task(queue="gate", gate=Gate.RATE)
+        make_task(queue="suspect", crash_count=1)
+        make_task(queue="assigned", status=TaskStatus.SCHEDULED)
+        make_task(queue="running", status=TaskStatus.RUNNING)
+        Queue.objects.create(name="row")
+        make_task(queue="ended", status=TaskStatus.SUCCESS)
+        found = ["assigned", "due", "gate", "key", "later", "row", "running", "suspect"]
+        assert find_queues(most=99) == found
+        assert [find_queues(most=most) for most in range(1, 9)] == [found[:most] for most in range(1, 9)]
+
+    def test_finds_none_in_an_empty_system(self) -> None:
+        assert find_queues(most=9) == []
+
+
+class TestMeasureQueues:
+    def test_of_an_unused_queue_is_nothing(self) -> None:
+        assert measured() == Figures()
+
+    def test_counts_what_waits_for_what(self) -> None:
+        for priority in (-1, 0, 0, 7):
+            make("q", priority=priority)
+        make("q", run_at=timezone.now() + HOUR)
+        make("q", crash_count=1)
+        make("q", crash_count=1, run_at=timezone.now() + HOUR)
+        make("q", concurrency_key="a")
+        make("q", concurrency_key="a", gate=Gate.KEY)
+        for gate in (Gate.RATE, Gate.RATE, Gate.APPROVAL):
+            make("q", gate=gate)
+        make("q", status=TaskStatus.SCHEDULED)
+        for _ in range(2):
+            make("q", status=TaskStatus.RUNNING)
+        make("q", status=TaskStatus.SUCCESS)
+        make("p")
+        found = measured()
+        assert (found.waiting, found.due, found.at_least) == (12, 6, False)
+        assert found.gates == {"KEY": 1, "APPROVAL": 1, "RATE": 2}
+        assert (found.scheduled, found.running) == (1, 2)
+        assert found.waiting == Task.objects.filter(queue="q", status=TaskStatus.PENDING).count()
+
+    def test_measures_from_the_oldest_that_is_due_whatever_its_priority(self) -> None:
+        make("q", priority=9, run_at=timezone.now() + HOUR)
+        assert measured().oldest_due_seconds is None
+        make("q", priority=5, run_at=timezone.now() - HOUR)
+        make("q", priority=1, run_at=timezone.now() - 3 * HOUR)
+        assert measured().oldest_due_seconds == pytest.approx(3 * 3600, abs=60)
+        make("q", crash_count=1, run_at=timezone.now() - 5 * HOUR)
+        assert measured().oldest_due_seconds == pytest.approx(5 * 3600, abs=60)
+
+    def test_says_how_fast_it_fills_and_drains(self) -> None:
+        for _ in range(3):
+            make("q")
+        for _ in range(5):
+            make("q", status=TaskStatus.SUCCESS)
+        make("p", status=TaskStatus.SUCCESS)
+        Task.objects.update(created_at=Now())
+        Task.objects.filter(finished_at__isnull=False).update(finished_at=Now())
+        assert (measured().in_per_minute, measured().out_per_minute, measured().sampled) == (8, 5, False)
+        Task.objects.update(created_at=timezone.now() - HOUR)
+        Task.objects.filter(finished_at__isnull=False).update(finished_at=timezone.now() - HOUR)
+        assert (measured().in_per_minute, measured().out_per_minute) == (0, 0)
+
+    def test_takes_rates_from_a_sample_when_much_moves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(figures, "SAMPLE", 4)
+        for _ in range(6):
+            make("q")
+        Task.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+        found = measured()
+        assert found.sampled
+        assert found.in_per_minute == pytest.approx(4 * 60 / 10, rel=0.2)
+
+    def test_cuts_off_every_count_and_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(figures, "MOST_COUNTED", 4)
+        monkeypatch.setattr(figures, "LEAST_COUNTED", 2)
+        for _ in range(3):
+            make("few")
+        for queue, columns in (
+            ("due", {}),
+            ("later", {"run_at": timezone.now() + HOUR}),
+            ("gate", {"gate": Gate.TARGET}),
+            ("key", {"concurrency_key": "k", "gate": Gate.KEY}),
+        ):
+            for _ in range(9):
+                make(queue, **columns)
+        assert (measured("few").waiting, measured("few").at_least) == (3, False)
+        for queue in ("due", "later", "gate", "key"):
+            found = measured(queue)
+            assert found.at_least
+            assert found.waiting <= 5
+        assert {found.waiting for found in measure_queues(["due", "few"]).values()} == {3}
+
+    def test_takes_names_twice_and_names_that_no_queue_has(self) -> None:
+        make("q")
+        assert measure_queues(["q", "q", "x'; --", "%s"]).keys() == {"q", "x'; --", "%s"}
+        assert measure_queues([]) == {}
+
+
+class TestTimeToDrain:
+    def test_is_nothing_to_wait_for_when_nothing_is_due(self) -> None:
+        assert Figures(waiting=5, out_per_minute=0).time_to_drain_seconds == 0
+
+    def test_is_what_is_due_over_what_is_left_of_the_rate(self) -> None:
+        assert Figures(due=30, in_per_minute=30, out_per_minute=90).time_to_drain_seconds == 30
+
+    @pytest.mark.parametrize("coming", [60, 61])
+    def test_is_never_while_as_much_comes_as_ends(self, coming: int) -> None:
+        assert Figures(due=1, in_per_minute=coming, out_per_minute=60).time_to_drain_seconds is None
