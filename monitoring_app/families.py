@@ -7,7 +7,7 @@ the first scrape on, at zero: a rate needs the sample before the first event.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from monitoring_app.busiest import QueueReading
 from monitoring_app.counting import BOUNDS, Total
 from monitoring_app.labels import among, task_types
 from monitoring_app.metrics import Reading
@@ -48,6 +49,8 @@ class Families(Collector):
         yield gauge("scrape_duration_seconds", "Time the database took for the last reading.", reading.seconds)
         if reading.survey is not None:
             yield from _states(reading.survey)
+        if reading.queues is not None:
+            yield from _queues(reading.queues)
         if reading.uncounted is not None:
             yield gauge("executions_uncounted", "Ended attempts not counted yet, at most.", reading.uncounted)
             yield from _counters(reading.totals)
@@ -80,6 +83,30 @@ def _states(survey: Survey) -> Iterator[Metric]:
     yield gauge("schedules_put_off", "Schedules that could not be decided.", survey.schedules_put_off)
     yield gauge("database_connections_used", "Connections of the whole server.", survey.connections_used)
     yield gauge("database_connections_allowed", "Connections ordinary users may have.", survey.connections_allowed)
+
+
+def _queues(queues: Mapping[str, QueueReading]) -> Iterator[Metric]:
+    """Of the busiest queues by name, of the others as one."""
+    each = sorted(queues.items())
+    yield labelled("queue_waiting", "Tasks that no worker has.", "queue", ((name, q.waiting) for name, q in each))
+    yield labelled("queue_running", "Running tasks.", "queue", ((name, q.running) for name, q in each))
+    yield labelled(
+        "queue_oldest_due_age_seconds",
+        "How long the longest waiting due task has waited, in paused queues too; 0: none is due.",
+        "queue",
+        ((name, q.oldest_due_seconds) for name, q in each),
+    )
+    yield labelled(
+        "queue_limit",
+        "How many tasks may be assigned or running, of queues that have a limit.",
+        "queue",
+        ((name, q.limit) for name, q in each if q.limit is not None),
+    )
+    behind = GaugeMetricFamily(PREFIX + "queue_gate_waiting", "Tasks behind a closed gate.", labels=["queue", "gate"])
+    for name, queue in each:
+        for gate, count in sorted(queue.gates.items()):
+            behind.add_metric([name, gate], count)
+    yield behind
 
 
 def _counters(totals: Iterable[Total]) -> Iterator[Metric]:

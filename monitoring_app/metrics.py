@@ -17,6 +17,7 @@ from django.db import connection
 
 from access_app.database_faults import leaves_reads, short
 from monitoring_app import counting, selectors
+from monitoring_app.busiest import QueueReading, read_busiest
 from monitoring_app.counting import Total
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.selectors import Survey, TooSlow
@@ -35,6 +36,7 @@ class Reading:
     uncounted: int | None
     is_up: bool
     seconds: float
+    queues: dict[str, QueueReading] | None = None
 
 
 _lock = threading.Lock()
@@ -64,10 +66,12 @@ def _keep(reading: Reading) -> None:
 def read() -> Reading:
     """Survey the system and count what ended since the last time. Never raises for a database that is away or slow."""
     started = time.perf_counter()
-    survey, uncounted, is_up = None, None, True
+    survey, queues, uncounted, is_up = None, None, None, True
     totals: list[Total] = []
     try:
         survey = selectors.survey()
+        with selectors.bounded(selectors.SURVEY_TIMEOUT):
+            queues = read_busiest()
     except TooSlow as error:
         log.warning("metrics_not_read", error=str(error))
     except DATABASE_ERRORS as error:
@@ -82,4 +86,4 @@ def read() -> Reading:
                 totals, uncounted = counting.counted_so_far()
     else:
         connection.close()
-    return Reading(survey, totals, uncounted, is_up, time.perf_counter() - started)
+    return Reading(survey, totals, uncounted, is_up, time.perf_counter() - started, queues)

@@ -27,7 +27,7 @@ from access_app.http.openapi.schemas import (
 )
 from access_app.rights import Action
 from monitoring_app.health import Status
-from monitoring_app.queries import FiguresQuery
+from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.selectors import FRACTIONS
 from tasks_app.states import ExecutionStatus
 
@@ -111,6 +111,23 @@ _SCHEMAS: Final[Json] = {
         },
         required=["hours", "from", "to", "attempts", "byOutcome", "successRate", "byType", "throughputByHour"],
     ),
+    "Demand": open_obj(
+        {
+            "slots": COUNT | {"description": "Of the live workers that are meant."},
+            "running": COUNT | {"description": "Tasks assigned or running."},
+            "startable": COUNT | {"description": "Due tasks that could start if there were slots."},
+            "soon": COUNT | {"description": "Tasks that could once they fall due, within the horizon."},
+            "blocked": schema("BlockedCounts"),
+            "workersWanted": COUNT | {"description": "Workers for `running`, `startable` and `soon`."},
+            "atLeast": {"type": "boolean", "description": "There is more than was counted."},
+        },
+        required=["slots", "running", "startable", "soon", "blocked", "workersWanted", "atLeast"],
+    ),
+    "BlockedCounts": {
+        "type": "object",
+        "additionalProperties": COUNT,
+        "description": "How many due tasks no worker helps, by the code of `why`.",
+    },
     "RecoveredTasks": open_obj(
         {"handedBack": COUNT, "retried": COUNT, "failed": COUNT, "cancelled": COUNT},
         required=["handedBack", "retried", "failed", "cancelled"],
@@ -182,6 +199,16 @@ _PATHS: Final[Json] = {
             "Figures of the last hours",
             {200: response("Counts, success rate, percentiles, throughput by hour.", schema("Figures"))},
             parameters=parameters_of(FiguresQuery),
+        )
+    },
+    "/health/demand": {
+        "get": operation(
+            "health",
+            "getDemand",
+            "How many workers would help now",
+            {200: response("What could start, what holds the rest, and how many workers that is.", schema("Demand"))},
+            description="For autoscalers. A task that a pause, a limit, a key or another gate holds is no demand.",
+            parameters=parameters_of(DemandQuery),
         )
     },
     "/health/recovery": {

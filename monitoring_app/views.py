@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,11 +17,12 @@ from access_app.http.problems import Problem
 from access_app.http.times import show_instant
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action, Caller
+from flow_app.demand import Demand, read_demand
 from monitoring_app import health, metrics, selectors
 from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
-from monitoring_app.queries import FiguresQuery
+from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.scrapers import ScraperAuthentication
 from monitoring_app.selectors import TooSlow, WorkerLoad
 from workers_app.recovery import recover_system
@@ -95,8 +97,13 @@ class Health(MonitoringViewSet):
 class Figures(MonitoringViewSet):
     """What workers do and have done, and system recovery."""
 
-    actions = {"workers": Action.WORKER_READ, "metrics": Action.HEALTH_READ, "recovery": Action.RECOVERY_RUN}
-    parameters = {"metrics": FiguresQuery}
+    actions = {
+        "workers": Action.WORKER_READ,
+        "metrics": Action.HEALTH_READ,
+        "demand": Action.HEALTH_READ,
+        "recovery": Action.RECOVERY_RUN,
+    }
+    parameters = {"metrics": FiguresQuery, "demand": DemandQuery}
 
     @action(detail=False)
     def workers(self, request: Request) -> Response:
@@ -107,6 +114,18 @@ class Figures(MonitoringViewSet):
         """The summary for people and scripts; Prometheus reads `Exposition`."""
         hours = self.query()["hours"]
         return self.shown(summary(selectors.execution_figures(hours), hours))
+
+    @action(detail=False)
+    def demand(self, request: Request) -> Response:
+        """For autoscalers: what more workers could help."""
+        asked = self.query()
+        with selectors.bounded(selectors.SURVEY_TIMEOUT):
+            found = read_demand(
+                queues=asked["queues"],
+                labels=asked["labels"] or {},
+                horizon=timedelta(seconds=asked["horizonSeconds"]),
+            )
+        return self.shown(_demand(found))
 
     @action(detail=False, methods=["post"])
     def recovery(self, request: Request) -> Response:
@@ -124,6 +143,18 @@ class Exposition(MonitoringViewSet):
         if not settings.SCHEDULER.metrics_enabled:
             raise NotFound("METRICS_COLLECTION_ENABLED is false.")
         return exposition(metrics.latest_reading(), request._request)
+
+
+def _demand(found: Demand) -> dict[str, Any]:
+    return {
+        "slots": found.slots,
+        "running": found.running,
+        "startable": found.startable,
+        "soon": found.soon,
+        "blocked": found.blocked,
+        "workersWanted": found.workers_wanted,
+        "atLeast": found.at_least,
+    }
 
 
 def _worker(load: WorkerLoad) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 -- one was cut off: at most %(limit)s due and as many later tasks of a queue, spread over its priorities, of which it looks at
 -- %(priorities)s; %(limit)s behind each gate; and %(sample)s of the tasks that came or ended last, whoever they belong to.
 --
--- ``came`` and ``ended`` are tasks in so many seconds (``came_in``, ``ended_in``): a minute, or as far back as the sample goes.
+-- ``soon`` are later tasks that fall due within %(horizon)s seconds; ``behind_keys`` due ones that others of their key come
+-- before. ``came`` and ``ended`` are tasks in so many seconds (``came_in``, ``ended_in``): a minute, or as far back as the sample goes.
 -- Indexes: tasks_due, hopped from priority to priority of each queue; tasks_key_waiting, tasks_gated, tasks_suspects,
 -- tasks_owned, tasks_ended, and the primary key, which is in the order of creation. Not the ORM: it has no lateral join.
 WITH RECURSIVE names AS MATERIALIZED (SELECT DISTINCT name FROM unnest(%(names)s::text[]) AS n(name)),
@@ -28,6 +29,7 @@ pairs AS MATERIALIZED (
 ),
 open AS MATERIALIZED (
   SELECT p.queue, min(p.run_at) FILTER (WHERE p.run_at <= now()) AS oldest, sum(due.n)::bigint AS due, sum(later.n)::bigint AS later,
+         sum(later.soon)::bigint AS soon,
          bool_or(due.n >= p.most OR later.n >= p.most OR p.n >= %(priorities)s) AS capped
     FROM pairs p
     CROSS JOIN LATERAL (
@@ -37,11 +39,11 @@ open AS MATERIALIZED (
            AND queue = p.queue AND priority = p.priority AND run_at <= now()
          LIMIT p.most) AS counted) AS due
     CROSS JOIN LATERAL (
-      SELECT count(*) AS n FROM (
-        SELECT FROM tasks
+      SELECT count(*) AS n, count(*) FILTER (WHERE run_at <= now() + make_interval(secs => %(horizon)s)) AS soon FROM (
+        SELECT run_at FROM tasks
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
            AND queue = p.queue AND priority = p.priority AND run_at > now()
-         LIMIT p.most) AS counted) AS later
+         ORDER BY run_at, id LIMIT p.most) AS counted) AS later
    GROUP BY p.queue
 ),
 suspects AS MATERIALIZED (
@@ -71,7 +73,7 @@ SELECT names.name, coalesce(open.due, 0) + coalesce(suspects.due, 0) AS due,
        coalesce(open.capped, false) OR keyed.seen >= %(limit)s OR coalesce(gated.capped, false) AS capped,
        extract(epoch FROM now() - least(open.oldest, suspects.oldest))::float8 AS oldest_due_seconds,
        coalesce(owned.running, 0) AS running, coalesce(owned.scheduled, 0) AS scheduled,
-       keyed.parked, gated.counts AS gated,
+       coalesce(open.soon, 0) AS soon, keyed.behind AS behind_keys, keyed.parked, gated.counts AS gated,
        (SELECT count(*) FROM newest WHERE queue = names.name AND at > now() - interval '1 minute') AS came, spans.came_in::float8,
        (SELECT count(*) FROM latest WHERE queue = names.name AND at > now() - interval '1 minute') AS ended, spans.ended_in::float8
   FROM names
@@ -81,8 +83,9 @@ SELECT names.name, coalesce(open.due, 0) + coalesce(suspects.due, 0) AS due,
   LEFT JOIN owned ON owned.queue = names.name
   CROSS JOIN LATERAL (
     -- Bounded by what is seen, not by what is found: tasks whose key is free may be a million.
-    SELECT count(*) AS seen, count(*) FILTER (WHERE k.gate = 1) AS parked
-      FROM (SELECT gate FROM tasks
+    SELECT count(*) AS seen, count(*) FILTER (WHERE k.gate = 1) AS parked,
+           count(*) FILTER (WHERE k.ready) - count(DISTINCT k.concurrency_key) FILTER (WHERE k.ready) AS behind
+      FROM (SELECT gate, concurrency_key, gate = 0 AND crash_count = 0 AND run_at <= now() AS ready FROM tasks
              WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND queue = names.name
              LIMIT %(limit)s) AS k) AS keyed
   CROSS JOIN LATERAL (

@@ -213,7 +213,7 @@ OTHERWISE = {
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,
     "GET health-workers": Action.WORKER_READ,
-    **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "metrics")},
+    **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "health-demand", "metrics")},
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
     **{f"schedule {word}": Action.SCHEDULE_EDIT for word in ("enable", "preview")},
 }

@@ -185,7 +185,7 @@ class TestList:
             make_task(queue=name)
         api.get("/queues")
         for size in (1, 6):
-            with django_assert_num_queries(4):
+            with django_assert_num_queries(10):
                 api.get(f"/queues?size={size}")
 
 

@@ -227,7 +227,14 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "measure_queues",
-            {"names": ["q0", "q1", "q2"], "limit": 100, "priorities": 32, "sample": 100, "gates": [2, 3, 4, 5]},
+            {
+                "names": ["q0", "q1", "q2"],
+                "limit": 100,
+                "priorities": 32,
+                "sample": 100,
+                "gates": [2, 3, 4, 5],
+                "horizon": 60.0,
+            },
             "tasks_due tasks_key_waiting tasks_gated tasks_suspects tasks_owned tasks_ended tasks_pkey",
             3 * 5 * 100 + 2 * owned,
         ),

@@ -1,0 +1,85 @@
+"""``GET /health/demand``: queues and workers that are meant, from their rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from flow_app import figures
+from flow_app.queues import edit_queue, pause_queue
+from tests.factories import make_task
+from tests.support.api import Api, fields_of
+from tests.support.pages import make_worker
+
+PAST = timedelta(minutes=1)
+
+
+def make(queue: str = "q", ago: timedelta = PAST, **columns: Any) -> None:
+    make_task(queue=queue, run_at=timezone.now() - ago, **columns)
+
+
+def asked(api: Api, query: str = "") -> Any:
+    response = api.get(f"/health/demand?{query}")
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+class TestDemand:
+    def test_of_an_empty_system_is_nothing(self, api: Api) -> None:
+        assert asked(api) == {
+            "slots": 0, "running": 0, "startable": 0, "soon": 0, "blocked": {}, "workersWanted": 0, "atLeast": False,
+        }  # fmt: skip
+
+    def test_counts_what_is_due_or_soon_of_the_queues_that_are_named(self, api: Api) -> None:
+        for queue in "abc":
+            make(queue)
+            make(queue, ago=timedelta(seconds=-30))
+            make(queue, ago=timedelta(seconds=-600))
+        assert [asked(api, "queues=a,b")[name] for name in ("startable", "soon")] == [2, 2]
+        assert [asked(api)[name] for name in ("startable", "soon")] == [3, 3]
+        assert asked(api, "horizonSeconds=0")["soon"] == 0
+        assert asked(api, "horizonSeconds=86400")["soon"] == 6
+
+    def test_counts_the_slots_of_the_workers_that_are_meant(self, api: Api) -> None:
+        make_worker(slots=4, queues=["a"], labels={"zone": "a"})
+        make_worker(slots=8, labels={"zone": "b", "gpu": "x"})
+        make_worker(slots=16, queues=["c"])
+        slots = [asked(api, query)["slots"] for query in ("", "queues=a", "queues=b", "labels=zone=b", "labels=zone=c")]
+        assert slots == [28, 12, 8, 8, 0]
+
+    def test_leaves_out_what_no_worker_helps(self, api: Api) -> None:
+        for _ in range(3):
+            make("paused")
+            make("closed")
+            make("keyed", concurrency_key="k")
+        make("free")
+        pause_queue("paused", actor="test")
+        edit_queue("closed", {"maxConcurrency": 0}, actor="test")
+        found = asked(api)
+        assert found["startable"] == 2
+        assert found["blocked"] == {"KEY_LIMIT": 2, "QUEUE_CLOSED": 3, "QUEUE_PAUSED": 3}
+
+    def test_looks_again_at_the_few_queues_that_hold_nearly_everything(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(figures, "MOST_COUNTED", 20)
+        monkeypatch.setattr(figures, "LEAST_COUNTED", 2)
+        for _ in range(12):
+            make("big")
+        for n in range(9):
+            make(f"small{n}")
+        assert (asked(api)["startable"], asked(api)["atLeast"]) == (21, False)
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "queues=", "queues=a,", "queues=a b", f"queues={','.join('a' * 101)}", "labels=", "labels=a",
+            "labels=a=", "labels=a=b,a=c", f"labels={','.join(f'k{n}=v' for n in range(9))}",
+            "horizonSeconds=-1", "horizonSeconds=86401", "horizonSeconds=1.5", "horizon=5",
+        ],
+    )  # fmt: skip
+    def test_names_what_it_cannot_read(self, api: Api, query: str) -> None:
+        assert fields_of(api.get(f"/health/demand?{query}")) == {query.partition("=")[0]}
