@@ -60,7 +60,7 @@ def find_queues(*, most: int) -> list[str]:
 
     It costs some 10 µs a queue, however much waits in them.
     """
-    return [row["queue"] for row in _rows("find_queues", {"limit": most})]
+    return [row["queue"] for row in _rows(statement("find_queues"), {"limit": most})]
 
 
 def measure_queues(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
@@ -75,7 +75,7 @@ def measure_queues(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -
         "gates": list(map(int, _CLOSED)),
         "horizon": horizon.total_seconds(),
     }
-    return {row["name"]: _figures(row) for row in _rows("measure_queues", parameters)}
+    return {row["name"]: _figures(row) for row in _rows(statement("measure_queues"), parameters)}
 
 
 def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
@@ -85,13 +85,20 @@ def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -
     return measured | measure_queues(full, horizon=horizon) if len(full) < len(measured) else measured
 
 
-def _rows(name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a statement, by column. No plan may read all tasks, whatever the planner believes of them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
-        cursor.execute(statement(name), parameters)
+        cursor.execute(sql, parameters)
         columns = [column.name for column in cursor.description]
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def rate_tokens(names: Sequence[str]) -> dict[str, int]:
+    """How many tasks may start now, of those of the queues that have a rate."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, tokens FROM rated_queues WHERE name = ANY(%s)", [list(names)])
+        return dict(cursor.fetchall())
 
 
 def rows_of(names: Iterable[str]) -> list[Queue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -37,23 +38,25 @@ def _why_waiting(task: Task) -> dict[str, Any] | None:
 
 def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     reasons = []
+    queue = {"queue": f"/queues/{task.queue}"}
     if not facts["due"]:
         reasons.append(Reason("NOT_DUE", "its nextRunAt is in the future", task.run_at))
     if facts["paused"]:
         detail = f"queue {task.queue} is paused" + (f": {facts['pause_reason']}" if facts["pause_reason"] else "")
-        reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"]))
+        reasons.append(Reason("QUEUE_PAUSED", detail, facts["paused_until"], queue))
     if facts["max_concurrency"] == 0:
-        reasons.append(Reason("QUEUE_CLOSED", f"queue {task.queue} is closed: its maxConcurrency is 0"))
+        reasons.append(Reason("QUEUE_CLOSED", f"queue {task.queue} is closed: its maxConcurrency is 0", links=queue))
     elif facts["max_concurrency"] is not None and facts["limited"] >= facts["max_concurrency"]:
         detail = f"{facts['limited']} tasks of queue {task.queue} are assigned or running; its maxConcurrency is"
-        reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}"))
+        reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}", links=queue))
     if facts["tokens"] == 0:
         reasons.append(_rate_reason(task, facts))
     reasons += _reasons_of_target(task, facts)
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
     if facts["key_holder"] is not None:
-        reasons.append(Reason("KEY_LIMIT", f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"))
+        detail = f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"
+        reasons.append(Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{facts['key_holder']}"}))
     if not facts["scheduler_alive"]:
         reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
     if not facts["live_workers"]:
@@ -66,9 +69,19 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
         reasons.append(Reason("SUSPECT_LIMIT", detail))
     if facts["due"] and facts["ahead"]:
-        more = "at least " if facts["ahead"] >= facts["ahead_limit"] else ""
-        reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{facts['ahead']} due tasks of the queue come first"))
+        reasons.append(_ahead_reason(task, facts))
     return reasons
+
+
+def _ahead_reason(task: Task, facts: dict[str, Any]) -> Reason:
+    """Others come first. ``until`` is when it starts, if the queue goes on as it did for its last tasks."""
+    ahead, many = facts["ahead"], facts["ahead"] >= facts["ahead_limit"]
+    detail = f"{'at least ' if many else ''}{ahead} due tasks of the queue come first"
+    until = None
+    if not many and facts["ended"] > 1:
+        until = facts["now"] + timedelta(seconds=facts["ended_in"] / (facts["ended"] - 1) * (ahead + 1))
+        detail += "; at the pace of the last ones it starts then"
+    return Reason("AHEAD_IN_QUEUE", detail, until, {"tasks": f"/tasks?queue={task.queue}&status=PENDING"})
 
 
 def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
@@ -76,15 +89,17 @@ def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
     rate = Rate(facts["rate_limit"], facts["rate_period"], facts["rate_burst"])
     bucket = Bucket(rate, facts["full_at"]).charge(facts["unstarted"], facts["now"])
     detail = f"the rateLimit of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
-    return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]))
+    links = {"queue": f"/queues/{task.queue}"}
+    return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]), links)
 
 
 def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:
     reasons, most = [], facts["target_limit"]
+    target = {"target": f"/targets/{task.target}"}
     if facts["target_back_at"] is not None:
         detail = f"{task.target} asked to be left alone by a Retry-After"
-        reasons.append(Reason("TARGET_BACKING_OFF", detail, facts["target_back_at"]))
+        reasons.append(Reason("TARGET_BACKING_OFF", detail, facts["target_back_at"], target))
     if most is not None and facts["target_calls"] >= most:
         detail = f"{facts['target_calls']} tasks that call {task.target} are assigned or running; its maxConcurrency is"
-        reasons.append(Reason("TARGET_LIMIT", f"{detail} {most}"))
+        reasons.append(Reason("TARGET_LIMIT", f"{detail} {most}", links=target))
     return reasons

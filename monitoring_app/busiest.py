@@ -32,6 +32,7 @@ class QueueReading:
     running: int = 0
     oldest_due_seconds: float = 0
     limit: int | None = None
+    tokens: int | None = None
     gates: Counter[str] = field(default_factory=Counter)
 
     def add(self, found: Figures) -> None:
@@ -44,10 +45,13 @@ class QueueReading:
 def read_busiest() -> dict[str, QueueReading]:
     """The figures by name of queue. Counts are bounded, and lower bounds beyond that."""
     names = figures.find_queues(most=MOST_LOOKED_AT)
-    return by_name(figures.rows_of(names), figures.measure_deeply(names))
+    tokens = figures.rate_tokens(names)
+    return by_name(figures.rows_of(names), figures.measure_deeply(names), tokens)
 
 
-def by_name(rows: Sequence[Queue], measured: Mapping[str, Figures]) -> dict[str, QueueReading]:
+def by_name(
+    rows: Sequence[Queue], measured: Mapping[str, Figures], tokens: Mapping[str, int]
+) -> dict[str, QueueReading]:
     """The busiest by their names, the others together."""
     named = set(_named_of(measured))
     readings: dict[str, QueueReading] = {}
@@ -56,7 +60,7 @@ def by_name(rows: Sequence[Queue], measured: Mapping[str, Figures]) -> dict[str,
         reading = readings.setdefault(name, QueueReading())
         reading.add(measured[queue.name])
         if name != OTHER:
-            reading.limit = queue.max_concurrency
+            reading.limit, reading.tokens = queue.max_concurrency, tokens.get(name)
     return readings
 
 

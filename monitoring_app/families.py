@@ -102,6 +102,12 @@ def _queues(queues: Mapping[str, QueueReading]) -> Iterator[Metric]:
         "queue",
         ((name, q.limit) for name, q in each if q.limit is not None),
     )
+    yield labelled(
+        "queue_rate_tokens",
+        "How many tasks may start now, of queues that have a rate.",
+        "queue",
+        ((name, q.tokens) for name, q in each if q.tokens is not None),
+    )
     behind = GaugeMetricFamily(PREFIX + "queue_gate_waiting", "Tasks behind a closed gate.", labels=["queue", "gate"])
     for name, queue in each:
         for gate, count in sorted(queue.gates.items()):

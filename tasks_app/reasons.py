@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tasks_app.models import Task
@@ -11,11 +11,15 @@ from tasks_app.models import Task
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason why a task is not running now. ``until``: when the reason ends by itself, if that is known."""
+    """One reason why a task is not running now. ``until``: when the reason ends by itself, if that is known.
+
+    ``links`` are paths of the API by what is there: the queue, the task, the tasks that are meant.
+    """
 
     code: str
     detail: str
     until: datetime | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 _hooks: list[Callable[[Task], list[Reason]]] = []

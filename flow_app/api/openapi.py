@@ -7,7 +7,18 @@ from typing import Final
 from access_app.http.openapi.chapters import Chapter
 from access_app.http.openapi.lists import pages, parameters_of
 from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
-from access_app.http.openapi.schemas import COUNT, INSTANT_OR_NULL, NAME, Json, array, nullable, obj, ref, schema
+from access_app.http.openapi.schemas import (
+    COUNT,
+    INSTANT_OR_NULL,
+    NAME,
+    Json,
+    array,
+    nullable,
+    obj,
+    ref,
+    schema,
+    string_map,
+)
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
 from flow_app.api import openapi_targets
@@ -19,7 +30,12 @@ _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "sch
 _WHY: Final[Json] = {
     "running": False,
     "reasons": [
-        {"code": "NOT_DUE", "detail": "its nextRunAt is in the future", "until": "2030-01-31T11:00:00.000000Z"}
+        {
+            "code": "NOT_DUE",
+            "detail": "its nextRunAt is in the future",
+            "until": "2030-01-31T11:00:00.000000Z",
+            "links": {},
+        }
     ],
 }
 
@@ -89,7 +105,15 @@ _SCHEMAS: Final[Json] = {
         },
         required=[],
     ),
-    "WhyReason": obj({"code": {"type": "string"}, "detail": {"type": "string"}, "until": INSTANT_OR_NULL}),
+    "WhyReason": obj(
+        {
+            "code": {"type": "string"},
+            "detail": {"type": "string"},
+            "until": INSTANT_OR_NULL,
+            "links": schema("WhyLinks"),
+        }
+    ),
+    "WhyLinks": string_map(description="Paths of what the reason names: `queue`, `target`, `task`, `tasks`."),
     "Why": obj({"running": {"type": "boolean"}, "reasons": array(schema("WhyReason"))}),
 }
 _PATHS: Final[Json] = {

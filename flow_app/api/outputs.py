@@ -14,7 +14,12 @@ from tasks_app.reasons import Reason
 
 
 def reason_json(reason: Reason) -> JsonObject:
-    return {"code": reason.code, "detail": reason.detail, "until": show_instant(reason.until)}
+    return {
+        "code": reason.code,
+        "detail": reason.detail,
+        "until": show_instant(reason.until),
+        "links": dict(reason.links),
+    }
 
 
 def queue_json(queue: Queue, figures: Figures) -> JsonObject:

@@ -1,6 +1,6 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
 -- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited,
--- tasks_limited_target, tasks_due. Not the ORM: five lateral look-ups.
+-- tasks_limited_target, tasks_due, tasks_ended. Not the ORM: six lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
        holder.id AS key_holder, l.max_concurrency,
@@ -15,7 +15,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
          AS scheduler_alive,
-       ahead.n AS ahead, 10000 AS ahead_limit
+       ahead.n AS ahead, 10000 AS ahead_limit, pace.ended, pace.ended_in
   FROM tasks t
   LEFT JOIN paused_queues q ON q.name = t.queue
   LEFT JOIN limited_queues l ON l.name = t.queue
@@ -41,4 +41,12 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
                AND (a.priority > t.priority
                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
              LIMIT 10000) AS first) AS ahead
+  CROSS JOIN LATERAL (
+    -- How fast the queue moves: its last 200 of the last 2,000 tasks that ran and ended, none older than an hour.
+    SELECT count(*) AS ended, extract(epoch FROM max(its.finished_at) - min(its.finished_at))::float8 AS ended_in
+      FROM (SELECT l.finished_at
+              FROM (SELECT queue, started_at, finished_at FROM tasks e WHERE e.finished_at IS NOT NULL
+                     ORDER BY e.finished_at DESC LIMIT 2000) AS l
+             WHERE l.queue = t.queue AND l.started_at IS NOT NULL AND l.finished_at > now() - interval '1 hour'
+             ORDER BY l.finished_at DESC LIMIT 200) AS its) AS pace
  WHERE t.id = %(id)s AND t.status = 'PENDING'

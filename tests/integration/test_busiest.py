@@ -25,7 +25,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(loads: dict[str, int]) -> dict[str, QueueReading]:
     measured = {name: Figures(waiting=load, oldest_due_seconds=load) for name, load in loads.items()}
-    return by_name([Queue.unset(name) for name in loads], measured)
+    return by_name([Queue.unset(name) for name in loads], measured, {})
 
 
 class TestByName:
@@ -49,11 +49,13 @@ class TestMetrics:
         make_task(queue="mail")
         make_task(queue="mail", gate=Gate.RATE)
         make_task(queue="mail", status=TaskStatus.RUNNING)
-        edit_queue("mail", {"maxConcurrency": 4}, actor="test")
+        rate = {"limit": 60, "periodSeconds": 60, "burst": 2}
+        edit_queue("mail", {"maxConcurrency": 4, "rateLimit": rate}, actor="test")
         text = api.get("/metrics").content.decode()
         found = dict(re.findall(r'^task_scheduler_(queue_\w+\{.*queue="mail".*\}) (.*)$', text, re.MULTILINE))
         assert found['queue_waiting{queue="mail"}'] == "2.0"
         assert found['queue_running{queue="mail"}'] == "1.0"
         assert found['queue_limit{queue="mail"}'] == "4.0"
+        assert 'queue_rate_tokens{queue="mail"}' in found
         assert found['queue_gate_waiting{gate="RATE",queue="mail"}'] == "1.0"
         assert 'queue_oldest_due_age_seconds{queue="mail"}' in found

@@ -216,8 +216,8 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "why_waiting",
             {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
-            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due",
-            10_000 + 2 * owned,
+            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due tasks_ended",
+            10_000 + 3 * 2_000 + 2 * owned,
         ),
         Hot(
             "find_queues",

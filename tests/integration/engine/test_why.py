@@ -163,3 +163,45 @@ class TestWhyWaiting:
         stale = engine.task(engine.create())
         engine.assign()
         assert why(stale) == []
+
+
+class TestLinks:
+    def test_lead_to_the_queue_and_the_task_that_a_reason_names(self, engine: Engine) -> None:
+        engine.worker()
+        first, second = engine.create_many(2, concurrency_key="k")
+        engine.assign()
+        [held] = [reason for reason in why(engine.task(second)) if reason.code == "KEY_LIMIT"]
+        assert held.links == {"task": f"/tasks/{first}"}
+        edit_queue("default", {"maxConcurrency": 0}, actor="ops")
+        pause_queue("default", actor="ops")
+        links = {reason.code: dict(reason.links) for reason in why(engine.task(second))}
+        assert links["QUEUE_PAUSED"] == links["QUEUE_CLOSED"] == {"queue": "/queues/default"}
+
+
+class TestEstimatedStart:
+    def ended(self, engine: Engine, count: int, *, seconds: float, queue: str = "default") -> None:
+        """Tasks that ended one after another, each so many seconds after the last, the newest now."""
+        for n, task_id in enumerate(engine.create_many(count, queue=queue)):
+            engine.session.execute(
+                "UPDATE tasks SET status = 'SUCCESS', attempt = 1, worker_id = gen_random_uuid(),"
+                " assigned_at = now(), started_at = now(), finished_at = now() - make_interval(secs => %s)"
+                " WHERE id = %s",
+                [n * seconds, task_id],
+            )
+
+    def estimate(self, engine: Engine, task_id: UUID) -> float | None:
+        [reason] = [reason for reason in why(engine.task(task_id)) if reason.code == "AHEAD_IN_QUEUE"]
+        return None if reason.until is None else (reason.until - datetime.now(UTC)).total_seconds()
+
+    def test_is_what_is_ahead_at_the_pace_of_the_queue(self, engine: Engine) -> None:
+        self.ended(engine, 30, seconds=4)
+        self.ended(engine, 60, seconds=1, queue="other")
+        *_, last = engine.create_many(11)
+        found = self.estimate(engine, last)
+        assert found is not None
+        assert 22 < found < 88
+
+    def test_is_not_known_of_a_queue_in_which_nothing_has_ended(self, engine: Engine) -> None:
+        self.ended(engine, 30, seconds=1, queue="other")
+        *_, last = engine.create_many(3)
+        assert self.estimate(engine, last) is None
