@@ -42,7 +42,7 @@ def two_hosts() -> Iterator[list[Host]]:
 
 
 def worker_on(stack: Stack, host: Host) -> UUID:
-    """Start a worker on a host; answers its id."""
+    """Start a worker on a host; return its id."""
     before = stack.active_workers()
     url = f"postgresql://postgres@{host.address}/{connection.settings_dict['NAME']}"
     stack.start_by(host.prefix, "runworker", "--name", host.name, "--concurrency", "8", DATABASE_URL=url)

@@ -257,7 +257,7 @@ class TestMetrics:
         assert sum(hour["succeeded"] for hour in hours) == 1
         assert api.get("/health/metrics?hours=48").json()["attempts"] == 7
 
-    def test_answers_an_empty_history(self, api: Api) -> None:
+    def test_returns_an_empty_history(self, api: Api) -> None:
         body = api.get("/health/metrics?hours=720").json()
         assert (body["attempts"], body["successRate"], body["durationMs"]) == (0, None, None)
         assert len(body["throughputByHour"]) == 721
@@ -344,7 +344,7 @@ def add_many_executions(*, old: int, recent: int) -> None:
 
 
 class TestRecovery:
-    def test_answers_the_report(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_returns_the_report(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         actors = []
         monkeypatch.setattr(views, "recover_system", lambda *, actor: actors.append(actor) or RecoveryReport(retried=3))
         response = api.post("/health/recovery")

@@ -234,7 +234,7 @@ def unknown(state: State, worker: int) -> tuple[Body, ...]:
 
 
 def body_of(task: int, row: Task) -> Body:
-    """The attempt a row is in, as the database answers it."""
+    """The attempt a row is in, as the database returns it."""
     return Body(task, row.attempt, row.started)
 
 

@@ -37,7 +37,7 @@ class Result:
 
 
 def run_all(mutants: Iterable[Mutant], *, jobs: int) -> Iterator[Result]:
-    """First the tests as they are, for a red test kills nothing; then each mutant. Answers in their order."""
+    """First the tests as they are, for a red test kills nothing; then each mutant. Yields results in their order."""
     mutants = list(mutants)
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     if (untouched := _run("no mutant", tests)).verdict != "survived":

@@ -71,7 +71,7 @@ def expressions(draw: random.Random, local: datetime, *, shapes: int, made_up: i
 
 
 def compare(name: str, change: datetime, expression: str) -> int:
-    """Compare one expression round one change, under every choice, forwards and backwards. Answers the comparisons."""
+    """Compare one expression round one change, under every choice, forwards and backwards. Returns how many."""
     start, end = change - REACH, change + REACH
     cron, minutes = OracleCron(expression), list(walk(ZoneInfo(name), start, end))
     for gap in DstGap:

@@ -50,7 +50,7 @@ class Stack:
         return self.start("runscheduler", *arguments, **environment)
 
     def worker(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker and wait until it is ACTIVE; answers its guardian's process."""
+        """Start a worker and wait until it is ACTIVE; return its guardian's process."""
         before = self.active_workers()
         process = self.start("runworker", *arguments, **environment)
         eventually(lambda: self.active_workers() - before, timeout=20)

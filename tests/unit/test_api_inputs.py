@@ -38,7 +38,7 @@ class TestReadTask:
 
 
 class TestReadChanges:
-    def test_answers_columns(self) -> None:
+    def test_returns_columns(self) -> None:
         changes = inputs.read_changes({"maxRetries": 0, "expiresAt": None, "queue": "q"}, "DUMMY")
         assert changes == {"max_retries": 0, "expires_at": None, "queue": "q"}
 

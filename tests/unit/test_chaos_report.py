@@ -52,7 +52,7 @@ def test_the_report_says_what_was_seen_and_what_was_broken() -> None:
     assert text.endswith(f"- a fault: lost: a {since}\n- a fault: lost: b {since}")
 
 
-def test_the_report_tells_some_of_very_many_violations() -> None:
+def test_the_report_names_some_of_very_many_violations() -> None:
     text = report({"f": FAULT}, [record(0.1, violations=tuple(f"lost: {n}" for n in range(10)))])
     assert text.count("- a fault: lost: ") == 6
     assert text.endswith("- a fault: and 4 more")

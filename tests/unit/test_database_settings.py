@@ -127,7 +127,7 @@ class TestDatabaseUrl:
         ],
     )
     @pytest.mark.parametrize("name", ["DATABASE_URL", "DIRECT_DATABASE_URL"])
-    def test_error_names_the_variable_and_tells_no_secret(self, name: str, url: str) -> None:
+    def test_error_names_the_variable_and_shows_no_secret(self, name: str, url: str) -> None:
         with pytest.raises(DatabaseSettingError) as caught:
             chosen(**{name: url})
         assert caught.value.name == name

@@ -186,7 +186,7 @@ class TestCharset:
         answer = reply("ü".encode() + b"\xfc\\x41", ("Content-Type", header))
         assert answer.result()["body"] == "ü\ufffd\\x41"
 
-    def test_of_a_stranger_is_never_asked_of_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_stranger_is_never_looked_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It imports modules by such names, and remembers those that it does not find."""
         asked: list[str] = []
         original = codecs.lookup

@@ -34,7 +34,7 @@ def asked(module: Module) -> Iterator[str]:
 
 
 class TestSelectors:
-    def test_nobody_asks_the_models_of_another_app(self) -> None:
+    def test_nobody_reads_the_models_of_another_app(self) -> None:
         assert [place for module in modules() for place in asked(module)] == []
 
     @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ class TestSelectors:
             ("from tasks_app.models import Task\nTask(pk=1).save()", []),
         ],
     )
-    def test_are_found_however_they_are_asked(self, text: str, found: list[str]) -> None:
+    def test_are_found_however_they_are_written(self, text: str, found: list[str]) -> None:
         module = next(each for each in modules() if each.name == "flow_app.queues")
         assert list(asked(Module("flow_app.x", module.path, text, ast.parse(text)))) == found

@@ -99,7 +99,7 @@ class TestLifeline:
 
 
 class TestRunAside:
-    def test_answers_or_raises_what_the_work_does(self) -> None:
+    def test_returns_or_raises_what_the_work_does(self) -> None:
         with Lifeline(execution()) as lifeline:
             assert lifeline.run_aside(lambda: 7) == 7
             with pytest.raises(ZeroDivisionError):

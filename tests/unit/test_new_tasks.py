@@ -30,7 +30,7 @@ def problems(**fields: Any) -> dict[str, str]:
 
 
 class TestCheckTask:
-    def test_answers_the_payload_as_compact_json(self) -> None:
+    def test_returns_the_payload_as_compact_json(self) -> None:
         assert check_task(NewTask(type="DUMMY")) == "{}"
         assert check_task(NewTask(type="DUMMY", payload={"sleepDurationMs": 5})) == '{"sleepDurationMs":5}'
 

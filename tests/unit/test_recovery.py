@@ -21,7 +21,7 @@ class TestFailureDetector:
     def test_accuses_nobody_at_first_sight(self, detector: FailureDetector) -> None:
         assert detector.observe({A: 7}, epoch=1, now=1_000_000.0) == {}
 
-    def test_answers_the_beat_a_worker_stopped_at_after_a_whole_lease(self, detector: FailureDetector) -> None:
+    def test_returns_the_beat_a_worker_stopped_at_after_a_whole_lease(self, detector: FailureDetector) -> None:
         detector.observe({A: 7}, epoch=1, now=100.0)
         assert detector.observe({A: 7}, epoch=1, now=109.999) == {}
         assert detector.observe({A: 7}, epoch=1, now=110.0) == {A: 7}

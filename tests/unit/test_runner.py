@@ -79,7 +79,7 @@ class TestExecutionOf:
 
 
 class TestRunAttempt:
-    def test_answers_what_the_executor_answered(self, executing: Callable[..., Outcome]) -> None:
+    def test_returns_what_the_executor_returned(self, executing: Callable[..., Outcome]) -> None:
         outcome = Outcome.success({"a": 1})
         assert executing(lambda execution: outcome) is outcome
 
@@ -89,14 +89,14 @@ class TestRunAttempt:
         assert outcome.error_message == "KeyError: 'x'"
 
     @pytest.mark.parametrize("error", [RecursionError(), MemoryError(), SystemExit(1), WantsOut()], ids=repr)
-    def test_answers_even_when_the_executor_wants_out(
+    def test_returns_even_when_the_executor_wants_out(
         self, executing: Callable[..., Outcome], error: BaseException
     ) -> None:
         """sys.exit() in a task must not end a pool thread: its attempt would never end and its slot never be free."""
         assert executing(raising(error)).status is ExecutionStatus.FAILED
 
     @pytest.mark.parametrize("answer", [None, True, "done", {"status": "SUCCESS"}])
-    def test_fails_the_task_when_the_executor_answers_no_outcome(
+    def test_fails_the_task_when_the_executor_returns_no_outcome(
         self, executing: Callable[..., Outcome], answer: Any
     ) -> None:
         outcome = executing(lambda execution: answer)
@@ -127,7 +127,7 @@ class TestRunAttempt:
 
         assert executing(act).status is status
 
-    def test_answers_a_retryable_failure_for_a_type_this_worker_does_not_know(self) -> None:
+    def test_returns_a_retryable_failure_for_a_type_this_worker_does_not_know(self) -> None:
         outcome = run_attempt(execution_of(attempt(type="NEW")))
         assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
         assert "NEW" in (outcome.error_message or "")

@@ -28,7 +28,7 @@ class Run:
 
 
 class EffectLog:
-    """Lines ``start|on|end task attempt pid time``. `read` answers what was added since it was last called."""
+    """Lines ``start|on|end task attempt pid time``. `read` returns what was added since it was last called."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -65,7 +65,7 @@ class TestRegisterWorker:
 
 
 class TestCompareHeld:
-    def test_answers_what_is_not_this_workers_on_this_timeline(self, engine: Engine) -> None:
+    def test_returns_what_is_not_this_workers_on_this_timeline(self, engine: Engine) -> None:
         worker = engine.worker()
         attempt = engine.running(worker)
         other = engine.worker()
@@ -101,7 +101,7 @@ class TestBeat:
         assert answer is not None
         assert (answer.state, answer.timeline) == (WorkerState.ACTIVE, engine.timeline)
 
-    def test_answers_how_much_is_assigned_and_running(self, engine: Engine) -> None:
+    def test_returns_how_much_is_assigned_and_running(self, engine: Engine) -> None:
         worker = engine.worker(slots=5)
         engine.create_many(5)
         engine.assign()
@@ -165,13 +165,13 @@ class TestBeat:
         assert (answer.cancels, answer.drops) == ([], [])
 
     @pytest.mark.parametrize("state", ["DEAD", "STOPPED"])
-    def test_answers_nothing_to_who_is(self, engine: Engine, state: str) -> None:
+    def test_returns_nothing_to_who_is(self, engine: Engine, state: str) -> None:
         worker = engine.worker()
         engine.session.execute("UPDATE worker_heartbeats SET state = %s", [state])
         assert self.beat(engine, worker) is None
         assert Worker.objects.get(pk=worker).beat == 0
 
-    def test_answers_nothing_to_who_was_pruned(self, engine: Engine) -> None:
+    def test_returns_nothing_to_who_was_pruned(self, engine: Engine) -> None:
         assert self.beat(engine, uuid4()) is None
 
     def test_tells_a_worker_that_it_is_to_drain(self, engine: Engine) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 class TestCreateKey:
-    def test_answers_a_secret_that_is_not_stored(self) -> None:
+    def test_returns_a_secret_that_is_not_stored(self) -> None:
         key, secret = create_key("ci", [Scope.TASKS_READ], actor="me")
         with connection.cursor() as cursor:
             cursor.execute("SELECT row_to_json(k)::text, encode(key_hash, 'escape') FROM api_keys k")

@@ -80,7 +80,7 @@ class TestDisowned:
 
 @pytest.fixture
 def turn(engine: Engine) -> Iterator[Callable[[str], str]]:
-    """Puts the database on another timeline, as a promotion does; answers its name."""
+    """Puts the database on another timeline, as a promotion does; returns its name."""
     [(definition,)] = engine.session.fetch("SELECT pg_get_functiondef('database_timeline'::regproc)")
     system, _, _ = engine.timeline.partition("/")
 

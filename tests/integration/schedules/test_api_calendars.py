@@ -21,7 +21,7 @@ NIGHTS: dict[str, Any] = {
 
 
 class TestCreate:
-    def test_answers_the_calendar_with_what_was_left_out(self, api: Api) -> None:
+    def test_returns_the_calendar_with_what_was_left_out(self, api: Api) -> None:
         response = api.post("/calendars", NIGHTS)
         shown = response.json()
         assert (response.status_code, response["Location"], response["ETag"]) == (201, "/calendars/nights", '"1"')

@@ -32,7 +32,7 @@ def create(api: Api, **fields: Any) -> Any:
 
 
 class TestCreate:
-    def test_answers_the_schedule_with_what_was_left_out(self, api: Api) -> None:
+    def test_returns_the_schedule_with_what_was_left_out(self, api: Api) -> None:
         response = api.post("/schedules", NIGHTLY)
         shown = response.json()
         assert response.status_code == 201

@@ -84,7 +84,7 @@ class TestUpcoming:
         st.sampled_from(["UTC", "Europe/Berlin"]),
         st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 20_000)), max_size=12),
     )
-    def test_answers_as_looks_do(self, cron: str, zone: str, steps: list[tuple[int, int]]) -> None:
+    def test_returns_as_looks_do(self, cron: str, zone: str, steps: list[tuple[int, int]]) -> None:
         """Also behind a stretch with too many slots to look at one by one."""
         recurrence = parse(Definition(cron=cron, timezone=zone, anchor=NOON))
         upcoming = Upcoming(recurrence, Effort(10**9), after=NOON - timedelta(seconds=1))

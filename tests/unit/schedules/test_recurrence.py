@@ -223,7 +223,7 @@ class TestParse:
             recurrence(**definition)
         assert refused.value.problems.keys() == fields
 
-    def test_answers_the_same_for_the_same(self) -> None:
+    def test_returns_the_same_for_the_same(self) -> None:
         assert recurrence(cron="1 1 * * *") is recurrence(cron="1 1 * * *")
 
     def test_check_looks_at_the_expression_alone(self) -> None:

@@ -185,7 +185,7 @@ def test_names_every_field() -> None:
     assert refused.value.problems.keys() == {"name", "cron", "overlap", "jitterSeconds", "task.priority"}
 
 
-def test_answers_the_payload_of_the_template() -> None:
+def test_returns_the_payload_of_the_template() -> None:
     task = NewTask(type="HTTP", payload={"url": "https://example.com/"})
     assert check_schedule(new(cron="@daily", task=task), now=NOW) == '{"url":"https://example.com/"}'
 
