@@ -7,6 +7,7 @@ may ask, and idempotency, is up to ``services``.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -27,6 +28,8 @@ from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
 from tasks_app.models import Task
 from tasks_app.states import WAITING, OnBusy, OnDuplicate
 
+#: They change the open task, whose row is locked for it.
+_CHANGES: Final = {OnDuplicate.REPLACE, OnDuplicate.POSTPONE}
 #: What stays of a task that is replaced. Another type or concurrency key is another kind of task.
 _KEPT: Final = {"type", "queue", "concurrency_key", "unique_key", "correlation_id", "schedule_at", "max_retries"}
 _REPLACED: Final = [row.column for row in ASKED if row.stored and row.column not in _KEPT]
@@ -64,7 +67,7 @@ def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempote
     while True:
         if task := _insert_one(task_id, new, text, created_by, idempotency_key):
             return Created(task)
-        with transaction.atomic():
+        with transaction.atomic() if new.on_duplicate in _CHANGES else nullcontext():  # a look needs none
             if met := _meet(new, created_by):
                 return met
 
@@ -140,8 +143,7 @@ def _debounced(new: NewTask) -> NewTask:
 def _meet(new: NewTask, actor: str) -> Created | None:
     """What becomes of a task whose unique key an open one has; None: that has just ended. Raises `DuplicateTask`."""
     assert new.unique_key is not None
-    changes = new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE)
-    holder = holder_of(new.queue, new.unique_key, lock=changes)
+    holder = holder_of(new.queue, new.unique_key, lock=new.on_duplicate in _CHANGES)
     if holder is None:
         return None
     if new.on_duplicate == OnDuplicate.RETURN:

@@ -70,7 +70,7 @@ EDGES: Final[list[Mutant]] = [
         "tasks_app/creating.py",
         _DUPLICATES,
         ("running", 53, "if holder.status not in WAITING:", "if False:"),
-        ("lock", 53, "lock=changes)", "lock=False)"),
+        ("lock", 53, "lock=new.on_duplicate in _CHANGES)", "lock=False)"),
         ("type", 53, "if holder.type != new.type:", "if False:", _UNIQUE),
         (
             "kind",
@@ -113,7 +113,7 @@ EDGES: Final[list[Mutant]] = [
         ("edit", 53, 'task.unique_key if "queue" in changes else None', "None"),
         ("most", 53, "    if at_most is not None:", "    if False:"),
         ("forward", 53, "if not Task.objects.filter(pk=task.pk, run_at__lt=due).exists():", "if False:"),
-        ("expiry", 53, ', F("expires_at") - Value(_BEFORE_IT_EXPIRES)]', "]"),
+        ("expiry", 53, 'F("expires_at") - Value(_BEFORE_IT_EXPIRES)', "Now() + Value(by)"),
     ),
     *mutants_of(
         "unique-schedules",

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from access_app.idempotency import Idempotency
 from access_app.models import IdempotencyKey
@@ -113,6 +114,15 @@ class TestStates:
         attempt = engine.running(worker, unique_key="u")
         engine.finish(worker, attempt, SUCCEEDED)
         assert create().existing == ""
+
+
+@pytest.mark.usefixtures("committed_db")
+class TestCost:
+    def test_of_a_duplicate_is_two_statements(self) -> None:
+        create()
+        with CaptureQueriesContext(connection) as queries:
+            assert create().existing == "returned"
+        assert len(queries) == 2
 
 
 class TestRaces:
