@@ -26,9 +26,10 @@ from flow_app.locking import (
     park_behind_targets,
     refused_by_targets,
 )
-from flow_app.matching import Candidate, Key, KeyName, Match, firsts_of, match, room_for
+from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, firsts_of, match, room_for
 from flow_app.outlook import SLOW, Head, Outlook
 from flow_app.survey import Survey
+from flow_app.turns import lock_turns, note_turns, without_turns
 from tasks_app import wakeups
 from tasks_app.sessions import BATCH, Row, Session
 
@@ -47,7 +48,8 @@ class PassReport:
     """What one pass did. ``wake`` are the workers that were given tasks, and notified of it by the commit.
 
     ``room`` is how many more it could have assigned, had more been due; 0 also when it assigned as many as it may.
-    ``took_all``: it assigned something, and nothing is left of what it looked for and could lock.
+    ``took_all``: it assigned something, and nothing is left of what it looked for and could lock. ``sorted`` tasks of
+    shared queues wait for their tenants' turns since, or wait no longer.
     """
 
     assigned: int
@@ -56,16 +58,17 @@ class PassReport:
     held: bool = True
     room: int = 0
     took_all: bool = False
+    sorted: int = 0
 
     @property
     def out_of_room(self) -> bool:
         """Whether every slot it knew of is taken now."""
-        return self.held and not self.room and self.assigned < MAX_BATCH
+        return self.held and not self.room and self.assigned < MAX_BATCH and not self.sorted
 
     @property
     def moved(self) -> bool:
         """Whether another pass, at once, may find more to do."""
-        return bool(self.assigned or self.parked)
+        return bool(self.assigned or self.parked or self.sorted)
 
 
 def assign_due_tasks(
@@ -80,10 +83,12 @@ def assign_due_tasks(
         return PassReport(0, 0, [])
     outlook, began = outlook or Outlook(), time.monotonic()
     try:
-        locked = begin_pass(session, due, survey.classes, limit, outlook)
-        keys = look_at_keys(session, locked.candidates)
-        budgets = look_at_targets(session, [*locked.candidates, *keys.values()])
-        found = match(locked.workers, locked.candidates, keys, limit, budgets=budgets)
+        locked = begin_pass(session, due, survey, limit, outlook)
+        turned, shares = lock_turns(session, locked.sharers, locked.workers) if locked.sharers else ([], UNSHARED)
+        candidates = locked.candidates + turned
+        keys = look_at_keys(session, candidates)
+        budgets = look_at_targets(session, [*candidates, *keys.values()])
+        found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets)
         with session.connection.pipeline():
             if found.tasks:
                 limited = {"limited": found.limited("queue"), "targets": found.limited("target")}
@@ -91,7 +96,8 @@ def assign_due_tasks(
                 charge_buckets(session, found)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)
-            parked = _park(session, found, locked.candidates, keys, outlook)
+            note_turns(session, shares, found)
+            parked = _park(session, found, candidates, keys, outlook)
             session.connection.execute("COMMIT")
     except psycopg.Error as error:
         if isinstance(
@@ -104,11 +110,12 @@ def assign_due_tasks(
         session.close()
         raise
     slow_from = locked.began_at if time.monotonic() - began > SLOW else ""
-    outlook.learn(due, locked.workers, locked.candidates, slow_from)
+    outlook.learn(without_turns(due, survey.shared), locked.workers, locked.candidates, slow_from)
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
     wake = sorted(set(found.workers))
     number = sum(cursor.fetchall()[0][0] for cursor in parked)
-    return PassReport(len(found.tasks), number, wake, locked.held, found.room, _took_all(due, locked, found, limit))
+    took_all = not survey.shared and _took_all(due, locked, found, limit)
+    return PassReport(len(found.tasks), number, wake, locked.held, found.room, took_all, locked.sorted)
 
 
 def _park(

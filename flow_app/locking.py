@@ -14,6 +14,9 @@ import psycopg
 
 from flow_app.matching import Budget, Candidate, Key, KeyName, Match, Room
 from flow_app.outlook import Head, Outlook
+from flow_app.sharing import Sharer
+from flow_app.survey import Survey
+from flow_app.turns import Begun, begin_turns, fair_queues, without_turns
 from tasks_app.sessions import Row, Session
 
 
@@ -21,34 +24,41 @@ from tasks_app.sessions import Row, Session
 class Locked:
     """What a pass has counted and locked; nothing when ``held`` is false, because somebody else makes one.
 
-    ``began_at`` is the database's time at its beginning.
+    ``began_at`` is the database's time at its beginning. ``sharers`` are the tenants of shared queues, and ``sorted``
+    is how many tasks were sorted in or out.
     """
 
     held: bool
     began_at: str
     workers: list[Room]
     candidates: list[Candidate]
+    sharers: list[Sharer]
+    sorted: int
 
 
-def begin_pass(
-    session: Session, due: list[Head], classes: Iterable[list[str] | None], limit: int, outlook: Outlook
-) -> Locked:
+def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, outlook: Outlook) -> Locked:
     """Begin a transaction, take the pass, count room and lock what is due of these heads: one trip.
 
-    ``classes`` are the sets of queues that live workers serve. Raises `psycopg.Error`; the transaction is open then.
+    Raises `psycopg.Error`; the transaction is open then.
     """
-    places, floors = outlook.places(due), outlook.workers.current(session)
+    shared = survey.shared
+    places, floors = outlook.places(without_turns(due, shared) if shared else due), outlook.workers.current(session)
     suspects = any(head.queue is None for head in due)
-    room = {"workers": list(floors), "floors": list(floors.values()), "queues": places["queues"], "limit": limit}
+    room = {"workers": list(floors), "floors": list(floors.values()), "limit": limit}
+    room["queues"] = places["queues"] + fair_queues(due, shared)
     with session.connection.pipeline():
         session.connection.execute("BEGIN")
         taken = _take_pass(session)
         workers = _count_room(session, room | {"suspects": suspects})
         found = [_lock_candidates(session, places)]
         if suspects:
-            found.append(_lock_suspects(session, classes))
+            found.append(_lock_suspects(session, survey.classes))
+        begun = begin_turns(session, due, shared, outlook) if shared else Begun([], None)
     [(_, held, began_at)] = taken.fetchall()
-    return Locked(held, began_at, workers.fetchall(), [row for cursor in found for row in cursor.fetchall()])
+    sharers = begun.sharers.fetchall() if begun.sharers else []
+    moved = sum(number for cursor in begun.moved for (number,) in cursor.fetchall())
+    candidates = [row for cursor in found for row in cursor.fetchall()]
+    return Locked(held, began_at, workers.fetchall(), candidates, sharers, moved)
 
 
 def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyName, Key]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from access_app.texts import MAX_NAME
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
-from flow_app.rules import MOST_CONCURRENT
+from flow_app.rules import MOST_CONCURRENT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
 
 
@@ -35,6 +35,12 @@ class Queue(models.Model):
     rate_limit = models.IntegerField(null=True, blank=True)
     rate_period = models.IntegerField(null=True, blank=True)
     rate_burst = models.IntegerField(null=True, blank=True)
+    fair_by = models.TextField(
+        null=True, blank=True, help_text="What tells the tenants apart that share it; NULL: it is not shared."
+    )
+    has_turns = models.BooleanField(
+        db_default=False, help_text="Tasks of it may wait for the turns of tenants: it is shared, or was until lately."
+    )
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -60,6 +66,11 @@ class Queue(models.Model):
                     rate_burst__range=(0, F("rate_limit")),
                 ),
             ),
+            models.CheckConstraint(name="queues_fair_by", condition=Q(fair_by__in=[str(each) for each in FairBy])),
+        ]
+        indexes = [
+            # survey_shared: the queues that are shared; empty while none is.
+            models.Index("name", name="queues_with_turns", condition=Q(has_turns=True)),
         ]
 
     def __str__(self) -> str:
@@ -127,6 +138,23 @@ class Target(models.Model):
     def is_backing_off(self) -> bool:
         """Whether nobody may call it now, by this process's clock."""
         return self.backing_off_until is not None and self.backing_off_until > timezone.now()
+
+
+class Turn(models.Model):
+    """Where the turns of a shared queue stand: the tenant that was served last, and how many turns in a row it has had.
+
+    Written by passes only, and beside the row of the queue: a pass waits for nobody who changes that.
+    """
+
+    queue = models.CharField(max_length=MAX_NAME, primary_key=True)
+    tenant = models.TextField()
+    used = models.IntegerField()
+
+    class Meta:
+        db_table = "queue_turns"
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.tenant}"
 
 
 class SchedulerPass(models.Model):

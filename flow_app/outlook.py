@@ -162,6 +162,8 @@ class LockedHeads:
 class Calm:
     """What a survey left that found nothing due: what becomes due later comes with a hint, or is found by the next one.
 
+    ``shared`` are the queues in which tasks may wait for turns, and whether they are shared now.
+
     ``until`` is when that one is made, by the monotonic clock: when the next task falls due, or a poll interval later.
     It may be postponed once, by a thread beside that looked for the same and found nothing either.
     """
@@ -169,6 +171,7 @@ class Calm:
     classes: list[list[str] | None]
     began: float
     until: float
+    shared: dict[str, bool] = field(default_factory=dict)
     postponed: bool = False
 
     def holds(self, pairs: KnownPairs) -> bool:

@@ -136,11 +136,18 @@ def _hold_to_rate(before: Queue, after: Queue, actor: str) -> None:
     fit_bucket(before, after)
 
 
+def _begin_turns(before: Queue, after: Queue, actor: str) -> None:
+    """Surveys ask for what waits for turns, until the last task is sorted out after it was shared."""
+    if after.fair_by is not None:
+        Queue.objects.filter(name=after.name).update(has_turns=True)
+
+
 #: What a change of a rule does to tasks, by the path of the rule: called with the queue before and after it, in the
 #: transaction that has stored it, with the pass held.
 EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "maxConcurrency": _hold_to_limit,
     "rateLimit": _hold_to_rate,
+    "fairBy": _begin_turns,
 }
 
 

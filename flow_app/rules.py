@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from access_app.http.fields import Fields, read_fields
@@ -24,7 +25,7 @@ from access_app.http.fields import whole as read_whole
 from access_app.http.openapi.schemas import Json, integer, obj, schema, variant
 from access_app.refusals import InvalidInput
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, default_burst
-from tasks_app.kinds import Kind
+from tasks_app.kinds import Kind, one_of
 
 #: The largest limit of a queue.
 MOST_CONCURRENT: Final = 100_000
@@ -154,6 +155,15 @@ def rate_rule(path: str, prefix: str, what: str) -> Rule:
     )
 
 
+class FairBy(StrEnum):
+    """What tells the tenants apart that share a queue."""
+
+    CREATED_BY = "createdBy"
+    FAIR_KEY = "fairKey"
+
+
+_TENANTS: Final = {"createdBy": "who created the task", "fairKey": "the fairKey of the task"}
+
 RULES: Final = (
     Rule(
         "maxConcurrency",
@@ -161,6 +171,11 @@ RULES: Final = (
         (Part(column="max_concurrency", kind=within(0, MOST_CONCURRENT), label="At most"),),
     ),
     rate_rule("rateLimit", "rate", "of its tasks"),
+    Rule(
+        "fairBy",
+        "What tells the tenants apart that share it: they take turns, whatever each has queued.",
+        (Part(column="fair_by", kind=one_of(FairBy, _TENANTS), label="Shared by"),),
+    ),
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -11,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 
 from access_app.sql import statement
 from flow_app.outlook import Calm, Head, Outlook, lies_below, pairs_of
+from flow_app.turns import SharedQueue, heads_of, survey_shared
 from tasks_app import wakeups
 from tasks_app.sessions import Row, Session
 from tasks_app.wakeups import Pair
@@ -28,12 +30,15 @@ _CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'
 class Survey:
     """What is waiting, and the sets of queues that live workers serve (None: all queues).
 
-    ``beside``: the row of the query that was sent in the same trip.
+    ``beside``: the row of the query that was sent in the same trip. ``shared``: the queues in which tasks may wait for
+    the turns of tenants, and whether they are shared now; ``turns`` stand for what does.
     """
 
     heads: list[Head]
     classes: list[list[str] | None]
     beside: Row = ()
+    shared: dict[str, bool] = field(default_factory=dict)
+    turns: Sequence[Head] = ()
 
     def due(self, queues: list[str] | None) -> list[Head]:
         """The heads that are due and that workers of this class serve. Suspects belong to every class.
@@ -70,12 +75,15 @@ class Sent(NamedTuple):
 
     heads: psycopg.Cursor[Head]
     classes: psycopg.Cursor[Row]
+    shared: psycopg.Cursor[SharedQueue]
     beside: psycopg.Cursor[Row]
 
     def read(self) -> Survey:
         """What was found. Raises `psycopg.Error`."""
         [row] = self.beside.fetchall()
-        return Survey(self.heads.fetchall(), [served for (served,) in self.classes], row)
+        shared = self.shared.fetchall()
+        fair = {each.queue: each.fair for each in shared}
+        return Survey(self.heads.fetchall(), [served for (served,) in self.classes], row, fair, heads_of(shared))
 
 
 def survey_due(
@@ -144,6 +152,8 @@ def may_rest_on(sent: Sent, calm: Calm) -> bool:
     seen = sent.read()
     if len(seen.heads) >= MAX_HEADS or sorted(map(str, seen.classes)) != sorted(map(str, calm.classes)):
         return False
+    if seen.shared != calm.shared:
+        return False
     seen = _dated(seen)
     rest = wakeups.longest_rest().total_seconds()
     return not seen.has_due and all(due_in is None or due_in > rest for due_in in (seen.next_due_in, *seen.beside))
@@ -180,12 +190,16 @@ def _ask(session: Session, name: str, parameters: dict[str, Any], beside: str) -
 def _send(session: Session, name: str, parameters: dict[str, Any], beside: str) -> Sent:
     heads = session.send(name, parameters, of=Head)
     classes = session.connection.execute(_CLASSES, prepare=session.prepares)
-    return Sent(heads, classes, session.connection.execute(beside, prepare=session.prepares))
+    shared = survey_shared(session)
+    return Sent(heads, classes, shared, session.connection.execute(beside, prepare=session.prepares))
 
 
 def _dated(seen: Survey) -> Survey:
-    """Without the heads that have no time: where nothing waits, and of queues paused until somebody resumes them."""
-    return replace(seen, heads=[head for head in seen.heads if head.due_in is not None])
+    """With what waits for turns, and without the heads that have no time.
+
+    Those are of pairs in which nothing waits, and of queues paused until somebody resumes them.
+    """
+    return replace(seen, heads=[head for head in (*seen.heads, *seen.turns) if head.due_in is not None])
 
 
 def _longest_waiting(due: list[Head]) -> list[Head]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -12,7 +12,21 @@ from access_app.sql import statement
 from flow_app.rates import Bucket, Rate
 from tasks_app.models import Task
 from tasks_app.reasons import Reason
-from tasks_app.states import TaskStatus
+from tasks_app.states import Gate, TaskStatus
+
+
+class Turn(NamedTuple):
+    """The tenant of a task in a shared queue: what it holds, its weight among all weights, and what comes first."""
+
+    held: int
+    weight: int
+    weights: int
+    slots: int
+    ahead: int
+
+
+#: Counting what comes first stops there.
+MOST_AHEAD = 10_000
 
 
 def why(task: Task) -> list[Reason]:
@@ -24,6 +38,8 @@ def why(task: Task) -> list[Reason]:
     if task.status == TaskStatus.SCHEDULED:
         return [Reason("ASSIGNED", f"assigned to worker {task.worker_id}, which starts it when a slot is free")]
     facts = _why_waiting(task)
+    if facts is not None and task.gate == Gate.TURN and (turn := _why_turn(task)) is not None:
+        facts = facts | {"turn": turn, "ahead": 0}
     return [] if facts is None else _waiting_reasons(task, facts)
 
 
@@ -34,6 +50,28 @@ def _why_waiting(task: Task) -> dict[str, Any] | None:
         cursor.execute(statement("why_waiting"), parameters)
         row = cursor.fetchone()
         return None if row is None else dict(zip([column.name for column in cursor.description], row, strict=True))
+
+
+def _why_turn(task: Task) -> Turn | None:
+    """What is to be said of one that waits for the turn of its tenant."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement("why_turn"), {"id": task.pk})
+        row = cursor.fetchone()
+        return None if row is None else Turn._make(row)
+
+
+def _turn_reasons(task: Task, turn: Turn, *, room: bool) -> list[Reason]:
+    """Its tenant has had its share, or others of its tenant come first."""
+    reasons = []
+    if not room and turn.held * turn.weights >= turn.slots * turn.weight:
+        share = turn.slots * turn.weight / turn.weights
+        named = f"{share:.1f}".removesuffix(".0")
+        detail = f"tenants share queue {task.queue}: the share of {task.tenant or 'those without a fairKey'} is {named}"
+        reasons.append(Reason("FAIR_SHARE", f"{detail} of {turn.slots} slots, and it holds {turn.held}"))
+    if turn.ahead:
+        more = "at least " if turn.ahead >= MOST_AHEAD else ""
+        reasons.append(Reason("AHEAD_IN_QUEUE", f"{more}{turn.ahead} due tasks of its tenant come first"))
+    return reasons
 
 
 def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
@@ -68,6 +106,8 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     elif task.crash_count and not facts["free_for_suspect"]:
         detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
         reasons.append(Reason("SUSPECT_LIMIT", detail))
+    if turn := facts.get("turn"):
+        reasons += _turn_reasons(task, turn, room=bool(facts["free_slots"]))
     if facts["due"] and facts["ahead"]:
         reasons.append(_ahead_reason(task, facts))
     return reasons

@@ -96,6 +96,7 @@ _DEBOUNCE: Final = "With onDuplicate postpone: due so long after the latest call
 _DEBOUNCE_MAX: Final = "And never put off further than so long after the first one."
 #: Says how a task is created, once: nothing of it is kept.
 _once: Final = partial(Asked, template=False, cloned=False, stored=False)
+_TENANT: Final = "Whose share of its queue it draws on, where the queue is shared by fairKey."
 #: A template has no times, since a slot is the time; and a clone is due now.
 _time: Final = partial(Asked, INSTANT, edit=True, template=False, cloned=False)
 
@@ -113,6 +114,7 @@ class NewTask:
     max_retries: Annotated[int | None, Asked(whole(0, 1000), _DEFAULTED, label="Retries", edit=True)] = None
     timeout_ms: Annotated[int, Asked(whole(1, MAX_TIMEOUT_MS), label="Time-out (ms)", edit=True)] = 300_000
     concurrency_key: Annotated[str | None, Asked(visible(200), _ONE_AT_A_TIME, null=True)] = None
+    fair_key: Annotated[str | None, Asked(visible(200), _TENANT, null=True)] = None
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY

@@ -94,6 +94,8 @@ class Task(models.Model):
     concurrency_key = models.TextField(null=True, blank=True)
     unique_key = models.TextField(null=True, blank=True)
     target = models.TextField(null=True, blank=True, help_text="The host it calls, as its payload names it.")
+    fair_key = models.TextField(null=True, blank=True)
+    tenant = models.TextField(null=True, blank=True, help_text="Whose share of its queue it draws on, if sorted in.")
     idempotency_key = models.TextField(null=True, blank=True)
     end_reason = models.TextField(
         null=True,
@@ -163,6 +165,12 @@ class Task(models.Model):
                 F("id"),
                 name="tasks_gated_target",
                 condition=Q(gate=Gate.TARGET) & WAITING_ROW,
+            ),
+            # look_at_sharers, lock_turns: what waits for the turns of tenants; empty while no queue is shared.
+            models.Index(
+                *(F("queue"), F("tenant"), F("priority").desc(), F("run_at"), F("id")),
+                name="tasks_turns",
+                condition=Q(tenant__isnull=False) & WAITING_ROW & Q(gate=Gate.TURN),
             ),
             # expire_tasks, and the scheduler's next wake-up.
             models.Index(

@@ -88,6 +88,7 @@ class Gate(IntEnum):
     APPROVAL = 3
     RATE = 4
     TARGET = 5
+    TURN = 6
 
 
 class OnBusy(StrEnum):
@@ -111,6 +112,6 @@ class OnDuplicate(StrEnum):
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
 UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
 #: Gates that the assignment pass closes, and closes again when a task that was let through may not start yet.
-PASS_GATES: Final = frozenset({Gate.KEY, Gate.RATE, Gate.TARGET})
+PASS_GATES: Final = frozenset({Gate.KEY, Gate.RATE, Gate.TARGET, Gate.TURN})
 WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
 LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})

@@ -78,10 +78,12 @@ QUERIES: Final[dict[str, str]] = {
            AND NOT EXISTS (SELECT FROM tasks h
                             WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
                               AND h.concurrency_key IS NOT NULL
-                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate = 0))""",
+                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate IN (0, 6)))""",
     "a closed gate has a cause": """
-        SELECT count(*) FROM tasks
-         WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)""",
+        SELECT count(*) FROM tasks t
+         WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)
+           AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
+                    AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",
 }
 
 

@@ -13,6 +13,7 @@ from access_app.http.openapi.schemas import (
     NAME,
     Json,
     array,
+    closed_set,
     nullable,
     obj,
     ref,
@@ -24,7 +25,7 @@ from access_app.texts import MAX_REASON
 from flow_app.api import openapi_targets
 from flow_app.api.queries import QueuesQuery
 from flow_app.figures import SAMPLE
-from flow_app.rules import rule_components, rule_schemas
+from flow_app.rules import FairBy, rule_components, rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _WHY: Final[Json] = {
@@ -93,9 +94,10 @@ _SCHEMAS: Final[Json] = {
     "GateCounts": {
         "type": "object",
         "additionalProperties": COUNT,
-        "description": "How many wait for what besides time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET.",
+        "description": "How many wait for what but time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET, TURN.",
     },
     **rule_components(),
+    "FairBy": closed_set(FairBy, "Tenants are told apart by who created a task, or by its fairKey."),
     "QueuePage": pages("Queue")["QueuePage"],
     "QueueChanges": obj(rule_schemas(changes=True), required=[]),
     "Pause": obj(

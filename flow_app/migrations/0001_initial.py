@@ -100,6 +100,8 @@ class Migration(migrations.Migration):
                 ('rate_limit', models.IntegerField(blank=True, null=True)),
                 ('rate_period', models.IntegerField(blank=True, null=True)),
                 ('rate_burst', models.IntegerField(blank=True, null=True)),
+                ('fair_by', models.TextField(blank=True, help_text='What tells the tenants apart that share it; NULL: it is not shared.', null=True)),
+                ('has_turns', models.BooleanField(db_default=False, help_text='Tasks of it may wait for the turns of tenants: it is shared, or was until lately.')),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -138,6 +140,25 @@ class Migration(migrations.Migration):
                 'db_table': 'targets',
                 'ordering': ['host'],
                 'constraints': [models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='targets_max_concurrency')],
+            },
+        ),
+        migrations.AddConstraint(
+            'Queue',
+            models.CheckConstraint(condition=models.Q(('fair_by__in', ['createdBy', 'fairKey'])), name='queues_fair_by'),
+        ),
+        migrations.AddIndex(
+            'Queue',
+            models.Index(models.F('name'), condition=models.Q(('has_turns', True)), name='queues_with_turns'),
+        ),
+        migrations.CreateModel(
+            name='Turn',
+            fields=[
+                ('queue', models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ('tenant', models.TextField()),
+                ('used', models.IntegerField()),
+            ],
+            options={
+                'db_table': 'queue_turns',
             },
         ),
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),

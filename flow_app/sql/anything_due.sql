@@ -9,7 +9,7 @@ WITH waiting AS (
   SELECT queue, run_at FROM tasks
    WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND gate = 1
   UNION ALL
-  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND gate IN (4, 5)
+  SELECT queue, run_at FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND gate IN (4, 5, 6)
 )
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id = %(worker_id)s AND finished_at IS NULL)
     OR EXISTS (SELECT FROM waiting w

@@ -19,7 +19,7 @@ firsts AS MATERIALIZED (
       SELECT t.id
         FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate < 2
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
          AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
        ORDER BY t.priority DESC, t.run_at, t.id
        LIMIT 1) AS h
@@ -30,7 +30,7 @@ heads AS MATERIALIZED (
          (SELECT g.host FROM targets g WHERE g.host = t.target) AS target
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
-   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate < 2 AND t.run_at <= now()
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 SELECT k.queue, k.concurrency_key, k.holder, h.id AS first, h.priority, h.run_at, h.suspect, h.target

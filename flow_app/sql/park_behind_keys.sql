@@ -18,7 +18,7 @@ to_park AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT w.id FROM tasks w
        WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key
-         AND w.worker_id IS NULL AND w.finished_at IS NULL AND w.gate = 0 AND w.run_at <= now()
+         AND w.worker_id IS NULL AND w.finished_at IS NULL AND w.gate IN (0, 6) AND w.run_at <= now()
        ORDER BY w.priority DESC, w.run_at, w.id
        LIMIT 5000) AS waiting
     JOIN tasks t ON t.id = waiting.id

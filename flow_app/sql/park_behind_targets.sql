@@ -18,7 +18,7 @@ WITH ahead AS MATERIALIZED (
 to_park AS MATERIALIZED (
   -- By status, which is in no index: asked for its worker, the planner would walk over all that waits.
   SELECT t.id FROM tasks t
-   WHERE t.id = ANY(%(ids)s::uuid[] || ARRAY(SELECT id FROM ahead)) AND t.status = 'PENDING' AND t.gate < 2
+   WHERE t.id = ANY(%(ids)s::uuid[] || ARRAY(SELECT id FROM ahead)) AND t.status = 'PENDING' AND t.gate IN (0, 1, 6)
      AND t.target = ANY(%(hosts)s::text[])
      FOR NO KEY UPDATE SKIP LOCKED
 ),

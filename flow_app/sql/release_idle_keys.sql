@@ -26,7 +26,7 @@ idle AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT t.id, t.gate FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate < 2
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
        ORDER BY t.priority DESC, t.run_at, t.id
        LIMIT 1) AS head
    WHERE head.gate = 1

@@ -242,8 +242,8 @@ PROCESSES: Final[list[Mutant]] = [
         (
             "took-all",
             25,
-            "        if not self._assign(Survey(heads, calm.classes)).took_all:\n            return None\n",
-            "        self._assign(Survey(heads, calm.classes))\n",
+            "shared=calm.shared)).took_all:\n            return None\n",
+            "shared=calm.shared)):\n            pass\n",
         ),
         ("rest", 25, "        return calm.rest\n", "        return wakeups.longest_rest()\n"),
     ),

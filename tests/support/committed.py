@@ -26,6 +26,7 @@ OURS: Final = (
     "queues",
     "buckets",
     "targets",
+    "queue_turns",
     "api_keys",
     "worker_heartbeats",
     "scheduler_heartbeats",

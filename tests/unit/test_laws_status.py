@@ -37,7 +37,7 @@ FUNCTION: Final = "tasks_app.transitions._write"
 #: anybody is shown, so no new version.
 UNSEEN: Final = frozenset(
     {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys"}
-    | {"tasks_app.migrations.0001_initial"}
+    | {"sort_in", "sort_out", "tasks_app.migrations.0001_initial"}
 )
 #: What has a status or version of its own: none of these is a task or its history.
 OTHER_ROWS: Final = frozenset({"Queue", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire"})

@@ -20,7 +20,14 @@ from tests.support.product import Sql, all_sql, modules
 from tests.support.sql_reading import Read, conjuncts, reads_of
 
 #: What each means, and the words that only a query about such rows has.
-WAITING: Final = ("tasks_due", "tasks_suspects", "tasks_key_waiting", "tasks_gated", "tasks_gated_target")
+WAITING: Final = (
+    "tasks_due",
+    "tasks_suspects",
+    "tasks_key_waiting",
+    "tasks_gated",
+    "tasks_gated_target",
+    "tasks_turns",
+)
 OWNED: Final = ("tasks_owned",)
 _ABOUT_WAITING: Final = re.compile(r"worker_id IS NULL|gate (=|>|<) \d|crash_count (=|>) 0")
 _ABOUT_OWNED: Final = re.compile(r"worker_id (IS NOT NULL|=|<|>) ?.*")

@@ -130,7 +130,7 @@ class Scheduler(Process):
         if calm is None or not calm.holds(self._outlook.pairs):
             return None
         heads = self._outlook.pairs.heads_of(self._session, new)
-        if not self._assign(Survey(heads, calm.classes)).took_all:
+        if not self._assign(Survey(heads, calm.classes, shared=calm.shared)).took_all:
             return None
         self._outlook.calm = calm
         return calm.rest
@@ -158,7 +158,7 @@ class Scheduler(Process):
                 return timedelta(0)
             # Out of room, another scheduler makes the pass, or all that is due is locked: somebody will wake us.
         else:
-            self._outlook.calm = Calm(survey.classes, began, began + rest.total_seconds())
+            self._outlook.calm = Calm(survey.classes, began, began + rest.total_seconds(), survey.shared)
         return rest
 
     def _survey(self) -> Survey:

@@ -65,7 +65,7 @@ class TestClosedGates:
 
 
 class TestGateColumn:
-    @pytest.mark.parametrize("gate", [-1, 6])
+    @pytest.mark.parametrize("gate", [-1, 7])
     def test_holds_nothing_but_gates(self, engine: Engine, gate: int) -> None:
         task_id = engine.create()
         with pytest.raises(IntegrityError, match="tasks_ranges"), transaction.atomic():

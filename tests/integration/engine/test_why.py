@@ -205,3 +205,34 @@ class TestEstimatedStart:
         self.ended(engine, 30, seconds=1, queue="other")
         *_, last = engine.create_many(3)
         assert self.estimate(engine, last) is None
+
+
+class TestWhyTurn:
+    @pytest.fixture(autouse=True)
+    def _tenants_share(self, engine: Engine) -> None:
+        Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
+        edit_queue("default", {"fairBy": "fairKey"}, actor="test")
+
+    def test_names_the_share_of_its_tenant(self, engine: Engine) -> None:
+        engine.worker(slots=3)
+        tasks = [engine.create(fair_key=key) for key in ("acme", "acme", "acme", "bolt")]
+        assert engine.assign().assigned == 3
+        [waits] = [each for each in tasks if engine.owner_of(each) is None]
+        shares, *_ = [reason for reason in why(engine.task(waits)) if reason.code == "FAIR_SHARE"]
+        assert shares.detail == ("tenants share queue default: the share of acme is 1.5 of 3 slots, and it holds 2")
+        assert codes(engine, waits) == ["WORKERS_BUSY", "FAIR_SHARE"]
+
+    def test_names_what_comes_first_of_its_tenant_only(self, engine: Engine) -> None:
+        engine.worker(slots=1)
+        tasks = [engine.create(fair_key=key) for key in ("acme", "acme", "acme", "bolt")]
+        engine.assign()
+        assert codes(engine, tasks[2]) == ["WORKERS_BUSY", "FAIR_SHARE", "AHEAD_IN_QUEUE"]
+        assert codes(engine, tasks[3]) == ["WORKERS_BUSY"]
+
+    def test_names_nothing_for_a_task_that_is_about_to_start(self, engine: Engine) -> None:
+        engine.worker(slots=1)
+        tasks = [engine.create(fair_key=key) for key in ("acme", "acme")]
+        engine.assign()
+        engine.worker(slots=1)
+        assert codes(engine, tasks[1]) == []
+        assert engine.assign().assigned == 1
