@@ -148,5 +148,5 @@ class Action(Enum):
         return self.name.lower().replace("_", ".")
 
 
-#: Who may do the second may do the first as well: tasks name their queue, and `why` says what holds it.
-_COMES_WITH: Final = {Action.QUEUE_READ: Action.TASK_READ}
+#: Who may do the second may do the first as well: tasks name their queue and host, and `why` says what holds it.
+_COMES_WITH: Final = {Action.QUEUE_READ: Action.TASK_READ, Action.TARGET_READ: Action.TASK_READ}
