@@ -15,20 +15,14 @@ from flow_app.rates import Rate, new_bucket
 from tasks_app.sessions import Session
 
 
-def rate_of(queue: Queue) -> Rate | None:
-    """The rate of a queue."""
-    if queue.rate_limit is None or queue.rate_period is None or queue.rate_burst is None:
-        return None
-    return Rate(queue.rate_limit, queue.rate_period, queue.rate_burst)
-
-
-def fit_bucket(before: Queue, after: Queue) -> None:
+def fit_bucket(kind: str, before: Queue, after: Queue) -> None:
     """Have the bucket of a queue fit its new rate; in the transaction that stores the rate, with the pass held.
 
-    What was taken under the rate before stays taken. A rate where there was none begins with one token.
+    ``kind`` is that of ``rated_queues``. What was taken under the rate before stays taken. A rate where there was none
+    begins with one token.
     """
-    old, new = rate_of(before), rate_of(after)
-    rows = Bucket.objects.filter(kind="queue", name=after.name)
+    old, new = _rate_of(kind, before), _rate_of(kind, after)
+    rows = Bucket.objects.filter(kind=kind, name=after.name)
     if new is None:
         rows.delete()
         return
@@ -37,7 +31,18 @@ def fit_bucket(before: Queue, after: Queue) -> None:
         rows.update(full_at=State(old, row.full_at).under(new, now).full_at)
         return
     rows.delete()
-    Bucket.objects.create(kind="queue", name=after.name, full_at=new_bucket(new, now).full_at)
+    Bucket.objects.create(kind=kind, name=after.name, full_at=new_bucket(new, now).full_at)
+
+
+def _rate_of(kind: str, queue: Queue) -> Rate | None:
+    prefix = {"queue": "rate", "thaw": "thaw"}[kind]
+    limit, period, burst = (getattr(queue, f"{prefix}_{part}") for part in ("limit", "period", "burst"))
+    return None if limit is None else Rate(limit, period, burst)
+
+
+def end_thaws(session: Session) -> int:
+    """End the thaws of queues whose backlog has started; return how many. Raises `DatabaseAway`."""
+    return len(session.rows("end_thaws"))
 
 
 def mend_buckets(session: Session) -> int:

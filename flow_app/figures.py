@@ -97,7 +97,7 @@ def _rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
 def rate_tokens(names: Sequence[str]) -> dict[str, int]:
     """How many tasks may start now, of those of the queues that have a rate."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name, tokens FROM rated_queues WHERE name = ANY(%s)", [list(names)])
+        cursor.execute("SELECT name, min(tokens) FROM rated_queues WHERE name = ANY(%s) GROUP BY name", [list(names)])
         return dict(cursor.fetchall())
 
 

@@ -41,6 +41,10 @@ class Queue(models.Model):
     has_turns = models.BooleanField(
         db_default=False, help_text="Tasks of it may wait for the turns of tenants: it is shared, or was until lately."
     )
+    thaw_limit = models.IntegerField(null=True, blank=True)
+    thaw_period = models.IntegerField(null=True, blank=True)
+    thaw_burst = models.IntegerField(null=True, blank=True)
+    thaw_since = models.DateTimeField(null=True, blank=True)
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -67,6 +71,18 @@ class Queue(models.Model):
                 ),
             ),
             models.CheckConstraint(name="queues_fair_by", condition=Q(fair_by__in=[str(each) for each in FairBy])),
+            models.CheckConstraint(
+                name="queues_thaw",
+                condition=Q(
+                    thaw_limit__isnull=True, thaw_period__isnull=True, thaw_burst__isnull=True, thaw_since__isnull=True
+                )
+                | Q(
+                    thaw_limit__range=(1, MOST_STARTS),
+                    thaw_period__range=(1, LONGEST_PERIOD),
+                    thaw_burst__range=(0, F("thaw_limit")),
+                    thaw_since__isnull=False,
+                ),
+            ),
         ]
         indexes = [
             # survey_shared: the queues that are shared; empty while none is.

@@ -15,7 +15,7 @@ from access_app.versions import Stale, Versions
 from flow_app.buckets import fit_bucket
 from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.models import Queue, SchedulerPass
-from flow_app.rules import RULES, read_changes
+from flow_app.rules import RESUME_RATE, RULES, read_changes
 from tasks_app import wakeups
 
 #: Counting stops here: a page must not walk through a backlog of millions.
@@ -133,7 +133,7 @@ def _hold_to_rate(before: Queue, after: Queue, actor: str) -> None:
     """A rate counts what starts from now on: what has not started goes back, and is given anew with its tokens."""
     if after.rate_limit is not None:
         hand_back_assigned(queue=after.name, actor=actor, reason="its queue was given a rate")
-    fit_bucket(before, after)
+    fit_bucket("queue", before, after)
 
 
 def _begin_turns(before: Queue, after: Queue, actor: str) -> None:
@@ -166,14 +166,26 @@ def pause_queue(name: str, *, actor: str, reason: str = "", until: datetime | No
     return Queue.objects.get(name=name)
 
 
-def resume_queue(name: str, *, actor: str, reason: str = "") -> Queue:
-    """Assign tasks of a queue again. Raises `Queue.DoesNotExist` for a queue nobody has paused or configured."""
+def resume_queue(name: str, *, actor: str, reason: str = "", rate: Mapping[str, Any] | None = None) -> Queue:
+    """Assign tasks of a queue again. Raises `Queue.DoesNotExist` for a queue nobody has paused or configured.
+
+    ``rate``, ``{"limit", "periodSeconds"}``, is how fast its tasks start until all that are due now have started;
+    without one, a rate of an earlier resume ends. Raises `InvalidInput` for what is no rate.
+    """
+    columns = read_changes({"resumeRate": rate}, [RESUME_RATE])
     with transaction.atomic():
-        queue = Queue.objects.select_for_update().get(name=name)
-        if queue.paused_at is not None:
-            Queue.objects.filter(name=name).update(
-                paused_at=None, paused_until=None, pause_reason="", paused_by="", version=F("version") + 1
-            )
-            audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason)
-            transaction.on_commit(wakeups.notify_schedulers)
+        SchedulerPass.objects.select_for_update().get(name="assign")
+        before, after = Queue.objects.select_for_update().get(name=name), Queue(name=name, **columns)
+        if before.paused_at is None and rate is None and before.thaw_limit is None:
+            return before
+        columns["thaw_since"] = None if rate is None else Now()
+        Queue.objects.filter(name=name).update(
+            paused_at=None, paused_until=None, pause_reason="", paused_by="", **columns, version=F("version") + 1
+        )
+        if rate is not None:
+            hand_back_assigned(queue=name, actor=actor, reason="its queue is resumed at a rate")
+        fit_bucket("thaw", before, after)
+        detail = None if rate is None else {"resumeRate": RESUME_RATE.shown(after)}
+        audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason, detail=detail)
+        transaction.on_commit(wakeups.notify_schedulers)
     return Queue.objects.get(name=name)

@@ -179,6 +179,10 @@ RULES: Final = (
 )
 
 
+#: Not among the rules: it is given with a resume, and ends by itself.
+RESUME_RATE: Final = rate_rule("resumeRate", "thaw", "of its tasks")
+
+
 def read_changes(changes: Any, rules: Iterable[Rule] = RULES) -> dict[str, Any]:
     """The columns that a JSON object of rules sets. Raises `InvalidInput`."""
     if type(changes) is not dict:

@@ -128,7 +128,8 @@ def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
     """Its queue has no token; the next one comes at the earliest when what was given to workers starts now."""
     rate = Rate(facts["rate_limit"], facts["rate_period"], facts["rate_burst"])
     bucket = Bucket(rate, facts["full_at"]).charge(facts["unstarted"], facts["now"])
-    detail = f"the rateLimit of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
+    name = "rateLimit" if facts["rate_kind"] == "queue" else "resumeRate"
+    detail = f"the {name} of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
     links = {"queue": f"/queues/{task.queue}"}
     return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]), links)
 

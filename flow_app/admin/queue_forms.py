@@ -11,7 +11,7 @@ from access_app.staff import display
 from access_app.staff.form_fields import UtcInstant, field_text
 from access_app.texts import MAX_REASON, problem_of_reason
 from flow_app.models import Queue
-from flow_app.rules import RULES, Part, Rule, nested
+from flow_app.rules import RESUME_RATE, RULES, Part, Rule, nested
 from tasks_app.fields import QUEUE_NAME
 
 
@@ -89,6 +89,12 @@ class RulesForm(forms.Form):
         for path, problem in problems.items():
             field = columns.get(path)
             self.add_error(field, problem if field else f"{path}: {problem}")
+
+
+class ResumeForm(RulesForm):
+    """The rate at which a queue thaws; left empty, everything that is due may start at once."""
+
+    rules = (RESUME_RATE,)
 
 
 def _field_of(rule: Rule, part: Part) -> forms.Field:

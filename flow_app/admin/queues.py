@@ -16,7 +16,7 @@ from access_app.staff.base import StaffAdmin, actor_of, acts, person_of
 from access_app.staff.form_fields import field_text
 from access_app.versions import Stale
 from flow_app import queues
-from flow_app.admin.queue_forms import NewQueueForm, PauseForm, RulesForm
+from flow_app.admin.queue_forms import NewQueueForm, PauseForm, ResumeForm, RulesForm
 from flow_app.models import Queue
 from flow_app.queues import MOST_COUNTED, add_queue, counts
 
@@ -102,9 +102,12 @@ class QueueAdmin(StaffAdmin):
         )
         return None
 
-    def post_resume(self, request: HttpRequest, row: Queue) -> None:
-        queues.resume_queue(row.name, actor=actor_of(request))
+    def post_resume(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
+        form = ResumeForm(request.POST)
+        if not (form.is_valid() and _resumed(form, row.name, actor_of(request))):
+            return self.render_page(request, row, {**queue_context(row), "resume_form": form}, status=422)
         messages.success(request, f"The queue {row.name} is open.")
+        return None
 
     def post_edit(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
         form = RulesForm(request.POST)
@@ -141,6 +144,8 @@ def queue_context(queue: Queue) -> dict[str, Any]:
         "most": None if queue.max_concurrency is None else display.number(queue.max_concurrency),
         "form": PauseForm.of(queue),
         "rules_form": RulesForm(queue=queue),
+        "resume_form": ResumeForm(),
+        "thawing": f"{queue.thaw_limit:,} in {queue.thaw_period:,} s" if queue.thaw_limit else "",
         "tasks": display.query(queue=queue.name),
     }
 
@@ -157,6 +162,15 @@ def _saved(form: RulesForm, name: str, actor: str) -> bool:
             f"Somebody changed this queue while you were editing it: it is at version {error.version} now."
             " Nothing was saved. Open it anew to see what is there.",
         )
+    return form.is_valid()
+
+
+def _resumed(form: ResumeForm, name: str, actor: str) -> bool:
+    """Whether the queue was resumed. What was refused, the form now shows."""
+    try:
+        queues.resume_queue(name, actor=actor, rate=form.changes()["resumeRate"])
+    except InvalidInput as error:
+        form.show_problems(error.problems)
     return form.is_valid()
 
 

@@ -1,4 +1,4 @@
-"""What a body says about the pause of a queue."""
+"""What a body says about the pause of a queue, and about its end."""
 
 from __future__ import annotations
 
@@ -41,3 +41,11 @@ def read_pause(data: Any, now: datetime) -> tuple[str, datetime | None]:
     if problems:
         raise Problem.invalid(problems)
     return values.get("reason", ""), until
+
+
+def read_resume(data: Any) -> Any:
+    """The rate at which a queue thaws, as it was sent; None: at once. Raises `Problem`."""
+    values, problems = read_object(data, {"resumeRate": ("resumeRate", lambda value: value)})
+    if problems:
+        raise Problem.invalid(problems)
+    return values.get("resumeRate")

@@ -25,7 +25,7 @@ from access_app.texts import MAX_REASON
 from flow_app.api import openapi_targets
 from flow_app.api.queries import QueuesQuery
 from flow_app.figures import SAMPLE
-from flow_app.rules import FairBy, rule_components, rule_schemas
+from flow_app.rules import RESUME_RATE, RULES, FairBy, rule_components, rule_schemas
 
 _QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
 _WHY: Final[Json] = {
@@ -86,7 +86,7 @@ _SCHEMAS: Final[Json] = {
             "pausedUntil": INSTANT_OR_NULL,
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
-            **rule_schemas(),
+            **rule_schemas([*RULES, RESUME_RATE]),
             "version": {"type": "integer", "description": "Grows with every change of pause or rules; also the ETag."},
             **_FIGURES,
         }
@@ -96,10 +96,11 @@ _SCHEMAS: Final[Json] = {
         "additionalProperties": COUNT,
         "description": "How many wait for what but time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET, TURN.",
     },
-    **rule_components(),
+    **rule_components([*RULES, RESUME_RATE]),
     "FairBy": closed_set(FairBy, "Tenants are told apart by who created a task, or by its fairKey."),
     "QueuePage": pages("Queue")["QueuePage"],
     "QueueChanges": obj(rule_schemas(changes=True), required=[]),
+    "Resume": obj(rule_schemas([RESUME_RATE]), required=[]),
     "Pause": obj(
         {
             "reason": {"type": "string", "maxLength": MAX_REASON},
@@ -174,9 +175,10 @@ _PATHS: Final[Json] = {
         Action.QUEUE_RESUME,
         "resumeQueue",
         "Resume a queue",
-        "Empty",
+        "Resume",
         (404,),
-        "Resuming a queue that is not paused changes nothing.",
+        "With a resumeRate, tasks start no faster until all that are due now have started; then it ends by itself. "
+        "Resuming once more without one ends it at once. Else, resuming a queue that is not paused changes nothing.",
     ),
     "/tasks/{task_id}/why": {
         "parameters": [ref("parameters", "TaskId")],

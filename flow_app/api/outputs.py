@@ -8,7 +8,7 @@ from access_app.http.pagination import COUNTED
 from access_app.http.times import show_instant
 from flow_app.figures import Figures
 from flow_app.models import Queue, Target
-from flow_app.rules import shown_rules
+from flow_app.rules import RESUME_RATE, RULES, shown_rules
 from tasks_app.executors.base import JsonObject
 from tasks_app.reasons import Reason
 
@@ -30,7 +30,7 @@ def queue_json(queue: Queue, figures: Figures) -> JsonObject:
         "pausedUntil": show_instant(queue.paused_until),
         "pauseReason": queue.pause_reason,
         "pausedBy": queue.paused_by,
-        **shown_rules(queue),
+        **shown_rules(queue, [*RULES, RESUME_RATE]),
         "version": queue.version,
         **figures_json(figures),
     }

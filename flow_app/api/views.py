@@ -69,8 +69,8 @@ class Queues(ApiViewSet):
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
         _check_name(name)
-        self.empty_body()
-        return self._shown(queues.resume_queue(name, actor=self.caller.name))
+        rate = inputs.read_resume(self.optional_body())
+        return self._shown(queues.resume_queue(name, actor=self.caller.name, rate=rate))
 
 
 class Targets(ApiViewSet):

@@ -32,19 +32,25 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                            / (period * 1000000)))::int
 $$;
 
--- The queues that have a rate, with their buckets as they are now. The tasks in the row of a bucket were given to workers.
+-- The rates of queues, with their buckets as they are now: of kind ``queue`` for good, of kind ``thaw`` until what was due
+-- when the queue was resumed has started. The tasks in the row of a bucket were given to workers.
 -- Those that have started since count from then on: all of them from the last one's start, which is no less than each from
 -- its own. Those that went back unstarted do not count. The others (``task_ids``) have tokens that are not taken yet and
 -- nobody else may take, so that starts never bunch, however late they come. ``tokens`` is how many more may be given;
 -- ``next_at`` is when there are some, if there are none now, but not at once when the bucket can wait a little.
 -- A bucket that is missing reads as an empty one.
 CREATE VIEW rated_queues AS
-SELECT q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, f.full_at, u.task_ids, u.attempts, c.tokens,
+SELECT q.kind, q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, f.full_at, u.task_ids, u.attempts, c.tokens,
        CASE WHEN c.tokens = 0
             THEN greatest(greatest(f.full_at, now()) + rate_span(cardinality(u.task_ids), q.rate_limit, q.rate_period) - c.reach,
                           now() + least(c.reach / 4, interval '20 milliseconds')) END AS next_at
-  FROM queues q
-  LEFT JOIN buckets b ON b.kind = 'queue' AND b.name = q.name
+  FROM (SELECT r.kind, o.name, r.rate_limit, r.rate_period, r.rate_burst
+          FROM queues o
+          CROSS JOIN LATERAL (VALUES ('queue', o.rate_limit, o.rate_period, o.rate_burst),
+                                     ('thaw', o.thaw_limit, o.thaw_period, o.thaw_burst))
+                       AS r(kind, rate_limit, rate_period, rate_burst)
+         WHERE (o.rate_limit IS NOT NULL OR o.thaw_limit IS NOT NULL) AND r.rate_limit IS NOT NULL) AS q
+  LEFT JOIN buckets b ON b.kind = q.kind AND b.name = q.name
   CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(g.id) FILTER (WHERE t.waits), '{}') AS task_ids,
            coalesce(array_agg(g.attempt) FILTER (WHERE t.waits), '{}') AS attempts,
@@ -65,8 +71,7 @@ SELECT q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, f.f
   CROSS JOIN LATERAL (
     SELECT greatest(0, rate_tokens(f.full_at, now(), q.rate_limit, q.rate_period, q.rate_burst) - cardinality(u.task_ids))
              AS tokens,
-           interval '1 microsecond' * (q.rate_burst::bigint * q.rate_period * 1000000 / q.rate_limit) AS reach) AS c
- WHERE q.rate_limit IS NOT NULL;
+           interval '1 microsecond' * (q.rate_burst::bigint * q.rate_period * 1000000 / q.rate_limit) AS reach) AS c;
 """
 
 
@@ -102,13 +107,17 @@ class Migration(migrations.Migration):
                 ('rate_burst', models.IntegerField(blank=True, null=True)),
                 ('fair_by', models.TextField(blank=True, help_text='What tells the tenants apart that share it; NULL: it is not shared.', null=True)),
                 ('has_turns', models.BooleanField(db_default=False, help_text='Tasks of it may wait for the turns of tenants: it is shared, or was until lately.')),
+                ('thaw_limit', models.IntegerField(blank=True, null=True)),
+                ('thaw_period', models.IntegerField(blank=True, null=True)),
+                ('thaw_burst', models.IntegerField(blank=True, null=True)),
+                ('thaw_since', models.DateTimeField(blank=True, null=True)),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'db_table': 'queues',
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True), ('thaw_since__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400)), ('thaw_since__isnull', False)), _connector='OR'), name='queues_thaw')],
             },
         ),
         migrations.CreateModel(

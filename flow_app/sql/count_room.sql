@@ -50,8 +50,9 @@ limits AS MATERIALIZED (
 ),
 rates AS MATERIALIZED (
   SELECT jsonb_object_agg(r.name, r.tokens) AS room
-    FROM rated_queues r
-   WHERE r.name = ANY(%(queues)s::text[]) OR %(suspects)s
+    FROM (SELECT r.name, min(r.tokens) AS tokens FROM rated_queues r
+           WHERE r.name = ANY(%(queues)s::text[]) OR %(suspects)s
+           GROUP BY r.name) AS r
 ),
 shares AS (
   SELECT array_agg(CASE WHEN p.open THEN least(coalesce((

@@ -5,19 +5,19 @@
 -- when there is something to do, because a pass may be charging, and does nothing when it cannot. Not the ORM: three
 -- changes after one look.
 WITH broken AS MATERIALIZED (
-  SELECT r.name, r.bucket_id, now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period) AS empty_until
+  SELECT r.kind, r.name, r.bucket_id, now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period) AS empty_until
     FROM rated_queues r LEFT JOIN buckets b ON b.id = r.bucket_id
    WHERE b.id IS NULL OR b.full_at > now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period)
   UNION ALL
-  SELECT NULL, b.id, NULL FROM buckets b
-   WHERE b.kind = 'queue' AND NOT EXISTS (SELECT FROM rated_queues r WHERE r.name = b.name)
+  SELECT NULL, NULL, b.id, NULL FROM buckets b
+   WHERE b.kind IN ('queue', 'thaw') AND NOT EXISTS (SELECT FROM rated_queues r WHERE r.kind = b.kind AND r.name = b.name)
 ),
 held AS MATERIALIZED (
   SELECT 1 FROM scheduler_pass WHERE name = 'assign' AND EXISTS (SELECT FROM broken) FOR UPDATE SKIP LOCKED
 ),
 made AS (
   INSERT INTO buckets (kind, name, full_at)
-  SELECT 'queue', name, empty_until FROM broken WHERE bucket_id IS NULL AND EXISTS (SELECT FROM held)
+  SELECT kind, name, empty_until FROM broken WHERE bucket_id IS NULL AND EXISTS (SELECT FROM held)
   ON CONFLICT DO NOTHING
   RETURNING id
 ),

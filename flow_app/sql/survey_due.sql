@@ -45,6 +45,6 @@ SELECT w.queue, w.priority,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
-  LEFT JOIN LATERAL (SELECT next_at FROM rated_queues WHERE name = w.queue LIMIT 1) AS r ON true
+  CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = w.queue) AS r
  WHERE w.run_at IS NOT NULL
  ORDER BY w.queue, w.priority DESC

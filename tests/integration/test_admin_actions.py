@@ -250,6 +250,18 @@ class TestQueues:
             "queue.paused",
         ]
 
+    def test_are_resumed_at_a_rate_until_their_backlog_is_through(self, staff: Client) -> None:
+        staff.post(f"{QUEUES}add/", {"name": "mail", "paused": "on"})
+        page = staff.post(f"{QUEUES}mail/resume/", {"thaw_limit": "5"})
+        assert (page.status_code, "is required" in page.content.decode()) == (422, True)
+        assert Queue.objects.get().paused_at is not None
+        staff.post(f"{QUEUES}mail/resume/", {"thaw_limit": "5", "thaw_period": "1"})
+        queue = Queue.objects.get()
+        assert (queue.paused_at, queue.thaw_limit, queue.thaw_period, queue.thaw_burst) == (None, 5, 1, 0)
+        assert "Resumed at 5 in 1 s" in staff.get(f"{QUEUES}mail/change/").content.decode()
+        staff.post(f"{QUEUES}mail/resume/", {})
+        assert Queue.objects.get().thaw_limit is None
+
     def test_are_listed_without_a_pause(self, staff: Client) -> None:
         staff.post(f"{QUEUES}add/", {"name": "later"})
         assert Queue.objects.get().paused_at is None

@@ -198,6 +198,31 @@ class TestFigures:
         assert after.json()["oldestDueSeconds"] >= 0
 
 
+class TestResumeRate:
+    def test_is_shown_until_it_ends(self, api: Api) -> None:
+        api.post("/queues/q/pause")
+        rate = {"limit": 5, "periodSeconds": 1}
+        assert api.post("/queues/q/resume", {"resumeRate": rate}).json()["resumeRate"] == rate | {"burst": 0}
+        assert api.get("/queues/q").json()["paused"] is False
+        assert api.post("/queues/q/resume").json()["resumeRate"] is None
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"resumeRate": 5}, "resumeRate"),
+            ({"resumeRate": {"limit": 5}}, "resumeRate.periodSeconds"),
+            ({"x": 1}, "x"),
+        ],
+    )
+    def test_that_is_none_names_the_field(self, api: Api, body: Any, field: str) -> None:
+        api.post("/queues/q/pause")
+        assert field in fields_of(api.post("/queues/q/resume", body))
+        assert api.get("/queues/q").json()["paused"] is True
+
+    def test_cannot_be_set_as_a_rule(self, api: Api) -> None:
+        assert fields_of(api.patch("/queues/q", {"resumeRate": {"limit": 5, "periodSeconds": 1}})) == {"resumeRate"}
+
+
 class TestDrainWorker:
     def _worker(self, state: WorkerState) -> Worker:
         return Worker.objects.create(worker_id=uuid4(), pid=1, slots=4, state=state, host="h", name="w")

@@ -66,4 +66,12 @@ RATES: Final[list[Mutant]] = [
         ("pass", 52, "WHERE bucket_id IS NULL AND EXISTS (SELECT FROM held)", "WHERE bucket_id IS NULL"),
         ("settle", 52, "SET full_at = least(b.full_at, d.empty_until)", "SET full_at = b.full_at"),
     ),
+    *mutants_of(
+        "rate-thaw",
+        "flow_app/sql/end_thaws.sql",
+        _TESTS,
+        ("unstarted", 52, "AND cardinality(r.task_ids) > 0)", "AND false)"),
+        ("paused", 52, "WHERE p.name = q.name)", "WHERE false)"),
+        ("suspects", 52, "t.crash_count > 0\n", "t.crash_count > 9\n"),
+    ),
 ]

@@ -99,6 +99,11 @@ class TestBucket:
         assert settled.tokens(before) <= bucket.tokens(NOON)
         assert settled.tokens(before + rate.span(1) + MICROSECOND) >= 1
 
+    def test_holds_no_more_than_it_can_however_long_nothing_was_taken(self) -> None:
+        bucket = Bucket(Rate(10, 1, 2), NOON - timedelta(hours=1))
+        assert bucket.tokens(NOON) == 3
+        assert bucket.charge(1, NOON).tokens(NOON) == 2
+
 
 class TestUnder:
     @given(ANY, ANY, st.integers(0, MOST_STARTS))

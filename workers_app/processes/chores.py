@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from flow_app import assignment, opening
-from flow_app.buckets import mend_buckets
+from flow_app.buckets import end_thaws, mend_buckets
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import expiry, retention
@@ -22,6 +22,7 @@ RETENTION_EVERY: Final = timedelta(minutes=1)
 IDLE_KEYS_EVERY: Final = timedelta(seconds=10)
 BUCKETS_EVERY: Final = timedelta(minutes=1)
 GATES_EVERY: Final = timedelta(seconds=10)
+THAWS_EVERY: Final = timedelta(seconds=20)
 ZONES_EVERY: Final = timedelta(minutes=1)
 PRUNE_EVERY: Final = timedelta(minutes=5)
 #: How long an ended process stays in the tables, for people to see.
@@ -55,6 +56,7 @@ def slow_chores() -> list[Chore]:
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
         Chore("targets_opened", GATES_EVERY, opening.Sweeper().sweep),
+        Chore("thaws_ended", THAWS_EVERY, end_thaws),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
     ]
 

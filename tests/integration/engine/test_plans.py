@@ -179,6 +179,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot("charge_buckets", {"ids": due, "queues": ["q1"] * len(due)}, "tasks_pkey", 4 * len(due)),
         Hot("mend_buckets", {}, "tasks_pkey", 10),
+        Hot("end_thaws", {}, "tasks_due tasks_suspects tasks_key_waiting tasks_gated tasks_pkey", 10),
         Hot(
             "park_behind_keys",
             keys | {"holders": held},

@@ -16,10 +16,11 @@ from access_app.refusals import InvalidInput
 from flow_app import assignment, buckets
 from flow_app.matching import Candidate, Room
 from flow_app.models import Bucket, Queue
-from flow_app.queues import edit_queue, pause_queue
+from flow_app.queues import edit_queue, pause_queue, resume_queue
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, Rate
 from flow_app.rates import Bucket as State
 from flow_app.survey import survey_due
+from flow_app.why import why
 from tasks_app import wakeups
 from tasks_app.models import Task
 from tasks_app.sessions import Session
@@ -158,6 +159,24 @@ class TestChargeBuckets:
             engine.worker()
         assert assign_all(engine) == 4
         assert tokens(engine) == 0
+
+    def test_draws_on_it_for_suspects_whose_queue_has_nothing_else(self, engine: Engine) -> None:
+        engine.suspects({}, {}, {})
+        rate(10, burst=1)
+        fill()
+        for _ in range(9):
+            engine.worker()
+        assert assign_all(engine) == 2
+
+    def test_keeps_count_of_what_started_before_the_last_charge(self, engine: Engine) -> None:
+        rate(10, burst=3)
+        fill()
+        worker = engine.worker(slots=9)
+        engine.create_many(9)
+        for _ in range(2):
+            assert engine.assign(limit=2).assigned == 2
+            engine.start(worker)
+        assert engine.assign(limit=2).assigned == 0
 
     def test_reads_no_more_than_there_are_tokens(self, engine: Engine) -> None:
         rate(10, burst=2)
@@ -305,6 +324,98 @@ class TestMendBuckets:
         with transaction(engine.session):
             assert buckets.mend_buckets(engine.session) == 0
             assert open_session().rows("take_pass")[0][1]
+
+
+def thaw(limit: int = 1, period: int = 86_400, burst: int = 0, queue: str = "default") -> Queue:
+    rule = {"limit": limit, "periodSeconds": period, "burst": burst}
+    return resume_queue(queue, actor="test", rate=rule)
+
+
+class TestThaw:
+    def test_holds_back_what_was_due_and_what_comes_meanwhile(self, engine: Engine) -> None:
+        pause_queue("default", actor="test")
+        engine.worker(slots=9)
+        engine.create_many(3)
+        thaw()
+        engine.create_many(3, priority=1)
+        assert assign_all(engine) == 1
+        assert engine.violations() == {}
+
+    def test_draws_on_the_rate_of_the_queue_as_well(self, engine: Engine) -> None:
+        rate(10, burst=1)
+        pause_queue("default", actor="test")
+        worker = engine.worker(slots=9)
+        engine.create_many(9)
+        thaw(10, burst=5)
+        fill()
+        assert assign_all(engine) == 2
+        engine.start(worker)
+        assert engine.session.fetch("SELECT kind, tokens FROM rated_queues ORDER BY 1") == [("queue", 0), ("thaw", 4)]
+        assert assign_all(engine) == 0
+
+    def test_is_a_reason_to_wait(self, engine: Engine) -> None:
+        pause_queue("default", actor="test")
+        engine.worker()
+        _, second = engine.create_many(2)
+        thaw(5, 100)
+        engine.assign()
+        [reason] = [reason for reason in why(engine.task(second)) if reason.code == "RATE_LIMIT"]
+        assert reason.detail == "the resumeRate of queue default is 5 in 100 s, and has no token left"
+
+    def test_ends_with_a_resume_without_it(self, engine: Engine) -> None:
+        pause_queue("default", actor="test")
+        thaw()
+        assert resume_queue("default", actor="test").thaw_limit is None
+        assert not Bucket.objects.exists()
+
+    def test_is_recorded(self, engine: Engine) -> None:
+        pause_queue("default", actor="test")
+        thaw(3, 2, 1)
+        event = AuditEvent.objects.get(action="queue.resumed")
+        assert event.detail == {"resumeRate": {"limit": 3, "periodSeconds": 2, "burst": 1}}
+
+
+class TestEndThaws:
+    @pytest.fixture(autouse=True)
+    def _a_queue_is_paused(self, engine: Engine) -> None:
+        pause_queue("default", actor="test")
+
+    def test_ends_one_when_what_was_due_has_started(self, engine: Engine) -> None:
+        worker = engine.worker(slots=9)
+        engine.create_many(2)
+        thaw(10, burst=1)
+        fill()
+        engine.create_many(2)
+        engine.create(schedule_at=datetime.now(UTC) + timedelta(hours=1))
+        assert buckets.end_thaws(engine.session) == 0
+        assert assign_all(engine) == 2
+        assert buckets.end_thaws(engine.session) == 0
+        engine.start(worker)
+        assert buckets.end_thaws(engine.session) == 1
+        assert assign_all(engine) == 2
+        assert not Bucket.objects.exists()
+        assert AuditEvent.objects.filter(action="queue.thawed", target="queue:default").count() == 1
+
+    @pytest.mark.parametrize("waiting", [{}, {"priority": -5}, {"concurrency_key": "k"}])
+    def test_waits_for_every_kind_of_waiting_task(self, engine: Engine, waiting: dict[str, Any]) -> None:
+        engine.create(**waiting)
+        thaw()
+        assert buckets.end_thaws(engine.session) == 0
+
+    def test_waits_for_suspects_and_for_what_waits_behind_a_key(self, engine: Engine) -> None:
+        task_id = engine.create()
+        engine.session.execute("UPDATE tasks SET crash_count = 1 WHERE id = %s", [task_id])
+        thaw()
+        assert buckets.end_thaws(engine.session) == 0
+        engine.session.execute("UPDATE tasks SET crash_count = 0, concurrency_key = 'k', gate = 1")
+        assert buckets.end_thaws(engine.session) == 0
+        engine.session.execute("UPDATE tasks SET concurrency_key = NULL, gate = 5")
+        assert buckets.end_thaws(engine.session) == 0
+
+    def test_leaves_one_that_is_paused_again(self, engine: Engine) -> None:
+        thaw()
+        pause_queue("default", actor="test")
+        assert buckets.end_thaws(engine.session) == 0
 
 
 class TestPause:
