@@ -31,7 +31,10 @@ FORM |= {"type": "DUMMY", "payload": "{}"}
 #: What each form does not ask for: a retry policy is for the API, a template has no times and is no creation.
 LEFT_OUT: Final[dict[type[TaskForm], set[str]]] = {
     NewTaskForm: {"retry"},
-    ScheduleForm: {"retry", "schedule_at", "expires_at", "on_duplicate", "debounce_seconds", "debounce_max_seconds"},
+    ScheduleForm: {
+        *("retry", "schedule_at", "expires_at"),
+        *("on_duplicate", "debounce_seconds", "debounce_max_seconds", "on_busy"),
+    },
 }
 
 #: But for those that only say how a task is created: what they do is in ``test_api_unique``.

@@ -102,8 +102,18 @@ PREVIEW: Final[Json] = {
 }
 WHY: Final[Json] = {
     "reasons": [
-        {"code": "PAUSED", "detail": "paused by ops at 2030-03-30 09:12 UTC: provider is down", "until": None},
-        {"code": "NOT_DUE", "detail": "its next time is in the future", "until": "2030-03-31T01:00:00.000000Z"},
+        {
+            "code": "PAUSED",
+            "detail": "paused by ops at 2030-03-30 09:12 UTC: provider is down",
+            "until": None,
+            "links": {},
+        },
+        {
+            "code": "NOT_DUE",
+            "detail": "its next time is in the future",
+            "until": "2030-03-31T01:00:00.000000Z",
+            "links": {},
+        },
     ]
 }
 BACKFILL: Final[Json] = {"from": "2030-03-01T00:00:00Z", "to": "2030-03-08T00:00:00Z", "limit": 100, "priority": -10}

@@ -29,6 +29,8 @@ TASK_ITEM: Final[Json] = {
     "onWorkerLost": "retry",
     "correlationId": "order-17",
     "concurrencyKey": None,
+    "fairKey": None,
+    "uniqueKey": None,
     "idempotencyKey": None,
     "createdBy": "shop",
     "workerId": _WORKER,
@@ -54,6 +56,7 @@ PAGE: Final[Json] = {
 BULK_REQUEST: Final[Json] = {"tasks": [{"type": "DUMMY"}, {"type": "DUMMY", "priority": 1000}]}
 BULK_RESULT: Final[Json] = {
     "created": 1,
+    "existing": 0,
     "failed": 1,
     "items": [
         {"id": _ID},
