@@ -216,6 +216,17 @@ class TestSurvey:
         Bucket.objects.update(full_at=datetime.now(UTC) + timedelta(seconds=1.5))
         assert (survey_due(engine.session).next_due_in or 0) > 0.019
 
+    def test_says_so_of_a_queue_that_tenants_share(self, engine: Engine) -> None:
+        rate(1, 100, burst=0)
+        edit_queue("default", {"fairBy": "fairKey"}, actor="test")
+        engine.worker(slots=9)
+        for tenant in "ab":
+            engine.create_many(2, fair_key=tenant)
+        assert assign_all(engine) == 1
+        survey = survey_due(engine.session)
+        assert not survey.has_due
+        assert 90 < (survey.next_due_in or 0) <= 100
+
     def test_finds_other_queues_due_beside(self, engine: Engine) -> None:
         rate(1, burst=0)
         engine.worker()
