@@ -74,13 +74,16 @@ SELECT names.name, coalesce(open.due, 0) + coalesce(suspects.due, 0) AS due,
        extract(epoch FROM now() - least(open.oldest, suspects.oldest))::float8 AS oldest_due_seconds,
        coalesce(owned.running, 0) AS running, coalesce(owned.scheduled, 0) AS scheduled,
        coalesce(open.soon, 0) AS soon, keyed.behind AS behind_keys, keyed.parked, gated.counts AS gated,
-       (SELECT count(*) FROM newest WHERE queue = names.name AND at > now() - interval '1 minute') AS came, spans.came_in::float8,
-       (SELECT count(*) FROM latest WHERE queue = names.name AND at > now() - interval '1 minute') AS ended, spans.ended_in::float8
+       coalesce(came.n, 0) AS came, spans.came_in::float8, coalesce(ended.n, 0) AS ended, spans.ended_in::float8
   FROM names
   CROSS JOIN spans
   LEFT JOIN open ON open.queue = names.name
   LEFT JOIN suspects ON suspects.queue = names.name
   LEFT JOIN owned ON owned.queue = names.name
+  LEFT JOIN (SELECT queue, count(*) AS n FROM newest WHERE at > now() - interval '1 minute' GROUP BY queue) AS came
+    ON came.queue = names.name
+  LEFT JOIN (SELECT queue, count(*) AS n FROM latest WHERE at > now() - interval '1 minute' GROUP BY queue) AS ended
+    ON ended.queue = names.name
   CROSS JOIN LATERAL (
     -- Bounded by what is seen, not by what is found: tasks whose key is free may be a million.
     SELECT count(*) AS seen, count(*) FILTER (WHERE k.gate = 1) AS parked,
