@@ -20,13 +20,15 @@ from flow_app.locking import (
     Locked,
     begin_pass,
     charge_buckets,
+    firsts_of,
+    given,
     look_at_keys,
     look_at_targets,
     park_behind_keys,
     park_behind_targets,
     refused_by_targets,
 )
-from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, firsts_of, match, room_for
+from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, match, room_for
 from flow_app.outlook import SLOW, Head, Outlook
 from flow_app.survey import Survey
 from flow_app.turns import lock_turns, note_turns, without_turns
@@ -87,12 +89,11 @@ def assign_due_tasks(
         turned, shares = lock_turns(session, locked.sharers, locked.workers) if locked.sharers else ([], UNSHARED)
         candidates = locked.candidates + turned
         keys = look_at_keys(session, candidates)
-        budgets = look_at_targets(session, [*candidates, *keys.values()])
+        budgets = look_at_targets(session, [*candidates, *firsts_of(keys)])
         found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets)
         with session.connection.pipeline():
             if found.tasks:
-                limited = {"limited": found.limited("queue"), "targets": found.limited("target")}
-                session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers} | limited)
+                session.send("assign_due_tasks", given(found))
                 charge_buckets(session, found)
                 if began >= outlook.quiet_until:
                     wakeups.notify_workers(session, found.workers)
@@ -167,6 +168,7 @@ def hand_back_assigned(
         "worker_id": worker_id,
         "queue": None,
         "target": target,
+        "key": None,
         "older_than": None if older_than is None else older_than.total_seconds(),
         "actor": actor if worker_id is None else f"worker:{worker_id}",
         "reason": reason,

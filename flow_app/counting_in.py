@@ -12,9 +12,11 @@ from django.db import connection
 from access_app.sql import statement
 
 
-def hand_back_assigned(*, actor: str, reason: str, queue: str | None = None, target: str | None = None) -> None:
-    """Take back what is assigned and has not started, of a queue or of what calls a target."""
-    asked: dict[str, Any] = {"queue": queue, "target": target, "worker_id": None, "older_than": None}
+def hand_back_assigned(
+    *, actor: str, reason: str, queue: str | None = None, key: str | None = None, target: str | None = None
+) -> None:
+    """Take back what is assigned and has not started: of a queue or one of its keys, or of what calls a target."""
+    asked: dict[str, Any] = {"queue": queue, "key": key, "target": target, "worker_id": None, "older_than": None}
     with connection.cursor() as cursor:
         cursor.execute(statement("hand_back_assigned"), asked | {"actor": actor, "reason": reason, "limit": 1_000_000})
 

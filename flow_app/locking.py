@@ -5,14 +5,16 @@ All of it in the pass's transaction, so that it stays true until the commit. Wha
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
-from flow_app.matching import Budget, Candidate, Key, KeyName, Match, Room
+from flow_app.matching import Budget, Candidate, Key, KeyName, Match, Room, place
 from flow_app.outlook import Head, Outlook
 from flow_app.sharing import Sharer
 from flow_app.survey import Survey
@@ -34,6 +36,21 @@ class Locked:
     candidates: list[Candidate]
     sharers: list[Sharer]
     sorted: int
+
+
+class KeyRow(NamedTuple):
+    """A concurrency key, or, where ``most`` is None, one of those that may have it next."""
+
+    queue: str
+    concurrency_key: str
+    most: int | None
+    holders: list[UUID] | None
+    slots: list[int] | None
+    first: UUID
+    priority: int
+    run_at: datetime
+    suspect: bool
+    target: str | None
 
 
 def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, outlook: Outlook) -> Locked:
@@ -63,15 +80,39 @@ def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, ou
 
 def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyName, Key]:
     """Who holds, or comes first for, the concurrency keys of candidates. Raises `DatabaseAway`."""
-    names = {(each.queue, each.concurrency_key) for each in candidates if each.concurrency_key is not None}
-    if not names:
+    wanted = Counter((each.queue, each.concurrency_key) for each in candidates if each.concurrency_key is not None)
+    if not wanted:
         return {}
-    queues, keys = zip(*sorted(names), strict=True)
-    rows = session.rows("look_at_keys", {"queues": list(queues), "keys": list(keys)}, of=Key)
-    return {(row.queue, row.concurrency_key): row for row in rows}
+    names = sorted(wanted)
+    asked = {"queues": [queue for queue, _ in names], "keys": [key for _, key in names]}
+    rows = session.rows("look_at_keys", asked | {"wanted": [wanted[name] for name in names]}, of=KeyRow)
+    found: dict[KeyName, Key] = {}
+    for row in rows:
+        if row.most is not None:
+            found[row.queue, row.concurrency_key] = Key(row.most, row.holders or [], row.slots or [], [])
+    for row in rows:
+        if row.most is None:
+            key, place_in_line = row.concurrency_key, (row.priority, row.run_at)
+            first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target)
+            found[row.queue, key].firsts.append(first)
+    for each in found.values():
+        each.firsts.sort(key=place)
+    return found
 
 
-def look_at_targets(session: Session, wanted: Iterable[Candidate | Key]) -> dict[Budget, int]:
+def firsts_of(keys: Mapping[KeyName, Key]) -> list[Candidate]:
+    """The tasks that are next for concurrency keys."""
+    return [first for key in keys.values() for first in key.firsts]
+
+
+def given(found: Match) -> dict[str, Any]:
+    """Parameters of ``assign_due_tasks.sql`` for what was matched."""
+    slots = [found.key_slots.get(task_id) for task_id in found.tasks] if found.key_slots else []
+    limited = {"limited": found.limited("queue"), "targets": found.limited("target")}
+    return {"ids": found.tasks, "workers": found.workers, "key_slots": slots} | limited
+
+
+def look_at_targets(session: Session, wanted: Iterable[Candidate]) -> dict[Budget, int]:
     """How many more tasks may be given away that call the hosts of these, of those that have a limit or back off.
 
     Raises `DatabaseAway`.
@@ -106,10 +147,14 @@ def park_behind_targets(session: Session, refused: Sequence[Candidate]) -> psyco
 
 
 def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:
-    """Park what waits for the keys that were given away, or that somebody holds; one row says how many."""
-    queues, names = [queue for queue, _ in found.keys], [name for _, name in found.keys]
-    holders = [key.holder for key in keys.values() if key.holder]
-    return session.send("park_behind_keys", {"queues": queues, "keys": names, "holders": holders})
+    """Park what waits for the keys that are full with what was given away; one row says how many."""
+    given = Counter(found.keys)
+    full = [name for name, key in keys.items() if len(key.holders) + given[name] >= key.most]
+    asked = {"queues": [queue for queue, _ in full], "keys": [key for _, key in full]}
+    held = {"held": [len(keys[name].holders) for name in full]}
+    return session.send(
+        "park_behind_keys", asked | held | {"holders": [holder for name in full for holder in keys[name].holders]}
+    )
 
 
 def charge_buckets(session: Session, found: Match) -> None:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count, filterfalse
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -68,32 +69,32 @@ class Candidate(NamedTuple):
 
 
 class Key(NamedTuple):
-    """A concurrency key that candidates want: the task that holds it, or the first that waits for it, locked.
+    """A concurrency key that candidates want: its limit, who holds it and which of its slots, and who may have it next.
 
-    Neither: the first is in other hands.
+    ``firsts`` wait for it, locked and in their order: no more than are wanted, or than slots are free. Fewer than that:
+    the others are in other hands.
     """
 
-    queue: str
-    concurrency_key: str
-    holder: UUID | None
-    first: UUID | None
-    priority: int | None
-    run_at: datetime | None
-    suspect: bool | None
-    target: str | None = None
+    most: int
+    holders: Sequence[UUID]
+    slots: Sequence[int]
+    firsts: list[Candidate]
 
 
 @dataclass(slots=True)
 class Match:
     """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
 
-    ``room`` is how many more could have been given away, had more been due. ``limits`` is what is left of each budget.
-    ``charged`` are those of the tasks whose queue has a rate, and that queue.
+    ``key_slots`` says which slots of their keys; ``free_slots`` are left. ``room`` is how many more could have been
+    given away, had more been due. ``limits`` is what is left of each budget. ``charged`` are those of the tasks whose
+    queue has a rate, and that queue.
     """
 
     tasks: list[UUID] = field(default_factory=list)
     workers: list[UUID] = field(default_factory=list)
     keys: list[KeyName] = field(default_factory=list)
+    key_slots: dict[UUID, int] = field(default_factory=dict)
+    free_slots: Mapping[KeyName, Iterator[int]] = field(default_factory=dict, compare=False)
     room: int = 0
     limits: dict[Budget, int] = field(default_factory=dict)
     charged: list[tuple[UUID, str]] = field(default_factory=list)
@@ -103,7 +104,9 @@ class Match:
         self.tasks.append(candidate.task_id)
         self.workers.append(worker)
         if candidate.concurrency_key is not None:
-            self.keys.append((candidate.queue, candidate.concurrency_key))
+            name = candidate.queue, candidate.concurrency_key
+            self.keys.append(name)
+            self.key_slots[candidate.task_id] = next(self.free_slots[name])
         if self.limits:
             for budget in candidate.budgets:
                 if budget in self.limits:
@@ -146,7 +149,9 @@ def match(
     ``keys`` has an entry for each concurrency key among the candidates, ``shares`` for each queue that tenants share,
     ``budgets`` for what limits them besides what limits their queues.
     """
-    found = Match(limits=limits_of(workers) | dict(budgets or {}))
+    # From the lowest on: below the limit, while fewer than that hold the key.
+    free_slots = {name: filterfalse(set(key.slots).__contains__, count()) for name, key in keys.items()}
+    found = Match(limits=limits_of(workers) | dict(budgets or {}), free_slots=free_slots)
     classes = _classes(workers)
     for queues, members in classes:
         free = [worker for worker in members if worker.tasks < worker.capacity]
@@ -159,14 +164,20 @@ def match(
         given = _fill(found, free, budget, _in_turn(served, keys, free[0].share, shares))
         found.room += budget - given
         if len(classes) > 1:
-            candidates, shares = _left(candidates, found), shares.after(found.tasks[before:])
+            candidates, keys = _left(candidates, keys, found)
+            shares = shares.after(found.tasks[before:])
     return found
 
 
-def _left(candidates: Iterable[Candidate], found: Match) -> list[Candidate]:
-    """Those that were not given away, and whose concurrency key was not."""
-    tasks, keys = set(found.tasks), set(found.keys)
-    return [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in keys]
+def _left(
+    candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], found: Match
+) -> tuple[list[Candidate], Mapping[KeyName, Key]]:
+    """Those that were not given away, and keys without these. Nobody waits for a key that nobody else may have now."""
+    tasks = set(found.tasks)
+    firsts = {name: [each for each in keys[name].firsts if each.task_id not in tasks] for name in set(found.keys)}
+    gone = {name for name, others in firsts.items() if not others}
+    left = [each for each in candidates if each.task_id not in tasks and (each.queue, each.concurrency_key) not in gone]
+    return left, {**keys, **{name: keys[name]._replace(firsts=others) for name, others in firsts.items()}}
 
 
 def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
@@ -204,43 +215,32 @@ def _in_turn(
     for candidate in candidates:
         lines[candidate.queue, candidate.suspect].append(candidate)
     for (queue, suspect), line in lines.items():
-        line.sort(key=_place)
+        line.sort(key=place)
         if not suspect:
             lines[queue, suspect] = shares.in_turn(queue, line)
     if len(lines) == 1 and not keys:
         [((_, suspect), line)] = lines.items()
         return line if suspect else line[:share]
     turns: list[_Turn] = []
-    firsts: dict[KeyName, int] = {}
+    wanted: dict[KeyName, list[int]] = defaultdict(list)
     for line in lines.values():
         for turn, candidate in enumerate(line, 1):
             if candidate.concurrency_key is None:
                 turns.append(_turn(turn, candidate))
             else:
-                name = candidate.queue, candidate.concurrency_key
-                firsts[name] = min(turn, firsts.get(name, turn))
-    turns += [_turn(turn, first) for name, turn in firsts.items() if (first := _first(keys[name]))]
+                wanted[candidate.queue, candidate.concurrency_key].append(turn)
+    for name, places in wanted.items():
+        turns += map(_turn, sorted(places), keys[name].firsts)  # those that come first take the turns of those in sight
     return [each.candidate for each in sorted(turns) if each.candidate.suspect or each.turn <= share]
 
 
-def _place(candidate: Candidate) -> tuple[int, datetime, int]:
+def place(candidate: Candidate) -> tuple[int, datetime, int]:
+    """Where it stands in the line of its queue."""
     return -candidate.priority, candidate.run_at, candidate.task_id.int
 
 
 def _turn(turn: int, candidate: Candidate) -> _Turn:
     return _Turn(turn, candidate.run_at, candidate.task_id.int, candidate)
-
-
-def firsts_of(keys: Mapping[KeyName, Key]) -> list[Candidate]:
-    """The tasks that are next for concurrency keys."""
-    return [first for key in keys.values() if (first := _first(key))]
-
-
-def _first(key: Key) -> Candidate | None:
-    if key.first is None or key.run_at is None:
-        return None
-    suspect, priority = bool(key.suspect), key.priority or 0
-    return Candidate(key.first, key.queue, priority, key.run_at, key.concurrency_key, suspect, key.target)
 
 
 def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from access_app.texts import MAX_NAME
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
-from flow_app.rules import MOST_CONCURRENT, FairBy
+from flow_app.rules import MOST_CONCURRENT, MOST_PER_KEY, MOST_WEIGHT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
 
 
@@ -45,6 +45,11 @@ class Queue(models.Model):
     thaw_period = models.IntegerField(null=True, blank=True)
     thaw_burst = models.IntegerField(null=True, blank=True)
     thaw_since = models.DateTimeField(null=True, blank=True)
+    key_max_concurrency = models.SmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="At most so many tasks of one concurrency key are assigned or running; NULL: 1.",
+    )
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -82,6 +87,9 @@ class Queue(models.Model):
                     thaw_burst__range=(0, F("thaw_limit")),
                     thaw_since__isnull=False,
                 ),
+            ),
+            models.CheckConstraint(
+                name="queues_key_max_concurrency", condition=Q(key_max_concurrency__range=(1, MOST_PER_KEY))
             ),
         ]
         indexes = [
@@ -122,6 +130,35 @@ class Bucket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class QueueKey(models.Model):
+    """A key of a queue that is treated otherwise than the rules of the queue say. Most keys have no row."""
+
+    queue = models.CharField(max_length=MAX_NAME)
+    key = models.TextField()
+    max_concurrency = models.SmallIntegerField(
+        null=True, blank=True, help_text="At most so many of its tasks are assigned or running; NULL: as in the queue."
+    )
+    weight = models.SmallIntegerField(db_default=1, help_text="Its share in a queue that is shared by this key.")
+    paused = models.BooleanField(db_default=False, help_text="Nothing of it starts.")
+    version = models.IntegerField(db_default=1)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "queue_keys"
+        ordering = ["queue", "key"]
+        constraints = [
+            models.UniqueConstraint(fields=["queue", "key"], name="queue_keys_key"),
+            models.CheckConstraint(
+                name="queue_keys_ranges",
+                condition=Q(weight__range=(1, MOST_WEIGHT))
+                & (Q(max_concurrency__isnull=True) | Q(max_concurrency__range=(1, MOST_PER_KEY))),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} in {self.queue}"
 
 
 class Target(models.Model):

@@ -15,6 +15,7 @@ from access_app.versions import Stale, Versions
 from flow_app.buckets import fit_bucket
 from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.models import Queue, SchedulerPass
+from flow_app.queue_keys import follow_key_limit
 from flow_app.rules import RESUME_RATE, RULES, read_changes
 from tasks_app import wakeups
 
@@ -148,6 +149,7 @@ EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "maxConcurrency": _hold_to_limit,
     "rateLimit": _hold_to_rate,
     "fairBy": _begin_turns,
+    "perKey.maxConcurrency": follow_key_limit,
 }
 
 

@@ -29,6 +29,10 @@ from tasks_app.kinds import Kind, one_of
 
 #: The largest limit of a queue.
 MOST_CONCURRENT: Final = 100_000
+#: The largest limit of a concurrency key.
+MOST_PER_KEY: Final = 1000
+#: The largest weight of a key.
+MOST_WEIGHT: Final = 1000
 #: The default of a part that has none.
 REQUIRED: Final = object()
 
@@ -175,6 +179,11 @@ RULES: Final = (
         "fairBy",
         "What tells the tenants apart that share it: they take turns, whatever each has queued.",
         (Part(column="fair_by", kind=one_of(FairBy, _TENANTS), label="Shared by"),),
+    ),
+    Rule(
+        "perKey.maxConcurrency",
+        "At most so many of its tasks with the same concurrency key are assigned or running; 1 unless set.",
+        (Part(column="key_max_concurrency", kind=within(1, MOST_PER_KEY), label="At most of one key"),),
     ),
 )
 

@@ -92,9 +92,8 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     reasons += _reasons_of_target(task, facts)
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
-    if facts["key_holder"] is not None:
-        detail = f"task {facts['key_holder']} holds concurrency key {task.concurrency_key}"
-        reasons.append(Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{facts['key_holder']}"}))
+    if task.concurrency_key is not None:
+        reasons += _key_reasons(task.concurrency_key, facts)
     if not facts["scheduler_alive"]:
         reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
     if not facts["live_workers"]:
@@ -144,3 +143,17 @@ def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:
         detail = f"{facts['target_calls']} tasks that call {task.target} are assigned or running; its maxConcurrency is"
         reasons.append(Reason("TARGET_LIMIT", f"{detail} {most}", links=target))
     return reasons
+
+
+def _key_reasons(key: str, facts: dict[str, Any]) -> list[Reason]:
+    """Whether its concurrency key is paused, and who holds all of it."""
+    reasons = [Reason("KEY_PAUSED", f"concurrency key {key} of this queue is paused")] if facts["key_paused"] else []
+    held, most, holders = facts["held"], facts["key_limit"], facts["holders"]
+    if held < most:
+        return reasons
+    if held == most == 1:
+        detail = f"task {holders[0]} holds concurrency key {key}"
+    else:
+        names = ", ".join(map(str, holders)) + (" and others" if held > len(holders) else "")
+        detail = f"{held} tasks hold concurrency key {key}, whose maxConcurrency is {most}: {names}"
+    return [*reasons, Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{holders[0]}"})]

@@ -22,9 +22,9 @@ from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, Gate, OnWorkerLost, 
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
+SLOTTED = Q(concurrency_key__isnull=True) | ~OWNED_ROW | Q(key_slot__isnull=False)  # NULLs are never equal
 #: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects,
-#: tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone, which makes the planner read the whole
-#: table.
+#: tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone: that reads the whole table.
 WAITING_PARTS: Final = (
     WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
     WAITING_ROW & Q(gate=Gate.OPEN, crash_count__gt=0),
@@ -75,6 +75,7 @@ class Task(models.Model):
         db_default=Gate.OPEN,
         help_text="What it waits for besides time and a worker; out of the due index until the gate is open.",
     )
+    key_slot = models.SmallIntegerField(null=True, blank=True, help_text="The slot of its key that it has, or had.")
     limited = models.BooleanField(
         db_default=False,
         help_text="Counts against the limit of its queue or target, which had one when it was assigned.",
@@ -190,9 +191,9 @@ class Task(models.Model):
             models.Index("schedule_id", "id", name="tasks_schedule", condition=SCHEDULED_ROW),
         ]
         constraints = [
-            # At most one assigned or running task per (queue, key), kept by the database itself.
+            # At most one assigned or running task per slot of a (queue, key), kept by the database itself.
             models.UniqueConstraint(
-                fields=["queue", "concurrency_key"],
+                fields=["queue", "concurrency_key", "key_slot"],
                 name="tasks_key_held",
                 condition=OWNED_ROW & Q(concurrency_key__isnull=False),
             ),
@@ -217,6 +218,7 @@ class Task(models.Model):
                     | Q(status__in=sorted(UNSUCCESSFUL), finished_at__isnull=False, unsuccessful=True)
                 ),
             ),
+            models.CheckConstraint(name="tasks_key_slot", condition=SLOTTED),
             models.CheckConstraint(
                 name="tasks_ranges",
                 condition=Q(
@@ -224,9 +226,7 @@ class Task(models.Model):
                     gate__range=(min(Gate), max(Gate)),
                     timeout_ms__range=(1, 86_400_000),
                     max_retries__range=(0, 1000),
-                    retry_count__gte=0,
-                    crash_count__gte=0,
-                    attempt__gte=0,
+                    **dict.fromkeys(("retry_count__gte", "crash_count__gte", "attempt__gte"), 0),
                 ),
             ),
             models.CheckConstraint(

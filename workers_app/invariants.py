@@ -17,14 +17,22 @@ QUERIES: Final[dict[str, str]] = {
            AND finished_at IS NULL""",
     "an assigned or running task has a worker": """
         SELECT count(*) FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND status <> 'PENDING'""",
-    "a concurrency key is held once": """
+    "a slot of a concurrency key is held once": """
         SELECT count(*) FROM (
           SELECT 1 FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL
-           GROUP BY queue, concurrency_key HAVING count(*) > 1) AS doubled""",
+           GROUP BY queue, concurrency_key, key_slot HAVING count(*) > 1 OR key_slot IS NULL) AS doubled""",
     "a unique key is open once": """
         SELECT count(*) FROM (
           SELECT 1 FROM tasks WHERE unique_key IS NOT NULL AND finished_at IS NULL
            GROUP BY queue, unique_key HAVING count(*) > 1) AS doubled""",
+    "a concurrency key has no more assigned than its limit": """
+        SELECT count(*) FROM tasks t
+          LEFT JOIN queues q ON q.name = t.queue AND NOT starts_with(t.concurrency_key, 'schedule:')
+          LEFT JOIN queue_keys k ON k.queue = t.queue AND k.key = t.concurrency_key
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.concurrency_key IS NOT NULL
+           AND t.status = 'SCHEDULED'
+           AND t.key_slot >= CASE WHEN k.paused THEN 0
+                                  ELSE coalesce(k.max_concurrency, q.key_max_concurrency, 1) END""",
     "a queue has no more assigned than its limit": """
         SELECT count(*) FROM limited_queues q
          WHERE q.max_concurrency < (SELECT count(*) FROM tasks t
@@ -75,6 +83,7 @@ QUERIES: Final[dict[str, str]] = {
     "a parked task waits for a held key": """
         SELECT count(*) FROM tasks t
          WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 1
+           AND NOT EXISTS (SELECT FROM queue_keys k WHERE k.queue = t.queue AND k.key = t.concurrency_key AND k.paused)
            AND NOT EXISTS (SELECT FROM tasks h
                             WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
                               AND h.concurrency_key IS NOT NULL

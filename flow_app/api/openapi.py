@@ -22,7 +22,7 @@ from access_app.http.openapi.schemas import (
 )
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
-from flow_app.api import openapi_targets
+from flow_app.api import key_openapi, openapi_targets
 from flow_app.api.queries import QueuesQuery
 from flow_app.figures import SAMPLE
 from flow_app.rules import RESUME_RATE, RULES, FairBy, rule_components, rule_schemas
@@ -199,4 +199,5 @@ def chapter() -> Chapter:
         "queues": "Pause, resume and give rules. A queue needs no creation: naming it is enough.",
         "targets": "Rules of hosts that HTTP tasks call, whatever their queue.",
     }
-    return Chapter(_PATHS | openapi_targets.PATHS, _SCHEMAS | openapi_targets.SCHEMAS, tags)
+    paths = _PATHS | key_openapi.PATHS | openapi_targets.PATHS
+    return Chapter(paths, _SCHEMAS | key_openapi.SCHEMAS | openapi_targets.SCHEMAS, tags)

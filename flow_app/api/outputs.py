@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from access_app.http.pagination import COUNTED
 from access_app.http.times import show_instant
 from flow_app.figures import Figures
-from flow_app.models import Queue, Target
+from flow_app.models import Queue, QueueKey, Target
+from flow_app.queue_keys import columns_of, shown_key
 from flow_app.rules import RESUME_RATE, RULES, shown_rules
 from tasks_app.executors.base import JsonObject
 from tasks_app.reasons import Reason
@@ -20,6 +21,14 @@ def reason_json(reason: Reason) -> JsonObject:
         "until": show_instant(reason.until),
         "links": dict(reason.links),
     }
+
+
+def key_json(row: QueueKey) -> JsonObject:
+    return {"queue": row.queue, "key": row.key, **shown_key(columns_of(row)), "version": row.version}
+
+
+def key_items(rows: Sequence[QueueKey]) -> list[JsonObject]:
+    return [key_json(row) for row in rows]
 
 
 def queue_json(queue: Queue, figures: Figures) -> JsonObject:

@@ -49,11 +49,11 @@ class Queues(ApiViewSet):
 
     def retrieve(self, request: Request, name: str) -> Response:
         """Never 304: the version is that of pause and rules, and figures change without it."""
-        _check_name(name)
+        check_name(name)
         return self._shown(queues.queue_of(name))
 
     def partial_update(self, request: Request, name: str) -> Response:
-        _check_name(name)
+        check_name(name)
         versions = self.versions()
         return self._shown(queues.edit_queue(name, self.body(), actor=self.caller.name, versions=versions))
 
@@ -62,13 +62,13 @@ class Queues(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, name: str) -> Response:
-        _check_name(name)
+        check_name(name)
         reason, until = inputs.read_pause(self.optional_body(), timezone.now())
         return self._shown(queues.pause_queue(name, actor=self.caller.name, reason=reason, until=until))
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
-        _check_name(name)
+        check_name(name)
         rate = inputs.read_resume(self.optional_body())
         return self._shown(queues.resume_queue(name, actor=self.caller.name, rate=rate))
 
@@ -131,6 +131,7 @@ def _measured(queue: Queue) -> JsonObject:
     return queue_json(queue, figures.measure_queues([queue.name])[queue.name])
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `Problem` for what no queue can be called."""
     if not QUEUE_NAME.fullmatch(name):
         raise Problem.not_found("There is no queue of this name, and there cannot be one.")

@@ -111,13 +111,14 @@ class Migration(migrations.Migration):
                 ('thaw_period', models.IntegerField(blank=True, null=True)),
                 ('thaw_burst', models.IntegerField(blank=True, null=True)),
                 ('thaw_since', models.DateTimeField(blank=True, null=True)),
+                ('key_max_concurrency', models.SmallIntegerField(blank=True, help_text='At most so many tasks of one concurrency key are assigned or running; NULL: 1.', null=True)),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'db_table': 'queues',
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True), ('thaw_since__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400)), ('thaw_since__isnull', False)), _connector='OR'), name='queues_thaw')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True), ('thaw_since__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400)), ('thaw_since__isnull', False)), _connector='OR'), name='queues_thaw'), models.CheckConstraint(condition=models.Q(('key_max_concurrency__range', (1, 1000))), name='queues_key_max_concurrency')],
             },
         ),
         migrations.CreateModel(
@@ -133,6 +134,24 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'buckets',
                 'constraints': [models.UniqueConstraint(fields=('kind', 'name'), name='buckets_of')],
+            },
+        ),
+        migrations.CreateModel(
+            name='QueueKey',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('queue', models.CharField(max_length=100)),
+                ('key', models.TextField()),
+                ('max_concurrency', models.SmallIntegerField(blank=True, help_text='At most so many of its tasks are assigned or running; NULL: as in the queue.', null=True)),
+                ('weight', models.SmallIntegerField(db_default=1, help_text='Its share in a queue that is shared by this key.')),
+                ('paused', models.BooleanField(db_default=False, help_text='Nothing of it starts.')),
+                ('version', models.IntegerField(db_default=1)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'db_table': 'queue_keys',
+                'ordering': ['queue', 'key'],
+                'constraints': [models.UniqueConstraint(fields=('queue', 'key'), name='queue_keys_key'), models.CheckConstraint(condition=models.Q(('weight__range', (1, 1000)), models.Q(('max_concurrency__isnull', True), ('max_concurrency__range', (1, 1000)), _connector='OR')), name='queue_keys_ranges')],
             },
         ),
         migrations.CreateModel(

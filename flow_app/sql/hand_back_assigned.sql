@@ -1,8 +1,8 @@
 -- Give tasks that are assigned but not started back to PENDING: no attempt is used up. At most %(limit)s a call.
 --
--- %(worker_id)s: those of one worker (it drains). %(queue)s: those of one queue (it was paused). %(target)s: those that
--- call one host. None of them: assignments
--- older than %(older_than)s seconds whose worker sits on them while another one that serves the queue has a free slot.
+-- %(worker_id)s: those of one worker (it drains). %(queue)s: those of one queue (it was paused), or, with %(key)s, of one
+-- concurrency key of it. %(target)s: those that call one host. None of them: assignments older than %(older_than)s seconds
+-- whose worker sits on them while another one that serves the queue has a free slot.
 -- Index: tasks_owned.
 WITH free AS MATERIALIZED (
   SELECT w.worker_id, w.queues
@@ -18,6 +18,7 @@ owned AS MATERIALIZED (
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
      AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
      AND (%(target)s::text IS NULL OR t.target = %(target)s::text)
+     AND (%(key)s::text IS NULL OR t.concurrency_key = %(key)s::text)
      AND (%(older_than)s::float8 IS NULL
           OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
              AND EXISTS (SELECT FROM free f

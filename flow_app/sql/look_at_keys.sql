@@ -1,16 +1,21 @@
--- Who holds each of the given concurrency keys, or else which task is the first of it: parked or not, so that a newcomer
--- never overtakes. What waits behind any other gate than that of its key is in nobody's way. A first task that somebody else
--- has locked, or that changed meanwhile, is left for the next pass.
+-- What there is of each of the given concurrency keys, of which the pass has seen %(wanted)s tasks: a row with its limit, who
+-- holds it and which of its places, and a row for each of the first tasks that wait for it and may have one: parked or
+-- not, so that a newcomer never overtakes. What waits behind any other gate than that of its key is in nobody's way. A
+-- first task that somebody else has locked, or that changed meanwhile, is left for the next pass. The limit of a queue is not
+-- about the keys by which schedules keep their tasks from overlapping.
 --
 -- Indexes: tasks_key_held, tasks_key_waiting.
 WITH keys AS MATERIALIZED (
-  SELECT k.queue, k.concurrency_key, holder.id AS holder
-    FROM unnest(%(queues)s::text[], %(keys)s::text[]) AS k(queue, concurrency_key)
-    LEFT JOIN LATERAL (
-      SELECT h.id FROM tasks h
+  SELECT k.queue, k.concurrency_key, k.wanted, l.most, held.holders, held.slots
+    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(wanted)s::int[]) AS k(queue, concurrency_key, wanted)
+    LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
+    LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key
+    CROSS JOIN LATERAL (
+      SELECT CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END AS most) AS l
+    CROSS JOIN LATERAL (
+      SELECT array_agg(h.id) AS holders, array_agg(h.key_slot) AS slots FROM tasks h
        WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
-         AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
-       LIMIT 1) AS holder ON true
+         AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held
 ),
 firsts AS MATERIALIZED (
   SELECT k.queue, k.concurrency_key, h.id
@@ -22,8 +27,7 @@ firsts AS MATERIALIZED (
          AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
          AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
        ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT 1) AS h
-   WHERE k.holder IS NULL
+       LIMIT greatest(0, least(k.wanted, k.most - coalesce(cardinality(k.holders), 0)))) AS h
 ),
 heads AS MATERIALIZED (
   SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect,
@@ -33,6 +37,9 @@ heads AS MATERIALIZED (
    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 )
-SELECT k.queue, k.concurrency_key, k.holder, h.id AS first, h.priority, h.run_at, h.suspect, h.target
+SELECT k.queue, k.concurrency_key, k.most, k.holders, k.slots, NULL::uuid AS first, NULL::int AS priority,
+       NULL::timestamptz AS run_at, NULL::boolean AS suspect, NULL::text AS target
   FROM keys k
-  LEFT JOIN heads h ON h.queue = k.queue AND h.concurrency_key = k.concurrency_key
+UNION ALL
+SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target
+  FROM heads h

@@ -70,9 +70,10 @@ held AS MATERIALIZED (
 sharers AS MATERIALIZED (
   SELECT queue, tenant, n FROM onwards UNION ALL SELECT queue, tenant, n FROM anew
 )
-SELECT s.queue, s.tenant, 1 AS weight, coalesce(h.tasks, 0) AS held,
+SELECT s.queue, s.tenant, coalesce(w.weight, 1) AS weight, coalesce(h.tasks, 0) AS held,
        CASE WHEN s.tenant = q.last THEN q.used ELSE 0 END AS used
   FROM sharers s
   JOIN shared q ON q.queue = s.queue
+  LEFT JOIN queue_keys w ON w.queue = s.queue AND w.key = s.tenant
   LEFT JOIN held h ON h.queue = s.queue AND h.tenant = s.tenant
  ORDER BY s.queue, s.n

@@ -1,8 +1,8 @@
--- Take what waits for a concurrency key out of the index of due tasks: the keys that this pass has given to somebody
--- (%(queues)s, %(keys)s), and those of the tasks %(holders)s that still hold one. Returns how many were parked.
+-- Take what waits for a concurrency key out of the index of due tasks: the keys that are full with what this pass has given
+-- (%(queues)s, %(keys)s), each with how many others hold it (%(held)s); these are %(holders)s. Returns how many were parked.
 --
--- Parking is exact only while the holder cannot end unseen: lock it, or leave the key for the next pass. By its status,
--- which is in no index: asked for its worker, the planner would walk over all that workers own.
+-- Parking is exact only while no holder can end unseen: lock all of a key, or leave the key for the next pass. By their
+-- status, which is in no index: asked for their worker, the planner would walk over all that workers own.
 -- Index: tasks_key_waiting. MATERIALIZED, so that no plan locks more than it parks.
 WITH held AS MATERIALIZED (
   SELECT h.queue, h.concurrency_key
@@ -10,11 +10,16 @@ WITH held AS MATERIALIZED (
    WHERE h.id = ANY(%(holders)s::uuid[]) AND h.status IN ('SCHEDULED', 'RUNNING')
      FOR SHARE SKIP LOCKED
 ),
+full_keys AS MATERIALIZED (
+  SELECT k.queue, k.concurrency_key
+    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(held)s::int[]) AS k(queue, concurrency_key, held)
+    LEFT JOIN (SELECT queue, concurrency_key, count(*) AS n FROM held GROUP BY queue, concurrency_key) AS h
+           ON h.queue = k.queue AND h.concurrency_key = k.concurrency_key
+   WHERE k.held = coalesce(h.n, 0)
+),
 to_park AS MATERIALIZED (
   SELECT t.id
-    FROM (SELECT queue, concurrency_key FROM held
-          UNION ALL
-          SELECT queue, concurrency_key FROM unnest(%(queues)s::text[], %(keys)s::text[]) AS g(queue, concurrency_key)) AS k
+    FROM full_keys k
     CROSS JOIN LATERAL (
       SELECT w.id FROM tasks w
        WHERE w.queue = k.queue AND w.concurrency_key = k.concurrency_key

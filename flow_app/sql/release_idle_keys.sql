@@ -1,6 +1,7 @@
--- Make the next task of a concurrency key visible when the key is idle but all its due tasks are parked. The trigger
--- tasks_release_key does this at once; what is found here was left behind by a rolled-back edit. Looks at no more than
--- %(limit)s keys a call, after the given (queue, key), and returns the last key looked at (NULL: the end).
+-- Make the next tasks of a concurrency key visible when the key has room but they are parked, as many as there is room for.
+-- The trigger tasks_release_key does this at once; what is found here was left behind by a rolled-back edit, or a limit
+-- was raised. Looks at no more than %(limit)s keys a call, after the given (queue, key), and returns the last key looked at
+-- (NULL: the end).
 -- Index: tasks_key_waiting, hopped from key to key.
 WITH RECURSIVE keys(queue, concurrency_key, n) AS (
   (SELECT queue, concurrency_key, 1
@@ -23,17 +24,20 @@ WITH RECURSIVE keys(queue, concurrency_key, n) AS (
 idle AS MATERIALIZED (
   SELECT head.id
     FROM keys k
+    LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
+    LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS n FROM tasks h
+       WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
+         AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held
     CROSS JOIN LATERAL (
       SELECT t.id, t.gate FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
        ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT 1) AS head
+       LIMIT greatest(0, CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n))
+           AS head
    WHERE head.gate = 1
-     AND NOT EXISTS (
-       SELECT FROM tasks h
-        WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
-          AND h.worker_id IS NOT NULL AND h.finished_at IS NULL)
 ),
 locked AS MATERIALIZED (
   SELECT t.id FROM idle i JOIN tasks t ON t.id = i.id

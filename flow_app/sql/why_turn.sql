@@ -33,8 +33,10 @@ held AS MATERIALIZED (
 everybody AS MATERIALIZED (
   SELECT tenant FROM tenants UNION SELECT tenant FROM held UNION SELECT tenant FROM mine
 )
-SELECT coalesce((SELECT h.tasks FROM held h WHERE h.tenant = m.tenant), 0) AS held, 1 AS weight,
-       (SELECT count(*)::int FROM everybody) AS weights,
+SELECT coalesce((SELECT h.tasks FROM held h WHERE h.tenant = m.tenant), 0) AS held,
+       coalesce((SELECT k.weight FROM queue_keys k WHERE k.queue = m.queue AND k.key = m.tenant), 1) AS weight,
+       (SELECT sum(coalesce(k.weight, 1))::int
+          FROM everybody e LEFT JOIN queue_keys k ON k.queue = m.queue AND k.key = e.tenant) AS weights,
        coalesce((SELECT sum(w.slots) FROM worker_heartbeats w
                   WHERE w.state = 'ACTIVE' AND (w.queues IS NULL OR m.queue = ANY(w.queues))), 0)::int AS slots,
        (SELECT count(*)::int

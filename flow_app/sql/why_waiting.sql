@@ -3,7 +3,8 @@
 -- tasks_limited_target, tasks_due, tasks_ended. Not the ORM: six lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
-       holder.id AS key_holder, l.max_concurrency,
+       held.holders, held.n AS held, coalesce(e.paused, false) AS key_paused,
+       coalesce(e.max_concurrency, k.key_max_concurrency, 1) AS key_limit, l.max_concurrency,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
        r.kind AS rate_kind, r.tokens, r.rate_limit, r.rate_period, r.rate_burst, r.full_at, cardinality(r.task_ids) AS unstarted, now() AS now,
@@ -22,11 +23,12 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
   LEFT JOIN LATERAL (
     SELECT * FROM rated_queues WHERE name = t.queue ORDER BY tokens, next_at DESC LIMIT 1) AS r ON true
   LEFT JOIN targets g ON g.host = t.target
+  LEFT JOIN queues k ON k.name = t.queue AND NOT starts_with(t.concurrency_key, 'schedule:')
+  LEFT JOIN queue_keys e ON e.queue = t.queue AND e.key = t.concurrency_key
   LEFT JOIN LATERAL (
-    SELECT h.id FROM tasks h
+    SELECT count(*) AS n, (array_agg(h.id ORDER BY h.key_slot))[:5] AS holders FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key
-       AND h.worker_id IS NOT NULL AND h.finished_at IS NULL
-     LIMIT 1) AS holder ON t.concurrency_key IS NOT NULL
+       AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held ON t.concurrency_key IS NOT NULL
   CROSS JOIN LATERAL (
     SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free,
            count(*) FILTER (WHERE owned.suspects = 0 AND owned.n < live.slots) AS free_for_suspect

@@ -212,6 +212,7 @@ OTHERWISE = {
     "POST tasks-bulk": Action.TASK_CREATE,
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,
+    "DELETE queue-key": Action.QUEUE_EDIT,
     "GET health-workers": Action.WORKER_READ,
     **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "health-demand", "metrics")},
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},

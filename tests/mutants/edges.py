@@ -267,7 +267,7 @@ EDGES: Final[list[Mutant]] = [
         (
             "key-held",
             19,
-            "fields=('queue', 'concurrency_key'), name",
+            "fields=('queue', 'concurrency_key', 'key_slot'), name",
             "fields=('queue', 'concurrency_key', 'id'), name",
         ),
     ),

@@ -29,6 +29,7 @@ _RACES: Final = f"{_ENGINE}/test_assignment_races.py"
 _KEYS: Final = f"{_ENGINE}/test_assignment_keys.py"
 _LOCKING: Final = f"{_ENGINE}/test_locking.py"
 _PASS: Final = f"{_ASSIGNMENT} {_RACES} {_ENGINE}/test_assignment_suspects.py {_KEYS}"
+_QUEUE_KEYS: Final = f"{_ENGINE}/test_queue_keys.py"
 _RECOVERY: Final = f"{_ENGINE}/test_recovery.py"
 _BEATS: Final = f"{_ENGINE}/test_heartbeats.py"
 
@@ -311,8 +312,12 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "keys",
         f"{_FLOW}/look_at_keys.sql",
-        f"{_KEYS} {_LOCKING} {_ENGINE}/test_assignment_gates.py",
-        ("holder", 19, "   WHERE k.holder IS NULL\n", ""),
+        f"{_KEYS} {_LOCKING} {_ENGINE}/test_assignment_gates.py {_QUEUE_KEYS}",
+        ("room", 19, "least(k.wanted, k.most - coalesce(cardinality(k.holders), 0))", "k.wanted"),
+        ("limit", 19, "coalesce(e.max_concurrency, q.key_max_concurrency, 1) END AS most", "1 END AS most"),
+        ("own-limit", 19, "coalesce(e.max_concurrency, q.key", "coalesce(q.key"),
+        ("schedules", 19, " AND NOT starts_with(k.concurrency_key, 'schedule:')", ""),
+        ("paused", 19, "CASE WHEN e.paused THEN 0 ELSE", "CASE WHEN false THEN 0 ELSE"),
         ("head-skip", 34, "     FOR NO KEY UPDATE OF t SKIP LOCKED\n", "     FOR NO KEY UPDATE OF t\n"),
         ("other-gate", 24, "t.gate IN (0, 1, 6)\n         AND t.run_at", "true\n         AND t.run_at"),
         ("expiry", 20, " AND (t.expires_at IS NULL OR t.expires_at > now())", ""),
@@ -320,8 +325,9 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "park",
         f"{_FLOW}/park_behind_keys.sql",
-        f"{_PASS} {_LOCKING}",
+        f"{_PASS} {_LOCKING} {_QUEUE_KEYS}",
         ("holder-lock", 24, "     FOR SHARE SKIP LOCKED\n", ""),
+        ("all-holders", 24, "   WHERE k.held = coalesce(h.n, 0)\n", "   WHERE k.held = 0 OR h.n > 0\n"),
         ("due", 24, " AND w.run_at <= now()\n", "\n"),
     ),
     *mutants_of(
@@ -347,7 +353,14 @@ STATEMENTS: Final[list[Mutant]] = [
         ("share", 28, "line[:share]", "line"),
         ("class", 4, "if each.queue in queues]", "if True]"),
         ("twice", 5, "each.task_id not in tasks and ", ""),
-        ("key-twice", 19, "(each.queue, each.concurrency_key) not in keys]", "True]"),
+        ("key-twice", 19, "(each.queue, each.concurrency_key) not in gone]", "True]"),
+        ("key-first-twice", 19, "if each.task_id not in tasks] for name in set", "if True] for name in set"),
+        (
+            "key-slots",
+            19,
+            "filterfalse(set(key.slots).__contains__, count())",
+            "count()",
+        ),
         ("specialists", 28, "return [*ordered, (None, classes[None])]", "return [(None, classes[None]), *ordered]"),
         ("priority", 28, "return -candidate.priority,", "return 0,"),
         ("level", 28, "return number > worker.slots, number, place", "return False, number, place"),
@@ -507,8 +520,11 @@ STATEMENTS: Final[list[Mutant]] = [
     *mutants_of(
         "keys",
         f"{_FLOW}/release_idle_keys.sql",
-        f"{_KEYS}::TestReleaseIdleKeys",
+        f"{_KEYS}::TestReleaseIdleKeys {_QUEUE_KEYS}",
         ("held", 19, "h.worker_id IS NOT NULL AND h.finished_at IS NULL)", "false)"),
+        ("idle-limit", 24, "coalesce(e.max_concurrency, q.key_max_concurrency, 1) END", "1 END"),
+        ("idle-paused", 24, "CASE WHEN e.paused THEN 0 ELSE", "CASE WHEN false THEN 0 ELSE"),
+        ("idle-due", 24, " AND t.run_at <= now()\n", "\n"),
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
     ),
     *mutants_of(

@@ -58,21 +58,27 @@ WAITING = st.builds(
         max_size=20,
     ),
 )
-#: Of each queue and key, whether it is held, in other hands, or free.
-STATES = st.lists(st.sampled_from(["held", "elsewhere", "free"]), min_size=6, max_size=6)
+#: Of each queue and key: its limit, the slots that are taken, and how many of the next are in other hands.
+STATES = st.lists(
+    st.tuples(st.integers(0, 3), st.sets(st.integers(0, 4), max_size=3), st.sampled_from([0, 0, 1])),
+    min_size=6,
+    max_size=6,
+)
+State = tuple[int, set[int], int]
 
 
-def _keys(candidates: list[Candidate], states: list[str]) -> dict[tuple[str, str], Key]:
-    """As ``look_at_keys.sql`` finds them: the first of a free one is the first of those in sight."""
+def _keys(candidates: list[Candidate], states: list[State]) -> dict[tuple[str, str], Key]:
+    """As ``look_at_keys.sql`` finds them: the next ones of a key are the first of those in sight."""
     by_name = dict(zip(((queue, key) for queue in QUEUES for key in "kl"), states, strict=True))
-    found: dict[tuple[str, str], Key] = {}
+    lines: dict[tuple[str, str], list[Candidate]] = {}
     for each in sorted(candidates, key=_place):
-        if each.concurrency_key is None or (each.queue, each.concurrency_key) in found:
-            continue
-        state = by_name[each.queue, each.concurrency_key]
-        holder = UUID(int=999) if state == "held" else None
-        first = (each.task_id, each.priority, each.run_at, each.suspect) if state == "free" else (None,) * 4
-        found[each.queue, each.concurrency_key] = Key(each.queue, each.concurrency_key, holder, *first)
+        if each.concurrency_key is not None:
+            lines.setdefault((each.queue, each.concurrency_key), []).append(each)
+    found = {}
+    for name, line in lines.items():
+        most, slots, elsewhere = by_name[name]
+        next_ones = line[: max(0, most - len(slots))][elsewhere:]
+        found[name] = Key(most, [UUID(int=900 + slot) for slot in slots], list(slots), next_ones)
     return found
 
 
@@ -82,7 +88,7 @@ def _place(each: Candidate) -> tuple[int, datetime, UUID]:
 
 @given(ROOMS, WAITING, STATES, st.integers(0, 12))
 def test_what_is_given_away_keeps_to_the_rules(
-    workers: list[Room], candidates: list[Candidate], states: list[str], limit: int
+    workers: list[Room], candidates: list[Candidate], states: list[State], limit: int
 ) -> None:
     keys = _keys(candidates, states)
     found = match(workers, candidates, keys, limit)
@@ -106,8 +112,14 @@ def test_what_is_given_away_keeps_to_the_rules(
 
     taken = [(task.queue, task.concurrency_key) for task, _ in pairs if task.concurrency_key is not None]
     assert sorted(taken) == sorted(found.keys)
-    assert len(set(taken)) == len(taken), "one task to a key"
-    assert all(keys[name].first in found.tasks for name in taken), "and that its first"
+    for name, count in Counter(taken).items():
+        key, mine = keys[name], [task for task, _ in pairs if (task.queue, task.concurrency_key) == name]
+        slots = [found.key_slots[task.task_id] for task in mine]
+        assert count + len(key.slots) <= key.most, "no key is held more often than its limit"
+        assert len({*slots, *key.slots}) == count + len(key.slots), "and no slot twice"
+        assert max(slots) < key.most, "nor one that the limit has not"
+        assert {task.task_id for task in mine} <= {each.task_id for each in key.firsts}, "only those that come next"
+    assert found.key_slots.keys() == {task.task_id for task, _ in pairs if task.concurrency_key is not None}
 
     beyond = [room for _, room in pairs if room.tasks + found.workers.count(room.worker_id) > room.slots]
     if beyond and limit > len(pairs):

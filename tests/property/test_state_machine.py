@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from access_app.versions import Stale
 from flow_app import assignment
-from flow_app.queues import pause_queue, resume_queue
+from flow_app.queues import edit_queue, pause_queue, resume_queue
 from tasks_app import selectors, services
 from tasks_app.executors.base import Outcome
 from tasks_app.expiry import expire_tasks
@@ -122,6 +122,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.rows: dict[UUID, Row] = {}
         self.incarnations: dict[UUID, Incarnation] = {}
         self.paused: set[str] = set()
+        self.most_of_a_key = dict.fromkeys(QUEUES, 1)
         self.started: list[Started] = []
         for table in ("tasks", "task_executions", "audit_events", "queues", "worker_heartbeats"):
             self.session.execute(f"DELETE FROM {table}")
@@ -185,6 +186,11 @@ class EngineMachine(RuleBasedStateMachine):
             pause_queue(queue, actor="person")
         self.paused ^= {queue}
 
+    @rule(queue=st.sampled_from(QUEUES), most=st.integers(1, 3))
+    def limit_keys(self, queue: str, most: int) -> None:
+        edit_queue(queue, {"perKey": {"maxConcurrency": most}}, actor="person")
+        self.most_of_a_key[queue] = most
+
     # Time
 
     @rule()
@@ -237,6 +243,7 @@ class EngineMachine(RuleBasedStateMachine):
             "worker_id": None,
             "queue": None,
             "target": None,
+            "key": None,
             "older_than": -60.0,
             "limit": 1000,
             "actor": "scheduler",
@@ -509,11 +516,12 @@ class EngineMachine(RuleBasedStateMachine):
             return True
         if row.key is not None:
             same = [r for r in rows.values() if (r.queue, r.key) == (row.queue, row.key)]
-            if any(r.status in ("SCHEDULED", "RUNNING") for r in same):
+            free = self.most_of_a_key[row.queue] - sum(r.status in ("SCHEDULED", "RUNNING") for r in same)
+            if free <= 0:
                 return True
-            head = min((r for r in same if r.status == "PENDING" and r.due), key=lambda r: r.place)
-            if head.id != row.id:
-                return self.may_wait(head, rows)
+            line = sorted((r for r in same if r.status == "PENDING" and r.due), key=lambda r: r.place)
+            if row not in line[:free]:
+                return all(self.may_wait(first, rows) for first in line[:free])
         owned = [r for r in rows.values() if r.status in ("SCHEDULED", "RUNNING")]
         for worker_id, incarnation in self.incarnations.items():
             mine = [r for r in owned if r.worker_id == worker_id]

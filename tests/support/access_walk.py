@@ -21,7 +21,7 @@ from access_app.http.viewsets import ApiViewSet
 from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
-from flow_app.models import Queue, Target
+from flow_app.models import Queue, QueueKey, Target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.states import TaskStatus
@@ -112,6 +112,7 @@ class World:
         put["queue"] = Queue.objects.create(name=f"open-{task_type}")
         put["paused queue"] = Queue.objects.create(name=f"paused-{task_type}", paused_at=whole_now())
         put["target"] = Target.objects.create(host=f"{task_type.lower()}.example")
+        put["queue key"] = QueueKey.objects.create(queue=put["queue"].pk, key=f"key/{task_type}")
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
@@ -133,6 +134,8 @@ _PATHS: Final = {
     "DELETE calendar": "free calendar",
     "calendar": "calendar",
     "queue-pause": "queue",
+    "queue-keys": "queue",
+    "queue-key": "queue",
     "queue": "queue",
     "target": "target",
     "task_id": "task",
@@ -158,6 +161,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "PATCH calendar": {"description": "x"},
         "PATCH queue": {"maxConcurrency": 7},
         "PUT target": {"maxConcurrency": 7},
+        "PUT queue-key": {"paused": True},
     }
 
 
@@ -193,7 +197,10 @@ def api_operations(world: World) -> Iterator[Operation]:
 def _arguments(world: World, name: str, route: str) -> Iterator[str]:
     for possibility in get_resolver().reverse_dict.getlist(route)[:1]:
         for parameter in possibility[0][0][1]:
-            yield world.id_of(_PATHS.get(name) or _PATHS.get(route) or _PATHS[parameter])
+            if parameter == "key":
+                yield world.rows["queue key"].key
+            else:
+                yield world.id_of(_PATHS.get(name) or _PATHS.get(route) or _PATHS[parameter])
 
 
 # --- the admin

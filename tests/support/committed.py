@@ -27,6 +27,7 @@ OURS: Final = (
     "buckets",
     "targets",
     "queue_turns",
+    "queue_keys",
     "api_keys",
     "worker_heartbeats",
     "scheduler_heartbeats",

@@ -76,8 +76,7 @@ def pass_over(session: Session, queues: Sequence[str], priorities: Sequence[int]
     candidates = session.rows("lock_candidates", places_of(queues, priorities), of=Candidate)
     keys = locking.look_at_keys(session, candidates)
     found = match(workers, candidates, keys, limit)
-    limited = {"limited": found.limited("queue"), "targets": found.limited("target")}
-    session.send("assign_due_tasks", {"ids": found.tasks, "workers": found.workers} | limited)
+    session.send("assign_due_tasks", locking.given(found))
     locking.park_behind_keys(session, found, keys)
     return found
 

@@ -25,6 +25,10 @@ ELSEWHERE: Final = {
         {"assignment.hand_back_assigned", "counting_in.hand_back_assigned"},
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",
     ),
+    "release_idle_keys": (
+        {"assignment.release_idle_keys", "queue_keys._release_keys"},
+        "a higher limit lets the next ones be seen in the transaction of its request, housekeepers in one of their own",
+    ),
 }
 #: Classes of tests with another name, and why.
 TESTED_AS: Final = {

@@ -36,11 +36,13 @@ FUNCTION: Final = "tasks_app.transitions._write"
 #: They park tasks behind their concurrency key or target, bring them back, and count them against a limit: nothing that
 #: anybody is shown, so no new version.
 UNSEEN: Final = frozenset(
-    {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys"}
+    {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys", "release_key"}
     | {"sort_in", "sort_out", "tasks_app.migrations.0001_initial"}
 )
 #: What has a status or version of its own: none of these is a task or its history.
-OTHER_ROWS: Final = frozenset({"Queue", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire"})
+OTHER_ROWS: Final = frozenset(
+    {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire"}
+)
 #: Writes whatever columns a new schedule has.
 OF_OTHER_ROWS: Final = frozenset({"schedules_app.services._insert"})
 #: Methods of managers, querysets and rows that write columns.

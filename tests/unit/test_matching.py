@@ -20,6 +20,11 @@ def task(number: int, **columns: object) -> Candidate:
     return usual._replace(**columns)  # type: ignore[arg-type]
 
 
+def free(*firsts: Candidate, most: int = 1, slots: Sequence[int] = ()) -> Key:
+    """A key that these may have next, and that as many hold as it has slots taken."""
+    return Key(most, [UUID(int=900 + slot) for slot in slots], list(slots), list(firsts))
+
+
 def worker(number: int, **columns: object) -> Room:
     usual = Room(UUID(int=number), None, 4, 4, 0, 0, 1000, None, "-infinity")
     changed = usual._replace(**columns)  # type: ignore[arg-type]
@@ -27,10 +32,10 @@ def worker(number: int, **columns: object) -> Room:
 
 
 def matched(
-    workers: Sequence[Room], candidates: Sequence[Candidate], *keys: Key, limit: int = 1000
+    workers: Sequence[Room], candidates: Sequence[Candidate], k: Key | None = None, *, limit: int = 1000
 ) -> tuple[Match, list[tuple[int, int]]]:
-    """What came of it, and who got what, by numbers."""
-    names: dict[KeyName, Key] = {(key.queue, key.concurrency_key): key for key in keys}
+    """What came of it, and who got what, by numbers. ``k`` is the key of that name, of every queue."""
+    names: dict[KeyName, Key] = {(each.queue, "k"): k for each in candidates if each.concurrency_key and k}
     found = match(workers, candidates, names, limit)
     return found, [(t.int, w.int) for t, w in zip(found.tasks, found.workers, strict=True)]
 
@@ -93,8 +98,8 @@ class TestMatch:
 
     def test_gives_nothing_twice_to_workers_of_different_queues(self) -> None:
         rooms = [worker(1), worker(2, queues=["a"])]
-        key = Key("a", "k", None, UUID(int=7), 0, NOON, False)
-        _, given = matched(rooms, [task(1, queue="a"), task(7, queue="a", concurrency_key="k")], key)
+        keyed = task(7, queue="a", concurrency_key="k")
+        _, given = matched(rooms, [task(1, queue="a"), keyed], free(keyed))
         assert given == [(1, 2), (7, 2)]
 
     def test_gives_a_suspect_to_a_worker_without_one_and_the_rest_to_others(self) -> None:
@@ -156,18 +161,15 @@ class TestKeys:
     KEYED = (task(1, concurrency_key="k"), task(2, concurrency_key="k"), task(3))
 
     def test_let_their_first_task_run_whichever_it_is(self) -> None:
-        first = Key("default", "k", None, UUID(int=77), 0, NOON, False)
-        found, given = matched([worker(1)], self.KEYED, first)
+        first = task(77, run_at=NOON, concurrency_key="k")
+        found, given = matched([worker(1)], self.KEYED, free(first))
         assert given == [(77, 1), (3, 1)]
-        assert found.keys == [("default", "k")]
+        assert (found.keys, found.key_slots) == ([("default", "k")], {first.task_id: 0})
 
     @pytest.mark.parametrize(
         "key",
-        [
-            Key("default", "k", UUID(int=9), None, None, None, None),
-            Key("default", "k", None, None, None, None, None),
-        ],
-        ids=["held", "its first in other hands"],
+        [free(slots=[0]), free(), free(most=0), free(most=2, slots=[0, 1, 5])],
+        ids=["held", "its first in other hands", "paused", "held more often than its limit allows now"],
     )
     def test_let_nothing_run_while_they_are_not_free(self, key: Key) -> None:
         found, given = matched([worker(1)], self.KEYED, key)
@@ -175,23 +177,33 @@ class TestKeys:
         assert found.keys == []
 
     def test_are_given_once_to_workers_of_different_queues(self) -> None:
-        first = Key("default", "k", None, UUID(int=1), 0, NOON, False)
         rooms = [worker(1), worker(2, queues=["default"])]
-        _, given = matched(rooms, self.KEYED, first)
+        _, given = matched(rooms, self.KEYED, free(self.KEYED[0]))
         assert given == [(1, 2), (3, 2)]
 
     def test_keep_the_turns_of_those_that_wait(self) -> None:
         """Else those of a lower priority would overtake what lies behind them, out of sight."""
         waiting = [task(n, priority=5, concurrency_key="k") for n in (1, 2)]
-        held = Key("default", "k", UUID(int=9), None, None, None, None)
-        _, given = matched([worker(1, share=2)], [*waiting, task(3), task(4)], held)
+        _, given = matched([worker(1, share=2)], [*waiting, task(3), task(4)], free(slots=[0]))
         assert given == []
 
     def test_take_the_turn_of_their_first_in_sight(self) -> None:
-        first = Key("default", "k", None, UUID(int=1), 0, NOON, False)
         candidates = [task(0), task(1, concurrency_key="k"), task(2)]
-        _, given = matched([worker(1, slots=2)], candidates, first)
+        _, given = matched([worker(1, slots=2)], candidates, free(candidates[1]))
         assert given == [(0, 1), (1, 1)]
+
+    def test_let_as_many_run_as_come_next_each_in_the_lowest_slot_that_is_free(self) -> None:
+        waiting = [task(n, concurrency_key="k") for n in range(4)]
+        found, given = matched([worker(1)], waiting, free(*waiting[:3], most=5, slots=[1, 3]))
+        assert [number for number, _ in given] == [0, 1, 2]
+        assert [found.key_slots[each.task_id] for each in waiting[:3]] == [0, 2, 4]
+
+    def test_give_each_of_several_once_to_workers_of_different_queues(self) -> None:
+        waiting = [task(n, concurrency_key="k") for n in range(3)]
+        rooms = [worker(1, slots=1), worker(2, slots=1, queues=["default"])]
+        found, given = matched(rooms, waiting, free(*waiting, most=3))
+        assert given == [(0, 2), (1, 1)]
+        assert sorted(found.key_slots.values()) == [0, 1]
 
 
 class TestRoomFor:

@@ -279,7 +279,7 @@ class TestConcurrencyKeys:
         second = engine.create(concurrency_key="k")
         with pytest.raises(Exception, match="tasks_key_held"):
             engine.session.execute(
-                "UPDATE tasks SET status = 'SCHEDULED', worker_id = %s WHERE id = %s", [worker, second]
+                "UPDATE tasks SET status = 'SCHEDULED', worker_id = %s, key_slot = 0 WHERE id = %s", [worker, second]
             )
 
 

@@ -10,14 +10,15 @@ import pytest
 from tests.support.engine import SUCCEEDED, Engine
 from workers_app import invariants
 
-CHECKS = ("tasks_state", "tasks_ranges")
+CHECKS = ("tasks_state", "tasks_ranges", "tasks_key_slot")
 
 #: One statement for each promise, about an {ended}, a {running}, an {assigned} and a {waiting} task and their {worker}.
 BROKEN_BY = {
     "a pending task has no worker": "UPDATE tasks SET worker_id = '{worker}' WHERE id = '{waiting}'",
     "an assigned or running task has a worker": "UPDATE tasks SET worker_id = NULL WHERE id = '{assigned}'",
-    "a concurrency key is held once": (
-        "UPDATE tasks SET concurrency_key = 'k', queue = 'q' WHERE id IN ('{running}', '{assigned}')"
+    "a slot of a concurrency key is held once": (
+        "INSERT INTO queues (name, key_max_concurrency) VALUES ('q', 2);"
+        "UPDATE tasks SET concurrency_key = 'k', queue = 'q', key_slot = 1 WHERE id IN ('{running}', '{assigned}')"
     ),
     "a unique key is open once": "UPDATE tasks SET unique_key = 'u' WHERE id IN ('{running}', '{waiting}')",
     "a queue has no more assigned than its limit": (
@@ -56,6 +57,9 @@ BROKEN_BY = {
     ),
     "a parked task waits for a held key": (
         "UPDATE tasks SET concurrency_key = 'free', gate = 1 WHERE id = '{waiting}'"
+    ),
+    "a concurrency key has no more assigned than its limit": (
+        "UPDATE tasks SET concurrency_key = 'k', key_slot = 1 WHERE id = '{assigned}'"
     ),
     "a closed gate has a cause": "UPDATE tasks SET gate = 4 WHERE id = '{waiting}'",
 }
@@ -113,6 +117,13 @@ class TestViolations:
             "UPDATE worker_heartbeats SET state = 'ZOMBIE'",
             "UPDATE worker_heartbeats SET slots = 0",
             "UPDATE queues SET paused_until = now(), paused_at = NULL",
+            "UPDATE tasks SET concurrency_key = 'k', key_slot = 7 WHERE id IN ('{running}', '{assigned}')",
+            "UPDATE tasks SET concurrency_key = 'k', key_slot = NULL WHERE id = '{running}'",
+            "UPDATE queues SET key_max_concurrency = 0",
+            "UPDATE queues SET key_max_concurrency = 1001",
+            "INSERT INTO queue_keys (queue, key, weight) VALUES ('q', 'k', 0)",
+            "INSERT INTO queue_keys (queue, key, max_concurrency) VALUES ('q', 'k', 0)",
+            "INSERT INTO queue_keys (queue, key) VALUES ('q', 'k'), ('q', 'k')",
         ],
         ids=lambda sql: sql.split(" WHERE")[0].replace(" ", "-"),
     )

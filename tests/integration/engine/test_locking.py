@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from flow_app.locking import look_at_keys, park_behind_keys
 from flow_app.matching import Candidate, Key, Match, Room
+from flow_app.queue_keys import set_key
 from flow_app.queues import pause_queue
+from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tasks_app.states import Gate
 from tests.support.engine import Engine, in_seconds, places_of, room_of
 from tests.support.races import locked, transaction
 
 OpenSession = Callable[[], Session]
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def shares(session: Session, queues: list[str], limit: int = 100) -> tuple[list[Room], str]:
@@ -137,40 +142,57 @@ class TestLockSuspects:
         assert engine.session.rows("lock_suspects", {"classes": [None]}, of=Candidate) == []
 
 
+def shown(key: Key) -> tuple[list[UUID], list[UUID]]:
+    """Who holds it, and who may have it next."""
+    return list(key.holders), [each.task_id for each in key.firsts]
+
+
 class TestLookAtKeys:
-    def look(self, session: Session, *names: str) -> list[Key]:
-        return session.rows("look_at_keys", {"queues": ["default"] * len(names), "keys": list(names)}, of=Key)
+    def look(self, session: Session, *names: str, wanted: int = 1) -> dict[str, Key]:
+        asked = [Candidate(UUID(int=0), "default", 0, NOON, name, False) for name in names for _ in range(wanted)]
+        return {key: found for (_, key), found in look_at_keys(session, asked).items()}
 
     def test_finds_the_holder_or_the_first_that_waits(self, engine: Engine) -> None:
         holder = engine.running(engine.worker(), concurrency_key="held").task_id
         engine.create(concurrency_key="held")
         engine.create(concurrency_key="free")
         urgent = engine.create(concurrency_key="free", priority=1)
-        found = {key.concurrency_key: (key.holder, key.first) for key in self.look(engine.session, "held", "free", "x")}
-        assert found == {"held": (holder, None), "free": (None, urgent), "x": (None, None)}
+        found = {name: shown(key) for name, key in self.look(engine.session, "held", "free", "x").items()}
+        assert found == {"held": ([holder], []), "free": ([], [urgent]), "x": ([], [])}
 
     def test_finds_a_parked_one_before_a_newcomer(self, engine: Engine) -> None:
         parked, _ = engine.create_many(2, concurrency_key="k")
         engine.session.execute("UPDATE tasks SET gate = 1 WHERE id = %s", [parked])
-        assert [key.first for key in self.look(engine.session, "k")] == [parked]
+        assert shown(self.look(engine.session, "k")["k"]) == ([], [parked])
 
     def test_finds_nobody_while_the_first_is_in_other_hands(self, engine: Engine, open_session: OpenSession) -> None:
         first, _ = engine.create_many(2, concurrency_key="k")
         with locked(open_session(), "tasks", "id", first):
-            assert [(key.holder, key.first) for key in self.look(engine.session, "k")] == [(None, None)]
+            assert shown(self.look(engine.session, "k")["k"]) == ([], [])
 
     def test_passes_over_what_is_not_due_or_has_expired(self, engine: Engine) -> None:
         engine.create(concurrency_key="k", schedule_at=in_seconds(60))
         expired, due = engine.create_many(2, concurrency_key="k", expires_at=in_seconds(60))
         engine.move(expired, expires_at=-timedelta(seconds=1))
-        assert [key.first for key in self.look(engine.session, "k")] == [due]
+        assert shown(self.look(engine.session, "k")["k"]) == ([], [due])
+
+    def test_finds_as_many_as_are_wanted_and_have_room(self, engine: Engine) -> None:
+        set_key("default", "k", {"maxConcurrency": 3}, actor="test")
+        holder = engine.running(engine.worker(), concurrency_key="k").task_id
+        first, second, third = engine.create_many(3, concurrency_key="k")
+        assert shown(self.look(engine.session, "k", wanted=1)["k"]) == ([holder], [first])
+        key = self.look(engine.session, "k", wanted=9)["k"]
+        assert (*shown(key), key.most, list(key.slots)) == ([holder], [first, second], 3, [0])
+        Task.objects.filter(pk=first).update(run_at=in_seconds(1), priority=9)
+        assert shown(self.look(engine.session, "k", wanted=9)["k"]) == ([holder], [second, third])
 
 
 class TestParkBehindKeys:
-    def park(self, session: Session, given: Match, *holders: UUID) -> int:
-        queues, keys = [queue for queue, _ in given.keys], [key for _, key in given.keys]
-        [(parked,)] = session.rows("park_behind_keys", {"queues": queues, "keys": keys, "holders": list(holders)})
-        return int(parked)
+    def park(self, session: Session, given: Match, *holders: UUID, most: int = 1) -> int:
+        keys = {name: Key(most, [], [], []) for name in given.keys}
+        if holders:
+            keys = {("default", "k"): Key(most, holders, range(len(holders)), [])}
+        return int(park_behind_keys(session, given, keys).fetchall()[0][0])
 
     def test_parks_what_is_due_behind_a_holder(self, engine: Engine) -> None:
         holder = engine.running(engine.worker(), concurrency_key="k").task_id
@@ -184,6 +206,23 @@ class TestParkBehindKeys:
         engine.create(concurrency_key="k")
         with locked(open_session(), "tasks", "id", holder):
             assert self.park(engine.session, Match(), holder) == 0
+
+    def test_parks_nothing_while_one_of_several_holders_may_be_ending(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        """Its end would find nothing to release, and its slot would stay empty."""
+        set_key("default", "k", {"maxConcurrency": 2}, actor="test")
+        worker = engine.worker()
+        holders = [engine.running(worker, concurrency_key="k").task_id for _ in range(2)]
+        engine.create(concurrency_key="k")
+        with locked(open_session(), "tasks", "id", holders[1]):
+            assert self.park(engine.session, Match(), *holders, most=2) == 0
+        assert self.park(engine.session, Match(), *holders, most=2) == 1
+
+    def test_parks_nothing_of_a_key_that_has_room(self, engine: Engine) -> None:
+        holder = engine.running(engine.worker(), concurrency_key="k").task_id
+        engine.create(concurrency_key="k")
+        assert self.park(engine.session, Match(), holder, most=2) == 0
 
     def test_parks_nothing_of_the_same_key_in_another_queue(self, engine: Engine) -> None:
         elsewhere = engine.create(queue="elsewhere", concurrency_key="k")

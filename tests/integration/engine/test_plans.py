@@ -133,7 +133,7 @@ def hot_statements(session: Session) -> list[Hot]:
         "start": list(range(1, count + 1)), "again": False,
     }  # fmt: skip
     usually = ("statuses", "delays", "begun", "error_codes", "error_messages")
-    hand_back = {"worker_id": None, "queue": None, "target": None, "older_than": None}
+    hand_back = {"worker_id": None, "queue": None, "key": None, "target": None, "older_than": None}
     hand_back |= {"limit": 1000, "actor": "x", "reason": "x"}
     me = {
         "scheduler_id": uuid4(),
@@ -167,13 +167,13 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("lock_suspects", {"classes": [None, "{q1,q2}"]}, "tasks_suspects", 4 * 2 * WORKERS),
         Hot(
             "look_at_keys",
-            keys,
+            keys | {"wanted": [1, 2, 3]},
             "tasks_owned tasks_key_held tasks_key_waiting tasks_pkey",
             8 * BEHIND_KEYS,
         ),
         Hot(
             "assign_due_tasks",
-            {"ids": due, "workers": [worker] * len(due), "limited": ["q1"], "targets": []},
+            {"ids": due, "workers": [worker] * len(due), "key_slots": [], "limited": ["q1"], "targets": []},
             "tasks_pkey",
             4 * len(due),
         ),
@@ -182,7 +182,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("end_thaws", {}, "tasks_due tasks_suspects tasks_key_waiting tasks_gated tasks_pkey", 10),
         Hot(
             "park_behind_keys",
-            keys | {"holders": held},
+            keys | {"held": [1, 1, 1], "holders": held},
             "tasks_key_waiting tasks_pkey",
             8 * BEHIND_KEYS,
         ),
@@ -205,7 +205,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "release_idle_keys",
             {"queue": "", "key": "", "limit": 1000},
-            "tasks_key_waiting tasks_key_held tasks_pkey",
+            "tasks_owned tasks_key_waiting tasks_key_held tasks_pkey",
             200,
         ),
         Hot(
