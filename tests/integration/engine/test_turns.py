@@ -12,9 +12,11 @@ from django.db.models import F
 
 from flow_app import queues, turns
 from flow_app.assignment import assign_due_tasks
+from flow_app.matching import Room
 from flow_app.models import Queue, Turn
 from flow_app.outlook import Outlook
 from flow_app.rules import FairBy
+from flow_app.sharing import Sharer
 from flow_app.survey import survey_due
 from tasks_app import services
 from tasks_app.fields import NewTask
@@ -308,6 +310,13 @@ class TestLockTurns:
             other.execute("SELECT FROM tasks WHERE id = %s FOR UPDATE", [tasks[1]])
             rows = shared.session.rows("lock_turns", {"queues": ["default"], "tenants": ["a"], "tasks": [2]})
         assert [row[0] for row in rows] == [tasks[2]]
+
+    def test_locks_no_more_than_there_is_room_for(self, shared: Engine) -> None:
+        create("a", 9)
+        Task.objects.update(gate=Gate.TURN, tenant="a")
+        room = Room(UUID(int=1), None, 2, 2, 0, 0, 2, None, "")
+        turned, _ = turns.lock_turns(shared.session, [Sharer("default", "a", 1, 0, 0)], [room])
+        assert len(turned) == 2
 
 
 class TestNoteTurns:
