@@ -13,14 +13,18 @@ from uuid import UUID
 
 from tasks_app.states import OnBusy
 
-#: How many tasks of a key may be assigned or running at once.
-SLOTS: Final = 1
 #: At most so many make way for one.
 MOST_CANCELLED: Final = 1000
 
 # One caller at a time for each key, until its transaction ends. A statement of its own, so that the look behind it sees
 # what the one before has committed. Two keys of one hash take turns, which harms nobody.
 LOCK_KEY: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s || chr(31) || %s, 7301))"
+
+# How many tasks of a key may be assigned or running at once: its own number, that of its queue, or one.
+_SLOTS: Final = """
+SELECT coalesce((SELECT max_concurrency FROM queue_keys WHERE queue = %(queue)s AND key = %(key)s),
+                (SELECT key_max_concurrency FROM queues WHERE name = %(queue)s), 1)
+"""
 
 # Who is assigned or running first, then who waits, in the order they are started. Indexes: tasks_key_held,
 # tasks_key_waiting. Not the ORM: a union of two indexes, each in its order.
@@ -47,8 +51,8 @@ class Verdict:
     cancel: tuple[UUID, ...] = ()
 
 
-def decide(on_busy: str, open_tasks: Sequence[UUID], slots: int = SLOTS) -> Verdict:
-    """``open_tasks`` of the key: those that have it, then those that wait for it, in their order."""
+def decide(on_busy: str, open_tasks: Sequence[UUID], slots: int) -> Verdict:
+    """``open_tasks`` of the key: those that have it, then those that wait for it, in their order; it has ``slots``."""
     behind = len(open_tasks) - slots
     if behind < 0 or on_busy == OnBusy.QUEUE:
         return Verdict()
@@ -59,8 +63,13 @@ def decide(on_busy: str, open_tasks: Sequence[UUID], slots: int = SLOTS) -> Verd
     return Verdict(cancel=tuple(open_tasks[: behind + 1]))
 
 
-def open_tasks_of(cursor: Any, queue: str, key: str) -> list[UUID]:
-    """Lock a concurrency key against others that ask, and return its open tasks, at most about `MOST_CANCELLED`."""
+def open_tasks_of(cursor: Any, queue: str, key: str) -> tuple[list[UUID], int]:
+    """Lock a concurrency key against others that ask; return its open tasks and its slots.
+
+    Of those that wait `MOST_CANCELLED` at most are returned.
+    """
     cursor.execute(LOCK_KEY, [queue, key])
+    cursor.execute(_SLOTS, {"queue": queue, "key": key})
+    [(slots,)] = cursor.fetchall()
     cursor.execute(_OPEN, {"queue": queue, "key": key, "limit": MOST_CANCELLED})
-    return [task_id for (task_id,) in cursor.fetchall()]
+    return [task_id for (task_id,) in cursor.fetchall()], slots

@@ -113,7 +113,7 @@ def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempot
 def _meet_busy(new: NewTask, actor: str) -> Created | None:
     """The task to return because the concurrency key is busy; None: there is to be another. Some may make way."""
     with connection.cursor() as cursor:
-        verdict = busy.decide(new.on_busy, busy.open_tasks_of(cursor, new.queue, str(new.concurrency_key)))
+        verdict = busy.decide(new.on_busy, *busy.open_tasks_of(cursor, new.queue, str(new.concurrency_key)))
         if verdict.existing:
             return Created(Task.objects.get(pk=verdict.existing), existing=verdict.word)
         if verdict.cancel:

@@ -88,6 +88,8 @@ EDGES: Final[list[Mutant]] = [
         ("lock", 55, "    cursor.execute(LOCK_KEY, [queue, key])\n", ""),
         ("waiting", 55, "t.worker_id IS NULL AND t.finished_at IS NULL", "false"),
         ("owned", 55, "t.worker_id IS NOT NULL AND t.finished_at IS NULL", "false"),
+        ("own-slots", 55, "SELECT max_concurrency FROM queue_keys", "SELECT NULL::int FROM queue_keys"),
+        ("queue-slots", 55, "SELECT key_max_concurrency FROM queues", "SELECT NULL::int FROM queues"),
         ("slots", 55, "behind = len(open_tasks) - slots", "behind = len(open_tasks) - 1", "unit/test_busy.py"),
         ("one", 55, '"queued") if behind else Verdict()', '"queued")', "unit/test_busy.py"),
     ),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from flow_app.models import Queue, QueueKey
 from tasks_app import services, wakeups
 from tasks_app.busy import LOCK_KEY
 from tasks_app.creating import Created
@@ -87,6 +88,23 @@ class TestCancelRunning:
         assert engine.task(assigned).status == "CANCELLED"
         engine.assign()
         assert [attempt.task_id for attempt in engine.start(worker)] == [made.task.pk]
+
+
+class TestSlots:
+    """A key that may have several at once is busy when all of them are taken, or spoken for."""
+
+    @pytest.mark.parametrize("of", ["queue", "key"])
+    def test_are_those_of_the_key_or_else_of_its_queue(self, engine: Engine, of: str) -> None:
+        Queue.objects.create(name="default", key_max_concurrency=2 if of == "queue" else 9)
+        if of == "key":
+            QueueKey.objects.create(queue="default", key="k", max_concurrency=2)
+        first, second, third = (create("skip") for _ in range(3))
+        assert [made.existing for made in (first, second, third)] == ["", "", "skipped"]
+        assert create("queue_one").existing == ""
+        assert create("queue_one").existing == "queued"
+        create("cancel_running")
+        assert engine.statuses([first.task.pk, second.task.pk]) == ["CANCELLED", "CANCELLED"]
+        assert open_tasks() == 2
 
 
 class TestAtOnce:
