@@ -109,7 +109,7 @@ class TestMethods:
     @pytest.mark.parametrize("path", PATHS)
     @pytest.mark.parametrize("slash", ["", "/"])
     def test_that_no_action_has_are_405_with_a_key(self, api: Api, path: str, slash: str) -> None:
-        for method in ("PUT", "OPTIONS", "TRACE"):
+        for method in sorted({"PUT", "OPTIONS", "TRACE"} - {method for method, known in OPERATIONS if known == path}):
             response = api.send(method, path + slash)
             problem_of(response, 405)
             assert method not in response["Allow"]
