@@ -29,7 +29,8 @@ def make_task(**columns: Any) -> Task:
         "created_by": "test",
     }
     if status in (TaskStatus.SCHEDULED, TaskStatus.RUNNING):
-        defaults |= {"worker_id": uuid4(), "assigned_at": made}
+        slot = {} if columns.get("concurrency_key") is None else {"key_slot": 0}
+        defaults |= {"worker_id": uuid4(), "assigned_at": made, **slot}
     if status == TaskStatus.RUNNING:
         defaults |= {"started_at": made, "attempt": 1}
     if status in (TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED):

@@ -128,8 +128,10 @@ class TestParameters:
 
     @pytest.mark.parametrize(("method", "path"), OPERATIONS)
     def test_are_documented_as_they_are_read(self, method: str, path: str) -> None:
-        template = resolve(path).route.removeprefix("^").removesuffix("/?\\Z")
-        described = document()["paths"]["/" + re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", r"{\1}", template)][method.lower()]
+        template = re.sub(r"^\^|(/\?)?\\Z$", "", resolve(path).route)
+        described = document()["paths"]["/" + re.sub(r"\(\?P<(\w+)>(\[\^/\]|\.)\+\)", r"{\1}", template)][
+            method.lower()
+        ]
         named = [each["name"] for each in described.get("parameters", []) if each.get("in") == "query"]
         assert named == list(form_of(method, path).base_fields)
 
