@@ -75,7 +75,7 @@ from scheduler_client.models import (
     Preview,
     Problem,
     Queue,
-    QueueList,
+    QueuePage,
     Reason,
     Recovery,
     RetryOptions,
@@ -205,7 +205,7 @@ def operate(client: AuthenticatedClient) -> None:
     """Queues, health, recovery."""
     pause = Pause(reason="provider is down", until=FAR)
     assert got(Queue, pause_queue.sync("mail", client=client, body=pause)).paused_until == FAR
-    assert [queue.name for queue in got(QueueList, list_queues.sync(client=client)).content] == ["mail"]
+    assert "mail" in [queue.name for queue in got(QueuePage, list_queues.sync(client=client)).content]
     assert not got(Queue, resume_queue.sync("mail", client=client)).paused
     assert got(Liveness, is_live.sync(client=client)).status == "UP"
     assert "queue" in got(Health, get_health.sync(client=client)).checks
