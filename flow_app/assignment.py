@@ -90,7 +90,7 @@ def assign_due_tasks(
         candidates = locked.candidates + turned
         keys = look_at_keys(session, candidates)
         budgets = look_at_targets(session, [*candidates, *firsts_of(keys)])
-        found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets)
+        found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets, met=locked.met)
         with session.connection.pipeline():
             if found.tasks:
                 session.send("assign_due_tasks", given(found))
@@ -133,6 +133,8 @@ def _park(
 def _took_all(due: list[Head], locked: Locked, found: Match, limit: int) -> bool:
     """Whether more would have been locked, had there been more, and all that was locked was given away."""
     queues = {head.queue for head in due}
+    if any(head.needs_id is not None for head in due):
+        return False
     if len(queues) > 1 or not found.tasks or len(found.tasks) < len(locked.candidates):
         return False  # each of several queues has only its share of the room, and may have more than that
     [queue] = queues

@@ -6,7 +6,7 @@ All of it in the pass's transaction, so that it stays true until the commit. Wha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,8 +14,8 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.matching import Budget, Candidate, Key, KeyName, Match, Room, place
-from flow_app.outlook import Head, Outlook
+from flow_app.matching import NOTHING, Budget, Candidate, Key, KeyName, Match, Met, Room, place
+from flow_app.outlook import Head, Outlook, labelled_places
 from flow_app.sharing import Sharer
 from flow_app.survey import Survey
 from flow_app.turns import Begun, begin_turns, fair_queues, without_turns
@@ -27,7 +27,7 @@ class Locked:
     """What a pass has counted and locked; nothing when ``held`` is false, because somebody else makes one.
 
     ``began_at`` is the database's time at its beginning. ``sharers`` are the tenants of shared queues, and ``sorted``
-    is how many tasks were sorted in or out.
+    is how many tasks were sorted in or out. ``met`` are the needs of candidates that each worker meets.
     """
 
     held: bool
@@ -36,6 +36,7 @@ class Locked:
     candidates: list[Candidate]
     sharers: list[Sharer]
     sorted: int
+    met: Met
 
 
 class KeyRow(NamedTuple):
@@ -51,6 +52,7 @@ class KeyRow(NamedTuple):
     run_at: datetime
     suspect: bool
     target: str | None
+    needs_id: int | None
 
 
 def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, outlook: Outlook) -> Locked:
@@ -61,21 +63,27 @@ def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, ou
     shared = survey.shared
     places, floors = outlook.places(without_turns(due, shared) if shared else due), outlook.workers.current(session)
     suspects = any(head.queue is None for head in due)
-    room = {"workers": list(floors), "floors": list(floors.values()), "limit": limit}
-    room["queues"] = places["queues"] + fair_queues(due, shared)
+    labelled = labelled_places(due)
+    counted = {"workers": list(floors), "floors": list(floors.values())}
+    room = counted | {"limit": limit, "suspects": suspects}
+    room["queues"] = places["queues"] + labelled["queues"] + fair_queues(due, shared)
     with session.connection.pipeline():
         session.connection.execute("BEGIN")
         taken = _take_pass(session)
-        workers = _count_room(session, room | {"suspects": suspects})
+        workers = _count_room(session, room)
         found = [_lock_candidates(session, places)]
         if suspects:
             found.append(_lock_suspects(session, survey.classes))
+        if labelled["needs"]:
+            found.append(_lock_labelled(session, counted | labelled | {"before": len(places["queues"])}))
+        met = _meet_needs(session, labelled["needs"], suspects=suspects) if suspects or labelled["needs"] else None
         begun = begin_turns(session, due, shared, outlook) if shared else Begun([], None)
     [(_, held, began_at)] = taken.fetchall()
     sharers = begun.sharers.fetchall() if begun.sharers else []
     moved = sum(number for cursor in begun.moved for (number,) in cursor.fetchall())
     candidates = [row for cursor in found for row in cursor.fetchall()]
-    return Locked(held, began_at, workers.fetchall(), candidates, sharers, moved)
+    met_by = dict(met.fetchall()) if met else NOTHING
+    return Locked(held, began_at, workers.fetchall(), candidates, sharers, moved, met_by)
 
 
 def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyName, Key]:
@@ -93,7 +101,7 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
     for row in rows:
         if row.most is None:
             key, place_in_line = row.concurrency_key, (row.priority, row.run_at)
-            first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target)
+            first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target, row.needs_id)
             found[row.queue, key].firsts.append(first)
     for each in found.values():
         each.firsts.sort(key=place)
@@ -174,6 +182,14 @@ def _count_room(session: Session, asked: dict[str, Any]) -> psycopg.Cursor[Room]
 
 def _lock_candidates(session: Session, places: dict[str, list[Any]]) -> psycopg.Cursor[Candidate]:
     return session.send("lock_candidates", places, of=Candidate, binary=True)
+
+
+def _lock_labelled(session: Session, places: dict[str, Any]) -> psycopg.Cursor[Candidate]:
+    return session.send("lock_labelled", places, of=Candidate, binary=True)
+
+
+def _meet_needs(session: Session, needs: Collection[int], *, suspects: bool) -> psycopg.Cursor[Row]:
+    return session.send("meet_needs", {"needs": list(set(needs)), "suspects": suspects})
 
 
 def _lock_suspects(session: Session, classes: Iterable[list[str] | None]) -> psycopg.Cursor[Candidate]:

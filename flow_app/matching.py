@@ -4,21 +4,24 @@ Room and candidates come in, locked and counted by ``assignment.py``; who gets w
 by priority, then due time, then id, where tenants share it by the turns of these (``sharing.py``); queues take turns,
 the one that has waited longest first; free slots come before prefetch, level by level, so that the load spreads, and
 tasks whose starts are counted have free slots only; a suspect shares its worker with no other suspect. Workers that
-serve named queues choose before those that serve more, so that general workers leave them their own.
+serve named queues choose before those that serve more, so that general workers leave them their own; of the same
+queues, those that meet fewer needs before those that meet more.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count, filterfalse
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from flow_app.openings import Openings
 from flow_app.sharing import Shares
 
 #: A queue and a concurrency key.
@@ -26,8 +29,13 @@ KeyName = tuple[str, str]
 #: What limits how many tasks may be given away: its kind, and the name of what has the limit.
 Budget = tuple[str, str]
 
+#: The ids of the needs that each worker meets.
+Met = Mapping[UUID, Collection[int]]
+
 #: No queue is shared.
 UNSHARED: Final = Shares()
+#: No worker meets any needs, because no candidate has any.
+NOTHING: Final[Met] = MappingProxyType({})
 
 
 class Room(NamedTuple):
@@ -61,6 +69,8 @@ class Candidate(NamedTuple):
     concurrency_key: str | None
     suspect: bool
     target: str | None = None
+    #: What it needs of its worker, by the id of that; None: nothing.
+    needs_id: int | None = None
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -127,6 +137,14 @@ class Match:
         return [name for each, name in self.limits if each == kind]
 
 
+class _Class(NamedTuple):
+    """Workers that can do the same: they serve the same queues (None: all) and meet the same needs."""
+
+    queues: list[str] | None
+    needs: frozenset[int]
+    members: list[Room]
+
+
 class _Turn(NamedTuple):
     """A candidate in its place: the first of each queue have turn 1. What ties is decided by due time, then by id."""
 
@@ -143,30 +161,38 @@ def match(
     limit: int,
     shares: Shares = UNSHARED,
     budgets: Mapping[Budget, int] | None = None,
+    met: Met = NOTHING,
 ) -> Match:
-    """Give candidates to workers, at most ``limit`` to those that serve the same queues.
+    """Give candidates to workers, at most ``limit`` to those that serve the same queues and meet the same needs.
 
     ``keys`` has an entry for each concurrency key among the candidates, ``shares`` for each queue that tenants share,
-    ``budgets`` for what limits them besides what limits their queues.
+    ``budgets`` for what limits them besides what limits their queues, ``met`` for each worker that meets needs which
+    candidates have.
     """
     # From the lowest on: below the limit, while fewer than that hold the key.
     free_slots = {name: filterfalse(set(key.slots).__contains__, count()) for name, key in keys.items()}
     found = Match(limits=limits_of(workers) | dict(budgets or {}), free_slots=free_slots)
-    classes = _classes(workers)
-    for queues, members in classes:
+    classes = _classes(workers, met)
+    for queues, needs, members in classes:
         free = [worker for worker in members if worker.tasks < worker.capacity]
         budget = min(limit, sum(worker.capacity - worker.tasks for worker in free))
         served = candidates if queues is None else [each for each in candidates if each.queue in queues]
+        served = _met(served, needs)
         if not budget or not served:
             found.room += budget
             continue
         before = len(found.tasks)
-        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share, shares))
+        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share, shares, needs))
         found.room += budget - given
         if len(classes) > 1:
             candidates, keys = _left(candidates, keys, found)
             shares = shares.after(found.tasks[before:])
     return found
+
+
+def _met(candidates: Sequence[Candidate], needs: Collection[int]) -> Sequence[Candidate]:
+    """Those that need nothing of their worker, or what is among these needs."""
+    return [each for each in candidates if each.needs_id is None or each.needs_id in needs]
 
 
 def _left(
@@ -193,18 +219,20 @@ def room_for(queue: str, workers: Sequence[Room]) -> int:
     return min(free, *(limits.get((kind, queue), free) for kind in ("queue", "rate")))
 
 
-def _classes(workers: Iterable[Room]) -> list[tuple[list[str] | None, list[Room]]]:
-    """The workers by the queues they serve, those that serve the fewest first and those that serve all last."""
-    classes: dict[tuple[str, ...] | None, list[Room]] = defaultdict(list)
+def _classes(workers: Iterable[Room], met: Met) -> list[_Class]:
+    """The workers by what they can do, those that can do the least first and those that serve all queues last."""
+    classes: dict[tuple[bool, int, tuple[str, ...], int, tuple[int, ...]], list[Room]] = defaultdict(list)
     for worker in workers:
-        classes[None if worker.queues is None else tuple(worker.queues)].append(worker)
-    named = sorted((queues for queues in classes if queues is not None), key=lambda queues: (len(queues), queues))
-    ordered: list[tuple[list[str] | None, list[Room]]] = [(list(queues), classes[queues]) for queues in named]
-    return [*ordered, (None, classes[None])] if None in classes else ordered
+        queues, needs = tuple(worker.queues or ()), tuple(sorted(met.get(worker.worker_id, ())))
+        classes[worker.queues is None, len(queues), queues, len(needs), needs].append(worker)
+    return [
+        _Class(members[0].queues, frozenset(key[4]), members)
+        for key, members in sorted(classes.items(), key=itemgetter(0))
+    ]
 
 
 def _in_turn(
-    candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int, shares: Shares
+    candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int, shares: Shares, needs: Collection[int]
 ) -> list[Candidate]:
     """Those that may run, in the order in which they are served: queues take turns.
 
@@ -230,7 +258,8 @@ def _in_turn(
             else:
                 wanted[candidate.queue, candidate.concurrency_key].append(turn)
     for name, places in wanted.items():
-        turns += map(_turn, sorted(places), keys[name].firsts)  # those that come first take the turns of those in sight
+        # Those that come first take the turns of those in sight.
+        turns += map(_turn, sorted(places), _met(keys[name].firsts, needs))
     return [each.candidate for each in sorted(turns) if each.candidate.suspect or each.turn <= share]
 
 
@@ -245,7 +274,7 @@ def _turn(turn: int, candidate: Candidate) -> _Turn:
 
 def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:
     """Give what is ready to free workers, suspects first; return how many tasks were given away."""
-    openings = _Openings(free)
+    openings = Openings(free)
     alone = openings.for_suspects()
     before = len(found.tasks)
     for candidate in ready:
@@ -259,42 +288,3 @@ def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candi
         if not candidate.suspect and found.may_give(candidate, prefetch=openings.are_prefetch):
             found.gives(candidate, openings.take())
     return len(found.tasks) - before
-
-
-class _Openings:
-    """Free slots, then room for prefetch, each level by level. ``free`` are sorted by their ids."""
-
-    def __init__(self, free: Sequence[Room]) -> None:
-        self._free = free
-        self._next = [_opening(place, worker, worker.tasks + 1) for place, worker in enumerate(free)]
-        heapq.heapify(self._next)
-
-    def for_suspects(self) -> Iterator[UUID]:
-        """The next opening of each worker that has no suspect; what is yielded is taken."""
-        for opening in sorted(self._next):
-            worker = self._free[opening[2]]
-            if not worker.suspects:
-                self._next.remove(opening)
-                self._reopen(opening, worker)
-                heapq.heapify(self._next)
-                yield worker.worker_id
-
-    @property
-    def are_prefetch(self) -> bool:
-        """Whether no free slot is left."""
-        return bool(self._next) and self._next[0][0]
-
-    def take(self) -> UUID:
-        """The next opening of all; there must be one."""
-        opening = heapq.heappop(self._next)
-        worker = self._free[opening[2]]
-        self._reopen(opening, worker)
-        return worker.worker_id
-
-    def _reopen(self, opening: tuple[bool, int, int], worker: Room) -> None:
-        if opening[1] < worker.capacity:
-            heapq.heappush(self._next, _opening(opening[2], worker, opening[1] + 1))
-
-
-def _opening(place: int, worker: Room, number: int) -> tuple[bool, int, int]:
-    return number > worker.slots, number, place

@@ -57,10 +57,25 @@ class Head(NamedTuple):
     run_at: str
     task_id: UUID
     floor: str
+    #: What the tasks need of their worker; None: nothing. Each needs have heads of their own.
+    needs_id: int | None = None
 
 
 def pairs_of(due: Iterable[Head]) -> Iterator[tuple[Pair, Head]]:
-    return (((head.queue, head.priority), head) for head in due if head.queue is not None)
+    """The heads of tasks that any worker of their queue can run."""
+    return (((head.queue, head.priority), head) for head in due if head.queue is not None and head.needs_id is None)
+
+
+def labelled_places(due: Iterable[Head]) -> dict[str, list[Any]]:
+    """Where a pass begins to look at the others, as parallel arrays. They have no floors, and are not begun behind."""
+    heads = [head for head in due if head.needs_id is not None]
+    return {
+        "needs": [head.needs_id for head in heads],
+        "queues": [head.queue for head in heads],
+        "priorities": [head.priority for head in heads],
+        "from": [head.run_at for head in heads],
+        "ids": [head.task_id for head in heads],
+    }
 
 
 class Look(NamedTuple):
@@ -231,7 +246,7 @@ class Outlook:
             return
         earliest: dict[Pair, datetime] = {}
         for each in candidates:
-            if not each.suspect:
+            if not each.suspect and each.needs_id is None:
                 pair = each.queue, each.priority
                 earliest[pair] = min(each.run_at, earliest.get(pair, each.run_at))
         if new:

@@ -22,24 +22,28 @@ from tasks_app import wakeups
 #: Counting stops here: a page must not walk through a backlog of millions.
 MOST_COUNTED = 10_000
 
-# What waits and what is owned, by queue, each count bounded. Indexes: tasks_due, tasks_suspects, tasks_key_waiting,
-# tasks_gated and tasks_owned, whose predicates are written out. Not the ORM: it has no lateral join.
+# What waits and what is owned, by queue, each count bounded. Indexes: tasks_due, tasks_labelled, tasks_suspects,
+# tasks_key_waiting, tasks_gated and tasks_owned, whose predicates are written out. Not the ORM: it has no lateral join.
 _COUNTS = """
 SELECT q.name,
        (SELECT count(*) FROM (SELECT FROM tasks t
          WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
-           AND t.gate = 0 AND t.crash_count = 0 LIMIT %(limit)s) AS due)
+           AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL LIMIT %(limit)s) AS due)
      + (SELECT count(*) FROM (SELECT FROM tasks t
          WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL
            AND t.concurrency_key IS NOT NULL AND t.gate = 1 LIMIT %(limit)s) AS parked)
      + (SELECT count(*) FROM (SELECT FROM tasks t
          WHERE t.queue = q.name AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate > 1
          LIMIT %(limit)s) AS gated)
-     + coalesce(suspects.n, 0) AS waiting,
+     + coalesce(suspects.n, 0) + coalesce(labelled.n, 0) AS waiting,
        coalesce(owned.n, 0) AS owned
   FROM unnest(%(names)s::text[]) AS q(name)
   LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL
                 AND gate = 0 AND crash_count > 0 GROUP BY queue) AS suspects ON suspects.queue = q.name
+  LEFT JOIN (SELECT queue, count(*) AS n
+               FROM (SELECT queue FROM tasks WHERE needs_id IS NOT NULL AND worker_id IS NULL AND finished_at IS NULL
+                        AND gate = 0 AND crash_count = 0 LIMIT %(limit)s) AS first
+              GROUP BY queue) AS labelled ON labelled.queue = q.name
   LEFT JOIN (SELECT queue, count(*) AS n FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL
               GROUP BY queue) AS owned ON owned.queue = q.name
 """

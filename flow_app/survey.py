@@ -23,7 +23,17 @@ MAX_PAIRS: Final = 500
 #: Most (queue, priority) pairs one look of a survey returns; each costs some 20 µs.
 MAX_HEADS: Final = 2000
 
-_CLASSES = "SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'"
+#: Most (needs, queue, priority) of one pass besides: what each worker meets is looked at for all of them.
+MAX_LABELLED: Final = 100
+
+# What live workers serve, and whether anything waits that needs something of its worker. Index: tasks_labelled.
+_CLASSES = """
+SELECT DISTINCT queues, (SELECT EXISTS (
+         SELECT FROM tasks
+          WHERE needs_id IS NOT NULL AND worker_id IS NULL AND finished_at IS NULL AND gate = 0
+            AND crash_count = 0))
+  FROM worker_heartbeats
+ WHERE state = 'ACTIVE'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,8 @@ class Survey:
     """What is waiting, and the sets of queues that live workers serve (None: all queues).
 
     ``beside``: the row of the query that was sent in the same trip. ``shared``: the queues in which tasks may wait for
-    the turns of tenants, and whether they are shared now; ``turns`` stand for what does.
+    the turns of tenants, and whether they are shared now; ``turns`` stand for what does. ``labelled``: something waits
+    that needs something of its worker; its heads are there when some worker meets that.
     """
 
     heads: list[Head]
@@ -39,6 +50,7 @@ class Survey:
     beside: Row = ()
     shared: dict[str, bool] = field(default_factory=dict)
     turns: Sequence[Head] = ()
+    labelled: bool = False
 
     def due(self, queues: list[str] | None) -> list[Head]:
         """The heads that are due and that workers of this class serve. Suspects belong to every class.
@@ -50,7 +62,7 @@ class Survey:
             for head in self.heads
             if head.due_in <= 0 and (queues is None or head.queue is None or head.queue in queues)
         ]
-        return due if len(due) <= MAX_PAIRS else _longest_waiting(due)
+        return due if len(due) <= MAX_LABELLED else _longest_waiting(due)
 
     @property
     def served(self) -> list[Head]:
@@ -81,9 +93,10 @@ class Sent(NamedTuple):
     def read(self) -> Survey:
         """What was found. Raises `psycopg.Error`."""
         [row] = self.beside.fetchall()
-        shared = self.shared.fetchall()
+        shared, found = self.shared.fetchall(), self.classes.fetchall()
         fair = {each.queue: each.fair for each in shared}
-        return Survey(self.heads.fetchall(), [served for (served,) in self.classes], row, fair, heads_of(shared))
+        classes, labelled = [served for served, _ in found], any(labelled for _, labelled in found)
+        return Survey(self.heads.fetchall(), classes, row, fair, heads_of(shared), labelled)
 
 
 def survey_due(
@@ -102,16 +115,19 @@ def survey_due(
             began = time.monotonic()
             seen = _look_at_everything(session, limit, beside)
             pairs.note_look(began, seen.heads)
+        heads = seen.heads + (_survey_labelled(session) if seen.labelled else [])
     except psycopg.Error as error:
         session.fail(error)
     pairs.note(seen.heads)
-    return _dated(seen)
+    return _dated(replace(seen, heads=heads))
 
 
 def read_heads(cursor: CursorWrapper) -> list[Head]:
     """The same look for a page, over Django's connection: the first heads, also those of paused queues."""
     cursor.execute(statement("survey_due"), {"start": "", "limit": MAX_HEADS})
-    return [Head._make(row) for row in cursor.fetchall()]
+    heads = cursor.fetchall()
+    cursor.execute(statement("survey_labelled"))
+    return [Head._make(row) for row in heads + cursor.fetchall()]
 
 
 def find_overlooked(session: Session, outlook: Outlook) -> bool:
@@ -146,10 +162,12 @@ def send_survey(session: Session, *, beside: str) -> Sent:
 def may_rest_on(sent: Sent, calm: Calm) -> bool:
     """Whether such a look, once its pipeline is over, says that nothing is due or falls due within a poll interval.
 
-    Not when it has not seen everything, nor when other queues are served than the scheduler knows. Raises
-    `psycopg.Error`.
+    Not when it has not seen everything (what needs something of its worker is looked at apart), nor when other queues
+    are served than the scheduler knows. Raises `psycopg.Error`.
     """
     seen = sent.read()
+    if seen.labelled:
+        return False
     if len(seen.heads) >= MAX_HEADS or sorted(map(str, seen.classes)) != sorted(map(str, calm.classes)):
         return False
     if seen.shared != calm.shared:
@@ -165,6 +183,10 @@ def _survey_known(session: Session, floors: dict[Pair, str], beside: str) -> Sur
     parameters = {"queues": list(queues), "priorities": list(priorities), "floors": list(floors.values())}
     seen = _ask(session, "survey_known", parameters, beside)
     return seen if seen.heads else None
+
+
+def _survey_labelled(session: Session) -> list[Head]:
+    return session.send("survey_labelled", of=Head).fetchall()
 
 
 def _look_at_everything(session: Session, limit: int = MAX_HEADS, beside: str = "SELECT") -> Survey:
@@ -203,9 +225,15 @@ def _dated(seen: Survey) -> Survey:
 
 
 def _longest_waiting(due: list[Head]) -> list[Head]:
-    """The suspects' head, and the heads of the queues whose oldest head is oldest, up to `MAX_PAIRS` of them."""
+    """The suspects' head, and the heads of the queues whose oldest head is oldest, up to `MAX_PAIRS` of them.
+
+    Besides, those of what needs something of its worker, up to `MAX_LABELLED`: it must not keep out what needs nothing.
+    """
     age: dict[str | None, float] = {}
     for head in due:
         age[head.queue] = min(age.get(head.queue, 0.0), head.due_in)
     age[None] = float("-inf")
-    return sorted(due, key=lambda head: (age[head.queue], head.queue or ""))[:MAX_PAIRS]
+    ordered = sorted(due, key=lambda head: (age[head.queue], head.queue or ""))
+    plain = [head for head in ordered if head.needs_id is None]
+    labelled = sorted((head for head in due if head.needs_id is not None), key=lambda head: head.due_in)
+    return plain[:MAX_PAIRS] + labelled[:MAX_LABELLED]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import connection
 
 from access_app.sql import statement
 from flow_app.rates import Bucket, Rate
+from tasks_app.labels import nearest_miss
 from tasks_app.models import Task
 from tasks_app.reasons import Reason
 from tasks_app.states import Gate, TaskStatus
@@ -27,6 +29,13 @@ class Turn(NamedTuple):
 
 #: Counting what comes first stops there.
 MOST_AHEAD = 10_000
+
+#: Different sets of labels that are looked at for the nearest miss.
+MOST_WORKERS: Final = 1000
+_LABELS_OF_WORKERS = """
+SELECT DISTINCT labels::text FROM worker_heartbeats
+ WHERE state = 'ACTIVE' AND (queues IS NULL OR %(queue)s = ANY(queues))
+ LIMIT %(most)s"""
 
 
 def why(task: Task) -> list[Reason]:
@@ -96,8 +105,10 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         reasons += _key_reasons(task.concurrency_key, facts)
     if not facts["scheduler_alive"]:
         reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to assign it"))
-    if not facts["live_workers"]:
+    if not facts["serving_workers"]:
         reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
+    elif not facts["live_workers"]:
+        reasons.append(_no_worker_that_meets(task))
     elif not facts["free_slots"]:
         reasons.append(
             Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
@@ -157,3 +168,11 @@ def _key_reasons(key: str, facts: dict[str, Any]) -> list[Reason]:
         names = ", ".join(map(str, holders)) + (" and others" if held > len(holders) else "")
         detail = f"{held} tasks hold concurrency key {key}, whose maxConcurrency is {most}: {names}"
     return [*reasons, Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{holders[0]}"})]
+
+
+def _no_worker_that_meets(task: Task) -> Reason:
+    """Workers serve its queue, and none has what it requires: how near they come."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LABELS_OF_WORKERS, {"queue": task.queue, "most": MOST_WORKERS})
+        missed = nearest_miss(task.required_labels or {}, [json.loads(labels) for (labels,) in cursor.fetchall()])
+    return Reason("NO_WORKER_FOR_LABELS", f"no live worker of queue {task.queue} has {missed}")

@@ -152,14 +152,14 @@ def _run(
         taken = store_tasks(
             cursor,
             SCHEDULED_COLUMNS,
-            (
+            [
                 (
                     *task_row(task_id, new, text, actor, idempotency_key=key, correlation=correlation, now=now),
                     schedule.pk,
                     slot,
                 )
                 for slot, task_id in zip(slots, ids, strict=True)
-            ),
+            ],
         )
     if taken:
         holder = holder_of(new.queue, str(new.unique_key))

@@ -26,6 +26,7 @@ from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
 from tasks_app.models import Task
+from tasks_app.needs import MOST_NEEDS
 from tasks_app.states import WAITING, OnBusy, OnDuplicate
 
 #: They change the open task, whose row is locked for it.
@@ -91,22 +92,32 @@ def create_many(
                 )
                 for task_id, new, text in left
             )
-            met = store_tasks(cursor, COLUMNS, made)
+            met = store_tasks(cursor, COLUMNS, made, most_needs=MOST_NEEDS)
             left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
-    all_due = all(new.schedule_at is None or new.schedule_at <= now for _, new, _ in rows)
-    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if all_due else ())
+    plain = all((new.schedule_at is None or new.schedule_at <= now) and not new.required_labels for _, new, _ in rows)
+    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if plain else ())
     return stored
 
 
 def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None) -> Task | None:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
+    if new.required_labels:
+        return _insert_with_needs(row)
     pairs = {(new.queue, new.priority)}
     # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
     hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
     task = insert_task(row, hint=hint)
     if task is not None and hint is None:
         _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
+    return task
+
+
+def _insert_with_needs(row: tuple[Any, ...]) -> Task | None:
+    """The same of a task that needs something of its worker: no hint says where it is, and a survey finds it."""
+    with transaction.atomic():
+        task = insert_task(row)
+        _after_commit_wake_schedulers(())
     return task
 
 
@@ -197,5 +208,5 @@ def _retries(new: NewTask) -> int:
 
 
 def _after_commit_wake_schedulers(new: Collection[wakeups.Pair]) -> None:
-    """``new`` are the pairs of the new tasks; none when some are not due yet."""
+    """``new`` are the pairs of the new tasks; none when some are not due yet, or not for every worker."""
     transaction.on_commit(lambda: wakeups.notify_schedulers(only_new=True, new=new))

@@ -20,6 +20,7 @@ from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
+from tasks_app.labels import Required, read_required_labels
 from tasks_app.retries import read_options
 from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
 
@@ -70,6 +71,8 @@ _QUEUE: Final = matching(QUEUE_NAME, "1 to 100 characters of A-Z a-z 0-9 . _ : -
 _CORRELATION: Final = matching(CORRELATION_ID, "1 to 128 characters of A-Z a-z 0-9 . _ -")
 _RETRY: Final = document("RetryOptions", read_options)
 _LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (at most once)"})
+_LABELS: Final = document("RequiredLabels", read_required_labels)
+_OF_ITS_WORKER: Final = 'Runs only where they are all found, as {"gpu": "a100", "zone": ["a", "b"]}: of a list, one.'
 _EXPIRES: Final = "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."
 _DEFAULTED: Final = "Absent: the default of this installation."
 _ONE_AT_A_TIME: Final = "At most one task per queue and key is assigned or running at any instant."
@@ -115,6 +118,7 @@ class NewTask:
     timeout_ms: Annotated[int, Asked(whole(1, MAX_TIMEOUT_MS), label="Time-out (ms)", edit=True)] = 300_000
     concurrency_key: Annotated[str | None, Asked(visible(200), _ONE_AT_A_TIME, null=True)] = None
     fair_key: Annotated[str | None, Asked(visible(200), _TENANT, null=True)] = None
+    required_labels: Annotated[Required | None, Asked(_LABELS, _OF_ITS_WORKER, null=True, edit=True)] = None
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY

@@ -25,6 +25,7 @@ from access_app.ids import created_at
 from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
+from tasks_app.needs import Cursor, ids_of, need_of
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ UNIQUE_KEY_AT: Final = COLUMNS.index("unique_key")
 _JSON_AT: Final = (_PAYLOAD_AT, *range(len(_SETTLED), len(_SETTLED) + len(_DOCUMENTS)))
 #: What the index ``tasks_unique_open`` refuses is left out, and nothing else.
 _UNLESS_OPEN: Final = "ON CONFLICT (queue, unique_key) WHERE unique_key IS NOT NULL AND finished_at IS NULL DO NOTHING"
+_LABELS_AT: Final = COLUMNS.index("required_labels")
 #: Where `insert_task` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
 _EXPRESSIONS: Final = {
     "updated_at": "COALESCE(%s, now())",
@@ -57,7 +59,7 @@ _EXPRESSIONS: Final = {
 }
 
 
-class Copying(Protocol):
+class Copying(Cursor, Protocol):
     """A cursor that can COPY: psycopg's, and Django's round it."""
 
     def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
@@ -101,11 +103,15 @@ def task_row(
     return row
 
 
-def store_tasks(cursor: Copying, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> set[UUID]:
+def store_tasks(
+    cursor: Copying, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], *, most_needs: int | None = None
+) -> set[UUID]:
     """Insert tasks in the caller's transaction. Returns those that were not: open ones have their unique keys.
 
     ``columns`` begin with `COLUMNS`. Keys are taken in one order, so that two callers cannot wait for each other.
+    Raises `InvalidTask`: see `needs.ids_of`.
     """
+    columns, rows = _with_needs(cursor, columns, list(rows), most_needs)
     unique: list[tuple[Any, ...]] = []
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
@@ -124,6 +130,23 @@ def store_tasks(cursor: Copying, columns: Sequence[str], rows: Iterable[tuple[An
     return {row[0] for row in unique} - {task_id for (task_id,) in cursor.fetchall()}
 
 
+def _with_needs(
+    cursor: Copying, columns: Sequence[str], rows: list[tuple[Any, ...]], most: int | None
+) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    """The same with the ids of what the tasks need of their workers, if any of them does."""
+    needs = [_need_of(row) for row in rows]
+    if not any(needs):
+        return columns, rows
+    ids = ids_of(cursor, {need for need in needs if need}, most=most)
+    return (*columns, "needs_id"), [(*row, ids.get(need or "")) for row, need in zip(rows, needs, strict=True)]
+
+
+def _need_of(row: tuple[Any, ...]) -> str | None:
+    """What the task of a row needs of its worker."""
+    text = row[_LABELS_AT]
+    return None if text is None else need_of(json.loads(text))
+
+
 def _json_row(columns: Sequence[str], row: tuple[Any, ...]) -> str:
     """A row as a JSON object. What is JSON text already is not read again."""
     values = ((value or "null") if at in _JSON_AT else json.dumps(value, default=str) for at, value in enumerate(row))
@@ -136,10 +159,14 @@ def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) ->
     None: an open task has its unique key.
 
     ``hint`` is a channel and a message that go in the same trip, outside a transaction only: in one of their own behind
-    the commit, so that the lock of NOTIFY is not held while the disk is waited for.
+    the commit, so that the lock of NOTIFY is not held while the disk is waited for. What needs something of its worker
+    takes a trip more, and a transaction of the caller's. Raises `InvalidTask`: see `needs.ids_of`.
     """
-    insert, fields, documents = _insert_statement(unique=row[UNIQUE_KEY_AT] is not None)
+    more: tuple[str, ...] = ()
     with connection.cursor() as cursor:
+        if need := _need_of(row):
+            row, more = (*row, ids_of(cursor, [need])[need]), ("needs_id",)
+        insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None)
         if hint is None:
             cursor.execute(insert, row)
         else:
@@ -171,12 +198,13 @@ def _inserted_all_the_same(task_id: UUID, error: Error) -> Task:
 
 
 @cache
-def _insert_statement(*, unique: bool) -> tuple[str, list[str], list[int]]:
+def _insert_statement(*more: str, unique: bool) -> tuple[str, list[str], list[int]]:
     """INSERT … RETURNING; the fields that it returns, and which of them are JSON."""
     fields = Task._meta.concrete_fields
-    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in COLUMNS)
+    columns = (*COLUMNS, *more)
+    marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in columns)
     returned = ", ".join(str(field.column) for field in fields)
     documents = [at for at, field in enumerate(fields) if field.get_internal_type() == "JSONField"]
     conflict = f" {_UNLESS_OPEN}" if unique else ""
-    insert = f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks}){conflict} RETURNING {returned}"
+    insert = f"INSERT INTO tasks ({', '.join(columns)}) VALUES ({marks}){conflict} RETURNING {returned}"
     return insert, [field.attname for field in fields], documents

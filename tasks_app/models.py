@@ -12,21 +12,23 @@ from collections.abc import Collection
 from typing import Any, Final, Self
 from uuid import UUID
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app.states import UNSUCCESSFUL, ExecutionStatus, Gate, OnWorkerLost, TaskStatus
+from tasks_app.history import TaskExecution as TaskExecution  # Django finds tables here
+from tasks_app.needs import TaskNeeds as TaskNeeds
+from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
 
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
 SLOTTED = Q(concurrency_key__isnull=True) | ~OWNED_ROW | Q(key_slot__isnull=False)  # NULLs are never equal
-#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_suspects,
-#: tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone: that reads the whole table.
+#: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_labelled,
+#: tasks_suspects, tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone, which reads all rows.
 WAITING_PARTS: Final = (
-    WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
+    WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0, needs_id__isnull=True),
+    WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0, needs_id__isnull=False),
     WAITING_ROW & Q(gate=Gate.OPEN, crash_count__gt=0),
     WAITING_ROW & Q(gate=Gate.KEY, concurrency_key__isnull=False),
     WAITING_ROW & Q(gate__gt=Gate.KEY),
@@ -86,6 +88,9 @@ class Task(models.Model):
         db_default=False,
         help_text="FAILED or CANCELLED, for an index: with status in it, every start would write to all indexes.",
     )
+    needs_id = models.IntegerField(
+        null=True, blank=True, help_text="What it needs of its worker, a row of task_needs; NULL: nothing."
+    )
     type = models.TextField()
     status = models.TextField(choices=[(s, s) for s in TaskStatus], db_default=TaskStatus.PENDING)
     queue = models.TextField(db_default="default")
@@ -104,6 +109,7 @@ class Task(models.Model):
         help_text="Error code of an end that no attempt's own outcome explains: EXPIRED, QUARANTINED, WORKER_LOST.",
     )
     retry = models.JSONField(null=True, blank=True)
+    required_labels = models.JSONField(null=True, blank=True)
     payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
     schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
     scheduled_for = models.DateTimeField(
@@ -121,8 +127,21 @@ class Task(models.Model):
                 F("run_at"),
                 F("id"),
                 name="tasks_due",
-                condition=WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
+                condition=WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0, needs_id__isnull=True),
             ),
+            # lock_labelled: the same of tasks that need something of their worker, by what they need, so that those
+            # nobody can run are not met by a pass over others.
+            models.Index(
+                F("needs_id"),
+                F("queue"),
+                F("priority").desc(),
+                F("run_at"),
+                F("id"),
+                name="tasks_labelled",
+                condition=Q(needs_id__isnull=False) & WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
+            ),
+            # delete_unused_needs: whether any task has them. By the labels, so that no look at what waits takes it.
+            models.Index(F("needs_id"), name="tasks_needs", condition=Q(required_labels__isnull=False)),
             # lock_suspects: tasks that have lost a worker, handed out one to a worker.
             models.Index(
                 F("priority").desc(),
@@ -244,57 +263,3 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
-
-
-class TaskExecution(models.Model):
-    """One ended attempt. Written once, in the statement that ends the attempt; only ``late`` is ever added."""
-
-    id = models.BigAutoField(primary_key=True)
-    task = models.ForeignKey(Task, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="executions")
-    worker_id = models.UUIDField()
-    due_at = models.DateTimeField(help_text="The run_at this attempt was started for.")
-    assigned_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
-    attempt = models.IntegerField()
-    type = models.TextField()
-    status = models.TextField(choices=[(s, s) for s in ExecutionStatus])
-    task_status = models.TextField(
-        choices=[(s, s) for s in TaskStatus], help_text="Where the end of this attempt took the task."
-    )
-    duration_ms = models.GeneratedField(
-        expression=models.Func(
-            F("finished_at"),
-            F("started_at"),
-            template="(date_part('epoch', %(expressions)s) * 1000)::bigint",
-            arg_joiner=" - ",
-        ),
-        output_field=models.BigIntegerField(),
-        db_persist=True,
-    )
-    result = models.JSONField(null=True)
-    error = models.JSONField(null=True, help_text="NULL, or an object with code and message.")
-    late = models.JSONField(null=True, help_text="A result that arrived after the attempt was taken away.")
-
-    class Meta:
-        db_table = "task_executions"
-        ordering = ["task_id", "attempt"]
-        indexes = [
-            # Metrics over the last hours: rows are appended in the order of their end, which is what BRIN is for.
-            BrinIndex(fields=["finished_at"], name="executions_finished", pages_per_range=32, autosummarize=True),
-        ]
-        constraints = [
-            models.UniqueConstraint(fields=["task", "attempt"], name="executions_attempt"),
-            models.CheckConstraint(name="executions_status", condition=Q(status__in=[str(s) for s in ExecutionStatus])),
-        ]
-
-    @property
-    def error_code(self) -> str | None:
-        return self.error["code"] if self.error else None
-
-    @property
-    def error_message(self) -> str | None:
-        return self.error["message"] if self.error else None
-
-    def __str__(self) -> str:
-        return f"attempt {self.attempt} of {self.task_id}: {self.status}"

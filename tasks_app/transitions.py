@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper, F, Value
 from django.db.models.functions import Least, Now
 
@@ -19,6 +20,7 @@ from access_app.versions import Stale, Versions
 from tasks_app.duplicates import unless_taken
 from tasks_app.executors.registry import target_of
 from tasks_app.models import Task
+from tasks_app.needs import ids_of, need_of
 from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, Gate, TaskStatus
 
 #: So long before it expires, a task that is put off is due at the latest.
@@ -65,6 +67,7 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
     if "schedule_at" in changes:
         changes = changes | {"run_at": changes["schedule_at"]}
     detail = {"fields": sorted(changes)}
+    changes = _with_needs(changes)
     queue, key = changes.get("queue", task.queue), task.unique_key if "queue" in changes else None
     unless_taken(queue, key, lambda: _write(task, actor, "task.edited", "", detail=detail, **changes, **_back(task)))
     return Task.objects.get(pk=task_id)
@@ -77,7 +80,7 @@ def replace(task: Task, columns: dict[str, Any], *, actor: str) -> Task:
     """
     if task.status not in WAITING:
         raise IllegalTransition(task.status, "replaced")
-    _write(task, actor, "task.replaced", "", **columns, **_back(task), retry_count=0, crash_count=0)
+    _write(task, actor, "task.replaced", "", **_with_needs(columns), **_back(task), retry_count=0, crash_count=0)
     return Task.objects.get(pk=task.pk)
 
 
@@ -123,6 +126,15 @@ def _back(task: Task) -> dict[str, Any]:
     """What a task is again that waits, whether it was assigned or not."""
     gate = Gate.OPEN if task.gate in PASS_GATES else task.gate  # it may be about another queue, key or rate now
     return {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
+
+
+def _with_needs(changes: dict[str, Any]) -> dict[str, Any]:
+    """The same with what the task needs from now on. Raises `InvalidTask`: see `needs.ids_of`."""
+    if "required_labels" not in changes:
+        return changes
+    need = need_of(changes["required_labels"])
+    with connection.cursor() as cursor:
+        return changes | {"needs_id": ids_of(cursor, [need])[need] if need else None}
 
 
 def _lock(task_id: UUID, versions: Versions) -> Task:

@@ -58,6 +58,14 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM worker_heartbeats w
          WHERE w.slots < (SELECT count(*) FROM tasks t
                            WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL AND t.status = 'RUNNING')""",
+    "a worker owns nothing that needs what it does not have": """
+        SELECT count(*) FROM tasks t
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.needs_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM met_needs m WHERE m.worker_id = t.worker_id AND m.needs_id = t.needs_id)
+           AND EXISTS (SELECT FROM worker_heartbeats w WHERE w.worker_id = t.worker_id)""",
+    "what a task needs is known": """
+        SELECT count(*) FROM tasks t
+         WHERE t.needs_id IS NOT NULL AND NOT EXISTS (SELECT FROM task_needs n WHERE n.id = t.needs_id)""",
     "a running attempt has no history row yet": """
         SELECT count(*) FROM tasks t JOIN task_executions x ON x.task_id = t.id AND x.attempt = t.attempt
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'RUNNING'""",

@@ -1,7 +1,8 @@
 -- End the thaws of queues (``queues.thaw_queue``) whose backlog is through: each task that was due when the queue was
 -- resumed has started or ended. Returns the names of those queues.
 --
--- What waits for a dependency or an approval was not due. Retries are due later, and are not waited for.
+-- What waits for a dependency or an approval was not due. Retries are due later, and are not waited for; nor is
+-- what needs something of its worker, which perhaps nobody has.
 -- Indexes: tasks_due, tasks_suspects, tasks_key_waiting and tasks_gated, whose predicates are written out. Not the ORM: the check, the
 -- end and its record are one.
 WITH thawing AS MATERIALIZED (SELECT name, thaw_since FROM queues WHERE thaw_limit IS NOT NULL),
@@ -9,7 +10,7 @@ through AS MATERIALIZED (
   SELECT q.name, q.thaw_since
     FROM thawing q
    WHERE NOT EXISTS (SELECT FROM tasks t
-                      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
+                      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL
                         AND t.queue = q.name AND t.run_at <= q.thaw_since AND t.created_at <= q.thaw_since)
      AND NOT EXISTS (SELECT FROM tasks t
                       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count > 0

@@ -2,7 +2,7 @@
 --
 -- %(worker_id)s: those of one worker (it drains). %(queue)s: those of one queue (it was paused), or, with %(key)s, of one
 -- concurrency key of it. %(target)s: those that call one host. None of them: assignments older than %(older_than)s seconds
--- whose worker sits on them while another one that serves the queue has a free slot.
+-- whose worker sits on them while another one that could run them has a free slot.
 -- Index: tasks_owned.
 WITH free AS MATERIALIZED (
   SELECT w.worker_id, w.queues
@@ -22,7 +22,10 @@ owned AS MATERIALIZED (
      AND (%(older_than)s::float8 IS NULL
           OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
              AND EXISTS (SELECT FROM free f
-                          WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))))
+                          WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))
+                            AND (t.needs_id IS NULL
+                                 OR EXISTS (SELECT FROM met_needs m
+                                             WHERE m.worker_id = f.worker_id AND m.needs_id = t.needs_id))))
 ),
 returned AS MATERIALIZED (
   SELECT t.id, t.attempt, coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id, t.worker_id, t.assigned_at

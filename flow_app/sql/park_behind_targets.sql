@@ -3,13 +3,14 @@
 -- this pass has given away is owned by now. Returns how many were parked.
 --
 -- A look ahead, because a pass locks no more than there is room for: a hundred thousand behind one host would cost the tasks
--- behind them as many passes. Index: tasks_due. MATERIALIZED, so that no plan locks more than it parks.
+-- behind them as many passes. What needs something of its worker is parked as far as it was locked.
+-- Index: tasks_due. MATERIALIZED, so that no plan locks more than it parks.
 WITH ahead AS MATERIALIZED (
   SELECT w.id
     FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(from)s::timestamptz[]) AS p(queue, priority, run_at)
     CROSS JOIN LATERAL (
       SELECT t.id, t.target FROM tasks t
-       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL
          AND t.queue = p.queue AND t.priority = p.priority AND t.run_at >= p.run_at AND t.run_at <= now()
        ORDER BY t.run_at, t.id
        LIMIT 2000) AS w

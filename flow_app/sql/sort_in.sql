@@ -16,7 +16,7 @@ found AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT t.id
         FROM tasks t
-       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL
          AND t.queue = p.queue AND t.priority = p.priority AND t.run_at <= now()
          AND (t.run_at, t.id) >= (p.run_at, p.id)
        ORDER BY t.run_at, t.id
@@ -28,7 +28,7 @@ found AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT t.id
         FROM tasks t
-       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL
          AND t.queue = p.queue AND t.priority = p.priority AND t.run_at <= now()
          AND (t.run_at, t.id) >= (p.run_at, p.id)
        ORDER BY t.run_at DESC, t.id DESC

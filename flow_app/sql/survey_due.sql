@@ -8,7 +8,7 @@
 WITH RECURSIVE pairs(queue, priority, run_at, id, n) AS (
   (SELECT queue, priority, run_at, id, 1
      FROM tasks
-    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND queue >= %(start)s
+    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL AND queue >= %(start)s
     ORDER BY queue, priority DESC, run_at, id
     LIMIT 1)
   UNION ALL
@@ -17,14 +17,14 @@ WITH RECURSIVE pairs(queue, priority, run_at, id, n) AS (
     CROSS JOIN LATERAL (
       (SELECT 1 AS step, queue, priority, run_at, id
          FROM tasks
-        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
           AND queue = pairs.queue AND priority < pairs.priority
         ORDER BY priority DESC, run_at, id
         LIMIT 1)
       UNION ALL
       (SELECT 2, queue, priority, run_at, id
          FROM tasks
-        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+        WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
           AND queue > pairs.queue
         ORDER BY queue, priority DESC, run_at, id
         LIMIT 1)
@@ -42,7 +42,7 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
-       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
+       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, NULL::int AS needs_id
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
   CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = w.queue) AS r

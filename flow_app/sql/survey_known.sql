@@ -20,16 +20,16 @@ queues_known AS MATERIALIZED (
 elsewhere AS MATERIALIZED (
   SELECT EXISTS (SELECT FROM priorities g CROSS JOIN LATERAL (
                    SELECT FROM tasks
-                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
                       AND queue = g.queue AND priority < g.above AND priority > g.below
                     LIMIT 1) AS one)
       OR EXISTS (SELECT FROM queues_known g CROSS JOIN LATERAL (
                    SELECT FROM tasks
-                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+                    WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
                       AND queue > g.above AND queue < g.below
                     LIMIT 1) AS one)
       OR EXISTS (SELECT FROM tasks
-                  WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+                  WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
                     AND queue > (SELECT max(queue) FROM known)) AS waits
 ),
 waiting AS (
@@ -38,7 +38,7 @@ waiting AS (
     LEFT JOIN LATERAL (
       SELECT t.run_at, t.id
         FROM tasks t
-       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0
+       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count = 0 AND t.needs_id IS NULL
          AND t.queue = k.queue AND t.priority = k.priority AND t.run_at >= k.floor
        ORDER BY t.run_at, t.id
        LIMIT 1) AS head ON true
@@ -50,7 +50,7 @@ waiting AS (
 SELECT w.queue, w.priority,
        CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
-       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor
+       w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, NULL::int AS needs_id
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
   CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = w.queue) AS r

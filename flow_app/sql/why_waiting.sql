@@ -1,6 +1,6 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
--- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited,
--- tasks_limited_target, tasks_due, tasks_ended. Not the ORM: six lateral look-ups.
+-- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited, tasks_limited_target, tasks_due,
+-- tasks_labelled, tasks_ended. Not the ORM: six lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
        held.holders, held.n AS held, coalesce(e.paused, false) AS key_paused,
@@ -12,6 +12,8 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        CASE WHEN g.backing_off_until > now() THEN g.backing_off_until END AS target_back_at,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.target = g.host AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS target_calls,
+       (SELECT count(*) FROM worker_heartbeats s
+         WHERE s.state = 'ACTIVE' AND (s.queues IS NULL OR t.queue = ANY(s.queues))) AS serving_workers,
        w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
@@ -35,15 +37,24 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
       FROM worker_heartbeats live
       CROSS JOIN LATERAL (
         SELECT count(*) AS n, count(*) FILTER (WHERE o.crash_count > 0) AS suspects FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
-     WHERE live.state = 'ACTIVE' AND (live.queues IS NULL OR t.queue = ANY(live.queues))) AS w
+     WHERE live.state = 'ACTIVE' AND (live.queues IS NULL OR t.queue = ANY(live.queues))
+       AND (t.needs_id IS NULL
+            OR EXISTS (SELECT FROM met_needs m WHERE m.worker_id = live.worker_id AND m.needs_id = t.needs_id))) AS w
   CROSS JOIN LATERAL (
     SELECT count(*) AS n
-      FROM (SELECT 1 FROM tasks a
-             WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
-               AND a.queue = t.queue AND a.run_at <= now()
-               AND (a.priority > t.priority
-                    OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
-             LIMIT 10000) AS first) AS ahead
+      FROM ((SELECT 1 FROM tasks a
+              WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
+                AND t.needs_id IS NULL AND a.queue = t.queue AND a.run_at <= now()
+                AND (a.priority > t.priority
+                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+              LIMIT 10000)
+            UNION ALL
+            (SELECT 1 FROM tasks a
+              WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
+                AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.run_at <= now()
+                AND (a.priority > t.priority
+                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+              LIMIT 10000)) AS first) AS ahead
   CROSS JOIN LATERAL (
     -- How fast the queue moves: its last 200 of the last 2,000 tasks that ran and ended, none older than an hour.
     SELECT count(*) AS ended, extract(epoch FROM max(its.finished_at) - min(its.finished_at))::float8 AS ended_in

@@ -1,12 +1,18 @@
 -- The state of the whole system in one row: connections, processes, and how many tasks wait or are owned.
 --
 -- Runs every few seconds, so no count reads more than %(most)s rows; beyond that, the statistics of the index count
--- (waiting_is_estimate). Indexes: tasks_due (index-only), tasks_suspects, tasks_key_waiting, tasks_gated, tasks_owned.
+-- (waiting_is_estimate). Indexes: tasks_due, tasks_labelled (index-only), tasks_suspects, tasks_key_waiting, tasks_gated, tasks_owned.
 -- Not the ORM: a dozen counts in one trip.
 WITH due AS MATERIALIZED (
   SELECT count(*) AS n
     FROM (SELECT FROM tasks
-           WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+           WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
+           LIMIT %(most)s) AS found
+),
+labelled AS MATERIALIZED (
+  SELECT count(*) AS n
+    FROM (SELECT FROM tasks
+           WHERE needs_id IS NOT NULL AND worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
            LIMIT %(most)s) AS found
 ),
 suspects AS MATERIALIZED (
@@ -56,8 +62,8 @@ SELECT current_setting('server_version') AS server_version,
        workers.active, workers.draining, workers.stopped, workers.dead, workers.live, workers.slots,
        CASE WHEN due.n < %(most)s THEN due.n
             ELSE greatest(due.n, (SELECT reltuples FROM pg_class WHERE oid = 'tasks_due'::regclass)::bigint) END
-         + suspects.n + keyed.parked + gated.n AS waiting,
-       due.n >= %(most)s OR suspects.n >= %(most)s OR keyed.n >= %(most)s OR gated.n >= %(most)s
+         + labelled.n + suspects.n + keyed.parked + gated.n AS waiting,
+       due.n >= %(most)s OR labelled.n >= %(most)s OR suspects.n >= %(most)s OR keyed.n >= %(most)s OR gated.n >= %(most)s
          AS waiting_is_estimate,
        owned.scheduled, owned.running
-  FROM due, suspects, keyed, gated, owned, workers
+  FROM due, labelled, suspects, keyed, gated, owned, workers

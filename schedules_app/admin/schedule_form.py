@@ -25,7 +25,7 @@ from schedules_app.recurrence import DstFold, DstGap
 from schedules_app.zones import UnknownZone, zone
 from tasks_app.admin import new_task
 from tasks_app.admin.new_task import TaskForm
-from tasks_app.fields import NewTask
+from tasks_app.fields import Asked, NewTask
 
 #: Fields of the JSON API, by the names they have in this form.
 _FIELDS: Final = {
@@ -192,7 +192,7 @@ class ScheduleForm(WhenForm, TaskForm):
         super().__init__(data, types=types, named=before.calendars if before else ())
         self.before = before
         if before is not None:
-            template = {self.name_of(row): getattr(before.task, row.column) for row in self.rows}
+            template = {self.name_of(row): _shown(row, getattr(before.task, row.column)) for row in self.rows}
             self.initial = {**template, **_initial(before), "version": version}
 
     @property
@@ -237,9 +237,15 @@ _SECTIONS: Final = {
 }
 
 
+def _shown(row: Asked, value: Any) -> Any:
+    """A field of the task as a form begins with it."""
+    if value is None or not row.kind.document:
+        return value
+    return seen_in_json(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def _initial(before: NewSchedule) -> dict[str, Any]:
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
-    payload = seen_in_json(json.dumps(before.task.payload, indent=2, ensure_ascii=False))
     times = {name: form_fields.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
-    return {**plain, **times, "repeat": kind, "payload": payload, "calendars": list(before.calendars)}
+    return {**plain, **times, "repeat": kind, "calendars": list(before.calendars)}

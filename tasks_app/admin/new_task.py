@@ -78,6 +78,8 @@ def form_field(row: Asked) -> forms.Field:
         return forms.ChoiceField(choices=list(row.kind.words.items()), **given)
     if schema.get("format") == "date-time":
         return UtcInstant(**given | {"label": f"{row.label} (UTC)"})
+    if row.kind.document:
+        return JsonText(**given)
     if schema["type"] == "integer":
         return forms.IntegerField(
             **given | {"help_text": f"{schema['minimum']} to {schema['maximum']}. {row.help}".strip()}
@@ -104,7 +106,7 @@ def create_from(form: NewTaskForm, person: Caller, *, created_by: str) -> Create
 def asked_for(form: TaskForm) -> dict[str, Any]:
     """The attributes of a `NewTask` that were filled in; the rest is for the defaults."""
     values = {row.column: form.cleaned_data.get(form.name_of(row)) for row in form.rows}
-    return {name: value for name, value in values.items() if value not in (None, "")}
+    return {name: value for name, value in values.items() if value not in (None, "", {})}
 
 
 def show_problems(form: TaskForm, problems: dict[str, str]) -> None:

@@ -80,6 +80,7 @@ def context_of(task: Task) -> dict[str, Any]:
         "more_events": max(0, len(events) - MOST_EVENTS),
         "payload": pretty(task.payload),
         "retry_policy": pretty(task.retry) if task.retry else "",
+        "required_labels": pretty(task.required_labels) if task.required_labels else "",
         "facts": facts_of(task),
         "times": times_of(task, timezone.now()),
         "running_for": display.span(timezone.now() - task.started_at) if _is_running(task) and task.started_at else "",

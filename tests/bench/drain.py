@@ -11,11 +11,12 @@ from tests.support.processes import PeakMemory, Program, cpu_of, cpu_of_family
 
 # Each ended attempt takes one number, and reading it costs nothing however many rows there are.
 _ENDED = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM task_executions_id_seq"
-# The predicates of tasks_owned, tasks_due and tasks_suspects.
+# The predicates of tasks_owned, tasks_due and tasks_suspects; no task here needs anything of its worker.
 _UNFINISHED = """
-WITH waiting AS (SELECT crash_count FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0)
+WITH waiting AS (
+  SELECT crash_count, needs_id FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0)
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL)
-    OR EXISTS (SELECT FROM waiting WHERE crash_count = 0)
+    OR EXISTS (SELECT FROM waiting WHERE crash_count = 0 AND needs_id IS NULL)
     OR EXISTS (SELECT FROM waiting WHERE crash_count > 0)"""
 _FIRST_START = "SELECT min(started_at) FROM task_executions WHERE id > %s"
 _WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8"

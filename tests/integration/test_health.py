@@ -176,7 +176,7 @@ class TestHealth:
         for _ in range(20):
             add_worker()
             make_task(queue=uuid4().hex)
-        with django_assert_max_num_queries(7):
+        with django_assert_max_num_queries(8):
             api.get("/health")
 
 

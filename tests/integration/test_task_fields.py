@@ -52,6 +52,8 @@ def value_of(schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][-1]
     kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    if kind == "object" and "properties" not in schema:
+        return {"walked": value_of(schema["additionalProperties"]["oneOf"][0])}
     if kind == "object":
         name, inner = next(iter(schema["properties"].items()))
         return {name: value_of(inner)}

@@ -27,6 +27,7 @@ _STARTING: Final = f"{_ENGINE}/test_starting.py"
 _ASSIGNMENT: Final = f"{_ENGINE}/test_assignment.py"
 _RACES: Final = f"{_ENGINE}/test_assignment_races.py"
 _KEYS: Final = f"{_ENGINE}/test_assignment_keys.py"
+_LABELS: Final = f"{_ENGINE}/test_labels.py"
 _LOCKING: Final = f"{_ENGINE}/test_locking.py"
 _PASS: Final = f"{_ASSIGNMENT} {_RACES} {_ENGINE}/test_assignment_suspects.py {_KEYS}"
 _QUEUE_KEYS: Final = f"{_ENGINE}/test_queue_keys.py"
@@ -292,8 +293,8 @@ STATEMENTS: Final[list[Mutant]] = [
         (
             "suspects-apart",
             18,
-            " AND t.crash_count = 0\n       AND t.queue = p.queue",
-            "\n       AND t.queue = p.queue",
+            " AND t.crash_count = 0 AND t.needs_id IS NULL\n       AND t.queue = p.queue",
+            " AND t.needs_id IS NULL\n       AND t.queue = p.queue",
         ),
         ("share", 28, "     LIMIT p.share\n", "     LIMIT 1000\n"),
         ("room", 8, "   WHERE p.share > 0\n", ""),
@@ -338,12 +339,88 @@ STATEMENTS: Final[list[Mutant]] = [
         ("parked", 24, " gate = 0,", ""),
     ),
     *mutants_of(
+        "labels-match",
+        "flow_app/matching.py",
+        _LABELS,
+        (
+            "met",
+            4,
+            "[each for each in candidates if each.needs_id is None or each.needs_id in needs]",
+            "list(candidates)",
+        ),
+        (
+            "first",
+            4,
+            "_met(keys[name].firsts, needs)",
+            "keys[name].firsts",
+        ),
+        ("breadth", 28, "queues, len(needs), needs].append", "queues, -len(needs), needs].append"),
+    ),
+    *mutants_of(
+        "labels-lock",
+        f"{_FLOW}/lock_labelled.sql",
+        _LABELS,
+        ("share", 28, "     LIMIT p.share\n", "     LIMIT 1000\n"),
+        ("paused", 28, "   WHERE p.share > 0\n),\nmet", "),\nmet"),
+        ("needs", 4, " t.needs_id = p.needs_id AND t.queue = p.queue", " t.queue = p.queue"),
+        ("room", 8, "w.slots + w.prefetch - o.tasks", "w.slots + w.prefetch"),
+    ),
+    *mutants_of(
+        "labels-survey",
+        f"{_FLOW}/survey_labelled.sql",
+        _LABELS,
+        (
+            "met",
+            28,
+            " WHERE EXISTS (SELECT FROM met m WHERE m.needs_id = p.needs_id AND",
+            " WHERE true OR EXISTS (SELECT FROM met m WHERE m.needs_id = p.needs_id AND",
+        ),
+        ("live", 28, "m.state = 'ACTIVE' AND ", ""),
+    ),
+    *mutants_of(
+        "labels-suspects",
+        f"{_FLOW}/lock_suspects.sql",
+        _LABELS,
+        ("met", 18, "(t.needs_id IS NULL OR EXISTS (", "(true OR EXISTS ("),
+    ),
+    *mutants_of(
+        "labels-stale",
+        f"{_FLOW}/hand_back_assigned.sql",
+        _LABELS,
+        ("met", 28, "(t.needs_id IS NULL\n", "(true\n"),
+    ),
+    *mutants_of(
+        "labels-needs",
+        f"{_SQL}/delete_unused_needs.sql",
+        _LABELS,
+        ("used", 4, "WHERE n.used_at < now() - %(age)s::interval", "WHERE true"),
+        ("skip", 4, "                 FOR UPDATE SKIP LOCKED)\n", ")\n"),
+    ),
+    *mutants_of(
+        "labels-bound",
+        f"{_SQL}/add_needs.sql",
+        _LABELS,
+        ("most", 28, "<= %(most)s::int\n", "<= %(most)s::int + 1\n"),
+    ),
+    *mutants_of(
+        "labels-hint",
+        "tasks_app/creating.py",
+        _LABELS,
+        ("pair", 25, "and not new.required_labels for", "for"),
+    ),
+    *mutants_of(
+        "openings",
+        "flow_app/openings.py",
+        "unit/test_matching.py",
+        ("capacity", 8, "if opening[1] < worker.capacity:", "if opening[1] <= worker.capacity:"),
+        ("suspects-alone", 18, "if not worker.suspects:", "if True:"),
+        ("level", 28, "return number > worker.slots, number, place", "return False, number, place"),
+    ),
+    *mutants_of(
         "match",
         "flow_app/matching.py",
         "unit/test_matching.py",
         ("budget", 28, "budget = min(limit, sum", "budget = max(limit, sum"),
-        ("capacity", 8, "if opening[1] < worker.capacity:", "if opening[1] <= worker.capacity:"),
-        ("suspects-alone", 18, "if not worker.suspects:", "if True:"),
         ("suspects", 18, "if candidate.suspect and found.may_give", "if False and found.may_give"),
         ("limit", 51, "return all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)", "return True"),
         ("prefetch", 52, 'if prefetch and ("rate", candidate.queue) in self.limits:', "if False:"),
@@ -361,9 +438,8 @@ STATEMENTS: Final[list[Mutant]] = [
             "filterfalse(set(key.slots).__contains__, count())",
             "count()",
         ),
-        ("specialists", 28, "return [*ordered, (None, classes[None])]", "return [(None, classes[None]), *ordered]"),
         ("priority", 28, "return -candidate.priority,", "return 0,"),
-        ("level", 28, "return number > worker.slots, number, place", "return False, number, place"),
+        ("specialists", 28, "classes[worker.queues is None,", "classes[worker.queues is not None,"),
     ),
     *mutants_of(
         "share",

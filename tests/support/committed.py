@@ -31,6 +31,7 @@ OURS: Final = (
     "api_keys",
     "worker_heartbeats",
     "scheduler_heartbeats",
+    "task_needs",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

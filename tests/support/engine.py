@@ -43,12 +43,18 @@ RELEASED = Outcome.stopped(StopReason.RELEASE, timeout=timedelta(seconds=1))
 
 
 def make_worker(
-    session: Session, *, slots: int = 4, queues: list[str] | None = None, prefetch: int = 0, name: str = "w"
+    session: Session,
+    *,
+    slots: int = 4,
+    queues: list[str] | None = None,
+    prefetch: int = 0,
+    name: str = "w",
+    labels: dict[str, str] | None = None,
 ) -> UUID:
     """Register a worker and let it beat once, which is how its prefetch gets known."""
     worker_id = uuid4()
     registration = Registration(
-        worker_id=worker_id, host="host", pid=1, name=name, slots=slots, queues=queues, labels={}, version="test"
+        worker_id=worker_id, host="host", pid=1, name=name, slots=slots, queues=queues, labels=labels or {}, version="t"
     )
     heartbeats.register_worker(session, registration)
     if prefetch:

@@ -21,6 +21,10 @@ ELSEWHERE: Final = {
         {"survey._look_at_everything", "survey.read_heads"},
         "a scheduler asks until there are no more heads, and only when it must; pages ask once, for the first ones",
     ),
+    "survey_labelled": (
+        {"survey._survey_labelled", "survey.read_heads"},
+        "a scheduler asks only when something waits that needs something of its worker; pages do not know",
+    ),
     "hand_back_assigned": (
         {"assignment.hand_back_assigned", "counting_in.hand_back_assigned"},
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",

@@ -22,6 +22,7 @@ from tests.support.sql_reading import Read, conjuncts, reads_of
 #: What each means, and the words that only a query about such rows has.
 WAITING: Final = (
     "tasks_due",
+    "tasks_labelled",
     "tasks_suspects",
     "tasks_key_waiting",
     "tasks_gated",
@@ -104,6 +105,8 @@ class TestMissing:
             ("survey_due", "AND finished_at IS NULL", "finished_at IS NULL"),
             ("survey_due", "AND crash_count = 0", "crash_count"),
             ("survey_due", "AND crash_count > 0", "crash_count"),
+            ("survey_due", "AND needs_id IS NULL", "needs_id IS NULL"),
+            ("lock_labelled", "AND t.gate = 0", "gate = 0"),
             ("lock_candidates", "AND t.gate = 0", "gate = 0"),
             ("look_at_keys", "AND h.finished_at IS NULL", "finished_at IS NULL"),
             ("count_room", "AND t.finished_at IS NULL", "finished_at IS NULL"),

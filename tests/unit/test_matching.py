@@ -176,6 +176,18 @@ class TestKeys:
         assert given == [(3, 1)]
         assert found.keys == []
 
+    def test_that_are_gone_keep_no_turn_for_those_who_wait_for_them(self) -> None:
+        first, other, plain = task(1, concurrency_key="k"), task(2, concurrency_key="k"), task(3)
+        rooms = [worker(1, queues=["default"], slots=1), worker(2, share=1)]
+        _, given = matched(rooms, [first, other, plain], free(first))
+        assert given == [(1, 1), (3, 2)]
+
+    def test_give_the_next_slot_to_whom_these_workers_can_run(self) -> None:
+        first, other = task(1, concurrency_key="k", needs_id=7), task(2, concurrency_key="k")
+        keys = {("default", "k"): free(first, other, most=2)}
+        found = match([worker(1, slots=1), worker(2, slots=1)], [first, other], keys, 9, met={UUID(int=2): [7]})
+        assert {t.int: w.int for t, w in zip(found.tasks, found.workers, strict=True)} == {1: 2, 2: 1}
+
     def test_are_given_once_to_workers_of_different_queues(self) -> None:
         rooms = [worker(1), worker(2, queues=["default"])]
         _, given = matched(rooms, self.KEYED, free(self.KEYED[0]))

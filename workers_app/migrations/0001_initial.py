@@ -22,12 +22,20 @@ CREATE FUNCTION database_timeline() RETURNS text LANGUAGE sql VOLATILE AS
 $$SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) FROM pg_control_system()$$
 """
 
+# Which needs of tasks (``task_needs``) each worker meets; every statement asks here. The labels of a worker never change.
+MET_NEEDS = """
+CREATE VIEW met_needs AS
+SELECT w.worker_id, w.state, w.queues, n.id AS needs_id
+  FROM worker_heartbeats w JOIN task_needs n ON w.labels @@ n.condition;
+"""
+
 
 class Migration(migrations.Migration):
 
     initial = True
 
     dependencies = [
+        ('tasks_app', '0001_initial'),
     ]
 
     operations = [
@@ -74,4 +82,5 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunSQL(TIMELINE, "DROP FUNCTION database_timeline()"),
+        migrations.RunSQL(MET_NEEDS, "DROP VIEW met_needs"),
     ]

@@ -13,7 +13,7 @@ from flow_app import assignment, opening
 from flow_app.buckets import end_thaws, mend_buckets
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
-from tasks_app import expiry, retention
+from tasks_app import expiry, needs, retention
 from tasks_app.sessions import BATCH, Session
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ BUCKETS_EVERY: Final = timedelta(minutes=1)
 GATES_EVERY: Final = timedelta(seconds=10)
 THAWS_EVERY: Final = timedelta(seconds=20)
 ZONES_EVERY: Final = timedelta(minutes=1)
+NEEDS_EVERY: Final = timedelta(minutes=10)
 PRUNE_EVERY: Final = timedelta(minutes=5)
 #: How long an ended process stays in the tables, for people to see.
 PRUNE_AFTER: Final = timedelta(hours=24)
@@ -57,6 +58,7 @@ def slow_chores() -> list[Chore]:
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
         Chore("targets_opened", GATES_EVERY, opening.Sweeper().sweep),
         Chore("thaws_ended", THAWS_EVERY, end_thaws),
+        Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
     ]
 
@@ -75,6 +77,10 @@ def delete_ended_tasks(session: Session) -> int:
 
 def delete_ended_fires(session: Session) -> int:
     return _until_short(delete_old_fires, session)
+
+
+def delete_unused_needs(session: Session) -> int:
+    return _until_short(needs.delete_unused_needs, session)
 
 
 def follow_zone_rules(session: Session) -> int:

@@ -31,6 +31,7 @@ TASK_ITEM: Final[Json] = {
     "concurrencyKey": None,
     "fairKey": None,
     "uniqueKey": None,
+    "requiredLabels": None,
     "idempotencyKey": None,
     "createdBy": "shop",
     "workerId": _WORKER,

@@ -28,6 +28,7 @@ from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
+from tasks_app.labels import LONGEST_LABEL, MOST_KEYS, MOST_VALUES
 from tasks_app.retries import MAX_DELAY_MS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
 
@@ -65,6 +66,8 @@ _LISTED: Final[Json] = {
     "error": or_null("Error"),
 }
 _UNLISTED: Final[Json] = {row.name: _shown_field(row) for row in FIELDS if not row.listed and row.name not in _OF_TYPE}
+
+_LABEL: Final[Json] = {"type": "string", "maxLength": LONGEST_LABEL}
 
 _BULK_FIELDS: Final[Json] = {
     "created": integer(0, MAX_TASKS),
@@ -108,6 +111,12 @@ SCHEMAS: Final[Json] = {
     "Task": by_type("Task"),
     "TaskChanges": obj({row.name: _shown_field(row) for row in ASKED if row.edit}, required=[], minProperties=1),
     "RetryOptions": obj(_RETRY_FIELDS, required=[], description="Any subset; the rest comes from the settings."),
+    "RequiredLabels": {
+        "type": "object",
+        "maxProperties": MOST_KEYS,
+        "additionalProperties": {"oneOf": [_LABEL, array(_LABEL, minItems=1, maxItems=MOST_VALUES)]},
+        "description": "Each key with the value its worker must have for it, or several of which one will do.",
+    },
     "RetryPolicy": obj(_RETRY_FIELDS, description="The policy in force."),
     "TaskItem": obj(
         {"type": {"type": "string"}, **_LISTED}, description="A task in a list: without payload and result."

@@ -26,8 +26,9 @@ AWAY = 60.0
 _OPEN = """
 SELECT count(*) FROM (
   (SELECT FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL LIMIT %(most)s)
-  UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
-             LIMIT %(most)s)
+  UNION ALL (SELECT FROM tasks
+              WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
+              LIMIT %(most)s)
   UNION ALL (SELECT FROM tasks WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0
              LIMIT %(most)s)) AS open"""
 _COUNTERS = """

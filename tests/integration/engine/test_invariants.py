@@ -45,6 +45,11 @@ BROKEN_BY = {
         "UPDATE tasks SET target = 'h' WHERE id = '{running}'"
     ),
     "a worker runs no more than its slots": "UPDATE tasks SET status = 'RUNNING' WHERE id = '{assigned}'",
+    "a worker owns nothing that needs what it does not have": (
+        "INSERT INTO task_needs (id, digest, labels, condition) VALUES (9, 'd', '{{}}', '$.gpu == \"a100\"');"
+        "UPDATE tasks SET needs_id = 9 WHERE id = '{assigned}'"
+    ),
+    "what a task needs is known": "UPDATE tasks SET needs_id = 9 WHERE id = '{waiting}'",
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"
         "UPDATE tasks SET attempt = 0 WHERE id = '{ended}'"

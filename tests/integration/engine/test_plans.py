@@ -164,7 +164,8 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_due tasks_pkey",
             2 * 34 * len(pairs),
         ),
-        Hot("lock_suspects", {"classes": [None, "{q1,q2}"]}, "tasks_suspects", 4 * 2 * WORKERS),
+        Hot("survey_labelled", {}, "tasks_labelled tasks_pkey", 100),
+        Hot("lock_suspects", {"classes": [None, "{q1,q2}"]}, "tasks_suspects tasks_owned", 4 * 2 * WORKERS),
         Hot(
             "look_at_keys",
             keys | {"wanted": [1, 2, 3]},
@@ -217,13 +218,14 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot(
             "why_waiting",
             {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
-            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due tasks_ended",
+            "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due tasks_ended"
+            " tasks_labelled",
             10_000 + 3 * 2_000 + 2 * owned,
         ),
         Hot(
             "find_queues",
             {"limit": 1000},
-            "tasks_due tasks_key_waiting tasks_gated tasks_suspects tasks_owned",
+            "tasks_due tasks_labelled tasks_key_waiting tasks_gated tasks_suspects tasks_owned",
             100 + 2 * owned,
         ),
         Hot(
@@ -236,13 +238,13 @@ def hot_statements(session: Session) -> list[Hot]:
                 "gates": [2, 3, 4, 5],
                 "horizon": 60.0,
             },
-            "tasks_due tasks_key_waiting tasks_gated tasks_suspects tasks_owned tasks_ended tasks_pkey",
+            "tasks_due tasks_labelled tasks_key_waiting tasks_gated tasks_suspects tasks_owned tasks_ended tasks_pkey",
             3 * 5 * 100 + 2 * owned,
         ),
         Hot(
             "anything_due",
             {"worker_id": uuid4(), "queues": None},
-            "tasks_owned tasks_due tasks_suspects tasks_key_waiting tasks_gated",
+            "tasks_owned tasks_due tasks_labelled tasks_suspects tasks_key_waiting tasks_gated",
             100,
         ),
         Hot(

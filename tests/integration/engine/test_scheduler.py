@@ -348,7 +348,7 @@ class TestSchedules:
         """The look for the next one shares the transaction of the survey, which has one clock."""
         clock = "SELECT extract(epoch FROM now())::float8"
         monkeypatch.setattr(firing, "NEXT_DUE", clock)
-        monkeypatch.setattr(survey, "_CLASSES", f"SELECT ARRAY[({clock})::text]")
+        monkeypatch.setattr(survey, "_CLASSES", f"SELECT ARRAY[({clock})::text], false")
         monkeypatch.setattr(time, "monotonic", lambda: 0.0)
         [[asked]] = scheduler._survey().classes  # type: ignore[misc]
         assert scheduler._fire_at == float(asked)

@@ -23,6 +23,7 @@ from access_app.texts import problem_of_line
 from tasks_app.executors import shell_sandbox
 from tasks_app.executors.shell import ShellExecutor
 from tasks_app.fields import QUEUE_NAME
+from tasks_app.labels import problem_of_label
 from workers_app.background_logs import in_background
 from workers_app.heartbeats import Registration
 from workers_app.processes.guardian import Guardian
@@ -166,4 +167,10 @@ def _labels(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if any(not name.strip() or not equals for name, equals, _ in pairs):
         raise argparse.ArgumentTypeError("must look like zone=a,gpu=yes")
-    return {_name(name.strip()): _name(value.strip()) for name, _, value in pairs}
+    return {_label(name.strip()): _label(value.strip()) for name, _, value in pairs}
+
+
+def _label(text: str) -> str:
+    if problem := problem_of_label(text):
+        raise argparse.ArgumentTypeError(problem)
+    return text

@@ -1,0 +1,95 @@
+"""What tasks need of their worker: a table with one row for all that need the same, and the ids of its rows.
+
+A pass looks at needs by their ids (``flow_app``). Rows are made with the first task, and deleted a day after the last
+one has gone. Nobody can make many: they are bounded, and so is what a survey costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from django.db import models
+from django.db.models.functions import Now
+
+from access_app.sql import statement
+from tasks_app import labels
+from tasks_app.new_tasks import InvalidTask
+from tasks_app.sessions import BATCH, Session
+
+#: Different needs in the tables beyond which people's tasks cannot bring new ones.
+MOST_NEEDS: Final = 100
+#: How long needs stay without a task: longer than any transaction that has looked them up and not committed.
+UNUSED_FOR: Final = timedelta(days=1)
+
+
+class TaskNeeds(models.Model):
+    """What some tasks need of their worker: one row for all that need the same. The migration adds ``condition``."""
+
+    id = models.AutoField(primary_key=True)
+    used_at = models.DateTimeField(db_default=Now(), help_text="When it was last looked up for a new task, roughly.")
+    digest = models.TextField(unique=True, help_text="SHA-256 of the canonical text, which is too long for an index.")
+    labels = models.JSONField(help_text="Key → the values of which a worker must have one.")
+
+    class Meta:
+        db_table = "task_needs"
+
+    def __str__(self) -> str:
+        return str(self.labels)
+
+
+class Cursor(Protocol):
+    """psycopg's, and Django's round it."""
+
+    def execute(self, query: Any, params: Any = None) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+def need_of(required: labels.Required | None) -> str | None:
+    """The text of what a task needs; None when any worker will do."""
+    return labels.canonical(required) if required else None
+
+
+def ids_of(cursor: Cursor, wanted: Collection[str], *, most: int | None = MOST_NEEDS) -> Mapping[str, int]:
+    """The id of each need, made where there is none; in the transaction that stores tasks with it.
+
+    Raises `InvalidTask` when there would be more than ``most``; then none is made.
+    """
+    texts = {_digest(text): text for text in wanted}
+    found = find_needs(cursor, texts)
+    if missing := {digest: text for digest, text in texts.items() if digest not in found}:
+        found |= add_needs(cursor, missing, most=most)
+    if len(found) < len(texts):
+        raise InvalidTask(
+            {"requiredLabels": f"tasks here require {most} different sets of labels already; use one of those"}
+        )
+    return {texts[digest]: needs_id for digest, needs_id in found.items()}
+
+
+def find_needs(cursor: Cursor, digests: Collection[str]) -> dict[str, int]:
+    """The ids of those that are there and have been used lately."""
+    cursor.execute(statement("find_needs"), {"digests": list(digests)})
+    return dict(cursor.fetchall())
+
+
+def add_needs(cursor: Cursor, texts: Mapping[str, str], *, most: int | None) -> dict[str, int]:
+    """Make those that are missing, digest → text, and note that the others are used; fewer when there are too many."""
+    parameters = {
+        "digests": list(texts),
+        "labels": list(texts.values()),
+        "conditions": [labels.condition_of(text) for text in texts.values()],
+        "most": most,
+    }
+    cursor.execute(statement("add_needs"), parameters)
+    return dict(cursor.fetchall())
+
+
+def delete_unused_needs(session: Session, *, limit: int = BATCH) -> int:
+    """Delete needs that no task has had for long; return how many. Raises `DatabaseAway`."""
+    return len(session.rows("delete_unused_needs", {"age": UNUSED_FOR, "limit": limit}))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
