@@ -76,7 +76,10 @@ PATHS: Final[Json] = {
             "queues",
             "getQueueKey",
             "What is set for a key",
-            {200: response("The key.", schema("QueueKey"), headers=("ETag",)), 304: response("Unchanged.", None)},
+            {
+                200: response("The key.", schema("QueueKey"), headers=("ETag",)),
+                304: response("Unchanged.", None, headers=("ETag",)),
+            },
             action=Action.QUEUE_READ,
             problems=(404,),
             parameters=[ref("parameters", "IfNoneMatch")],

@@ -89,6 +89,7 @@ class TestImport:
             "correlationId": None,
             "concurrencyKey": None,
             "uniqueKey": None,
+            "requiredLabels": None,
             "fairKey": None,
             "retry": None,
             "onWorkerLost": "fail",
