@@ -569,8 +569,7 @@ class TestWorkerGone:
     def test_kill_9_of_the_worker_kills_every_descendant_and_takes_its_files(self, mark: str, tmp_path: Path) -> None:
         command = f"setsid sleep {mark} & sleep {mark} & trap '' TERM HUP; mkdir a; : > a/b; sleep {mark}; sleep {mark}"
         with worker(command, env={"TMPDIR": str(tmp_path)}) as process:
-            eventually(lambda: len(alive(mark)) == 4)
-            assert list(tmp_path.glob("*/a/b"))
+            eventually(lambda: len(alive(mark)) == 4 and list(tmp_path.glob("*/a/b")))
             launchers = children(process.pid)
             process.kill()
             eventually(lambda: not alive(mark))
