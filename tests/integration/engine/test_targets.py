@@ -290,6 +290,15 @@ class TestBackOffTargets:
         settle(engine)
         assert owned() == 3
 
+    def test_stops_those_that_a_limit_would_let_pass_and_opens_none(self, engine: Engine) -> None:
+        limit(9)
+        engine.worker(slots=9)
+        calls(engine, 3)
+        back_off(engine, 3600)
+        settle(engine)
+        assert (owned(), gated()) == (0, 3)
+        assert opening.open_targets(engine.session).opened == 0
+
     def test_takes_back_what_has_not_started(self, engine: Engine) -> None:
         limit(None)
         worker = engine.worker(slots=9)
