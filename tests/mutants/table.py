@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants.edges import EDGES
+from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
 from tests.mutants.mutant import Mutant
+from tests.mutants.people import PEOPLE
 from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
 
-MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *RATES]
+MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *PEOPLE, *FLOW, *RATES]
