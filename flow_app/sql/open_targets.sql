@@ -1,6 +1,6 @@
--- Open the gate for what waits for a target, as many tasks of each host as it has room for: by priority, then due time. All
--- of a host without rules. Looks at no more than %(limit)s hosts a call, after the host %(after)s. Returns the last host looked
--- at (NULL: the end), how many wait there behind the gate at all, how many were opened, and in how many seconds the first
+-- Open the gate for what waits for a target, as many tasks of each host as it has room for: by priority, then due time; of
+-- a host without a limit, 1,000. Looks at no more than %(limit)s hosts a call, after the host %(after)s. Returns the last host
+-- looked at (NULL: the end), how many hosts were, how many tasks were opened, and in how many seconds the first
 -- host stops backing off.
 --
 -- May be called at any time by anybody: what was opened too soon is parked again by the pass that meets it.

@@ -284,6 +284,8 @@ class TestPausedKeys:
         assignment.release_idle_keys(engine.session)
         settle(engine)
         assert (owned(), parked()) == (0, 3)
+        assignment.release_idle_keys(engine.session)
+        assert parked() == 3
         assert engine.statuses(others[:2]) == ["SCHEDULED"] * 2
 
     @pytest.mark.parametrize("go_on", [lambda: one(), lambda: delete_key("default", "k", actor="test")])
