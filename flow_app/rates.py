@@ -100,8 +100,3 @@ def new_bucket(rate: Rate, now: datetime) -> Bucket:
     So a rate that is taken away and set again gives one start, never another burst.
     """
     return Bucket(rate, now + rate.tolerance)
-
-
-def empty_bucket(rate: Rate, now: datetime) -> Bucket:
-    """The bucket of a rate of which nothing is known: no token, as if all had been taken."""
-    return Bucket(rate, now + rate.span(rate.capacity))

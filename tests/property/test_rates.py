@@ -7,10 +7,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, Bucket, Rate, default_burst, empty_bucket, new_bucket
+from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, Bucket, Rate, default_burst, new_bucket
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+def empty_bucket(rate: Rate, now: datetime) -> Bucket:
+    """The bucket of a rate of which nothing is known, as mend_buckets.sql makes it: as if all had been taken."""
+    return Bucket(rate, now + rate.span(rate.capacity))
 
 
 def micros(most: int) -> st.SearchStrategy[timedelta]:
