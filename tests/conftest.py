@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -112,6 +113,16 @@ def open_session(committed_db: None, idle_connections: Any) -> Iterator[Callable
 def session(open_session: Callable[[], Any]) -> Any:
     """A session of the engine on the test database."""
     return open_session()
+
+
+@pytest.fixture
+def from_a_terminal() -> Iterator[None]:
+    """Signals as a terminal leaves them, here and in what is started: of a run below nohup, or one that a script put in
+    the background, has some of them ignored, and commands respect that."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

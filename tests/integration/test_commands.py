@@ -36,7 +36,7 @@ COMMANDS = ["runworker"] + [
 
 
 @pytest.fixture
-def stack(committed_db: None, tmp_path: Path) -> Iterator[Stack]:
+def stack(committed_db: None, from_a_terminal: None, tmp_path: Path) -> Iterator[Stack]:
     with running_stack(tmp_path) as started:
         yield started
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -33,15 +32,6 @@ class TestStopSignals:
         if sys.platform == "linux":
             assert numbers(ENDS_ON_LINUX) <= STOP_SIGNALS
             assert numbers(ENDS + " " + ENDS_ON_LINUX) | set(range(signal.SIGRTMIN, signal.SIGRTMAX)) == STOP_SIGNALS
-
-
-@pytest.fixture
-def from_a_terminal() -> Iterator[None]:
-    """Signals as a terminal leaves them, also where the run was started below nohup or in the background."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGQUIT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("from_a_terminal")
