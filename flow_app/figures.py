@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -21,6 +22,9 @@ LEAST_COUNTED: Final = 200
 SAMPLE: Final = 2000
 #: Priorities of a queue that are looked at.
 PRIORITIES: Final = 32
+#: Concurrency keys of a queue that are shown as its busiest, and tasks behind each that are counted.
+MOST_BUSY: Final = 20
+MOST_BEHIND: Final = 1000
 _CLOSED: Final = sorted(gate for gate in Gate if gate > Gate.KEY)
 
 
@@ -60,7 +64,7 @@ def find_queues(*, most: int) -> list[str]:
 
     It costs some 10 µs a queue, however much waits in them.
     """
-    return [row["queue"] for row in _rows(statement("find_queues"), {"limit": most})]
+    return [row["queue"] for row in read_rows(statement("find_queues"), {"limit": most})]
 
 
 def measure_queues(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
@@ -75,7 +79,7 @@ def measure_queues(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -
         "gates": list(map(int, _CLOSED)),
         "horizon": horizon.total_seconds(),
     }
-    return {row["name"]: _figures(row) for row in _rows(statement("measure_queues"), parameters)}
+    return {row["name"]: _figures(row) for row in read_rows(statement("measure_queues"), parameters)}
 
 
 def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
@@ -85,13 +89,50 @@ def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -
     return measured | measure_queues(full, horizon=horizon) if len(full) < len(measured) else measured
 
 
-def _rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def read_rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a statement, by column. No plan may read all tasks, whatever the planner believes of them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
         cursor.execute(sql, parameters)
         columns = [column.name for column in cursor.description]
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFigures:
+    """Of one concurrency key. ``waiting`` is a lower bound at `MOST_BEHIND`."""
+
+    key: str
+    #: Among those of which most tasks are assigned or running.
+    busy: bool
+    held: int
+    #: The first of those that hold it.
+    holders: Sequence[UUID]
+    #: How many may.
+    most: int
+    waiting: int
+
+
+def measure_keys(queue: str, keys: Sequence[str]) -> dict[str, KeyFigures]:
+    """These concurrency keys of a queue, and those of which most is assigned or running; the busiest first."""
+    parameters = {"queue": queue, "keys": list(keys), "most": MOST_BUSY, "limit": MOST_BEHIND}
+    return {row["key"]: KeyFigures(**row) for row in read_rows(statement("measure_keys"), parameters)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """How many tasks may start now under a rate (``queue``), or until a queue has thawed (``thaw``)."""
+
+    kind: str
+    tokens: int
+    #: When the next one comes at the earliest; None: there is one.
+    next_at: datetime | None
+
+
+def tokens_of(queue: str) -> list[Tokens]:
+    """The rates of a queue, as they are now."""
+    sql = "SELECT kind, tokens, next_at FROM rated_queues WHERE name = %(name)s ORDER BY kind"
+    return [Tokens(**row) for row in read_rows(sql, {"name": queue})]
 
 
 def rate_tokens(names: Sequence[str]) -> dict[str, int]:

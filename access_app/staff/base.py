@@ -72,7 +72,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
             if request.POST.get("select_across", "") not in ("", "0"):  # Django takes any other text for yes
                 messages.error(request, "Nothing was done: select the rows of one page at a time.")
                 return
-            rows = list(queryset.defer(*set(model_admin.list_defers) - {model_admin.type_column}))
+            rows = model_admin.selected(request, queryset)
             if not model_admin.refuses(request, action, rows):
                 method(model_admin, request, rows)
 
@@ -167,6 +167,10 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The row of an address, or None; PostgreSQL would refuse to look for a name with a NUL in it."""
         return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
+    def selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """The rows that an action of the list is about."""
+        return list(queryset.defer(*set(self.list_defers) - {self.type_column}))
 
     def prepare(self, rows: list[Any]) -> None:
         """Read what a page of the list shows beside its rows, in one query for all of them."""

@@ -10,8 +10,9 @@ from django import forms
 from access_app.staff import display
 from access_app.staff.form_fields import UtcInstant, field_text
 from access_app.texts import MAX_REASON, problem_of_reason
-from flow_app.models import Queue
-from flow_app.rules import RESUME_RATE, RULES, Part, Rule, nested
+from flow_app.models import Queue, QueueKey
+from flow_app.queue_keys import KEY, USUAL, columns_of, shown_key
+from flow_app.rules import MOST_PER_KEY, MOST_WEIGHT, RESUME_RATE, RULES, Part, Rule, nested
 from tasks_app.fields import QUEUE_NAME
 
 
@@ -89,6 +90,44 @@ class RulesForm(forms.Form):
         for path, problem in problems.items():
             field = columns.get(path)
             self.add_error(field, problem if field else f"{path}: {problem}")
+
+
+class KeyForm(forms.Form):
+    """How one key of a queue is treated, a field for each thing that can be set for a key. It carries its version."""
+
+    key = forms.CharField(max_length=200, strip=False, help_text="Exactly as tasks name it.")
+    max_concurrency = forms.IntegerField(
+        label="At most", required=False, min_value=1, max_value=MOST_PER_KEY, help_text="Empty: as the queue says."
+    )
+    weight = forms.IntegerField(
+        initial=1, min_value=1, max_value=MOST_WEIGHT, help_text="Its part where tenants share the queue by this key."
+    )
+    paused = forms.BooleanField(required=False, help_text="Nothing of it starts. What runs goes on.")
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput, initial=0)
+
+    @classmethod
+    def of(cls, key: str, row: QueueKey | None) -> KeyForm:
+        """The form as it is offered for a key, which then stays what it is; for "" it asks for one."""
+        form = cls(initial={"key": key, **({} if row is None else columns_of(row) | {"version": row.version})})
+        if key:
+            form.fields["key"].widget.attrs["readonly"] = True
+        return form
+
+    def clean_key(self) -> str:
+        try:
+            return str(KEY.read(self.cleaned_data["key"]))
+        except ValueError as error:
+            raise forms.ValidationError(f"It {error}.") from None
+
+    def value(self) -> dict[str, Any]:
+        """What the form says, as the body of a PUT."""
+        return shown_key({column: self.cleaned_data[column] for column in USUAL})
+
+    def show_problems(self, problems: dict[str, str]) -> None:
+        """Show what the checks found, each at its field."""
+        fields = shown_key({column: column for column in USUAL})
+        for name, problem in problems.items():
+            self.add_error(fields.get(name), problem if name in fields else f"{name}: {problem}")
 
 
 class ResumeForm(RulesForm):

@@ -216,6 +216,7 @@ OTHERWISE = {
     "GET health-workers": Action.WORKER_READ,
     **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "health-demand", "metrics")},
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
+    **{f"queue {word}": Action.QUEUE_EDIT for word in ("key", "unset_key")},
     **{f"schedule {word}": Action.SCHEDULE_EDIT for word in ("enable", "preview")},
 }
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}

@@ -290,7 +290,7 @@ class TestQueues:
         make_task(queue="q", status=TaskStatus.RUNNING)
         make_task(queue="q", status=TaskStatus.SUCCESS)
         [queue] = staff.get(QUEUES).context["cl"].result_list
-        assert (queue.waiting_count, queue.owned_count) == (3, 1)
+        assert (queue.found.waiting, queue.found.running) == (3, 1)
 
     def test_need_the_permission_to_change(self, client: Client) -> None:
         Queue.objects.create(name="q")

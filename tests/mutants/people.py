@@ -167,6 +167,31 @@ PEOPLE: Final[list[Mutant]] = [
         ("deleted", 42, "@receiver(post_delete, sender=User)\n", ""),
     ),
     *mutants_of(
+        "queue-keys-page",
+        "flow_app/admin/key_actions.py",
+        "integration/test_admin_queues.py",
+        ("old-form", 14, "versions=[read]", "versions=None"),
+        ("old-button", 14, "isdigit() else []", "isdigit() else None"),
+    ),
+    *mutants_of(
+        "queue-list",
+        "flow_app/admin/queue_list.py",
+        "integration/test_admin_queues.py",
+        ("filters", 36, " and part in name.casefold())", ")"),
+        (
+            "every-queue",
+            36,
+            "        return rows_of(_named_like(self.query, most=stop)[start:])\n",
+            "        return super().read_rows(start, stop)\n",
+        ),
+    ),
+    *mutants_of(
+        "queue-page",
+        "flow_app/admin/queue_page.py",
+        "integration/test_admin_queues.py",
+        ("tasks", 36, "for task_id in found.holders] if sees_tasks else []", "for task_id in found.holders]"),
+    ),
+    *mutants_of(
         "login",
         "scheduler_project/accounts/throttle.py",
         "integration/test_logins.py",

@@ -257,6 +257,8 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "blackoutcalendar edit": calendar,
         "blackoutcalendar delete": {"version": "1"},
         "queue add": {"name": "new"},
+        "queue key": {"key": "new", "weight": "2"},
+        "queue unset_key": {"key": world.rows["queue key"].key, "version": "1"},
         "queue edit": {"max_concurrency": "7", "version": str(world.rows["queue"].version)},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
     }

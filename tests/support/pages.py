@@ -14,7 +14,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from access_app import keys
 from access_app.models import AuditEvent
-from flow_app.queues import pause_queue
+from flow_app.queue_keys import set_key
+from flow_app.queues import edit_queue, pause_queue
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.models import Task
@@ -87,6 +88,10 @@ def make_everything(text: str) -> Task:
     make_task(status=TaskStatus.FAILED, end_reason="EXPIRED")
     make_task(status=TaskStatus.CANCELLED)
     Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host=text)
+    edit_queue("a.b:c", {"fairBy": "createdBy", "rateLimit": {"limit": 1, "periodSeconds": 9}}, actor="user:maria")
+    make_task(queue="a.b:c", concurrency_key=text, status=TaskStatus.RUNNING, created_by=text)
+    set_key("a.b:c", text, {"paused": True, "weight": 7}, actor="user:maria")
+    make_task(queue="a.b:c", concurrency_key=text)
     pause_queue("a.b:c", actor="user:maria", reason=text)
     keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
     return task

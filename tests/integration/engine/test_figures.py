@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from flow_app import figures
 from flow_app.figures import Figures, find_queues, measure_queues
-from flow_app.models import Queue
+from flow_app.models import Bucket, Queue
+from flow_app.queue_keys import set_key
+from flow_app.queues import edit_queue
 from tasks_app.models import Task
 from tasks_app.states import Gate, TaskStatus
 from tests.factories import make_task
@@ -142,3 +144,53 @@ class TestTimeToDrain:
     @pytest.mark.parametrize("coming", [60, 61])
     def test_is_never_while_as_much_comes_as_ends(self, coming: int) -> None:
         assert Figures(due=1, in_per_minute=coming, out_per_minute=60).time_to_drain_seconds is None
+
+
+class TestMeasureKeys:
+    def test_finds_those_that_are_held_and_those_that_are_named(self) -> None:
+        edit_queue("q", {"perKey": {"maxConcurrency": 3}}, actor="test")
+        holders = [make("q", concurrency_key="a", status=TaskStatus.RUNNING, key_slot=slot).pk for slot in (0, 1)]
+        make("q", concurrency_key="a", gate=Gate.KEY)
+        make("q", concurrency_key="schedule:x", status=TaskStatus.SCHEDULED)
+        make("q", concurrency_key="waits")
+        make("p", concurrency_key="a", status=TaskStatus.RUNNING)
+        set_key("q", "b", {"maxConcurrency": 7}, actor="test")
+        set_key("q", "c", {"paused": True}, actor="test")
+        found = figures.measure_keys("q", ["b", "c", "a"])
+        assert [(each.key, each.busy, each.held, each.most, each.waiting) for each in found.values()] == [
+            ("a", True, 2, 3, 1),
+            ("schedule:x", True, 1, 1, 0),
+            ("b", False, 0, 7, 0),
+            ("c", False, 0, 0, 0),
+        ]
+        assert list(found["a"].holders) == holders
+
+    def test_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(figures, "MOST_BUSY", 2)
+        monkeypatch.setattr(figures, "MOST_BEHIND", 3)
+        for n in range(7):
+            make("q", concurrency_key=f"k{n}", status=TaskStatus.RUNNING)
+            make("q", concurrency_key="k0")
+        edit_queue("q", {"perKey": {"maxConcurrency": 9}}, actor="test")
+        for slot in range(1, 8):
+            make("q", concurrency_key="k5", status=TaskStatus.RUNNING, key_slot=slot)
+        found = figures.measure_keys("q", [])
+        assert [(each.key, each.held, len(each.holders), each.waiting) for each in found.values()] == [
+            ("k5", 8, 5, 0),
+            ("k0", 1, 1, 3),
+        ]
+
+    def test_finds_nothing_in_a_queue_without_keys(self) -> None:
+        make("q")
+        assert figures.measure_keys("q", []) == {}
+
+
+class TestTokensOf:
+    def test_are_those_of_each_rate(self) -> None:
+        edit_queue("q", {"rateLimit": {"limit": 1, "periodSeconds": 60}}, actor="test")
+        assert [(each.kind, each.tokens, each.next_at) for each in figures.tokens_of("q")] == [("queue", 1, None)]
+        Bucket.objects.update(full_at=Now() + timedelta(seconds=50))
+        [found] = figures.tokens_of("q")
+        assert found.tokens == 0
+        assert found.next_at is not None
+        assert figures.tokens_of("p") == []
