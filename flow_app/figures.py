@@ -120,6 +120,22 @@ def measure_keys(queue: str, keys: Sequence[str]) -> dict[str, KeyFigures]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFigures:
+    """Of one host that tasks call. ``waiting`` behind its gate is a lower bound at `MOST_BEHIND`."""
+
+    host: str
+    #: Assigned or running.
+    owned: int
+    waiting: int
+
+
+def measure_targets(hosts: Sequence[str]) -> dict[str, TargetFigures]:
+    """The figures of each of these hosts."""
+    parameters = {"hosts": list(hosts), "limit": MOST_BEHIND}
+    return {row["host"]: TargetFigures(**row) for row in read_rows(statement("measure_targets"), parameters)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """How many tasks may start now under a rate (``queue``), or until a queue has thawed (``thaw``)."""
 

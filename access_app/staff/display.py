@@ -39,6 +39,8 @@ _TONES: Final = {
     "STOPPED": "faint",
     "DEAD": "red",
     "OPEN": "green",
+    "CLOSED": "orange",
+    "BACKING_OFF": "orange",
     "PAUSED": "orange",
     "VALID": "green",
     "EXPIRED": "orange",

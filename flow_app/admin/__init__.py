@@ -1,5 +1,5 @@
-"""The staff UI of queues. Importing it registers it."""
+"""The staff UI of queues and targets. Importing it registers it."""
 
-from flow_app.admin import queues
+from flow_app.admin import queues, targets
 
-__all__ = ["queues"]
+__all__ = ["queues", "targets"]

@@ -1,4 +1,4 @@
-"""The forms of queues: a pause, the rules, a queue that is not in use yet."""
+"""The forms of queues: a pause and its end, the rules, a key, a queue that is not in use yet."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from django import forms
 from access_app.staff import display
 from access_app.staff.form_fields import UtcInstant, field_text
 from access_app.texts import MAX_REASON, problem_of_reason
+from flow_app.admin.rules_form import RulesForm
 from flow_app.models import Queue, QueueKey
 from flow_app.queue_keys import KEY, USUAL, columns_of, shown_key
-from flow_app.rules import MOST_PER_KEY, MOST_WEIGHT, RESUME_RATE, RULES, Part, Rule, nested
+from flow_app.rules import MOST_PER_KEY, MOST_WEIGHT, RESUME_RATE, RULES
 from tasks_app.fields import QUEUE_NAME
 
 
@@ -62,34 +63,10 @@ class NewQueueForm(PauseForm):
         return name
 
 
-class RulesForm(forms.Form):
-    """Every rule of a queue, a field for each of its columns. It carries the version it was filled from."""
+class QueueRulesForm(RulesForm):
+    """Every rule of a queue."""
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    rules: tuple[Rule, ...] = RULES
-
-    def __init__(self, data: Any = None, *, queue: Queue | None = None) -> None:
-        super().__init__(data)
-        for rule in self.rules:
-            self.fields |= {part.column: _field_of(rule, part) for part in rule.parts}
-        if queue is not None:
-            self.initial = {name: getattr(queue, name) for name in self.fields}
-
-    def changes(self) -> dict[str, Any]:
-        """What the filled-in fields say, as the body of a PATCH: a rule whose fields are all empty is ended."""
-        return nested({rule.path: self._value(rule) for rule in self.rules})
-
-    def _value(self, rule: Rule) -> Any:
-        values = {part.name: self.cleaned_data.get(part.column) for part in rule.parts}
-        filled = {name: value for name, value in values.items() if value not in (None, "")}
-        return (filled or None) if rule.is_object else filled.get("")
-
-    def show_problems(self, problems: dict[str, str]) -> None:
-        """Show what the checks found, each at its field."""
-        columns = {path: column for rule in self.rules for path, column in rule.paths.items()}
-        for path, problem in problems.items():
-            field = columns.get(path)
-            self.add_error(field, problem if field else f"{path}: {problem}")
+    rules = RULES
 
 
 class KeyForm(forms.Form):
@@ -134,15 +111,3 @@ class ResumeForm(RulesForm):
     """The rate at which a queue thaws; left empty, everything that is due may start at once."""
 
     rules = (RESUME_RATE,)
-
-
-def _field_of(rule: Rule, part: Part) -> forms.Field:
-    schema = part.kind.schema
-    given: dict[str, Any] = {"label": part.label, "required": False}
-    if part is rule.parts[0]:
-        given["help_text"] = rule.help
-    if part.kind.words:
-        return forms.ChoiceField(choices=[("", display.EMPTY), *part.kind.words.items()], **given)
-    if schema["type"] == "integer":
-        return forms.IntegerField(min_value=schema["minimum"], max_value=schema["maximum"], **given)
-    return forms.CharField(**given)

@@ -13,7 +13,7 @@ from access_app.staff.base import person_of
 from access_app.staff.way_back import FILTERS
 from flow_app import queue_keys
 from flow_app.admin import shown
-from flow_app.admin.queue_forms import PauseForm, ResumeForm, RulesForm
+from flow_app.admin.queue_forms import PauseForm, QueueRulesForm, ResumeForm
 from flow_app.figures import MOST_BEHIND, KeyFigures, measure_keys, measure_queues, tokens_of
 from flow_app.models import Queue, QueueKey
 from flow_app.shares import Share, measure_shares
@@ -35,7 +35,7 @@ def queue_context(request: HttpRequest, queue: Queue) -> dict[str, Any]:
         "facts": shown.facts_of_rules(queue),
         "rates": _rates(queue),
         "form": PauseForm.of(queue),
-        "rules_form": RulesForm(queue=queue),
+        "rules_form": QueueRulesForm(row=queue),
         "resume_form": ResumeForm(),
         **_figures(queue),
         **_keys(request, queue),

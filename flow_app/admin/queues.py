@@ -14,7 +14,7 @@ from access_app.staff.form_fields import field_text
 from access_app.versions import Stale
 from flow_app import queues
 from flow_app.admin.key_actions import key_form, save_key, unset_key
-from flow_app.admin.queue_forms import NewQueueForm, PauseForm, ResumeForm, RulesForm
+from flow_app.admin.queue_forms import NewQueueForm, PauseForm, QueueRulesForm, ResumeForm
 from flow_app.admin.queue_list import QueueList
 from flow_app.admin.queue_page import queue_context
 from flow_app.models import Queue
@@ -77,7 +77,7 @@ class QueueAdmin(QueueList):
         return None
 
     def post_edit(self, request: HttpRequest, row: Queue) -> HttpResponse | None:
-        form = RulesForm(request.POST)
+        form = QueueRulesForm(request.POST)
         if not (form.is_valid() and _saved(form, row.name, actor_of(request))):
             return self.render_page(request, row, {**queue_context(request, row), "rules_form": form}, status=422)
         messages.success(request, f"The rules of the queue {row.name} are saved.")
@@ -108,7 +108,7 @@ class QueueAdmin(QueueList):
         _show_count(request, "resumed", paused, len(rows) - len(paused))
 
 
-def _saved(form: RulesForm, name: str, actor: str) -> bool:
+def _saved(form: QueueRulesForm, name: str, actor: str) -> bool:
     """Whether the rules were saved. What was refused, the form now shows."""
     try:
         queues.edit_queue(name, form.changes(), actor=actor, versions=[form.cleaned_data["version"] or 0])

@@ -39,8 +39,8 @@ def facts_of_rules(row: object, rules: Iterable[Rule] = RULES) -> list[tuple[str
     ]
 
 
-def rules_in_words(row: object) -> Iterator[str]:
-    return (f"{label.lower()} {value}" for label, value in facts_of_rules(row))
+def rules_in_words(row: object, rules: Iterable[Rule] = RULES) -> Iterator[str]:
+    return (f"{label.lower()} {value}" for label, value in facts_of_rules(row, rules))
 
 
 def _value(row: object, parts: tuple[Part, ...]) -> str:

@@ -217,6 +217,7 @@ OTHERWISE = {
     **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "health-demand", "metrics")},
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
     **{f"queue {word}": Action.QUEUE_EDIT for word in ("key", "unset_key")},
+    **{f"target {word}": Action.TARGET_EDIT for word in ("add", "delete", "forget_selected")},
     **{f"schedule {word}": Action.SCHEDULE_EDIT for word in ("enable", "preview")},
 }
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}
@@ -240,12 +241,14 @@ class TestNames:
             model = str(model_admin.opts.model_name)
             noun = NOUNS.get(model, model.upper())
             assert model_admin.reads is Action[f"{noun}_READ"]
-            assert model_admin.creates in (None, Action.__members__.get(f"{noun}_CREATE"))
+            creates = OTHERWISE.get(f"{model} add") or Action.__members__.get(f"{noun}_CREATE")
+            assert model_admin.creates in (None, creates)
             for word, action in {**model_admin.posts, **model_admin.forms}.items():
                 assert action is (OTHERWISE.get(f"{model} {word}") or Action[f"{noun}_{word.upper()}"]), (model, word)
             for word in model_admin.actions or ():
                 verb = str(word).removesuffix("_selected").upper()
-                assert getattr(model_admin, str(word)).needs is Action[f"{noun}_{verb}"], word
+                needs = OTHERWISE.get(f"{model} {word}") or Action[f"{noun}_{verb}"]
+                assert getattr(model_admin, str(word)).needs is needs, word
 
 
 class TestWalk:

@@ -20,6 +20,7 @@ from access_app import keys
 from access_app.models import AuditEvent
 from flow_app.queues import pause_queue
 from monitoring_app import dashboard
+from tasks_app.fields import QUEUE_NAME
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, Gate, TaskStatus
 from tests.factories import make_execution, make_task
@@ -209,13 +210,14 @@ class TestPages:
             "tasks_app/task",
             "tasks_app/taskexecution",
             "flow_app/queue",
+            "flow_app/target",
             "access_app/auditevent",
             "access_app/apikey",
         )
         for model in models:
             for key in ("nonsense", str(uuid4()), "9" * 40, "%00", "_00", "a/b"):
-                there = key.isalnum() or "-" in key if model == "flow_app/queue" else False  # a name is enough
-                codes = (200,) if there else (302, 404)
+                is_queue = model == "flow_app/queue" and QUEUE_NAME.fullmatch(key)  # naming one is enough
+                codes = (200,) if is_queue else (302, 404)
                 assert staff.get(f"/admin/{model}/{key}/change/").status_code in codes, (model, key)
 
     @pytest.mark.parametrize(

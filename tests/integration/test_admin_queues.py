@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from access_app.models import AuditEvent
-from flow_app.admin.queue_forms import KeyForm, RulesForm
+from flow_app.admin.queue_forms import KeyForm, QueueRulesForm
 from flow_app.admin.queue_page import MOST_KEYS
 from flow_app.models import Queue, QueueKey
 from flow_app.queue_keys import USUAL, set_key
@@ -236,10 +236,10 @@ class TestPage:
         assert not Queue.objects.exists()
 
 
-class TestRulesForm:
+class TestQueueRulesForm:
     def test_has_a_field_for_each_column_of_each_rule(self) -> None:
         columns = {part.column for rule in RULES for part in rule.parts}
-        assert set(RulesForm().fields) == {"version", *columns}
+        assert set(QueueRulesForm().fields) == {"version", *columns}
 
     def test_of_an_old_page_is_refused(self, staff: Client) -> None:
         old = forms_of(page(staff, "q").content.decode())

@@ -174,6 +174,19 @@ PEOPLE: Final[list[Mutant]] = [
         ("old-button", 14, "isdigit() else []", "isdigit() else None"),
     ),
     *mutants_of(
+        "target-form",
+        "flow_app/admin/target_form.py",
+        "integration/test_admin_targets.py",
+        ("old-form", 14, "versions=[read]", "versions=None"),
+    ),
+    *mutants_of(
+        "target-page",
+        "flow_app/admin/targets.py",
+        "integration/test_admin_targets.py",
+        ("old-button", 14, "isdigit() else []", "isdigit() else None"),
+        ("many", 14, "_forgotten(request, row, [row.version])", "_forgotten(request, row, None)"),
+    ),
+    *mutants_of(
         "queue-list",
         "flow_app/admin/queue_list.py",
         "integration/test_admin_queues.py",

@@ -226,6 +226,7 @@ _ROWS: Final = {
     "queue": "queue",
     "queue resume": "paused queue",
     "queue resume_selected": "paused queue",
+    "target": "target",
     "worker": "worker",
     "scheduler": "scheduler",
     "apikey": "key",
@@ -260,6 +261,9 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "queue key": {"key": "new", "weight": "2"},
         "queue unset_key": {"key": world.rows["queue key"].key, "version": "1"},
         "queue edit": {"max_concurrency": "7", "version": str(world.rows["queue"].version)},
+        "target add": {"host": "new.example", "max_concurrency": "7"},
+        "target edit": {"max_concurrency": "7", "version": str(world.rows["target"].version)},
+        "target delete": {"version": str(world.rows["target"].version)},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
     }
 

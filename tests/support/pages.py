@@ -16,6 +16,7 @@ from access_app import keys
 from access_app.models import AuditEvent
 from flow_app.queue_keys import set_key
 from flow_app.queues import edit_queue, pause_queue
+from flow_app.targets import Rules, put_target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.models import Task
@@ -93,6 +94,7 @@ def make_everything(text: str) -> Task:
     set_key("a.b:c", text, {"paused": True, "weight": 7}, actor="user:maria")
     make_task(queue="a.b:c", concurrency_key=text)
     pause_queue("a.b:c", actor="user:maria", reason=text)
+    put_target("api.example.com", Rules(max_concurrency=4), actor="user:maria")
     keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
     return task
 

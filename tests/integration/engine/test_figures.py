@@ -194,3 +194,22 @@ class TestTokensOf:
         assert found.tokens == 0
         assert found.next_at is not None
         assert figures.tokens_of("p") == []
+
+
+class TestMeasureTargets:
+    def test_counts_what_calls_and_what_waits(self) -> None:
+        make("q", target="h", status=TaskStatus.RUNNING)
+        make("p", target="h", status=TaskStatus.SCHEDULED)
+        make("q", target="other", status=TaskStatus.RUNNING)
+        make("q", target="h", gate=Gate.TARGET)
+        make("q", target="h", gate=Gate.KEY, concurrency_key="k")
+        make("q", target="h", status=TaskStatus.SUCCESS)
+        found = figures.measure_targets(["h", "none"])
+        assert {host: (each.owned, each.waiting) for host, each in found.items()} == {"h": (2, 1), "none": (0, 0)}
+        assert figures.measure_targets([]) == {}
+
+    def test_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(figures, "MOST_BEHIND", 3)
+        for _ in range(5):
+            make("q", target="h", gate=Gate.TARGET)
+        assert figures.measure_targets(["h"])["h"].waiting == 3
