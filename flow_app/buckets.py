@@ -6,37 +6,49 @@ What a bucket is: ``rates.py``. Passes charge them (``locking.charge_buckets``),
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
-from flow_app.models import Bucket, Queue
+from access_app.sql import statement
+from flow_app.models import Bucket
 from flow_app.rates import Bucket as State
 from flow_app.rates import Rate, new_bucket
 from tasks_app.sessions import Session
 
 
-def fit_bucket(kind: str, before: Queue, after: Queue) -> None:
-    """Have the bucket of a queue fit its new rate; in the transaction that stores the rate, with the pass held.
+def fit_bucket(kind: str, name: str, before: Rate | None, after: Rate | None) -> None:
+    """Have the bucket of a queue or target fit its new rate.
 
-    ``kind`` is that of ``rated_queues``. What was taken under the rate before stays taken. A rate where there was none
-    begins with one token.
+    In the transaction that stores the rate, with the pass held. ``kind`` is that of ``rated_queues`` or
+    ``rated_targets``. What was taken under the rate before stays taken. A rate where there was none begins with one
+    token. What is assigned without a token has been taken back already; what could not be, because its start is under
+    way, holds one.
     """
-    old, new = _rate_of(kind, before), _rate_of(kind, after)
-    rows = Bucket.objects.filter(kind=kind, name=after.name)
-    if new is None:
+    rows = Bucket.objects.filter(kind=kind, name=name)
+    if after is None:
         rows.delete()
         return
-    now = _now()
-    if old and (row := rows.first()):
-        rows.update(full_at=State(old, row.full_at).under(new, now).full_at)
-        return
-    rows.delete()
-    Bucket.objects.create(kind=kind, name=after.name, full_at=new_bucket(new, now).full_at)
+    now = now_of_database()
+    if before and (row := rows.first()):
+        rows.update(full_at=State(before, row.full_at).under(after, now).full_at)
+    else:
+        rows.delete()
+        Bucket.objects.create(kind=kind, name=name, full_at=new_bucket(after, now).full_at)
+    hold_tokens(kind, name)
 
 
-def _rate_of(kind: str, queue: Queue) -> Rate | None:
-    prefix = {"queue": "rate", "thaw": "thaw"}[kind]
-    limit, period, burst = (getattr(queue, f"{prefix}_{part}") for part in ("limit", "period", "burst"))
+def hold_tokens(kind: str, name: str) -> None:
+    """Let what is assigned under a rate that is set right now hold tokens of it."""
+    of_target = kind == "target"
+    asked = {"kind": kind, "name": name, "queue": None if of_target else name, "target": name if of_target else None}
+    with connection.cursor() as cursor:
+        cursor.execute(statement("hold_tokens"), asked)
+
+
+def rate_of(row: Any, prefix: str = "rate") -> Rate | None:
+    """The rate in the columns of this prefix."""
+    limit, period, burst = (getattr(row, f"{prefix}_{part}") for part in ("limit", "period", "burst"))
     return None if limit is None else Rate(limit, period, burst)
 
 
@@ -53,7 +65,7 @@ def mend_buckets(session: Session) -> int:
     return int(session.rows("mend_buckets")[0][0])
 
 
-def _now() -> datetime:
+def now_of_database() -> datetime:
     """The time of this transaction, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")

@@ -55,6 +55,14 @@ class KeyRow(NamedTuple):
     needs_id: int | None
 
 
+class TargetRow(NamedTuple):
+    """How many more tasks that call a host may be given away, by its limit and by its rate. None: it has none."""
+
+    host: str
+    room: int | None
+    tokens: int | None
+
+
 def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, outlook: Outlook) -> Locked:
     """Begin a transaction, take the pass, count room and lock what is due of these heads: one trip.
 
@@ -121,19 +129,22 @@ def given(found: Match) -> dict[str, Any]:
 
 
 def look_at_targets(session: Session, wanted: Iterable[Candidate]) -> dict[Budget, int]:
-    """How many more tasks may be given away that call the hosts of these, of those that have a limit or back off.
+    """How many more tasks may be given away that call the hosts of these, where those have a limit or rate or back off.
 
     Raises `DatabaseAway`.
     """
     hosts = {each.target for each in wanted if each.target is not None}
     if not hosts:
         return {}
-    return {("target", host): room for host, room in session.rows("look_at_targets", {"hosts": sorted(hosts)})}
+    found: dict[Budget, int | None] = {}
+    for each in session.rows("look_at_targets", {"hosts": sorted(hosts)}, of=TargetRow):
+        found |= {("target", each.host): each.room, ("target rate", each.host): each.tokens}
+    return {budget: number for budget, number in found.items() if number is not None}
 
 
 def refused_by_targets(found: Match, wanted: Iterable[Candidate]) -> list[Candidate]:
     """Those whose target leaves no room any more, and that were not given away."""
-    full = {name for (kind, name), left in found.limits.items() if kind == "target" and left <= 0}
+    full = {name for (kind, name), left in found.limits.items() if kind in ("target", "target rate") and left <= 0}
     given = set(found.tasks) if full else set()
     return [each for each in wanted if each.target in full and each.task_id not in given]
 
@@ -166,10 +177,11 @@ def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]
 
 
 def charge_buckets(session: Session, found: Match) -> None:
-    """Charge the rates of queues for what was given away of them, if one of these has a rate."""
-    if found.charged:
-        ids, queues = zip(*found.charged, strict=True)
-        session.send("charge_buckets", {"ids": list(ids), "queues": list(queues)})
+    """Charge the rates of queues and targets for what was given away of them, if one of these has a rate."""
+    kinds = {"rate": "queue", "target rate": "target"}
+    if charged := [(task_id, kinds[kind], name) for task_id, (kind, name) in found.charged if kind in kinds]:
+        ids, kinds_of, names = zip(*charged, strict=True)
+        session.send("charge_buckets", {"ids": list(ids), "kinds": list(kinds_of), "names": list(names)})
 
 
 def _take_pass(session: Session) -> psycopg.Cursor[Row]:

@@ -29,6 +29,9 @@ KeyName = tuple[str, str]
 #: What limits how many tasks may be given away: its kind, and the name of what has the limit.
 Budget = tuple[str, str]
 
+#: The kinds of budgets that are tokens of rates.
+RATES: Final = frozenset({"rate", "target rate"})
+
 #: The ids of the needs that each worker meets.
 Met = Mapping[UUID, Collection[int]]
 
@@ -75,7 +78,8 @@ class Candidate(NamedTuple):
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """What it draws on where there is a limit."""
-        return ("queue", self.queue), ("rate", self.queue), ("target", self.target or "")
+        target = self.target or ""
+        return ("queue", self.queue), ("rate", self.queue), ("target", target), ("target rate", target)
 
 
 class Key(NamedTuple):
@@ -96,8 +100,8 @@ class Match:
     """Who gets what: ``tasks`` and ``workers`` are parallel. ``keys`` are the concurrency keys that these tasks take.
 
     ``key_slots`` says which slots of their keys; ``free_slots`` are left. ``room`` is how many more could have been
-    given away, had more been due. ``limits`` is what is left of each budget. ``charged`` are those of the tasks whose
-    queue has a rate, and that queue.
+    given away, had more been due. ``limits`` is what is left of each budget. ``charged`` are the tokens that these
+    tasks take: the task, and the budget that the token is of.
     """
 
     tasks: list[UUID] = field(default_factory=list)
@@ -107,7 +111,7 @@ class Match:
     free_slots: Mapping[KeyName, Iterator[int]] = field(default_factory=dict, compare=False)
     room: int = 0
     limits: dict[Budget, int] = field(default_factory=dict)
-    charged: list[tuple[UUID, str]] = field(default_factory=list)
+    charged: list[tuple[UUID, Budget]] = field(default_factory=list)
 
     def gives(self, candidate: Candidate, worker: UUID) -> None:
         """Give a task to a worker."""
@@ -121,14 +125,14 @@ class Match:
             for budget in candidate.budgets:
                 if budget in self.limits:
                     self.limits[budget] -= 1
-            if ("rate", candidate.queue) in self.limits:
-                self.charged.append((candidate.task_id, candidate.queue))
+                    if budget[0] in RATES:
+                        self.charged.append((candidate.task_id, budget))
 
     def may_give(self, candidate: Candidate, *, prefetch: bool) -> bool:
         """Whether each limit that it comes under leaves room for a task. A token must not lie in a prefetch."""
         if not self.limits:
             return True
-        if prefetch and ("rate", candidate.queue) in self.limits:
+        if prefetch and any(budget[0] in RATES and budget in self.limits for budget in candidate.budgets):
             return False
         return all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)
 

@@ -15,6 +15,18 @@ from flow_app.rules import MOST_CONCURRENT, MOST_PER_KEY, MOST_WEIGHT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
 
 
+def rate_columns(prefix: str) -> Q:
+    """What the columns of a rate may hold: all of them nothing, or all something that `rules.rate_rule` takes."""
+    limit, period, burst = f"{prefix}_limit", f"{prefix}_period", f"{prefix}_burst"
+    unset: dict[str, object] = {f"{limit}__isnull": True, f"{period}__isnull": True, f"{burst}__isnull": True}
+    ranges: dict[str, object] = {
+        f"{limit}__range": (1, MOST_STARTS),
+        f"{period}__range": (1, LONGEST_PERIOD),
+        f"{burst}__range": (0, F(limit)),
+    }
+    return Q(**unset) | Q(**ranges)
+
+
 class QueueQuerySet(models.QuerySet["Queue"]):
     def paused(self) -> QueueQuerySet:
         """Those that are paused now, by the database's clock."""
@@ -66,15 +78,7 @@ class Queue(models.Model):
             models.CheckConstraint(
                 name="queues_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
             ),
-            models.CheckConstraint(
-                name="queues_rate",
-                condition=Q(rate_limit__isnull=True, rate_period__isnull=True, rate_burst__isnull=True)
-                | Q(
-                    rate_limit__range=(1, MOST_STARTS),
-                    rate_period__range=(1, LONGEST_PERIOD),
-                    rate_burst__range=(0, F("rate_limit")),
-                ),
-            ),
+            models.CheckConstraint(name="queues_rate", condition=rate_columns("rate")),
             models.CheckConstraint(name="queues_fair_by", condition=Q(fair_by__in=[str(each) for each in FairBy])),
             models.CheckConstraint(
                 name="queues_thaw",
@@ -115,7 +119,8 @@ class Bucket(models.Model):
     """How far ahead of its rate something is: a row per rate. ``full_at`` is the state of ``rates.Bucket``.
 
     ``task_ids`` were given to workers and had not started when it was charged last; ``attempts`` are how many attempts
-    each had behind it then. The view ``rated_queues`` has the state as it is now. Written with the pass held.
+    each had behind it then. The views ``rated_queues`` and ``rated_targets`` have the state as it is now. Written with
+    the pass held.
     """
 
     kind = models.TextField()
@@ -168,6 +173,9 @@ class Target(models.Model):
     max_concurrency = models.IntegerField(
         null=True, blank=True, help_text="At most so many tasks that call it are assigned or running; 0 closes it."
     )
+    rate_limit = models.IntegerField(null=True, blank=True)
+    rate_period = models.IntegerField(null=True, blank=True)
+    rate_burst = models.IntegerField(null=True, blank=True)
     respect_retry_after = models.BooleanField(
         db_default=True, help_text="One 429 or 503 with Retry-After: nobody calls it until then."
     )
@@ -182,6 +190,7 @@ class Target(models.Model):
             models.CheckConstraint(
                 name="targets_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
             ),
+            models.CheckConstraint(name="targets_rate", condition=rate_columns("rate")),
         ]
 
     def __str__(self) -> str:

@@ -1,8 +1,9 @@
-"""Opening the gates that passes close: what waits for a target is seen again when the target has room.
+"""Opening the gates that passes close: what waits for a target is seen again when the target has room and tokens.
 
 A pass parks tasks whose target leaves no room (``park_behind_targets``), so that no pass reads them again.
 Schedulers open as many as there is room for before each survey, as long as they know of any; the housekeeper looks
-whether there are any that its scheduler does not know of. Which of them was first does not matter: the pass decides.
+whether there are any that its scheduler does not know of, because another one parked them, and tells it. Which of them
+was first does not matter: the pass decides.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tasks_app.sessions import BATCH, Session
 class Opened(NamedTuple):
     """The last host that was looked at (None: the end), how many were, and how many tasks were opened.
 
-    ``next_in``: seconds until the first of these hosts stops backing off; None: none does.
+    ``next_in``: seconds until the first of these hosts stops backing off, or has a token; None: none does.
     """
 
     last_host: str | None
@@ -32,7 +33,7 @@ def open_targets(session: Session, *, after: str = "", limit: int = BATCH) -> Op
 
 
 def open_known(session: Session, outlook: Outlook) -> float:
-    """Do so while this scheduler knows of any; return the seconds until a host stops backing off, infinite without one.
+    """Do so while this scheduler knows of any; return the seconds until more may be opened, infinite when nobody knows.
 
     The survey behind it looks at everything: what was opened has been due for long. Raises `DatabaseAway`.
     """
@@ -51,13 +52,18 @@ def open_known(session: Session, outlook: Outlook) -> float:
 
 
 class Sweeper:
-    """Opens what nobody knows of, some hosts each time, from one to the next."""
+    """Opens what nobody knows of, some hosts each time, from one to the next; its scheduler knows of it from then on.
 
-    def __init__(self) -> None:
+    Schedulers that another one has left alone with what it had parked would else open a little every sweep.
+    """
+
+    def __init__(self, outlook: Outlook) -> None:
         self._after = ""
+        self._outlook = outlook
 
     def sweep(self, session: Session) -> int:
         """Return how many tasks were opened. Raises `DatabaseAway`."""
         found = open_targets(session, after=self._after)
+        self._outlook.gated |= found.hosts > 0
         self._after = found.last_host or ""
         return found.opened

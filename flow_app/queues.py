@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from access_app import audit
 from access_app.versions import Stale, Versions
-from flow_app.buckets import fit_bucket
+from flow_app.buckets import fit_bucket, rate_of
 from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.models import Queue, SchedulerPass
 from flow_app.queue_keys import follow_key_limit
@@ -138,7 +138,7 @@ def _hold_to_rate(before: Queue, after: Queue, actor: str) -> None:
     """A rate counts what starts from now on: what has not started goes back, and is given anew with its tokens."""
     if after.rate_limit is not None:
         hand_back_assigned(queue=after.name, actor=actor, reason="its queue was given a rate")
-    fit_bucket("queue", before, after)
+    fit_bucket("queue", after.name, rate_of(before), rate_of(after))
 
 
 def _begin_turns(before: Queue, after: Queue, actor: str) -> None:
@@ -190,7 +190,7 @@ def resume_queue(name: str, *, actor: str, reason: str = "", rate: Mapping[str, 
         )
         if rate is not None:
             hand_back_assigned(queue=name, actor=actor, reason="its queue is resumed at a rate")
-        fit_bucket("thaw", before, after)
+        fit_bucket("thaw", name, rate_of(before, "thaw"), rate_of(after, "thaw"))
         detail = None if rate is None else {"resumeRate": RESUME_RATE.shown(after)}
         audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason, detail=detail)
         transaction.on_commit(wakeups.notify_schedulers)

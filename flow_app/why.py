@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
@@ -25,6 +25,19 @@ class Turn(NamedTuple):
     weights: int
     slots: int
     ahead: int
+
+
+class EmptyRate(NamedTuple):
+    """A rate without a token, with its bucket, and how many tasks were given to workers and have not started."""
+
+    kind: str
+    name: str
+    limit: int
+    period: int
+    burst: int
+    full_at: datetime
+    unstarted: int
+    now: datetime
 
 
 #: Counting what comes first stops there.
@@ -59,6 +72,13 @@ def _why_waiting(task: Task) -> dict[str, Any] | None:
         cursor.execute(statement("why_waiting"), parameters)
         row = cursor.fetchone()
         return None if row is None else dict(zip([column.name for column in cursor.description], row, strict=True))
+
+
+def _why_rates(task: Task) -> list[EmptyRate]:
+    """The rates that it comes under and that have no token."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement("why_rates"), {"id": task.pk})
+        return [EmptyRate._make(row) for row in cursor.fetchall()]
 
 
 def _why_turn(task: Task) -> Turn | None:
@@ -96,8 +116,7 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     elif facts["max_concurrency"] is not None and facts["limited"] >= facts["max_concurrency"]:
         detail = f"{facts['limited']} tasks of queue {task.queue} are assigned or running; its maxConcurrency is"
         reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}", links=queue))
-    if facts["tokens"] == 0:
-        reasons.append(_rate_reason(task, facts))
+    reasons += map(_rate_reason, _why_rates(task))
     reasons += _reasons_of_target(task, facts)
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
@@ -134,14 +153,17 @@ def _ahead_reason(task: Task, facts: dict[str, Any]) -> Reason:
     return Reason("AHEAD_IN_QUEUE", detail, until, {"tasks": f"/tasks?queue={task.queue}&status=PENDING"})
 
 
-def _rate_reason(task: Task, facts: dict[str, Any]) -> Reason:
-    """Its queue has no token; the next one comes at the earliest when what was given to workers starts now."""
-    rate = Rate(facts["rate_limit"], facts["rate_period"], facts["rate_burst"])
-    bucket = Bucket(rate, facts["full_at"]).charge(facts["unstarted"], facts["now"])
-    name = "rateLimit" if facts["rate_kind"] == "queue" else "resumeRate"
-    detail = f"the {name} of queue {task.queue} is {rate.limit:,} in {rate.period:,} s, and has no token left"
-    links = {"queue": f"/queues/{task.queue}"}
-    return Reason("RATE_LIMIT", detail, bucket.next_token(facts["now"]), links)
+def _rate_reason(empty: EmptyRate) -> Reason:
+    """A rate has no token; the next one comes at the earliest when what was given to workers starts now."""
+    rate = Rate(empty.limit, empty.period, empty.burst)
+    bucket = Bucket(rate, empty.full_at).charge(empty.unstarted, empty.now)
+    what, links = {
+        "queue": (f"rateLimit of queue {empty.name}", {"queue": f"/queues/{empty.name}"}),
+        "thaw": (f"resumeRate of queue {empty.name}", {"queue": f"/queues/{empty.name}"}),
+        "target": (f"rateLimit of target {empty.name}", {"target": f"/targets/{empty.name}"}),
+    }[empty.kind]
+    detail = f"the {what} is {rate.limit:,} in {rate.period:,} s, and has no token left"
+    return Reason("RATE_LIMIT", detail, bucket.next_token(empty.now), links)
 
 
 def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:

@@ -41,9 +41,15 @@ QUERIES: Final[dict[str, str]] = {
     "what a limited queue has assigned or running counts": """
         SELECT count(*) FROM tasks t JOIN limited_queues q ON q.name = t.queue
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND NOT t.limited""",
-    "a rate has its bucket": "SELECT count(*) FROM rated_queues WHERE bucket_id IS NULL",
+    "a rate has its bucket": """
+        SELECT (SELECT count(*) FROM rated_queues WHERE bucket_id IS NULL)
+             + (SELECT count(*) FROM rated_targets WHERE bucket_id IS NULL)""",
     "what is assigned of a queue with a rate has a token": """
         SELECT count(*) FROM tasks t JOIN rated_queues r ON r.name = t.queue
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+           AND t.id <> ALL (r.task_ids)""",
+    "what is assigned and calls a target with a rate has a token": """
+        SELECT count(*) FROM tasks t JOIN rated_targets r ON r.name = t.target
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
            AND t.id <> ALL (r.task_ids)""",
     "a target has no more assigned than its limit": """

@@ -9,19 +9,20 @@ from access_app.http.fields import flag, or_null, read_object, read_reason_text,
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
 from flow_app.rules import MOST_CONCURRENT
-from flow_app.targets import Rules
+from flow_app.targets import RATE, Rules
 
 
 def read_target(data: Any) -> Rules:
     """The rules that a body sets; those that it does not name are what they are by default. Raises `Problem`."""
     fields = {
         "maxConcurrency": ("max_concurrency", or_null(_most)),
+        "rateLimit": ("rate", RATE.columns),
         "respectRetryAfter": ("respect_retry_after", flag),
     }
     values, problems = read_object(data, fields)
     if problems:
         raise Problem.invalid(problems)
-    return Rules(**values)
+    return Rules(**values.pop("rate", {}), **values)
 
 
 def _most(value: Any) -> int:

@@ -10,6 +10,7 @@ from access_app.http.openapi.schemas import INSTANT_OR_NULL, Json, obj, ref, sch
 from access_app.rights import Action
 from flow_app.api.filters import TargetFilters
 from flow_app.rules import MOST_CONCURRENT
+from flow_app.targets import RATE
 from tasks_app.executors.http_payload import MAX_HOST
 
 _IF_MATCH: Final = ref("parameters", "IfMatch")
@@ -24,6 +25,7 @@ _RULES: Final[Json] = {
         "description": "At most so many tasks that call it are assigned or running at any instant. 0 closes it; "
         "null: no limit.",
     },
+    "rateLimit": RATE.schema | {"default": None},
     "respectRetryAfter": {
         "type": "boolean",
         "default": True,
@@ -34,9 +36,15 @@ _RULES: Final[Json] = {
 _EXAMPLE: Final[Json] = {
     "host": "api.example.com",
     "maxConcurrency": 8,
+    "rateLimit": {"limit": 100, "periodSeconds": 1, "burst": 10},
     "respectRetryAfter": True,
     "backingOffUntil": None,
     "version": 1,
+}
+
+_EXAMPLES: Final[Json] = {
+    "eight": {"value": {"maxConcurrency": 8}},
+    "hundred a second": {"value": {"rateLimit": {"limit": 100, "periodSeconds": 1}}},
 }
 
 
@@ -89,7 +97,7 @@ PATHS: Final[Json] = {
             description="What the body does not name is what it is by default. They hold from the next assignment on, "
             "for the tasks of all queues whose payload names the host. Nothing that runs is stopped.",
             parameters=[_IF_MATCH],
-            requestBody=body(schema("TargetRules"), examples={"eight": {"value": {"maxConcurrency": 8}}}),
+            requestBody=body(schema("TargetRules"), examples=_EXAMPLES),
         ),
         "delete": operation(
             "targets",

@@ -10,6 +10,7 @@ from flow_app.figures import Figures
 from flow_app.models import Queue, QueueKey, Target
 from flow_app.queue_keys import columns_of, shown_key
 from flow_app.rules import RESUME_RATE, RULES, shown_rules
+from flow_app.targets import RATE
 from tasks_app.executors.base import JsonObject
 from tasks_app.reasons import Reason
 
@@ -84,6 +85,7 @@ def target_json(target: Target) -> JsonObject:
     return {
         "host": target.host,
         "maxConcurrency": target.max_concurrency,
+        "rateLimit": RATE.shown(target),
         "respectRetryAfter": target.respect_retry_after,
         "backingOffUntil": show_instant(target.backing_off_until if target.is_backing_off else None),
         "version": target.version,

@@ -32,31 +32,25 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                            / (period * 1000000)))::int
 $$;
 
--- The rates of queues, with their buckets as they are now: of kind ``queue`` for good, of kind ``thaw`` until what was due
--- when the queue was resumed has started. The tasks in the row of a bucket were given to workers.
--- Those that have started since count from then on: all of them from the last one's start, which is no less than each from
+-- What a bucket is now, by its row: when it is full, and what was given to workers and has not started. Those that have
+-- started since the last charge count from then on: all of them from the last one's start, which is no less than each from
 -- its own. Those that went back unstarted do not count. The others (``task_ids``) have tokens that are not taken yet and
 -- nobody else may take, so that starts never bunch, however late they come. ``tokens`` is how many more may be given;
 -- ``next_at`` is when there are some, if there are none now, but not at once when the bucket can wait a little.
--- A bucket that is missing reads as an empty one.
-CREATE VIEW rated_queues AS
-SELECT q.kind, q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, f.full_at, u.task_ids, u.attempts, c.tokens,
+-- A bucket that is missing reads as an empty one. The planner takes the function apart, as it does a view.
+CREATE FUNCTION bucket_now(row_full_at timestamptz, row_task_ids uuid[], row_attempts int[], most int, period int, burst int)
+RETURNS TABLE (full_at timestamptz, task_ids uuid[], attempts int[], tokens int, next_at timestamptz)
+LANGUAGE sql STABLE AS $$
+SELECT f.full_at, u.task_ids, u.attempts, c.tokens,
        CASE WHEN c.tokens = 0
-            THEN greatest(greatest(f.full_at, now()) + rate_span(cardinality(u.task_ids), q.rate_limit, q.rate_period) - c.reach,
-                          now() + least(c.reach / 4, interval '20 milliseconds')) END AS next_at
-  FROM (SELECT r.kind, o.name, r.rate_limit, r.rate_period, r.rate_burst
-          FROM queues o
-          CROSS JOIN LATERAL (VALUES ('queue', o.rate_limit, o.rate_period, o.rate_burst),
-                                     ('thaw', o.thaw_limit, o.thaw_period, o.thaw_burst))
-                       AS r(kind, rate_limit, rate_period, rate_burst)
-         WHERE (o.rate_limit IS NOT NULL OR o.thaw_limit IS NOT NULL) AND r.rate_limit IS NOT NULL) AS q
-  LEFT JOIN buckets b ON b.kind = q.kind AND b.name = q.name
-  CROSS JOIN LATERAL (
+            THEN greatest(greatest(f.full_at, now()) + rate_span(cardinality(u.task_ids), most, period) - c.reach,
+                          now() + least(c.reach / 4, interval '20 milliseconds')) END
+  FROM (
     SELECT coalesce(array_agg(g.id) FILTER (WHERE t.waits), '{}') AS task_ids,
            coalesce(array_agg(g.attempt) FILTER (WHERE t.waits), '{}') AS attempts,
            count(*) FILTER (WHERE t.began) AS began,
            max(t.started_at) FILTER (WHERE t.began) AS last_began
-      FROM unnest(b.task_ids, b.attempts) AS g(id, attempt)
+      FROM unnest(row_task_ids, row_attempts) AS g(id, attempt)
       CROSS JOIN LATERAL (
         -- One row in any case: a task that is gone has run.
         SELECT coalesce(bool_or(status = 'SCHEDULED' AND attempt = g.attempt), false) AS waits,
@@ -65,13 +59,36 @@ SELECT q.kind, q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket
           FROM tasks WHERE id = g.id) AS t) AS u
   CROSS JOIN LATERAL (
     SELECT least(CASE WHEN u.began > 0
-                      THEN greatest(b.full_at, u.last_began) + rate_span(u.began, q.rate_limit, q.rate_period)
-                      ELSE b.full_at END,
-                 now() + rate_span(q.rate_burst + 1, q.rate_limit, q.rate_period)) AS full_at) AS f
+                      THEN greatest(row_full_at, u.last_began) + rate_span(u.began, most, period)
+                      ELSE row_full_at END,
+                 now() + rate_span(burst + 1, most, period)) AS full_at) AS f
   CROSS JOIN LATERAL (
-    SELECT greatest(0, rate_tokens(f.full_at, now(), q.rate_limit, q.rate_period, q.rate_burst) - cardinality(u.task_ids))
-             AS tokens,
-           interval '1 microsecond' * (q.rate_burst::bigint * q.rate_period * 1000000 / q.rate_limit) AS reach) AS c;
+    SELECT greatest(0, rate_tokens(f.full_at, now(), most, period, burst) - cardinality(u.task_ids)) AS tokens,
+           interval '1 microsecond' * (burst::bigint * period * 1000000 / most) AS reach) AS c
+$$;
+
+-- The rates of queues, with their buckets as they are now: of kind ``queue`` for good, of kind ``thaw`` until what was due
+-- when the queue was resumed has started.
+CREATE VIEW rated_queues AS
+SELECT q.kind, q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket_id, n.full_at, n.task_ids, n.attempts, n.tokens,
+       n.next_at
+  FROM (SELECT r.kind, o.name, r.rate_limit, r.rate_period, r.rate_burst
+          FROM queues o
+          CROSS JOIN LATERAL (VALUES ('queue', o.rate_limit, o.rate_period, o.rate_burst),
+                                     ('thaw', o.thaw_limit, o.thaw_period, o.thaw_burst))
+                       AS r(kind, rate_limit, rate_period, rate_burst)
+         WHERE (o.rate_limit IS NOT NULL OR o.thaw_limit IS NOT NULL) AND r.rate_limit IS NOT NULL) AS q
+  LEFT JOIN buckets b ON b.kind = q.kind AND b.name = q.name
+  CROSS JOIN LATERAL bucket_now(b.full_at, b.task_ids, b.attempts, q.rate_limit, q.rate_period, q.rate_burst) AS n;
+
+-- The same of targets.
+CREATE VIEW rated_targets AS
+SELECT 'target' AS kind, g.host AS name, g.rate_limit, g.rate_period, g.rate_burst, b.id AS bucket_id, n.full_at, n.task_ids,
+       n.attempts, n.tokens, n.next_at
+  FROM targets g
+  LEFT JOIN buckets b ON b.kind = 'target' AND b.name = g.host
+  CROSS JOIN LATERAL bucket_now(b.full_at, b.task_ids, b.attempts, g.rate_limit, g.rate_period, g.rate_burst) AS n
+ WHERE g.rate_limit IS NOT NULL;
 """
 
 
@@ -159,6 +176,9 @@ class Migration(migrations.Migration):
             fields=[
                 ('host', models.CharField(max_length=253, primary_key=True, serialize=False)),
                 ('max_concurrency', models.IntegerField(blank=True, help_text='At most so many tasks that call it are assigned or running; 0 closes it.', null=True)),
+                ('rate_limit', models.IntegerField(blank=True, null=True)),
+                ('rate_period', models.IntegerField(blank=True, null=True)),
+                ('rate_burst', models.IntegerField(blank=True, null=True)),
                 ('respect_retry_after', models.BooleanField(db_default=True, help_text='One 429 or 503 with Retry-After: nobody calls it until then.')),
                 ('backing_off_until', models.DateTimeField(blank=True, null=True)),
                 ('version', models.IntegerField(db_default=1)),
@@ -167,7 +187,7 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'targets',
                 'ordering': ['host'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='targets_max_concurrency')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='targets_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='targets_rate')],
             },
         ),
         migrations.AddConstraint(
@@ -192,5 +212,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
         migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),
-        migrations.RunSQL(RATES, "DROP VIEW rated_queues; DROP FUNCTION rate_tokens; DROP FUNCTION rate_span"),
+        migrations.RunSQL(RATES, "DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
+            " DROP FUNCTION rate_span"),
     ]

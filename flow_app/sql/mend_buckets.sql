@@ -4,13 +4,19 @@
 -- A bucket that was lost begins empty: whatever had been taken from it, no more than its burst is lost. Takes the pass
 -- when there is something to do, because a pass may be charging, and does nothing when it cannot. Not the ORM: three
 -- changes after one look.
-WITH broken AS MATERIALIZED (
+WITH rated AS MATERIALIZED (
+  SELECT kind, name, bucket_id, rate_limit, rate_period, rate_burst FROM rated_queues
+  UNION ALL
+  SELECT kind, name, bucket_id, rate_limit, rate_period, rate_burst FROM rated_targets
+),
+broken AS MATERIALIZED (
   SELECT r.kind, r.name, r.bucket_id, now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period) AS empty_until
-    FROM rated_queues r LEFT JOIN buckets b ON b.id = r.bucket_id
+    FROM rated r LEFT JOIN buckets b ON b.id = r.bucket_id
    WHERE b.id IS NULL OR b.full_at > now() + rate_span(r.rate_burst + 1, r.rate_limit, r.rate_period)
   UNION ALL
   SELECT NULL, NULL, b.id, NULL FROM buckets b
-   WHERE b.kind IN ('queue', 'thaw') AND NOT EXISTS (SELECT FROM rated_queues r WHERE r.kind = b.kind AND r.name = b.name)
+   WHERE b.kind IN ('queue', 'thaw', 'target')
+     AND NOT EXISTS (SELECT FROM rated r WHERE r.kind = b.kind AND r.name = b.name)
 ),
 held AS MATERIALIZED (
   SELECT 1 FROM scheduler_pass WHERE name = 'assign' AND EXISTS (SELECT FROM broken) FOR UPDATE SKIP LOCKED

@@ -1,7 +1,7 @@
--- Open the gate for what waits for a target, as many tasks of each host as it has room for: by priority, then due time; of
--- a host without a limit, 1,000. Looks at no more than %(limit)s hosts a call, after the host %(after)s. Returns the last host
--- looked at (NULL: the end), how many hosts were, how many tasks were opened, and in how many seconds the first
--- host stops backing off.
+-- Open the gate for what waits for a target, as many tasks of each host as it has room and tokens for: by priority, then due
+-- time; 1,000 at most. Looks at no more than %(limit)s hosts a call, after the host %(after)s. Returns the last host looked at
+-- (NULL: the end), how many hosts were, how many tasks were opened, and in how many seconds the first host stops backing off
+-- or has a token.
 --
 -- May be called at any time by anybody: what was opened too soon is parked again by the pass that meets it.
 -- Indexes: tasks_gated_target, hopped from host to host, tasks_limited_target.
@@ -21,14 +21,18 @@ WITH RECURSIVE hosts(host, n) AS (
    WHERE hosts.n < %(limit)s
 ),
 room AS MATERIALIZED (
-  SELECT h.host, h.n, CASE WHEN g.backing_off_until > now() THEN extract(epoch FROM g.backing_off_until - now()) END AS away,
+  SELECT h.host, h.n,
+         extract(epoch FROM CASE WHEN g.backing_off_until > now() THEN greatest(g.backing_off_until, r.next_at)
+                                 ELSE r.next_at END - now()) AS away,
          CASE WHEN g.backing_off_until > now() THEN 0
-              WHEN g.max_concurrency IS NULL THEN 1000
-              ELSE greatest(0, g.max_concurrency - (
-                     SELECT count(*)::int FROM tasks t
-                      WHERE t.limited AND t.target = h.host AND t.worker_id IS NOT NULL AND t.finished_at IS NULL)) END AS tasks
+              ELSE least(1000, r.tokens, CASE WHEN g.max_concurrency IS NOT NULL THEN
+                     greatest(0, g.max_concurrency - (
+                       SELECT count(*)::int FROM tasks t
+                        WHERE t.limited AND t.target = h.host AND t.worker_id IS NOT NULL AND t.finished_at IS NULL)) END)
+         END AS tasks
     FROM hosts h
     LEFT JOIN targets g ON g.host = h.host
+    LEFT JOIN rated_targets r ON r.name = h.host
 ),
 to_open AS MATERIALIZED (
   SELECT t.id

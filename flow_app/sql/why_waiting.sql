@@ -7,7 +7,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        coalesce(e.max_concurrency, k.key_max_concurrency, 1) AS key_limit, l.max_concurrency,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
-       r.kind AS rate_kind, r.tokens, r.rate_limit, r.rate_period, r.rate_burst, r.full_at, cardinality(r.task_ids) AS unstarted, now() AS now,
+       now() AS now,
        g.max_concurrency AS target_limit,
        CASE WHEN g.backing_off_until > now() THEN g.backing_off_until END AS target_back_at,
        (SELECT count(*) FROM tasks o
@@ -22,8 +22,6 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
   FROM tasks t
   LEFT JOIN paused_queues q ON q.name = t.queue
   LEFT JOIN limited_queues l ON l.name = t.queue
-  LEFT JOIN LATERAL (
-    SELECT * FROM rated_queues WHERE name = t.queue ORDER BY tokens, next_at DESC LIMIT 1) AS r ON true
   LEFT JOIN targets g ON g.host = t.target
   LEFT JOIN queues k ON k.name = t.queue AND NOT starts_with(t.concurrency_key, 'schedule:')
   LEFT JOIN queue_keys e ON e.queue = t.queue AND e.key = t.concurrency_key

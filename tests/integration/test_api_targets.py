@@ -17,11 +17,13 @@ HTTP = {"type": "HTTP", "payload": {"url": "http://API.example.com.:8080/x"}}
 
 class TestTargets:
     def test_are_set_shown_listed_and_forgotten(self, api: Api) -> None:
-        made = api.put("/targets/api.example.com", {"maxConcurrency": 4})
+        rate = {"limit": 100, "periodSeconds": 1}
+        made = api.put("/targets/api.example.com", {"maxConcurrency": 4, "rateLimit": rate})
         assert (made.status_code, made["ETag"]) == (201, '"1"')
         assert made.json() == {
             "host": "api.example.com",
             "maxConcurrency": 4,
+            "rateLimit": {"limit": 100, "periodSeconds": 1, "burst": 10},
             "respectRetryAfter": True,
             "backingOffUntil": None,
             "version": 1,
@@ -30,6 +32,7 @@ class TestTargets:
         assert api.get("/targets").json()["content"] == [made.json()]
         changed = api.put("/targets/api.example.com", {"respectRetryAfter": False})
         assert (changed.status_code, changed["ETag"], changed.json()["maxConcurrency"]) == (200, '"2"', None)
+        assert changed.json()["rateLimit"] is None
         assert api.delete("/targets/api.example.com").status_code == 204
         problem_of(api.get("/targets/api.example.com"), 404)
         problem_of(api.delete("/targets/api.example.com"), 404)
@@ -71,6 +74,16 @@ class TestTargets:
             ({"respectRetryAfter": None}, "respectRetryAfter"),
             ({"respectRetryAfter": 1}, "respectRetryAfter"),
             *(({"maxConcurrency": value}, "maxConcurrency") for value in (-1, 100_001, 1.5, "4", True, [], {})),
+            *(({"rateLimit": value}, "rateLimit") for value in (4, "4", True, [])),
+            ({"rateLimit": {"limit": 0, "periodSeconds": 1}}, "rateLimit.limit"),
+            ({"rateLimit": {"limit": 10**30, "periodSeconds": 1}}, "rateLimit.limit"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": 86_401}}, "rateLimit.periodSeconds"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": 0.5}}, "rateLimit.periodSeconds"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": None}}, "rateLimit.periodSeconds"),
+            ({"rateLimit": {"limit": 1}}, "rateLimit.periodSeconds"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": 1, "burst": 2}}, "rateLimit.burst"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": 1, "burst": -1}}, "rateLimit.burst"),
+            ({"rateLimit": {"limit": 1, "periodSeconds": 1, "nope": 1}}, "rateLimit.nope"),
         ],
     )
     def test_that_are_none_name_the_field(self, api: Api, body: Any, field: str) -> None:

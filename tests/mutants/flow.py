@@ -33,8 +33,8 @@ FLOW: Final[list[Mutant]] = [
         (
             "backing-off",
             54,
-            "CASE WHEN g.backing_off_until > now() THEN 0\n            ELSE",
-            "CASE WHEN false THEN 0 ELSE",
+            "CASE WHEN g.backing_off_until > now() THEN 0\n",
+            "CASE WHEN false THEN 0\n",
         ),
         ("owned", 54, " AND t.worker_id IS NOT NULL AND t.finished_at IS NULL)) END", " AND false)) END"),
     ),

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutants_of
 
 _TESTS: Final = "integration/engine/test_rates.py"
+_TARGETS: Final = "integration/engine/test_rates_of_targets.py"
 
 RATES: Final[list[Mutant]] = [
     *mutants_of(
@@ -31,11 +32,11 @@ RATES: Final[list[Mutant]] = [
             "coalesce(bool_or(attempt > g.attempt), true) AS began",
             "coalesce(bool_or(attempt > g.attempt), false) AS began",
         ),
-        ("began", 52, "greatest(b.full_at, u.last_began)", "b.full_at"),
+        ("began", 52, "greatest(row_full_at, u.last_began)", "row_full_at"),
         (
             "empty",
             52,
-            "                 now() + rate_span(q.rate_burst + 1, q.rate_limit, q.rate_period)) AS full_at) AS f",
+            "                 now() + rate_span(burst + 1, most, period)) AS full_at) AS f",
             "                 now()) AS full_at) AS f",
         ),
     ),
@@ -57,7 +58,44 @@ RATES: Final[list[Mutant]] = [
         "rate-rule",
         "flow_app/buckets.py",
         _TESTS,
-        ("keep", 52, "State(old, row.full_at).under(new, now).full_at", "new_bucket(new, now).full_at"),
+        ("keep", 52, "State(before, row.full_at).under(after, now).full_at", "new_bucket(after, now).full_at"),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/sql/charge_buckets.sql",
+        _TARGETS,
+        ("charge", 52, "WHERE g.kind = 'target' AND", "WHERE false AND"),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/sql/look_at_targets.sql",
+        _TARGETS,
+        ("none", 52, "            WHEN g.max_concurrency IS NOT NULL\n            THEN", "            ELSE"),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/sql/open_targets.sql",
+        _TARGETS,
+        ("tokens", 52, "least(1000, r.tokens, ", "least(1000, "),
+        ("next", 52, "ELSE r.next_at END", "ELSE NULL END"),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/matching.py",
+        _TARGETS,
+        ("kind", 52, 'RATES: Final = frozenset({"rate", "target rate"})', 'RATES: Final = frozenset({"rate"})'),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/opening.py",
+        _TARGETS,
+        ("heir", 52, "self._outlook.gated |= found.hosts > 0", "pass"),
+    ),
+    *mutants_of(
+        "rate-target",
+        "flow_app/buckets.py",
+        _TARGETS,
+        ("hold", 52, "    hold_tokens(kind, name)\n", ""),
     ),
     *mutants_of(
         "rate-mend",

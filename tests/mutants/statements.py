@@ -232,7 +232,12 @@ STATEMENTS: Final[list[Mutant]] = [
         ("budget", 28, "budget = min(limit, sum", "budget = max(limit, sum"),
         ("suspects", 18, "if candidate.suspect and found.may_give", "if False and found.may_give"),
         ("limit", 51, "return all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)", "return True"),
-        ("prefetch", 52, 'if prefetch and ("rate", candidate.queue) in self.limits:', "if False:"),
+        (
+            "prefetch",
+            52,
+            "if prefetch and any(budget[0] in RATES and budget in self.limits for budget in candidate.budgets):",
+            "if False:",
+        ),
         ("limit-room", 51, "                    self.limits[budget] -= 1", "                    pass"),
         ("limit-room-for", 4, 'for kind in ("queue", "rate")))', "for kind in ()))"),
         ("turns", 28, "each.turn <= share]", "True]"),

@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 from django.conf import settings
 
 from access_app.models import AuditEvent
-from flow_app import assignment, locking
+from flow_app import assignment, locking, opening
 from flow_app.assignment import PassReport
 from flow_app.matching import Candidate, Match, Room, match
+from flow_app.outlook import Outlook
 from flow_app.survey import survey_due
 from tasks_app import services
 from tasks_app.executors.base import Outcome, StopReason
@@ -109,9 +110,26 @@ class Engine:
         new = NewTask(**{"type": "DUMMY"} | fields)
         return services.create_tasks([replace(new) for _ in range(count)], created_by="test")
 
+    def calls(self, count: int = 1, host: str = "api.example.com", **fields: Any) -> list[UUID]:
+        """Tasks that call a host."""
+        return self.create_many(count, type="HTTP", payload={"url": f"http://{host}/"}, **fields)
+
     def assign(self, *, limit: int = assignment.MAX_BATCH) -> PassReport:
         """One survey and one pass."""
         return assignment.assign_due_tasks(self.session, survey_due(self.session), limit=limit)
+
+    def settle(self) -> int:
+        """What a scheduler does until nothing more moves: passes, and the opening of gates before them.
+
+        How many tasks were assigned.
+        """
+        outlook, assigned = Outlook(), 0
+        while True:
+            opening.open_known(self.session, outlook)
+            report = self.assign()
+            assigned += report.assigned
+            if not report.moved:
+                return assigned
 
     def start(self, worker_id: UUID, *, limit: int = 100) -> list[Attempt]:
         return start_assigned(self.session, worker_id=worker_id, limit=limit, timeline=self.timeline)

@@ -146,7 +146,7 @@ class TestRates:
         tasks = [*(task(number, queue="a") for number in range(1, 4)), task(4, queue="b")]
         found, given = matched([worker(1, slots=1, capacity=4, limits=self.RATE)], tasks)
         assert sorted(given) == [(1, 1), (4, 1)]
-        assert found.charged == [(UUID(int=1), "a")]
+        assert found.charged == [(UUID(int=1), ("rate", "a"))]
 
     def test_give_suspects_no_prefetch_either(self) -> None:
         suspects = [task(1, queue="a", suspect=True)]

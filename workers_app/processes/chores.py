@@ -11,6 +11,7 @@ import structlog
 
 from flow_app import assignment, opening
 from flow_app.buckets import end_thaws, mend_buckets
+from flow_app.outlook import Outlook
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import expiry, needs, retention
@@ -48,15 +49,15 @@ class Chore:
         return logged(self.event, self.step(session))
 
 
-def slow_chores() -> list[Chore]:
-    """Fresh ones, all due at once."""
+def slow_chores(outlook: Outlook) -> list[Chore]:
+    """Fresh ones, all due at once; ``outlook`` is that of the scheduler."""
     return [
         Chore("ended_tasks_deleted", RETENTION_EVERY, delete_ended_tasks),
         Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),
         Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
-        Chore("targets_opened", GATES_EVERY, opening.Sweeper().sweep),
+        Chore("targets_opened", GATES_EVERY, opening.Sweeper(outlook).sweep),
         Chore("thaws_ended", THAWS_EVERY, end_thaws),
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),

@@ -79,7 +79,7 @@ class Housekeeper(threading.Thread):
             "pid": os.getpid(),
             "version": settings.VERSION,
         }
-        self._chores = [*chores.slow_chores(), Chore("stats", STATS_EVERY, self._report_stats)]
+        self._chores = [*chores.slow_chores(outlook), Chore("stats", STATS_EVERY, self._report_stats)]
 
     def close(self) -> None:
         """Finish the round, say goodbye, end."""

@@ -36,6 +36,11 @@ BROKEN_BY = {
         "INSERT INTO queues (name, rate_limit, rate_period, rate_burst) VALUES ('default', 1, 1, 0);"
         "INSERT INTO buckets (kind, name, full_at) VALUES ('queue', 'default', now())"
     ),
+    "what is assigned and calls a target with a rate has a token": (
+        "INSERT INTO targets (host, rate_limit, rate_period, rate_burst) VALUES ('h', 1, 1, 0);"
+        "INSERT INTO buckets (kind, name, full_at) VALUES ('target', 'h', now());"
+        "UPDATE tasks SET target = 'h' WHERE id = '{assigned}'"
+    ),
     "a target has no more assigned than its limit": (
         "INSERT INTO targets (host, max_concurrency) VALUES ('h', 0);"
         "UPDATE tasks SET limited = true, target = 'h' WHERE id = '{assigned}'"

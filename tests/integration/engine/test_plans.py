@@ -178,7 +178,12 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_pkey",
             4 * len(due),
         ),
-        Hot("charge_buckets", {"ids": due, "queues": ["q1"] * len(due)}, "tasks_pkey", 4 * len(due)),
+        Hot(
+            "charge_buckets",
+            {"ids": due, "kinds": ["queue"] * len(due), "names": ["q1"] * len(due)},
+            "tasks_pkey",
+            4 * len(due),
+        ),
         Hot("mend_buckets", {}, "tasks_pkey", 10),
         Hot("end_thaws", {}, "tasks_due tasks_suspects tasks_key_waiting tasks_gated tasks_pkey", 10),
         Hot(
