@@ -189,7 +189,7 @@ def _key_reasons(key: str, facts: dict[str, Any]) -> list[Reason]:
     else:
         names = ", ".join(map(str, holders)) + (" and others" if held > len(holders) else "")
         detail = f"{held} tasks hold concurrency key {key}, whose maxConcurrency is {most}: {names}"
-    return [*reasons, Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{holders[0]}"})]
+    return [*reasons, Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{holders[0]}"}, tasks=holders)]
 
 
 def _no_worker_that_meets(task: Task) -> Reason:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from tasks_app.models import Task
 
@@ -13,13 +14,15 @@ from tasks_app.models import Task
 class Reason:
     """One reason why a task is not running now. ``until``: when the reason ends by itself, if that is known.
 
-    ``links`` are paths of the API by what is there: the queue, the task, the tasks that are meant.
+    ``links`` are paths of the API by what is there: the queue, the task, the tasks that are meant. ``tasks`` are the
+    first of those that are in the way, where the detail names them.
     """
 
     code: str
     detail: str
     until: datetime | None = None
     links: Mapping[str, str] = field(default_factory=dict)
+    tasks: Sequence[UUID] = ()
 
 
 _hooks: list[Callable[[Task], list[Reason]]] = []

@@ -5,7 +5,7 @@ Bounded whatever the task has been through: the newest attempts and events are s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,13 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from access_app.rights import Person
 from access_app.staff import display
 from access_app.staff.outputs import Output, masked, pretty, take_apart
 from tasks_app import selectors
+from tasks_app.admin.why_panel import why_panel
 from tasks_app.fields import ASKED, Asked
 from tasks_app.kinds import INSTANT
 from tasks_app.models import Task, TaskExecution
-from tasks_app.reasons import Reason, reasons_for
 from tasks_app.selectors import Event
 from tasks_app.states import TaskStatus
 
@@ -66,14 +67,14 @@ class Step:
     gap: str
 
 
-def context_of(task: Task) -> dict[str, Any]:
-    """Everything the page of a task shows that its row does not say by itself."""
+def context_of(task: Task, person: Person) -> dict[str, Any]:
+    """Everything the page of a task shows somebody that its row does not say by itself."""
     executions = list(TaskExecution.objects.filter(task_id=task.pk).order_by("-attempt")[: MOST_ATTEMPTS + 1])
     events = selectors.timeline(task)
     return {
         "badge": display.badge(task.status),
         "failure": masked(selectors.error_of(task, executions[0] if executions else None)),
-        "reasons": [] if task.finished_at else waiting_reasons(task),
+        "reasons": [] if task.finished_at else why_panel(task, person, timezone.now()),
         "attempts": [attempt_of(execution) for execution in executions[:MOST_ATTEMPTS]],
         "more_attempts": len(executions) > MOST_ATTEMPTS,
         "steps": steps_of(events[-MOST_EVENTS:]),
@@ -86,18 +87,6 @@ def context_of(task: Task) -> dict[str, Any]:
         "running_for": display.span(timezone.now() - task.started_at) if _is_running(task) and task.started_at else "",
         "worker": display.worker_link(task.worker_id) if task.finished_at is None and task.worker_id else "",
     }
-
-
-def waiting_reasons(task: Task) -> list[tuple[Reason, str]]:
-    """Why a task does not run, each with when that ends by itself."""
-    now = timezone.now()
-    return [
-        (
-            replace(reason, detail=display.words(reason.detail)),
-            f"{display.span(reason.until - now)} from now" if reason.until and reason.until > now else "",
-        )
-        for reason in reasons_for(task)
-    ]
 
 
 def attempt_of(execution: TaskExecution) -> Attempt:

@@ -142,7 +142,7 @@ class TaskAdmin(StaffAdmin):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         offered = task_actions.allowed(row) & self.may_do(request, row)
         retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
-        return {**task_page.context_of(row), "offered": offered, "retry_tone": retry_tone}
+        return {**task_page.context_of(row, person_of(request)), "offered": offered, "retry_tone": retry_tone}
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
         task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).show(request)

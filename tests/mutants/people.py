@@ -174,6 +174,20 @@ PEOPLE: Final[list[Mutant]] = [
         ("old-button", 14, "isdigit() else []", "isdigit() else None"),
     ),
     *mutants_of(
+        "why-steps",
+        "flow_app/admin/why_steps.py",
+        "integration/test_admin_why.py",
+        ("resume", 36, "if person.may(Action.QUEUE_RESUME):", "if True:"),
+        ("edit", 36, "elif person.may(Action.QUEUE_EDIT):", "else:"),
+        ("target", 36, "if person.may(Action.TARGET_EDIT):", "if True:"),
+    ),
+    *mutants_of(
+        "why-panel",
+        "tasks_app/admin/why_panel.py",
+        "integration/test_admin_why.py",
+        ("masked", 40, "detail = display.words(reason.detail)", "detail = reason.detail"),
+    ),
+    *mutants_of(
         "target-form",
         "flow_app/admin/target_form.py",
         "integration/test_admin_targets.py",
