@@ -21,6 +21,7 @@ RULES: Final = (
         "At most so many tasks that call it are assigned or running, whatever their queue. 0 closes it.",
         (Part(column="max_concurrency", kind=within(0, MOST_CONCURRENT), label="At most"),),
     ),
+    targets.RATE,
 )
 
 

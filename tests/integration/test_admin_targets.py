@@ -124,6 +124,13 @@ class TestForms:
         assert set(TargetForm().fields) == {"version", *columns}
         assert set(NewTargetForm().fields) == {"version", "host", *columns}
 
+    def test_set_a_rate_and_name_what_is_none(self, staff: Client, target: Target) -> None:
+        wrong = staff.post(f"{API}edit/", {"version": "1", "rate_limit": "5", **SET})
+        assert "is required" in wrong.content.decode()
+        staff.post(f"{API}edit/", {"version": "1", "rate_limit": "100", "rate_period": "1", **SET})
+        target.refresh_from_db()
+        assert (target.rate_limit, target.rate_period, target.rate_burst) == (100, 1, 10)
+
     def test_set_change_and_forget_rules(self, staff: Client) -> None:
         made = staff.post(f"{TARGETS}add/", {"host": "API.Example.com.", **SET})
         assert made["Location"] == f"{API}change/"
