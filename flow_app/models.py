@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -11,8 +13,10 @@ from django.utils import timezone
 
 from access_app.texts import MAX_NAME
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
-from flow_app.rules import MOST_CONCURRENT, MOST_PER_KEY, MOST_WEIGHT, FairBy
+from flow_app.rules import MOST_CONCURRENT, MOST_PER_KEY, MOST_WAITING, MOST_WEIGHT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
+
+BOUNDED: Final = Q(max_waiting__isnull=False) | Q(key_max_waiting__isnull=False)
 
 
 def rate_columns(prefix: str) -> Q:
@@ -62,6 +66,12 @@ class Queue(models.Model):
         blank=True,
         help_text="At most so many tasks of one concurrency key are assigned or running; NULL: 1.",
     )
+    max_waiting = models.IntegerField(
+        null=True, blank=True, help_text="While so many of its tasks wait, new ones are refused; NULL: never."
+    )
+    key_max_waiting = models.IntegerField(
+        null=True, blank=True, help_text="While so many tasks of one concurrency key wait, new ones of it are refused."
+    )
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -95,10 +105,17 @@ class Queue(models.Model):
             models.CheckConstraint(
                 name="queues_key_max_concurrency", condition=Q(key_max_concurrency__range=(1, MOST_PER_KEY))
             ),
+            models.CheckConstraint(
+                name="queues_waiting",
+                condition=(Q(max_waiting__isnull=True) | Q(max_waiting__range=(0, MOST_WAITING)))
+                & (Q(key_max_waiting__isnull=True) | Q(key_max_waiting__range=(0, MOST_WAITING))),
+            ),
         ]
         indexes = [
             # survey_shared: the queues that are shared; empty while none is.
             models.Index("name", name="queues_with_turns", condition=Q(has_turns=True)),
+            # bounded_queues: whoever creates tasks asks for these; empty while none is bounded.
+            models.Index("name", name="queues_bounded", condition=BOUNDED),
         ]
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from flow_app.models import Queue, SchedulerPass
 from flow_app.queue_keys import follow_key_limit
 from flow_app.rules import RESUME_RATE, RULES, read_changes
 from tasks_app import wakeups
+from tasks_app.bounds import unbounded
 
 #: Counting stops here: a page must not walk through a backlog of millions.
 MOST_COUNTED = 10_000
@@ -147,6 +148,11 @@ def _begin_turns(before: Queue, after: Queue, actor: str) -> None:
         Queue.objects.filter(name=after.name).update(has_turns=True)
 
 
+def _be_bounded(before: Queue, after: Queue, actor: str) -> None:
+    """Who creates tasks in this process looks again; others within a second."""
+    unbounded.forget(after.name)
+
+
 #: What a change of a rule does to tasks, by the path of the rule: called with the queue before and after it, in the
 #: transaction that has stored it, with the pass held.
 EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
@@ -154,6 +160,8 @@ EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "rateLimit": _hold_to_rate,
     "fairBy": _begin_turns,
     "perKey.maxConcurrency": follow_key_limit,
+    "maxWaiting": _be_bounded,
+    "perKey.maxWaiting": _be_bounded,
 }
 
 

@@ -29,6 +29,8 @@ from tasks_app.kinds import Kind, one_of
 
 #: The largest limit of a queue.
 MOST_CONCURRENT: Final = 100_000
+#: The largest bound of what waits in a queue, or for a concurrency key.
+MOST_WAITING: Final = 10_000_000
 #: The largest limit of a concurrency key.
 MOST_PER_KEY: Final = 1000
 #: The largest weight of a key.
@@ -184,6 +186,16 @@ RULES: Final = (
         "perKey.maxConcurrency",
         "At most so many of its tasks with the same concurrency key are assigned or running; 1 unless set.",
         (Part(column="key_max_concurrency", kind=within(1, MOST_PER_KEY), label="At most of one key"),),
+    ),
+    Rule(
+        "maxWaiting",
+        "While so many of its tasks wait, for whatever it is, new ones are refused with 429. 0: it takes nothing new.",
+        (Part(column="max_waiting", kind=within(0, MOST_WAITING), label="At most waiting"),),
+    ),
+    Rule(
+        "perKey.maxWaiting",
+        "While so many of its tasks with the same concurrency key wait, new ones of the key are refused with 429.",
+        (Part(column="key_max_waiting", kind=within(0, MOST_WAITING), label="At most waiting for one key"),),
     ),
 )
 

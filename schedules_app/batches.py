@@ -22,10 +22,11 @@ from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
 from schedules_app.recurrence import Recurrence
 from schedules_app.stored import StoredSchedule, checked_template
+from tasks_app.bounds import admit
 from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import holders_of
 from tasks_app.fields import NewTask
-from tasks_app.inserting import QUEUE_AT, SCHEDULED_COLUMNS, UNIQUE_KEY_AT, store_tasks, task_row
+from tasks_app.inserting import KEY_AT, QUEUE_AT, SCHEDULED_COLUMNS, UNIQUE_KEY_AT, store_tasks, task_row
 from tasks_app.new_tasks import InvalidTask
 
 #: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
@@ -73,7 +74,9 @@ class Batch:
         self._fires: list[tuple[Any, ...]] = []
         self._moves: list[tuple[Any, ...]] = []
         self._tasks: dict[UUID, tuple[Any, ...]] = {}
-        self._cancels: list[tuple[UUID, str]] = []
+        #: Open tasks that make way, and for whom, by their schedules.
+        self._cancels: dict[UUID, list[tuple[UUID, str]]] = {}
+        self._bounded = False
         self._fired_before: dict[UUID, datetime | None] = {}
         #: Schedules that could not be decided for the first time, and why.
         self._given_up: list[tuple[str, str]] = []
@@ -104,6 +107,7 @@ class Batch:
                 open_tasks=open_tasks,
             )
         template, decisions = _with_template(row, decided.decisions)
+        self._bounded |= row.bounded
         self._fired_before[row.id] = row.last_fire_at
         self._record(row, decisions, template, open_tasks)
         self._move(row, decided.next, rules, *_progress(row, decisions, recurrence, self._now))
@@ -125,9 +129,11 @@ class Batch:
 
     def write(self, cursor: Cursor) -> None:
         """Write everything that was added, in the caller's transaction."""
+        if self._bounded and self._tasks:
+            self._miss_full(cursor)
         early = self._make_unique(cursor)
-        if self._cancels:
-            self.report.stop = cancel_tasks(cursor, self._cancels, reason="its schedule starts the next one")
+        if cancels := [each for of_one in self._cancels.values() for each in of_one]:
+            self.report.stop = cancel_tasks(cursor, cancels, reason="its schedule starts the next one")
         if self._given_up:
             cursor.execute(_RECORD_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
         wanted = self._record_fires(cursor)
@@ -137,6 +143,16 @@ class Batch:
         if rows:
             store_tasks(cursor, SCHEDULED_COLUMNS, rows)
         self.report.schedules = len(self._moves)
+
+    def _miss_full(self, cursor: Cursor) -> None:
+        """Miss the slots of tasks whose queues take no more. Nothing makes way for a task that is not made."""
+        asked = [(row[QUEUE_AT], row[KEY_AT]) for row in self._tasks.values()]
+        found = zip(self._tasks, admit(cursor, asked), strict=True)
+        notes = {task_id: str(full) for task_id, full in found if full is not None}
+        self._drop(notes, FireState.MISSED)
+        self._tasks = {task_id: row for task_id, row in self._tasks.items() if task_id not in notes}
+        fired = {fire[0] for fire in self._fires if fire[-1] is not None}
+        self._cancels = {schedule: tasks for schedule, tasks in self._cancels.items() if schedule in fired}
 
     def _make_unique(self, cursor: Cursor) -> set[UUID]:
         """Make the tasks that have unique keys, and skip the slots of those whose keys open tasks have.
@@ -151,17 +167,17 @@ class Batch:
             keys = {task_id: (unique[task_id][QUEUE_AT], unique[task_id][UNIQUE_KEY_AT]) for task_id in taken}
             holders = holders_of(cursor, set(keys.values()))
             notes = {task_id: _has_its_key(holders.get(key)) for task_id, key in keys.items()}
-            self._skip(notes)
+            self._drop(notes, FireState.SKIPPED_OVERLAP)
         return unique.keys() - taken
 
-    def _skip(self, notes: Mapping[UUID, str]) -> None:
-        """Skip the slots of tasks that could not be made, and leave when their schedules last fired as it was."""
+    def _drop(self, notes: Mapping[UUID, str], instead: FireState) -> None:
+        """Drop the slots of tasks that are not made, if any, and leave when their schedules last fired as it was."""
         fires, self._fires = self._fires, []
         for *slot, state, note, task_id in fires:
             if task_id in notes:
                 self.report.states[state] -= 1
-                self.report.states[FireState.SKIPPED_OVERLAP] += 1
-                state, note, task_id = FireState.SKIPPED_OVERLAP, "; ".join(filter(None, (note, notes[task_id]))), None
+                self.report.states[instead] += 1
+                state, note, task_id = instead, "; ".join(filter(None, (note, notes[task_id]))), None
             self._fires.append((*slot, state, note, task_id))
         fired = {fire[0] for fire in self._fires if fire[-1] is not None}
         self._moves = [
@@ -197,7 +213,7 @@ class Batch:
                 self._tasks[task_id] = (*columns, row.id, decision.slot.at)
                 self.report.lateness = max(self.report.lateness, (self._now - decision.due_at).total_seconds())
             if decision.cancel_open:
-                self._cancels += [(open_task, f"schedule:{row.name}") for open_task in open_tasks]
+                self._cancels[row.id] = [(open_task, f"schedule:{row.name}") for open_task in open_tasks]
             self._fires.append(
                 (row.id, decision.slot.at, decision.last_slot, decision.due_at, decision.state, decision.note, task_id)
             )

@@ -28,6 +28,7 @@ from schedules_app.selectors import database_now
 from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import wakeups
+from tasks_app.bounds import admit, queue_full
 from tasks_app.creating import Created
 from tasks_app.duplicates import DuplicateTask, holder_of
 from tasks_app.executors.base import JsonObject
@@ -67,8 +68,8 @@ def trigger_schedule(
 ) -> Created:
     """Make a task of a schedule now, also when it is paused, disabled or has one open.
 
-    Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`, and
-    `DuplicateTask` when an open task has its unique key.
+    Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`,
+    `DuplicateTask` when an open task has its unique key, and `QueueFull`.
     """
     with transaction.atomic():
         schedule, task_id = lock(schedule_id, guard=guard), new_task_id()
@@ -97,7 +98,8 @@ def backfill_schedule(
 
     Slots that are still to be decided are left out, and those of other times than the schedule has now unless the
     ledger knows them. ``priority`` instead of the template's. Unless the schedule lets its tasks overlap, they run one
-    at a time. Raises `ScheduleNotFound`, `InvalidBackfill`, `InvalidSchedule`, `IdempotencyConflict`.
+    at a time. Raises `ScheduleNotFound`, `InvalidBackfill`, `InvalidSchedule`, `IdempotencyConflict`, and `QueueFull`
+    when there is not room for all.
     """
     _check_window(since, until, limit)
     with transaction.atomic():
@@ -138,7 +140,10 @@ def _run(
     state: FireState,
     idempotency: Idempotency | None = None,
 ) -> None:
-    """Make the tasks of slots that somebody asked for, and write both to the ledger. Raises `DuplicateTask`."""
+    """Make the tasks of slots that somebody asked for, and write both to the ledger.
+
+    Raises `DuplicateTask` and `QueueFull`: then for none.
+    """
     new, text = template
     key, correlation, now = idempotency.key if idempotency else None, audit.correlation_id(), database_now()
     how = "triggered" if state is FireState.FIRED else "backfilled"
@@ -149,6 +154,9 @@ def _run(
         for slot, task_id in zip(slots, ids, strict=True)
     )
     with connection.cursor() as cursor:
+        refused = list(filter(None, admit(cursor, [(new.queue, new.concurrency_key)] * len(ids))))
+        if refused:
+            raise queue_full(cursor, refused[0], refused=len(refused))
         taken = store_tasks(
             cursor,
             SCHEDULED_COLUMNS,

@@ -57,12 +57,14 @@ class StoredSchedule(NamedTuple):
     #: How often in a row it could not be decided.
     put_offs: int
     now: datetime
+    #: Whether no more than so many tasks may wait in the queue of its task, or for each key of it.
+    bounded: bool
 
     @classmethod
     def of(cls, schedule: Schedule, now: datetime) -> StoredSchedule:
-        """The same of a model's instance."""
-        values = {name: getattr(schedule, name) for name in cls._fields if name not in ("task", "now")}
-        return cls(**values, task=json.dumps(schedule.task), now=now)
+        """The same of a model's instance; its queue is to be looked at."""
+        values = {name: getattr(schedule, name) for name in cls._fields if name not in ("task", "now", "bounded")}
+        return cls(**values, task=json.dumps(schedule.task), now=now, bounded=True)
 
     @property
     def jitter(self) -> timedelta:

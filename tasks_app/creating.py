@@ -6,7 +6,8 @@ may ask, and idempotency, is up to ``services``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from django.db.models.functions import Greatest, Now
 
 from access_app import audit
 from tasks_app import busy, transitions, wakeups
+from tasks_app.bounds import Full, admit, require_room, unbounded
 from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
 from tasks_app.fields import ASKED, NewTask
@@ -55,22 +57,38 @@ class Stored:
     existing: set[int] = field(default_factory=set)
     #: Places of those that asked to be refused then: nothing was made for them.
     rejected: set[int] = field(default_factory=set)
+    #: What was full for those that were refused for that, by their places.
+    full: dict[int, Full] = field(default_factory=dict)
 
 
 def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None = None) -> Created:
-    """Insert a task, or meet the open one that has its unique key, or a busy one. Raises `DuplicateTask`."""
+    """Insert a task, or meet the open one that has its unique key, or a busy one.
+
+    Raises `DuplicateTask`, and `QueueFull` when there is to be another and too many wait.
+    """
+    insert = partial(_insert_one, task_id, created_by=created_by, text=text, idempotency_key=idempotency_key)
     if new.on_busy != OnBusy.QUEUE:
         with transaction.atomic():
-            if made := _meet_busy(new, created_by):
-                return made
-            return Created(_certain(_insert_one(task_id, new, text, created_by, idempotency_key)))
-    new = _debounced(new)
+            return _meet_busy(new, created_by) or _insert_or_meet(new, insert, created_by)
+    return _insert_or_meet(_debounced(new), insert, created_by)
+
+
+def _insert_or_meet(new: NewTask, insert: Callable[..., Task | None], created_by: str) -> Created:
+    """What has its unique key comes first: a full queue takes no more, and what is open in it is there."""
+    began = time.monotonic()
+    admitted = unbounded.holds(new.queue, began)
     while True:
-        if task := _insert_one(task_id, new, text, created_by, idempotency_key):
+        if task := insert(new, admitted=admitted):
+            if not admitted:
+                unbounded.note(new.queue, began)
             return Created(task)
-        with transaction.atomic() if new.on_duplicate in _CHANGES else nullcontext():  # a look needs none
-            if met := _meet(new, created_by):
-                return met
+        if new.unique_key is not None:
+            with transaction.atomic() if new.on_duplicate in _CHANGES else nullcontext():  # a look needs none
+                if met := _meet(new, created_by):
+                    return met
+        with connection.cursor() as cursor:
+            require_room(cursor, new.queue, new.concurrency_key)
+        admitted = True
 
 
 def create_many(
@@ -78,13 +96,16 @@ def create_many(
 ) -> Stored:
     """COPY the rows in, in the caller's transaction: one statement whatever their number, two with unique keys.
 
-    ``now`` is the database's, as for every due time.
+    Of those whose queue, or concurrency key, takes no more, the first are stored as far as there is room. ``now`` is
+    the database's, as for every due time.
     """
     correlation = audit.correlation_id()
     stored, left = Stored([task_id for task_id, _, _ in rows]), list(rows)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
+        cursor.execute("SELECT now(), EXISTS (SELECT FROM bounded_queues)")
+        now, bounded = cursor.fetchone()
+        if bounded:
+            left = _admitted(cursor, stored, left)
         while left:
             made = (
                 task_row(
@@ -99,24 +120,26 @@ def create_many(
     return stored
 
 
-def _insert_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempotency_key: str | None) -> Task | None:
+def _insert_one(
+    task_id: UUID, new: NewTask, *, text: str, created_by: str, idempotency_key: str | None, admitted: bool
+) -> Task | None:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
     if new.required_labels:
-        return _insert_with_needs(row)
+        return _insert_with_needs(row, admitted=admitted)
     pairs = {(new.queue, new.priority)}
     # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
     hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
-    task = insert_task(row, hint=hint)
+    task = insert_task(row, hint=hint, admitted=admitted)
     if task is not None and hint is None:
         _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
     return task
 
 
-def _insert_with_needs(row: tuple[Any, ...]) -> Task | None:
+def _insert_with_needs(row: tuple[Any, ...], *, admitted: bool) -> Task | None:
     """The same of a task that needs something of its worker: no hint says where it is, and a survey finds it."""
     with transaction.atomic():
-        task = insert_task(row)
+        task = insert_task(row, admitted=admitted)
         _after_commit_wake_schedulers(())
     return task
 
@@ -133,12 +156,6 @@ def _meet_busy(new: NewTask, actor: str) -> Created | None:
             for worker_id in workers:
                 transaction.on_commit(partial(wakeups.notify_stop, worker_id))
     return None
-
-
-def _certain(task: Task | None) -> Task:
-    """One without a unique key is always inserted."""
-    assert task is not None
-    return task
 
 
 def _debounced(new: NewTask) -> NewTask:
@@ -201,6 +218,22 @@ def _look_up(cursor: Any, stored: Stored, met: list[tuple[UUID, NewTask, str]]) 
         stored.ids[place] = holder
         (stored.rejected if new.on_duplicate == OnDuplicate.REJECT else stored.existing).add(place)
     return free
+
+
+def _admitted(cursor: Any, stored: Stored, rows: list[tuple[UUID, NewTask, str]]) -> list[tuple[UUID, NewTask, str]]:
+    """Those there is room for. Of one unique key the first needs some, unless an open task has it."""
+    unique = {(new.queue, new.unique_key) for _, new, _ in rows if new.unique_key is not None}
+    met: set[Any] = set(holders_of(cursor, unique)) if unique else set()
+    needing = []
+    for place, (_, new, _) in enumerate(rows):
+        name = (new.queue, new.unique_key)
+        if name not in met:
+            needing.append((place, (new.queue, new.concurrency_key)))
+        if new.unique_key is not None:
+            met.add(name)
+    found = admit(cursor, [name for _, name in needing]) if needing else []
+    stored.full = {place: full for (place, _), full in zip(needing, found, strict=True) if full is not None}
+    return [row for place, row in enumerate(rows) if place not in stored.full]
 
 
 def _retries(new: NewTask) -> int:

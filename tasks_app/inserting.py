@@ -44,11 +44,14 @@ SCHEDULED_COLUMNS: Final = (*COLUMNS, "schedule_id", "scheduled_for")
 _PAYLOAD_AT: Final = COLUMNS.index("payload")
 #: Where callers look into a row.
 QUEUE_AT: Final = COLUMNS.index("queue")
+KEY_AT: Final = COLUMNS.index("concurrency_key")
 UNIQUE_KEY_AT: Final = COLUMNS.index("unique_key")
 #: Columns that hold JSON as text.
 _JSON_AT: Final = (_PAYLOAD_AT, *range(len(_SETTLED), len(_SETTLED) + len(_DOCUMENTS)))
 #: What the index ``tasks_unique_open`` refuses is left out, and nothing else.
 _UNLESS_OPEN: Final = "ON CONFLICT (queue, unique_key) WHERE unique_key IS NOT NULL AND finished_at IS NULL DO NOTHING"
+#: Looked at by the statement that inserts, so that no trip is made for queues without bounds: nearly all of them.
+_UNBOUNDED: Final = "is_unbounded(%s)"
 _LABELS_AT: Final = COLUMNS.index("required_labels")
 #: Where `insert_task` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
 _EXPRESSIONS: Final = {
@@ -153,10 +156,10 @@ def _json_row(columns: Sequence[str], row: tuple[Any, ...]) -> str:
     return "{" + ",".join(f'"{column}":{value}' for column, value in zip(columns, values, strict=True)) + "}"
 
 
-def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) -> Task | None:
+def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None, admitted: bool = False) -> Task | None:
     """Insert one row of `task_row` and read it back, in one trip: the latency of creating a task consists of that.
 
-    None: an open task has its unique key.
+    None: an open task has its unique key, or its queue has bounds (``bounds``) and it was not ``admitted`` under them.
 
     ``hint`` is a channel and a message that go in the same trip, outside a transaction only: in one of their own behind
     the commit, so that the lock of NOTIFY is not held while the disk is waited for. What needs something of its worker
@@ -166,7 +169,8 @@ def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None) ->
     with connection.cursor() as cursor:
         if need := _need_of(row):
             row, more = (*row, ids_of(cursor, [need])[need]), ("needs_id",)
-        insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None)
+        insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None, admitted=admitted)
+        row = row if admitted else (*row, row[QUEUE_AT])
         if hint is None:
             cursor.execute(insert, row)
         else:
@@ -198,13 +202,17 @@ def _inserted_all_the_same(task_id: UUID, error: Error) -> Task:
 
 
 @cache
-def _insert_statement(*more: str, unique: bool) -> tuple[str, list[str], list[int]]:
-    """INSERT … RETURNING; the fields that it returns, and which of them are JSON."""
+def _insert_statement(*more: str, unique: bool, admitted: bool) -> tuple[str, list[str], list[int]]:
+    """INSERT … RETURNING; the fields that it returns, and which of them are JSON.
+
+    Unless the task was ``admitted``, it ends in a placeholder for its queue, which must have no bounds.
+    """
     fields = Task._meta.concrete_fields
     columns = (*COLUMNS, *more)
     marks = ", ".join(_EXPRESSIONS.get(column, "%s") for column in columns)
     returned = ", ".join(str(field.column) for field in fields)
     documents = [at for at, field in enumerate(fields) if field.get_internal_type() == "JSONField"]
     conflict = f" {_UNLESS_OPEN}" if unique else ""
-    insert = f"INSERT INTO tasks ({', '.join(columns)}) VALUES ({marks}){conflict} RETURNING {returned}"
+    guard = "" if admitted else f" WHERE {_UNBOUNDED}"
+    insert = f"INSERT INTO tasks ({', '.join(columns)}) SELECT {marks}{guard}{conflict} RETURNING {returned}"
     return insert, [field.attname for field in fields], documents

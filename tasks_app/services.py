@@ -12,12 +12,13 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from access_app.idempotency import Idempotency, answer_with, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_ids
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
+from tasks_app.bounds import QueueFull, queue_full
 from tasks_app.creating import Created, Stored, create_many, create_one
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.fields import ASKED, NewTask
@@ -31,7 +32,7 @@ def create_task(new: NewTask, *, created_by: str, idempotency: Idempotency | Non
     """Create one task, PENDING; or what its ``onDuplicate`` says when an open one has its unique key.
 
     With an idempotency key, the same key and fingerprint return the same task, also when sent in parallel. Raises
-    `InvalidTask`, `IdempotencyConflict`, `DuplicateTask`.
+    `InvalidTask`, `IdempotencyConflict`, `DuplicateTask`, `QueueFull`.
     """
     text = check_task(new)
     [task_id] = new_task_ids(1)
@@ -62,12 +63,14 @@ def create_tasks(
     ``texts`` are the payloads as `check_task` returned them, for a caller that has checked each task already; without
     them every task is checked here and the first bad one raises `InvalidTask`. ``ids`` are fresh ids made before, to be
     stored with an idempotency key that the caller has taken. Where an open task has a unique key, its id is returned,
-    or `DuplicateTask` raised.
+    or `DuplicateTask` raised; and `QueueFull`, where there is not room for all.
     """
     with transaction.atomic():
         stored = store_tasks(new_tasks, created_by=created_by, texts=texts, ids=ids, idempotency=idempotency)
         if stored.rejected:
             raise DuplicateTask(stored.ids[min(stored.rejected)])
+        if stored.full:
+            raise full_for(stored)
     return stored.ids
 
 
@@ -79,7 +82,10 @@ def store_tasks(
     ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
 ) -> Stored:
-    """Create many tasks at once, but for those whose unique keys open tasks have; else as `create_tasks`."""
+    """Create many tasks at once, but for those whose unique keys open tasks have, or whose queues are full.
+
+    Else as `create_tasks`.
+    """
     texts = [_check_one_of_many(new) for new in new_tasks] if texts is None else texts
     ids = new_task_ids(len(new_tasks)) if ids is None else ids
     if not new_tasks:
@@ -87,6 +93,12 @@ def store_tasks(
     with transaction.atomic():
         rows = list(zip(ids, new_tasks, texts, strict=True))
         return create_many(rows, created_by, idempotency.key if idempotency else None)
+
+
+def full_for(stored: Stored) -> QueueFull:
+    """The refusal of those that were not stored because their queues are full."""
+    with connection.cursor() as cursor:
+        return queue_full(cursor, stored.full[min(stored.full)], refused=len(stored.full))
 
 
 def _check_one_of_many(new: NewTask) -> str:

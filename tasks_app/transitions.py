@@ -17,6 +17,7 @@ from django.db.models.functions import Least, Now
 from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
+from tasks_app.bounds import require_room
 from tasks_app.duplicates import unless_taken
 from tasks_app.executors.registry import target_of
 from tasks_app.models import Task
@@ -59,7 +60,7 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
     """Change columns of a task that has not started; an assigned one goes back to PENDING in the same statement.
 
     ``schedule_at`` moves ``run_at`` with it. Raises `TaskNotFound`, `Stale`, `IllegalTransition`, and `DuplicateTask`:
-    in the other queue an open task has its unique key.
+    in the other queue an open task has its unique key; and `QueueFull`: that takes no more.
     """
     task = _lock(task_id, versions)
     if task.status not in WAITING:
@@ -69,6 +70,8 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
     detail = {"fields": sorted(changes)}
     changes = _with_needs(changes)
     queue, key = changes.get("queue", task.queue), task.unique_key if "queue" in changes else None
+    if queue != task.queue:
+        _require_room(queue, task)
     unless_taken(queue, key, lambda: _write(task, actor, "task.edited", "", detail=detail, **changes, **_back(task)))
     return Task.objects.get(pk=task_id)
 
@@ -106,11 +109,13 @@ def postpone(task: Task, by: timedelta, *, at_most: timedelta | None, actor: str
 def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
     """Make an ended task PENDING again, due now, with its counts at zero; ``attempt`` goes on.
 
-    Raises `TaskNotFound`, `Stale`, `IllegalTransition` (not ended), `DuplicateTask` (an open one has its unique key).
+    Raises `TaskNotFound`, `Stale`, `IllegalTransition` (not ended), `DuplicateTask` (an open one has its unique key),
+    and `QueueFull`: it comes to wait as a new one does.
     """
     task = _lock(task_id, versions)
     if task.status not in FINAL:
         raise IllegalTransition(task.status, "retried")
+    _require_room(task.queue, task)
     fresh: dict[str, Any] = dict.fromkeys(
         ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "end_reason")
     )
@@ -135,6 +140,12 @@ def _with_needs(changes: dict[str, Any]) -> dict[str, Any]:
     need = need_of(changes["required_labels"])
     with connection.cursor() as cursor:
         return changes | {"needs_id": ids_of(cursor, [need])[need] if need else None}
+
+
+def _require_room(queue: str, task: Task) -> None:
+    """Raises `QueueFull`."""
+    with connection.cursor() as cursor:
+        require_room(cursor, queue, task.concurrency_key)
 
 
 def _lock(task_id: UUID, versions: Versions) -> Task:

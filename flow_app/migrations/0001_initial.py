@@ -18,6 +18,19 @@ LIMITED_QUEUES = """
 CREATE VIEW limited_queues AS SELECT name, max_concurrency FROM queues WHERE max_concurrency IS NOT NULL;
 """
 
+BOUNDED_QUEUES = """
+-- The queues of which no more than so many tasks may wait, or no more of each concurrency key: for whoever creates tasks.
+CREATE VIEW bounded_queues AS
+SELECT name, max_waiting, key_max_waiting FROM queues WHERE max_waiting IS NOT NULL OR key_max_waiting IS NOT NULL;
+
+-- Whether a queue is none of these; NULL: the default one. In PL/pgSQL, whose plan is kept: each INSERT of one task asks, and planning a look into the
+-- view with it would take longer than the look.
+CREATE FUNCTION is_unbounded(of_queue text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN NOT EXISTS (SELECT FROM bounded_queues WHERE name = coalesce(of_queue, 'default'));
+END $$;
+"""
+
 RATES = """
 -- How long so many tokens of a rate take to come, rounded up. In Python `flow_app.rates.Rate.span`.
 CREATE FUNCTION rate_span(tokens bigint, most bigint, period bigint) RETURNS interval
@@ -129,6 +142,8 @@ class Migration(migrations.Migration):
                 ('thaw_burst', models.IntegerField(blank=True, null=True)),
                 ('thaw_since', models.DateTimeField(blank=True, null=True)),
                 ('key_max_concurrency', models.SmallIntegerField(blank=True, help_text='At most so many tasks of one concurrency key are assigned or running; NULL: 1.', null=True)),
+                ('max_waiting', models.IntegerField(blank=True, help_text='While so many of its tasks wait, new ones are refused; NULL: never.', null=True)),
+                ('key_max_waiting', models.IntegerField(blank=True, help_text='While so many tasks of one concurrency key wait, new ones of it are refused.', null=True)),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -198,6 +213,14 @@ class Migration(migrations.Migration):
             'Queue',
             models.Index(models.F('name'), condition=models.Q(('has_turns', True)), name='queues_with_turns'),
         ),
+        migrations.AddConstraint(
+            'Queue',
+            models.CheckConstraint(condition=models.Q(models.Q(('max_waiting__isnull', True), ('max_waiting__range', (0, 10000000)), _connector='OR'), models.Q(('key_max_waiting__isnull', True), ('key_max_waiting__range', (0, 10000000)), _connector='OR')), name='queues_waiting'),
+        ),
+        migrations.AddIndex(
+            'Queue',
+            models.Index(models.F('name'), condition=models.Q(('max_waiting__isnull', False), ('key_max_waiting__isnull', False), _connector='OR'), name='queues_bounded'),
+        ),
         migrations.CreateModel(
             name='Turn',
             fields=[
@@ -214,4 +237,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),
         migrations.RunSQL(RATES, "DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
             " DROP FUNCTION rate_span"),
+        migrations.RunSQL(BOUNDED_QUEUES, "DROP FUNCTION is_unbounded; DROP VIEW bounded_queues"),
     ]

@@ -27,6 +27,8 @@ from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import NameTaken, ScheduleNotFound
+from tasks_app.bounds import QueueFull
+from tasks_app.duplicates import DuplicateTask
 
 #: Where the problems of a backfill are shown.
 _BACKFILL_FIELDS: Final = {"from": "since", "to": "until", "limit": "limit"}
@@ -67,7 +69,7 @@ def refusals_shown(request: HttpRequest) -> Iterator[None]:
         messages.error(request, "Nothing was done: the schedule has changed since you looked. See what it is now.")
     except ScheduleNotFound:
         messages.error(request, "Nothing was done: somebody has deleted the schedule.")
-    except (InvalidSchedule, NameTaken) as error:
+    except (InvalidSchedule, NameTaken, DuplicateTask, QueueFull) as error:
         messages.error(request, f"Nothing was done: {error}.")
     except Refused as error:  # it has come to run something else since the button was shown
         messages.error(request, f"Nothing was done. {error}")

@@ -9,7 +9,8 @@ from access_app.http.problems import Problem
 from schedules_app.calendar_services import CalendarInUse
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.services import NameTaken
-from tasks_app.api.errors import duplicate
+from tasks_app.api.errors import duplicate, queue_full
+from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
 
 
@@ -30,4 +31,5 @@ PROBLEMS: Final[Problems] = (
     (InvalidRecurrence, _unreadable),
     (TooCostly, _too_costly),
     (DuplicateTask, duplicate),
+    (QueueFull, queue_full),
 )

@@ -11,6 +11,7 @@ from django import forms
 from access_app.rights import Caller
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
+from tasks_app.bounds import QueueFull
 from tasks_app.creating import Created
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.executors.registry import documented_types, executors
@@ -100,6 +101,8 @@ def create_from(form: NewTaskForm, person: Caller, *, created_by: str) -> Create
         show_problems(form, error.problems)
     except DuplicateTask as error:
         form.add_error("unique_key", str(error))
+    except QueueFull as error:
+        form.add_error("queue" if error.full.key is None else "concurrency_key", f"{error}.")
     return None
 
 

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from access_app.staff.display import task_link
 from access_app.versions import Stale, Versions
 from tasks_app import services
+from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
@@ -91,6 +92,8 @@ def _each(task_ids: Iterable[UUID], one: Callable[[UUID], str], refused: str) ->
             report.add("changed since you looked, and left alone", task_id, ok=False)
         except DuplicateTask:
             report.add("left alone, because an open task has its unique key", task_id, ok=False)
+        except QueueFull as error:
+            report.add(f"refused, because {error.full}", task_id, ok=False)
         except InvalidTask as error:
             report.add(f"refused ({error})", task_id, ok=False)
     return report

@@ -15,6 +15,8 @@ from access_app.refusals import and_more, bounded, count_of
 from access_app.rights import Action, Caller
 from tasks_app import services
 from tasks_app.api import inputs
+from tasks_app.api.errors import queue_full
+from tasks_app.bounds import QueueFull
 from tasks_app.creating import Stored
 from tasks_app.executors.base import JsonObject
 from tasks_app.new_tasks import InvalidTask, bulk_problems
@@ -37,7 +39,8 @@ class BulkResult:
 def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkResult:
     """Store the tasks that can be stored (all or none when ``atomic``) and return one result for each, in order.
 
-    Raises `Problem` when none was stored, with the same results in it; `IdempotencyConflict`.
+    Items that a full queue has no room for are refused, as those that are wrong. Raises `Problem` when none was stored,
+    with the same results in it; `IdempotencyConflict`.
     """
     outcomes = [_outcome(item, caller) for item in _read_tasks(body)]
     good = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
@@ -57,10 +60,12 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
             ids=ids,
             idempotency=idempotency,
         )
-        if stored.existing or stored.rejected:
+        if stored.existing or stored.rejected or stored.full:
             document = _document(outcomes, stored)
             if not (document["created"] or document["existing"]) or (atomic and document["failed"]):
-                raise _nothing_stored(_with_rejected(outcomes, stored))
+                raise _nothing_stored(
+                    _with_refused(outcomes, stored), services.full_for(stored) if stored.full else None
+                )
             if idempotency is not None:
                 lives_with = None if document["created"] else stored.ids[min(stored.existing)]
                 answer_with(caller.name, idempotency, stored.ids, document, lives_with=lives_with)
@@ -105,30 +110,29 @@ def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
     return bulk_problems(task.new) or task
 
 
-def _with_rejected(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> list[inputs.CheckedTask | Refusal]:
-    """The outcomes, with what was refused because an open task has its unique key."""
+def _with_refused(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> list[inputs.CheckedTask | Refusal]:
+    """The outcomes, with what was refused because an open task has its unique key, or its queue is full."""
+    refused: dict[int, Refusal] = {place: {full.field: str(full)} for place, full in stored.full.items()}
+    refused |= {place: {"uniqueKey": f"the task {stored.ids[place]} has it"} for place in stored.rejected}
     places = iter(range(len(stored.ids)))
     return [
-        {"uniqueKey": f"the task {stored.ids[place]} has it"}
-        if isinstance(outcome, inputs.CheckedTask) and (place := next(places)) in stored.rejected
-        else outcome
+        refused.get(next(places), outcome) if isinstance(outcome, inputs.CheckedTask) else outcome
         for outcome in outcomes
     ]
 
 
 def _document(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> JsonObject:
-    places, refusals = iter(range(len(stored.ids))), _Refusals()
+    refused = stored.rejected | stored.full.keys()
+    places, refusals = (place for place in range(len(stored.ids)) if place not in refused), _Refusals()
     items: list[JsonObject] = []
-    for outcome in _with_rejected(outcomes, stored):
+    for outcome in _with_refused(outcomes, stored):
         if not isinstance(outcome, inputs.CheckedTask):
             items.append({"errors": refusals.errors(outcome)})
             continue
         place = next(places)
-        while place in stored.rejected:
-            place = next(places)
         item = {"id": str(stored.ids[place])}
         items.append(item | {"existing": True} if place in stored.existing else item)
-    made = len(stored.ids) - len(stored.rejected)
+    made = len(stored.ids) - len(refused)
     return {
         "created": made - len(stored.existing),
         "existing": len(stored.existing),
@@ -137,7 +141,8 @@ def _document(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> J
     }
 
 
-def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
+def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal], full: QueueFull | None = None) -> Problem:
+    """400; 429 when some were refused for want of room, and may be taken later."""
     refusals = [_NOT_STORED if isinstance(outcome, inputs.CheckedTask) else outcome for outcome in outcomes]
     errors = bounded(
         (f"tasks.{index}.{name}", text)
@@ -149,4 +154,6 @@ def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal]) -> Problem:
     items = [{"errors": field_errors(r) if r is _NOT_STORED else kept.errors(r)} for r in refusals]
     more = {"created": 0, "existing": 0, "failed": len(refusals), "items": items}
     detail = "No task was stored; items says why, in the order of the tasks."
+    if full is not None:
+        return queue_full(full, detail=detail, errors=errors, more=more)
     return Problem(400, "invalid-request", detail, errors=errors, more=more)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from access_app.http.errors import Problems, sentence
 from access_app.http.problems import Problem
+from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.transitions import IllegalTransition
 
@@ -16,7 +18,23 @@ def duplicate(error: DuplicateTask) -> Problem:
     return Problem(409, "duplicate-task", sentence(error), more=more)
 
 
+def queue_full(
+    error: QueueFull,
+    detail: str = "",
+    *,
+    errors: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Problem:
+    """429, naming what is full and when it is worth trying again."""
+    full = error.full
+    key = {} if full.key is None else {"concurrencyKey": full.key}
+    told = {"queue": full.queue, **key, "maxWaiting": full.most, "waiting": full.waiting, **(more or {})}
+    headers = {"Retry-After": str(error.retry_after)}
+    return Problem(429, "queue-full", detail or sentence(error), errors=errors, headers=headers, more=told)
+
+
 PROBLEMS: Final[Problems] = (
     (IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),
     (DuplicateTask, duplicate),
+    (QueueFull, queue_full),
 )

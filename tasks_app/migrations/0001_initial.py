@@ -39,6 +39,46 @@ CREATE TRIGGER tasks_release_key AFTER UPDATE ON tasks FOR EACH ROW
   EXECUTE FUNCTION tasks_release_key();
 """
 
+WAITING_TASKS = """
+-- How many tasks of a queue no worker has, whatever they wait for, or of one of its concurrency keys; counting stops at
+-- ``most``. As a function, because whoever creates a task asks in the middle of a transaction, and no plan may read all tasks,
+-- whatever the planner believes of them: each part has the predicate of one index (`models.WAITING_PARTS`), in the order
+-- in which they are likely to be full. Of labelled tasks it looks at each of the needs there are, of suspects at all.
+CREATE FUNCTION waiting_tasks(of_queue text, of_key text, most bigint) RETURNS bigint LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+  IF of_key IS NOT NULL THEN
+    RETURN (SELECT count(*)
+              FROM (SELECT 1 FROM tasks
+                     WHERE queue = of_queue AND concurrency_key = of_key AND concurrency_key IS NOT NULL
+                       AND worker_id IS NULL AND finished_at IS NULL
+                     LIMIT most) AS waiting);
+  END IF;
+  RETURN (SELECT count(*)
+            FROM (SELECT 1 FROM tasks
+                   WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0 AND needs_id IS NULL
+                     AND queue = of_queue
+                  UNION ALL
+                  SELECT 1 FROM tasks
+                   WHERE gate > 1 AND worker_id IS NULL AND finished_at IS NULL AND queue = of_queue
+                  UNION ALL
+                  SELECT 1 FROM tasks
+                   WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND gate = 1
+                     AND queue = of_queue
+                  UNION ALL
+                  SELECT 1 FROM tasks
+                   WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0 AND queue = of_queue
+                  UNION ALL
+                  SELECT 1
+                    FROM task_needs n
+                    CROSS JOIN LATERAL (
+                      SELECT 1 FROM tasks
+                       WHERE needs_id IS NOT NULL AND worker_id IS NULL AND finished_at IS NULL AND gate = 0
+                         AND crash_count = 0 AND needs_id = n.id AND queue = of_queue) AS labelled
+                  LIMIT most) AS waiting);
+END $$;
+"""
+
 # What the labels of a worker are tested with: a JSON path made of task_needs.labels.
 CONDITION = "ALTER TABLE task_needs ADD COLUMN condition jsonpath NOT NULL"
 
@@ -147,6 +187,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunSQL(RELEASE_KEY, "DROP FUNCTION tasks_release_key() CASCADE"),
+        migrations.RunSQL(WAITING_TASKS, "DROP FUNCTION waiting_tasks"),
         migrations.RunSQL(CONDITION, "ALTER TABLE task_needs DROP COLUMN condition"),
         migrations.RunSQL(LATE, "DROP INDEX executions_late"),
     ]

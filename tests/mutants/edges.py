@@ -78,7 +78,7 @@ EDGES: Final[list[Mutant]] = [
             "if False:",
             _UNIQUE,
         ),
-        ("first-waits", 53, "    new = _debounced(new)\n", "", _UNIQUE),
+        ("first-waits", 53, "_insert_or_meet(_debounced(new), ", "_insert_or_meet(new, ", _UNIQUE),
     ),
     *mutants_of(
         "busy",
@@ -120,7 +120,7 @@ EDGES: Final[list[Mutant]] = [
         "unique-schedules",
         "schedules_app/batches.py",
         _DUPLICATES,
-        ("skip", 53, "            self._skip(notes)\n", ""),
+        ("skip", 53, "            self._drop(notes, FireState.SKIPPED_OVERLAP)\n", ""),
         ("fired", 48, "if move[0] in fired else", "if True else"),
     ),
     *mutants_of(

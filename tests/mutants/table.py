@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.mutants.bounds import BOUNDS
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
@@ -14,4 +15,4 @@ from tests.mutants.rates import RATES
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
 
-MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *PEOPLE, *FLOW, *RATES]
+MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *PEOPLE, *FLOW, *RATES, *BOUNDS]

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.schemas import CORRELATION, ID, Json, array, obj, schema
+from access_app.http.openapi.schemas import CORRELATION, COUNT, ID, Json, array, obj, schema
 from access_app.http.problems import MEDIA_TYPE, TYPE_PREFIX
 
 PROBLEM_FIELDS: Final[Json] = {
@@ -16,6 +16,13 @@ PROBLEM_FIELDS: Final[Json] = {
     "detail": {"type": "string"},
     "errors": array(schema("FieldError")),
     "correlationId": {"type": "string"},
+}
+#: What a problem 429 says besides.
+FULL_FIELDS: Final[Json] = {
+    "queue": {"type": "string", "description": "The queue that takes no more, or whose concurrency key does not."},
+    "concurrencyKey": {"type": "string", "description": "The key that takes no more; absent when it is the queue."},
+    "maxWaiting": COUNT | {"description": "The bound."},
+    "waiting": COUNT | {"description": "How many tasks wait, counted to one more than the bound."},
 }
 _HEADERS: Final[Json] = {
     "X-Correlation-ID": {
@@ -49,10 +56,11 @@ _PROBLEMS: Final = {
     412: "If-Match names none but other versions: somebody has changed it since it was read.",
     413: "The body is too large, or has too many values.",
     415: "The body is not uncompressed JSON.",
+    429: "Too many tasks wait in the queue, or for the concurrency key; `Retry-After` says when to try again.",
     500: "A defect of ours; the log has the details under the correlation id.",
     503: "The database cannot be reached, or takes no changes; `Retry-After` says when to try again.",
 }
-_PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_PROBLEM_HEADERS: Final = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def _problem(status: int, description: str) -> Json:
@@ -66,7 +74,13 @@ def _problem(status: int, description: str) -> Json:
 
 def _example(status: int) -> Json:
     """What an error of this status looks like."""
-    kinds = {400: "invalid-request", 401: "not-authenticated", 409: "illegal-transition", 412: "stale-version"}
+    kinds = {
+        400: "invalid-request",
+        401: "not-authenticated",
+        409: "illegal-transition",
+        412: "stale-version",
+        429: "queue-full",
+    }
     phrase = HTTPStatus(status).phrase
     errors = [{"field": "priority", "message": "must be a whole number from -100 to 100"}] if status == 400 else []
     return {
@@ -85,7 +99,9 @@ SHARED: Final = Chapter(
     schemas={
         "Empty": obj({}, description="Nothing, or an empty object."),
         "Problem": obj(
-            PROBLEM_FIELDS | {"taskId": ID | {"description": "The task that stands in the way, where one does."}},
+            PROBLEM_FIELDS
+            | {"taskId": ID | {"description": "The task that stands in the way, where one does."}}
+            | FULL_FIELDS,
             required=list(PROBLEM_FIELDS),
             description="RFC 9457. `errors` names each field that is wrong.",
         ),

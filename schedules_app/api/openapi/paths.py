@@ -183,7 +183,7 @@ PATHS: Final[Json] = {
             201: response("The task.", _TASK, headers=("ETag", "Location")),
         },
         wants=body(schema("Empty"), required=False),
-        problems=(409,),
+        problems=(409, 429),
         parameters=(_IDEMPOTENCY, _CORRELATION),
         text="Also when it is paused, disabled, or has a task that has not ended.",
     ),
@@ -202,7 +202,7 @@ PATHS: Final[Json] = {
             ),
         },
         wants=body(schema("BackfillRequest"), examples={"week": {"value": examples.BACKFILL}}),
-        problems=(409,),
+        problems=(409, 429),
         parameters=(_IDEMPOTENCY, _CORRELATION),
         text="A slot that ran is never run again, so that asking twice is safe. Unless the schedule lets its tasks "
         "overlap they run one at a time.",

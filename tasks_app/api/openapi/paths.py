@@ -50,7 +50,7 @@ _LIST: Final[Json] = {
             201: _task("Created. It survives any crash from here on.", "Location"),
         },
         action=Action.TASK_CREATE,
-        problems=(*BODY_PROBLEMS, 409),
+        problems=(*BODY_PROBLEMS, 409, 429),
         description=(
             "With a `uniqueKey` that an open task of the queue has, `onDuplicate` says what happens. A task that runs "
             "is neither replaced nor postponed, nor is one of another type, nor one of another concurrencyKey "
@@ -74,6 +74,12 @@ _BULK: Final[Json] = {
             ),
             201: response("At least one was created.", schema("BulkAnswer"), example=examples.BULK_RESULT),
             400: response("None was created.", schema("BulkProblem"), media_type="application/problem+json"),
+            429: response(
+                "None was created, and for some only because a queue or a concurrency key is full.",
+                schema("BulkProblem"),
+                headers=("Retry-After",),
+                media_type="application/problem+json",
+            ),
         },
         action=Action.TASK_CREATE,
         problems=(*BODY_PROBLEMS, 409),
@@ -106,7 +112,7 @@ _DETAIL: Final[Json] = {
         "Change a task that has not started",
         {200: _task("The task as it is now.")},
         action=Action.TASK_EDIT,
-        problems=(*BODY_PROBLEMS, 404, 409, 412),
+        problems=(*BODY_PROBLEMS, 404, 409, 412, 429),
         description="A task that is assigned goes back to PENDING.",
         parameters=[_IF_MATCH],
         requestBody=body(schema("TaskChanges"), examples={"later": {"value": {"priority": 5, "expiresAt": None}}}),
@@ -174,7 +180,7 @@ PATHS: Final[Json] = {
         "retryTask",
         "Run an ended task again",
         {200: _task("PENDING again, due now; attempt goes on, retryCount and crashCount are 0.")},
-        (409, 412),
+        (409, 412, 429),
         "The same id; a past expiresAt is cleared.",
     ),
     "/tasks/{task_id}/clone": _task_post(
@@ -182,7 +188,7 @@ PATHS: Final[Json] = {
         "cloneTask",
         "Create a task like this one",
         {201: _task("The new task, due now.", "Location")},
-        (),
+        (429,),
         "In any state, without its times.",
     ),
     "/tasks/{task_id}/executions": _task_get(

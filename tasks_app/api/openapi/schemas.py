@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.components import PROBLEM_FIELDS
+from access_app.http.openapi.components import FULL_FIELDS, PROBLEM_FIELDS
 from access_app.http.openapi.lists import pages, sort_set
 from access_app.http.openapi.schemas import (
     COUNT,
@@ -132,7 +132,7 @@ SCHEMAS: Final[Json] = {
     "BulkRefused": obj({"errors": array(schema("FieldError"))}),
     "BulkAnswer": obj(_BULK_FIELDS),
     "BulkProblem": obj(
-        PROBLEM_FIELDS | _BULK_FIELDS,
+        PROBLEM_FIELDS | FULL_FIELDS | _BULK_FIELDS,
         required=list(PROBLEM_FIELDS),
         description="A problem; when each task was looked at, also what is wrong with it.",
     ),
