@@ -5,7 +5,7 @@ All of it in the pass's transaction, so that it stays true until the commit. Wha
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,14 +166,29 @@ def park_behind_targets(session: Session, refused: Sequence[Candidate]) -> psyco
 
 
 def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:
-    """Park what waits for the keys that are full with what was given away; one row says how many."""
+    """Park what waits for keys that are full with what was given away, or kept for others; one row says how many."""
     given = Counter(found.keys)
-    full = [name for name, key in keys.items() if len(key.holders) + given[name] >= key.most]
-    asked = {"queues": [queue for queue, _ in full], "keys": [key for _, key in full]}
-    held = {"held": [len(keys[name].holders) for name in full]}
-    return session.send(
-        "park_behind_keys", asked | held | {"holders": [holder for name in full for holder in keys[name].holders]}
-    )
+    kept = kept_for(found, keys)
+    full = [name for name, key in keys.items() if len(key.holders) + given[name] + len(kept.get(name, ())) >= key.most]
+    asked: dict[str, Any] = {"queues": [queue for queue, _ in full], "keys": [key for _, key in full]}
+    asked["held"] = [len(keys[name].holders) for name in full]
+    asked["holders"] = [holder for name in full for holder in keys[name].holders]
+    asked["kept"] = [task_id for name in full for task_id in kept.get(name, ())]
+    return session.send("park_behind_keys", asked)
+
+
+def kept_for(found: Match, keys: Mapping[KeyName, Key]) -> dict[KeyName, list[UUID]]:
+    """For whom a slot of their key stays free: first in its line, and not given away for want of a worker of their own.
+
+    Without that what waits behind them would be looked at by every pass, in the place of what could run.
+    """
+    gone = set(found.tasks)
+    waiting = [first for first in firsts_of(keys) if first.suspect or first.needs_id is not None]
+    kept: dict[KeyName, list[UUID]] = defaultdict(list)
+    for first in waiting:
+        if first.task_id not in gone:
+            kept[first.queue, first.concurrency_key or ""].append(first.task_id)
+    return kept
 
 
 def charge_buckets(session: Session, found: Match) -> None:

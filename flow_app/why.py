@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -179,17 +180,28 @@ def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:
 
 
 def _key_reasons(key: str, facts: dict[str, Any]) -> list[Reason]:
-    """Whether its concurrency key is paused, and who holds all of it."""
+    """Whether its concurrency key is paused, and who holds all of it, or comes first for what is free of it."""
     reasons = [Reason("KEY_PAUSED", f"concurrency key {key} of this queue is paused")] if facts["key_paused"] else []
     held, most, holders = facts["held"], facts["key_limit"], facts["holders"]
     if held < most:
-        return reasons
+        return [*reasons, *_line_reasons(key, facts["firsts_of_key"], most - held, facts["firsts"])]
     if held == most == 1:
         detail = f"task {holders[0]} holds concurrency key {key}"
     else:
         names = ", ".join(map(str, holders)) + (" and others" if held > len(holders) else "")
         detail = f"{held} tasks hold concurrency key {key}, whose maxConcurrency is {most}: {names}"
     return [*reasons, Reason("KEY_LIMIT", detail, links={"task": f"/tasks/{holders[0]}"}, tasks=holders)]
+
+
+def _line_reasons(key: str, number: int, free: int, firsts: list[UUID]) -> list[Reason]:
+    """Whether all that is free of its key is kept for others: they come first, perhaps for a worker of their own."""
+    if number < free:
+        return []
+    if number == free == 1:
+        detail = f"task {firsts[0]} comes first for concurrency key {key}"
+    else:
+        detail = f"{number:,} due tasks come first for concurrency key {key}, which has room for {free:,}"
+    return [Reason("KEY_ORDER", detail, links={"task": f"/tasks/{firsts[0]}"})]
 
 
 def _no_worker_that_meets(task: Task) -> Reason:

@@ -18,16 +18,19 @@ WITH keys AS MATERIALIZED (
          AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held
 ),
 firsts AS MATERIALIZED (
+  -- Those that wait for a worker of their own keep their places: they are not among the wanted ones, which go beside them.
   SELECT k.queue, k.concurrency_key, h.id
     FROM keys k
     CROSS JOIN LATERAL (
-      SELECT t.id
-        FROM tasks t
-       WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
-         AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
-       ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT greatest(0, least(k.wanted, k.most - coalesce(cardinality(k.holders), 0)))) AS h
+      SELECT l.id, count(*) FILTER (WHERE l.common) OVER (ORDER BY l.priority DESC, l.run_at, l.id) AS number, l.common
+        FROM (SELECT t.id, t.priority, t.run_at, t.needs_id IS NULL AND t.crash_count = 0 AS common
+                FROM tasks t
+               WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
+                 AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
+                 AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
+               ORDER BY t.priority DESC, t.run_at, t.id
+               LIMIT greatest(0, least(k.wanted + 100, k.most - coalesce(cardinality(k.holders), 0)))) AS l) AS h
+   WHERE h.number < k.wanted OR h.number = k.wanted AND h.common
 ),
 heads AS MATERIALIZED (
   SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect,

@@ -1,9 +1,9 @@
 -- The facts behind "why is this task not running?" in one read of one PENDING task. Bounded: it counts at most 10,000
--- tasks ahead. Indexes: the primary key, tasks_key_held, tasks_owned, tasks_limited, tasks_limited_target, tasks_due,
--- tasks_labelled, tasks_ended. Not the ORM: six lateral look-ups.
+-- tasks ahead, and 1,000 of its concurrency key. Indexes: the primary key, tasks_key_held, tasks_key_waiting, tasks_owned, tasks_limited, tasks_limited_target, tasks_due,
+-- tasks_labelled, tasks_ended. Not the ORM: seven lateral look-ups.
 SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expired,
        q.name IS NOT NULL AS paused, q.pause_reason, q.paused_until,
-       held.holders, held.n AS held, coalesce(e.paused, false) AS key_paused,
+       held.holders, held.n AS held, line.firsts, line.n AS firsts_of_key, coalesce(e.paused, false) AS key_paused,
        coalesce(e.max_concurrency, k.key_max_concurrency, 1) AS key_limit, l.max_concurrency,
        (SELECT count(*) FROM tasks o
          WHERE o.limited AND o.queue = t.queue AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS limited,
@@ -29,6 +29,16 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
     SELECT count(*) AS n, (array_agg(h.id ORDER BY h.key_slot))[:5] AS holders FROM tasks h
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key
        AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held ON t.concurrency_key IS NOT NULL
+  LEFT JOIN LATERAL (
+    -- What comes first for its key, as look_at_keys.sql has it: the places that are free are kept for these.
+    SELECT count(*) AS n, (array_agg(f.id))[:1] AS firsts
+      FROM (SELECT a.id FROM tasks a
+             WHERE a.queue = t.queue AND a.concurrency_key = t.concurrency_key
+               AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate IN (0, 1, 6)
+               AND a.run_at <= now() AND (a.expires_at IS NULL OR a.expires_at > now())
+               AND (a.priority > t.priority OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+             ORDER BY a.priority DESC, a.run_at, a.id
+             LIMIT 1000) AS f) AS line ON t.concurrency_key IS NOT NULL
   CROSS JOIN LATERAL (
     SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free,
            count(*) FILTER (WHERE owned.suspects = 0 AND owned.n < live.slots) AS free_for_suspect

@@ -13,6 +13,32 @@ _LABELS: Final = f"{_ENGINE}/test_labels.py"
 
 FLOW: Final[list[Mutant]] = [
     *mutants_of(
+        "key-order",
+        "flow_app/locking.py",
+        f"{_LABELS}::TestWhatWaitsBehindOne",
+        ("parks", 4, "len(key.holders) + given[name] + len(kept.get(name, ()))", "len(key.holders) + given[name]"),
+        ("stays-in-sight", 4, "for task_id in kept.get(name, ())]", "for task_id in []]"),
+        (
+            "suspects",
+            4,
+            "if first.suspect or first.needs_id is not None]",
+            "if first.needs_id is not None]",
+            f"{_ENGINE}/test_assignment_suspects.py",
+        ),
+    ),
+    *mutants_of(
+        "key-order-look",
+        f"{_FLOW}/look_at_keys.sql",
+        f"{_LABELS}::TestWhatWaitsBehindOne",
+        ("wanted", 4, "FILTER (WHERE l.common) ", ""),
+    ),
+    *mutants_of(
+        "key-order-why",
+        "flow_app/why.py",
+        "property/test_state_machine.py",
+        ("told", 4, "    if number < free:\n", "    if True:\n"),
+    ),
+    *mutants_of(
         "limits",
         f"{_FLOW}/count_room.sql",
         f"{_ENGINE}/test_limits.py",

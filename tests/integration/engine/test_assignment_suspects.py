@@ -117,3 +117,16 @@ class TestSuspects:
         engine.assign()
         engine.assign()
         assert engine.statuses([holder, task_id]) == ["SCHEDULED", "PENDING"]
+
+    def test_that_wait_for_a_worker_of_their_own_keep_what_waits_for_their_key_out_of_the_way(
+        self, engine: Engine
+    ) -> None:
+        one, other = engine.suspects({"priority": 9}, {"concurrency_key": "k"})
+        engine.worker(slots=4)
+        behind = engine.create_many(9, concurrency_key="k")
+        others = engine.create_many(9)
+        while engine.assign().moved:
+            pass
+        assert engine.statuses([one, other]) == ["SCHEDULED", "PENDING"]
+        assert set(engine.statuses(behind)) == {"PENDING"}
+        assert engine.statuses(others).count("SCHEDULED") == 3

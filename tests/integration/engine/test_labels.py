@@ -24,7 +24,7 @@ from tasks_app.models import Task, TaskNeeds
 from tasks_app.needs import add_needs, delete_unused_needs, find_needs, ids_of
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
-from tests.support.engine import SUCCEEDED, Engine, room_of
+from tests.support.engine import SUCCEEDED, Engine, in_seconds, room_of
 from tests.support.races import rival_on, transaction
 
 OpenSession = Callable[[], Session]
@@ -220,6 +220,74 @@ class TestHeadOfLine:
 
 
 @pytest.mark.usefixtures("committed_db")
+class TestWhatWaitsBehindOne:
+    """Whatever comes behind the first of its key, which nobody can run, is out of the way of the other tasks."""
+
+    @pytest.mark.parametrize("most", [1, 2])
+    def test_keeps_no_other_task_of_the_queue_from_running(self, engine: Engine, most: int) -> None:
+        edit_queue("default", {"perKey": {"maxConcurrency": most}}, actor="test")
+        engine.worker(slots=4)
+        first = engine.create(required_labels=NOBODY, concurrency_key="k", priority=9)
+        behind = engine.create_many(9, concurrency_key="k", priority=9)
+        others = engine.create_many(9)
+        while engine.assign().moved:
+            pass
+        assert engine.statuses([first]) == ["PENDING"]
+        assert engine.statuses(behind).count("SCHEDULED") == most - 1
+        assert engine.statuses(others).count("SCHEDULED") == 4 - (most - 1)
+        assert engine.violations() == {}
+
+    @pytest.mark.parametrize("way_out", ["ended", "cancelled", "put off", "moved"])
+    def test_goes_on_when_that_one_is_out_of_its_way(self, engine: Engine, way_out: str) -> None:
+        first, behind = self.stuck(engine)
+        if way_out == "ended":
+            worker = engine.worker(labels=GPU)
+            engine.assign()
+            [attempt] = engine.start(worker)
+            assert attempt.task_id == first
+            engine.finish(worker, attempt, SUCCEEDED)
+        elif way_out == "cancelled":
+            services.cancel_task(first, actor="test")
+        else:
+            changes = {"schedule_at": in_seconds(3600)} if way_out == "put off" else {"queue": "other"}
+            services.edit_task(first, changes, actor="test", versions=None)
+        while engine.assign().moved:
+            pass
+        assert engine.statuses(behind) == ["SCHEDULED", "PENDING", "PENDING"]
+
+    @pytest.mark.parametrize("needs", [True, False])
+    def test_comes_behind_it_when_it_can_run(self, engine: Engine, *, needs: bool) -> None:
+        first, behind = self.stuck(engine)
+        if needs:
+            engine.worker(labels=GPU)
+        else:
+            services.edit_task(first, {"required_labels": None}, actor="test", versions=None)
+        while engine.assign().moved:
+            pass
+        assert engine.statuses([first, *behind]) == ["SCHEDULED", "PENDING", "PENDING", "PENDING"]
+
+    def stuck(self, engine: Engine) -> tuple[UUID, list[UUID]]:
+        engine.worker(slots=1)
+        first = engine.create(required_labels=GPU, concurrency_key="k")
+        behind = engine.create_many(3, concurrency_key="k")
+        while engine.assign().moved:
+            pass
+        assert set(engine.statuses(behind)) == {"PENDING"}
+        return first, behind
+
+    def test_is_told_so(self, engine: Engine) -> None:
+        engine.worker()
+        first = engine.create(required_labels=NOBODY, concurrency_key="k")
+        second, third = engine.create_many(2, concurrency_key="k")
+        while engine.assign().moved:
+            pass
+        [reason] = [each for each in why(engine.task(second)) if each.code != "NO_LIVE_SCHEDULER"]
+        assert (reason.code, dict(reason.links)) == ("KEY_ORDER", {"task": f"/tasks/{first}"})
+        edit_queue("default", {"perKey": {"maxConcurrency": 2}}, actor="test")
+        [reason] = [each for each in why(engine.task(third)) if each.code == "KEY_ORDER"]
+        assert reason.detail == "2 due tasks come first for concurrency key k, which has room for 2"
+
+
 class TestFindNeeds:
     def test_finds_those_of_lately_and_no_others(self, engine: Engine) -> None:
         with connection.cursor() as cursor:

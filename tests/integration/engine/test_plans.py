@@ -188,7 +188,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("end_thaws", {}, "tasks_due tasks_suspects tasks_key_waiting tasks_gated tasks_pkey", 10),
         Hot(
             "park_behind_keys",
-            keys | {"held": [1, 1, 1], "holders": held},
+            keys | {"held": [1, 1, 1], "holders": held, "kept": held[:1]},
             "tasks_key_waiting tasks_pkey",
             8 * BEHIND_KEYS,
         ),
@@ -224,8 +224,8 @@ def hot_statements(session: Session) -> list[Hot]:
             "why_waiting",
             {"id": waiting[0][0] if waiting else uuid4(), "silence": 15.0},
             "tasks_pkey tasks_key_held tasks_owned tasks_limited tasks_limited_target tasks_due tasks_ended"
-            " tasks_labelled",
-            10_000 + 3 * 2_000 + 2 * owned,
+            " tasks_labelled tasks_key_waiting",
+            11_000 + 3 * 2_000 + 2 * owned,
         ),
         Hot(
             "find_queues",
