@@ -223,12 +223,12 @@ class TestHeadOfLine:
 class TestWhatWaitsBehindOne:
     """Whatever comes behind the first of its key, which nobody can run, is out of the way of the other tasks."""
 
-    @pytest.mark.parametrize("most", [1, 2])
-    def test_keeps_no_other_task_of_the_queue_from_running(self, engine: Engine, most: int) -> None:
+    @pytest.mark.parametrize(("most", "count"), [(1, 9), (2, 9), (2, 1)])
+    def test_keeps_no_other_task_of_the_queue_from_running(self, engine: Engine, most: int, count: int) -> None:
         edit_queue("default", {"perKey": {"maxConcurrency": most}}, actor="test")
         engine.worker(slots=4)
         first = engine.create(required_labels=NOBODY, concurrency_key="k", priority=9)
-        behind = engine.create_many(9, concurrency_key="k", priority=9)
+        behind = engine.create_many(count, concurrency_key="k", priority=9)
         others = engine.create_many(9)
         while engine.assign().moved:
             pass
