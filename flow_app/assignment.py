@@ -24,6 +24,7 @@ from flow_app.locking import (
     given,
     look_at_keys,
     look_at_targets,
+    note_costly,
     park_behind_keys,
     park_behind_targets,
     refused_by_targets,
@@ -95,8 +96,9 @@ def assign_due_tasks(
             if found.tasks:
                 session.send("assign_due_tasks", given(found))
                 charge_buckets(session, found)
-                if began >= outlook.quiet_until:
-                    wakeups.notify_workers(session, found.workers)
+                note_costly(session, found)
+            if began >= outlook.quiet_until:
+                wakeups.notify_workers(session, found.workers, awaited=found.awaited)
             note_turns(session, shares, found)
             parked = _park(session, found, candidates, keys, outlook)
             session.connection.execute("COMMIT")

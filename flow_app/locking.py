@@ -16,6 +16,7 @@ import psycopg
 
 from flow_app.matching import NOTHING, Budget, Candidate, Key, KeyName, Match, Met, Room, place
 from flow_app.outlook import Head, Outlook, labelled_places
+from flow_app.reserving import PATIENCE
 from flow_app.sharing import Sharer
 from flow_app.survey import Survey
 from flow_app.turns import Begun, begin_turns, fair_queues, without_turns
@@ -53,6 +54,8 @@ class KeyRow(NamedTuple):
     suspect: bool
     target: str | None
     needs_id: int | None
+    #: How many slots of its worker it takes.
+    takes: int | None
 
 
 class TargetRow(NamedTuple):
@@ -110,7 +113,7 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
         if row.most is None:
             key, place_in_line = row.concurrency_key, (row.priority, row.run_at)
             first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target, row.needs_id)
-            found[row.queue, key].firsts.append(first)
+            found[row.queue, key].firsts.append(first._replace(slots=row.takes or 1))
     for each in found.values():
         each.firsts.sort(key=place)
     return found
@@ -199,6 +202,12 @@ def charge_buckets(session: Session, found: Match) -> None:
         session.send("charge_buckets", {"ids": list(ids), "kinds": list(kinds_of), "names": list(names)})
 
 
+def note_costly(session: Session, found: Match) -> None:
+    """Note that tasks of several slots were given away, if any was: the next ones begin to wait."""
+    if found.costly:
+        session.send("note_costly", {"needs": sorted(found.costly)})
+
+
 def _take_pass(session: Session) -> psycopg.Cursor[Row]:
     return session.send("take_pass")
 
@@ -221,4 +230,4 @@ def _meet_needs(session: Session, needs: Collection[int], *, suspects: bool) -> 
 
 def _lock_suspects(session: Session, classes: Iterable[list[str] | None]) -> psycopg.Cursor[Candidate]:
     texts = [None if queues is None else "{" + ",".join(f'"{queue}"' for queue in queues) + "}" for queues in classes]
-    return session.send("lock_suspects", {"classes": texts}, of=Candidate, binary=True)
+    return session.send("lock_suspects", {"classes": texts, "patience": PATIENCE}, of=Candidate, binary=True)

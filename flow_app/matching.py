@@ -3,7 +3,8 @@
 Room and candidates come in, locked and counted by ``assignment.py``; who gets what comes out. Within a queue tasks go
 by priority, then due time, then id, where tenants share it by the turns of these (``sharing.py``); queues take turns,
 the one that has waited longest first; free slots come before prefetch, level by level, so that the load spreads, and
-tasks whose starts are counted have free slots only; a suspect shares its worker with no other suspect. Workers that
+tasks whose starts are counted, or that take several, have free slots only; of the latter, those that have waited long
+keep workers free for them (``reserving.py``); a suspect shares its worker with no other suspect. Workers that
 serve named queues choose before those that serve more, so that general workers leave them their own; of the same
 queues, those that meet fewer needs before those that meet more.
 """
@@ -21,7 +22,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from flow_app.openings import Openings
+from flow_app.openings import Openings, fill
+from flow_app.reserving import Reserved, reserve
 from flow_app.sharing import Shares
 
 #: A queue and a concurrency key.
@@ -42,7 +44,7 @@ NOTHING: Final[Met] = MappingProxyType({})
 
 
 class Room(NamedTuple):
-    """A live worker: what it may own, what it owns, and the next floor of that.
+    """A live worker: how many slots its tasks may take, how many they do, and the next floor of what it owns.
 
     ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
     queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks may be given of
@@ -53,7 +55,7 @@ class Room(NamedTuple):
     queues: list[str] | None
     slots: int
     capacity: int
-    tasks: int
+    taken: int
     suspects: int
     share: int
     limits: str | None
@@ -74,6 +76,9 @@ class Candidate(NamedTuple):
     target: str | None = None
     #: What it needs of its worker, by the id of that; None: nothing.
     needs_id: int | None = None
+    slots: int = 1
+    #: Seconds, if it takes several slots and is the first of its line.
+    waited: float = 0.0
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -101,7 +106,8 @@ class Match:
 
     ``key_slots`` says which slots of their keys; ``free_slots`` are left. ``room`` is how many more could have been
     given away, had more been due. ``limits`` is what is left of each budget. ``charged`` are the tokens that these
-    tasks take: the task, and the budget that the token is of.
+    tasks take: the task, and the budget that the token is of. ``awaited`` are workers that are to tell when slots of
+    theirs come free; ``costly`` the needs of tasks of several slots that were given away.
     """
 
     tasks: list[UUID] = field(default_factory=list)
@@ -111,6 +117,8 @@ class Match:
     free_slots: Mapping[KeyName, Iterator[int]] = field(default_factory=dict, compare=False)
     room: int = 0
     limits: dict[Budget, int] = field(default_factory=dict)
+    awaited: list[UUID] = field(default_factory=list)
+    costly: set[int] = field(default_factory=set)
     charged: list[tuple[UUID, Budget]] = field(default_factory=list)
 
     def gives(self, candidate: Candidate, worker: UUID) -> None:
@@ -121,6 +129,8 @@ class Match:
             name = candidate.queue, candidate.concurrency_key
             self.keys.append(name)
             self.key_slots[candidate.task_id] = next(self.free_slots[name])
+        if candidate.slots > 1 and candidate.needs_id is not None:
+            self.costly.add(candidate.needs_id)
         if self.limits:
             for budget in candidate.budgets:
                 if budget in self.limits:
@@ -177,21 +187,34 @@ def match(
     free_slots = {name: filterfalse(set(key.slots).__contains__, count()) for name, key in keys.items()}
     found = Match(limits=limits_of(workers) | dict(budgets or {}), free_slots=free_slots)
     classes = _classes(workers, met)
+    reserved = reserve(_startable(candidates, keys, found), workers, met) if met else Reserved[Candidate]()
     for queues, needs, members in classes:
-        free = [worker for worker in members if worker.tasks < worker.capacity]
-        budget = min(limit, sum(worker.capacity - worker.tasks for worker in free))
+        free = [worker for worker in members if worker.taken < worker.capacity]
+        budget = min(limit, sum(worker.capacity - worker.taken for worker in free))
         served = candidates if queues is None else [each for each in candidates if each.queue in queues]
         served = _met(served, needs)
         if not budget or not served:
             found.room += budget
             continue
-        before = len(found.tasks)
-        given = _fill(found, free, budget, _in_turn(served, keys, free[0].share, shares, needs))
-        found.room += budget - given
+        before, room = len(found.tasks), sum(worker.capacity - worker.taken for worker in free)
+        ready = _in_turn(served, keys, free[0].share, shares, needs)
+        openings = Openings(free, reserved.left(found.tasks))
+        for candidate, worker_id in fill(openings, ready, reserved.first(served, ready), limit, found.may_give):
+            found.gives(candidate, worker_id)
+            room -= candidate.slots
+        found.room += max(0, min(room, limit - len(found.tasks) + before))
         if len(classes) > 1:
             candidates, keys = _left(candidates, keys, found)
             shares = shares.after(found.tasks[before:])
+    found.awaited = reserved.awaited(found.tasks)
     return found
+
+
+def _startable(candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], found: Match) -> list[Candidate]:
+    """Those of several slots that nothing but their size keeps from starting."""
+    firsts = {each.task_id for key in keys.values() for each in key.firsts}
+    costly = [each for each in candidates if each.slots > 1 and found.may_give(each, prefetch=False)]
+    return [each for each in costly if each.concurrency_key is None or each.task_id in firsts]
 
 
 def _met(candidates: Sequence[Candidate], needs: Collection[int]) -> Sequence[Candidate]:
@@ -218,7 +241,7 @@ def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
 
 def room_for(queue: str, workers: Sequence[Room]) -> int:
     """How much more the workers that serve a queue may own, of this queue too."""
-    free = sum(max(0, each.capacity - each.tasks) for each in workers if each.queues is None or queue in each.queues)
+    free = sum(max(0, each.capacity - each.taken) for each in workers if each.queues is None or queue in each.queues)
     limits = limits_of(workers)
     return min(free, *(limits.get((kind, queue), free) for kind in ("queue", "rate")))
 
@@ -274,21 +297,3 @@ def place(candidate: Candidate) -> tuple[int, datetime, int]:
 
 def _turn(turn: int, candidate: Candidate) -> _Turn:
     return _Turn(turn, candidate.run_at, candidate.task_id.int, candidate)
-
-
-def _fill(found: Match, free: Sequence[Room], budget: int, ready: Sequence[Candidate]) -> int:
-    """Give what is ready to free workers, suspects first; return how many tasks were given away."""
-    openings = Openings(free)
-    alone = openings.for_suspects()
-    before = len(found.tasks)
-    for candidate in ready:
-        if candidate.suspect and found.may_give(candidate, prefetch=openings.are_prefetch):
-            if (worker := next(alone, None)) is None:
-                break
-            found.gives(candidate, worker)
-    for candidate in ready:
-        if len(found.tasks) - before >= budget:
-            break
-        if not candidate.suspect and found.may_give(candidate, prefetch=openings.are_prefetch):
-            found.gives(candidate, openings.take())
-    return len(found.tasks) - before

@@ -125,9 +125,13 @@ def survey_due(
 def read_heads(cursor: CursorWrapper) -> list[Head]:
     """The same look for a page, over Django's connection: the first heads, also those of paused queues."""
     cursor.execute(statement("survey_due"), {"start": "", "limit": MAX_HEADS})
-    heads = cursor.fetchall()
+    return [*map(Head._make, cursor.fetchall()), *read_labelled(cursor)]
+
+
+def read_labelled(cursor: CursorWrapper) -> list[Head]:
+    """The heads of what needs something of its worker, over Django's connection."""
     cursor.execute(statement("survey_labelled"))
-    return [Head._make(row) for row in heads + cursor.fetchall()]
+    return [Head._make(row) for row in cursor.fetchall()]
 
 
 def find_overlooked(session: Session, outlook: Outlook) -> bool:

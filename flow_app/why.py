@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db import connection
 
 from access_app.sql import statement
+from flow_app.ahead import kept_for
 from flow_app.rates import Bucket, Rate
-from tasks_app.labels import nearest_miss
+from tasks_app.labels import meets, nearest_miss
 from tasks_app.models import Task
 from tasks_app.reasons import Reason
+from tasks_app.selectors import find_task
 from tasks_app.states import Gate, TaskStatus
 
 
@@ -47,8 +49,9 @@ MOST_AHEAD = 10_000
 #: Different sets of labels that are looked at for the nearest miss.
 MOST_WORKERS: Final = 1000
 _LABELS_OF_WORKERS = """
-SELECT DISTINCT labels::text FROM worker_heartbeats
+SELECT labels::text, max(slots) FROM worker_heartbeats
  WHERE state = 'ACTIVE' AND (queues IS NULL OR %(queue)s = ANY(queues))
+ GROUP BY labels
  LIMIT %(most)s"""
 
 
@@ -129,13 +132,13 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
         reasons.append(Reason("NO_LIVE_WORKER", f"no live worker serves queue {task.queue}"))
     elif not facts["live_workers"]:
         reasons.append(_no_worker_that_meets(task))
-    elif not facts["free_slots"]:
-        reasons.append(
-            Reason("WORKERS_BUSY", f"all slots of the {facts['live_workers']} workers of queue {task.queue} are taken")
-        )
+    elif facts["most_free"] < task.slots:
+        reasons.append(Reason("WORKERS_BUSY", _too_little_free(task, facts)))
     elif task.crash_count and not facts["free_for_suspect"]:
         detail = f"it has lost {task.crash_count} workers; a worker runs one such task at a time, and each runs one now"
         reasons.append(Reason("SUSPECT_LIMIT", detail))
+    elif facts["any_costly"] and facts["due"]:
+        reasons += _kept_reasons(task)
     if turn := facts.get("turn"):
         reasons += _turn_reasons(task, turn, room=bool(facts["free_slots"]))
     if facts["due"] and facts["ahead"]:
@@ -179,6 +182,22 @@ def _reasons_of_target(task: Task, facts: dict[str, Any]) -> list[Reason]:
     return reasons
 
 
+def _too_little_free(task: Task, facts: dict[str, Any]) -> str:
+    workers = f"the {facts['live_workers']} workers of queue {task.queue}"
+    if task.slots == 1:
+        return f"all slots of {workers} are taken"
+    large = f"it takes {task.slots} slots, and of {workers} that are large enough"
+    return f"{large} none has more than {facts['most_free']} free"
+
+
+def _kept_reasons(task: Task) -> list[Reason]:
+    """Slots are free, and kept for a task that takes several and has waited long."""
+    if (other := kept_for(task)) is None:
+        return []
+    detail = f"free slots are kept for task {other.task_id}, which takes {other.slots} and has waited for long"
+    return [Reason("WORKERS_BUSY", detail, links={"task": f"/tasks/{other.task_id}"}, tasks=[other.task_id])]
+
+
 def _key_reasons(key: str, facts: dict[str, Any]) -> list[Reason]:
     """Whether its concurrency key is paused, and who holds all of it, or comes first for what is free of it."""
     reasons = [Reason("KEY_PAUSED", f"concurrency key {key} of this queue is paused")] if facts["key_paused"] else []
@@ -201,12 +220,22 @@ def _line_reasons(key: str, number: int, free: int, firsts: list[UUID]) -> list[
         detail = f"task {firsts[0]} comes first for concurrency key {key}"
     else:
         detail = f"{number:,} due tasks come first for concurrency key {key}, which has room for {free:,}"
+    first = find_task(firsts[0])
+    if waits := "; ".join(f"{reason.code}, {reason.detail}" for reason in (why(first) if first else [])):
+        detail += f"; {firsts[0]} waits: {waits}"
     return [Reason("KEY_ORDER", detail, links={"task": f"/tasks/{firsts[0]}"})]
 
 
 def _no_worker_that_meets(task: Task) -> Reason:
-    """Workers serve its queue, and none has what it requires: how near they come."""
+    """Workers serve its queue, and none has what it requires, or is large enough: how near they come."""
     with connection.cursor() as cursor:
         cursor.execute(_LABELS_OF_WORKERS, {"queue": task.queue, "most": MOST_WORKERS})
-        missed = nearest_miss(task.required_labels or {}, [json.loads(labels) for (labels,) in cursor.fetchall()])
+        workers = [(json.loads(labels), slots) for labels, slots in cursor.fetchall()]
+    required = task.required_labels or {}
+    if largest := max((slots for labels, slots in workers if meets(required, labels)), default=0):
+        those = f"live workers of queue {task.queue}" + (" that have its labels" if required else "")
+        return Reason(
+            "NO_WORKER_LARGE_ENOUGH", f"it takes {task.slots} slots; the largest of the {those} has {largest}"
+        )
+    missed = nearest_miss(required, [labels for labels, _ in workers])
     return Reason("NO_WORKER_FOR_LABELS", f"no live worker of queue {task.queue} has {missed}")

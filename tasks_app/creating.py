@@ -28,7 +28,7 @@ from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
 from tasks_app.models import Task
-from tasks_app.needs import MOST_NEEDS
+from tasks_app.needs import MOST_NEEDS, need_of
 from tasks_app.states import WAITING, OnBusy, OnDuplicate
 
 #: They change the open task, whose row is locked for it.
@@ -115,7 +115,7 @@ def create_many(
             )
             met = store_tasks(cursor, COLUMNS, made, most_needs=MOST_NEEDS)
             left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
-    plain = all((new.schedule_at is None or new.schedule_at <= now) and not new.required_labels for _, new, _ in rows)
+    plain = all((new.schedule_at is None or new.schedule_at <= now) and not _needs(new) for _, new, _ in rows)
     _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if plain else ())
     return stored
 
@@ -125,7 +125,7 @@ def _insert_one(
 ) -> Task | None:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
-    if new.required_labels:
+    if _needs(new):
         return _insert_with_needs(row, admitted=admitted)
     pairs = {(new.queue, new.priority)}
     # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
@@ -134,6 +134,11 @@ def _insert_one(
     if task is not None and hint is None:
         _after_commit_wake_schedulers(pairs if task.run_at == task.updated_at else ())
     return task
+
+
+def _needs(new: NewTask) -> bool:
+    """Whether not every worker will do."""
+    return need_of(new.required_labels, new.slots) is not None
 
 
 def _insert_with_needs(row: tuple[Any, ...], *, admitted: bool) -> Task | None:

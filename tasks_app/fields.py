@@ -25,6 +25,7 @@ from tasks_app.retries import read_options
 from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
 
 MAX_TIMEOUT_MS: Final = 86_400_000
+MAX_SLOTS: Final = 1000
 MAX_DEBOUNCE_SECONDS: Final = 7 * 86_400
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 #: The default of a field that has none.
@@ -73,6 +74,7 @@ _RETRY: Final = document("RetryOptions", read_options)
 _LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (at most once)"})
 _LABELS: Final = document("RequiredLabels", read_required_labels)
 _OF_ITS_WORKER: Final = 'Runs only where they are all found, as {"gpu": "a100", "zone": ["a", "b"]}: of a list, one.'
+_SLOTS: Final = "Of its worker. A worker runs so many tasks at once that theirs add up to its own."
 _EXPIRES: Final = "Not started by then, it ends FAILED/EXPIRED. Must lie after scheduleAt."
 _DEFAULTED: Final = "Absent: the default of this installation."
 _ONE_AT_A_TIME: Final = "At most one task per queue and key is assigned or running at any instant."
@@ -119,6 +121,7 @@ class NewTask:
     concurrency_key: Annotated[str | None, Asked(visible(200), _ONE_AT_A_TIME, null=True)] = None
     fair_key: Annotated[str | None, Asked(visible(200), _TENANT, null=True)] = None
     required_labels: Annotated[Required | None, Asked(_LABELS, _OF_ITS_WORKER, null=True, edit=True)] = None
+    slots: Annotated[int, Asked(whole(1, MAX_SLOTS), _SLOTS, label="Slots it takes", edit=True)] = 1
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY

@@ -25,7 +25,7 @@ from access_app.ids import created_at
 from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
-from tasks_app.needs import Cursor, ids_of, need_of
+from tasks_app.needs import Cursor, Need, ids_of, need_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ _UNLESS_OPEN: Final = "ON CONFLICT (queue, unique_key) WHERE unique_key IS NOT N
 #: Looked at by the statement that inserts, so that no trip is made for queues without bounds: nearly all of them.
 _UNBOUNDED: Final = "is_unbounded(%s)"
 _LABELS_AT: Final = COLUMNS.index("required_labels")
+_SLOTS_AT: Final = COLUMNS.index("slots")
 #: Where `insert_task` needs more than a placeholder. GREATEST ignores NULL: no due time, or one that is past, is now.
 _EXPRESSIONS: Final = {
     "updated_at": "COALESCE(%s, now())",
@@ -141,13 +142,13 @@ def _with_needs(
     if not any(needs):
         return columns, rows
     ids = ids_of(cursor, {need for need in needs if need}, most=most)
-    return (*columns, "needs_id"), [(*row, ids.get(need or "")) for row, need in zip(rows, needs, strict=True)]
+    return (*columns, "needs_id"), [(*row, need and ids[need]) for row, need in zip(rows, needs, strict=True)]
 
 
-def _need_of(row: tuple[Any, ...]) -> str | None:
+def _need_of(row: tuple[Any, ...]) -> Need | None:
     """What the task of a row needs of its worker."""
-    text = row[_LABELS_AT]
-    return None if text is None else need_of(json.loads(text))
+    text, slots = row[_LABELS_AT], row[_SLOTS_AT]
+    return None if text is None and slots == 1 else need_of(json.loads(text or "{}"), slots)
 
 
 def _json_row(columns: Sequence[str], row: tuple[Any, ...]) -> str:

@@ -49,6 +49,11 @@ def condition_of(text: str) -> str:
     return " && ".join(_any_of(key, values) for key, values in sets.items()) or "1 == 1"
 
 
+def meets(required: Required, labels: Mapping[str, str]) -> bool:
+    """Whether a worker with these labels has what is required."""
+    return not _lacking(required, labels)
+
+
 def nearest_miss(required: Required, workers: Sequence[Mapping[str, str]]) -> str:
     """What the worker that comes nearest lacks, in words, and what there is instead; there must be a worker."""
     lacking = min((_lacking(required, labels) for labels in workers), key=len, default=list(required))

@@ -36,6 +36,7 @@ WAITING_PARTS: Final = (
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
+NEEDY_ROW = Q(required_labels__isnull=False) | Q(slots__gt=1)
 UNIQUE_ROW = Q(unique_key__isnull=False) & OPEN_ROW
 #: A task whose caller sent none bears its own id, which is not stored again: it is found by the primary key.
 SENT_CORRELATION = Q(correlation_id__isnull=False)
@@ -77,6 +78,7 @@ class Task(models.Model):
         db_default=Gate.OPEN,
         help_text="What it waits for besides time and a worker; out of the due index until the gate is open.",
     )
+    slots = models.SmallIntegerField(db_default=1, help_text="How many slots of its worker it takes.")
     key_slot = models.SmallIntegerField(null=True, blank=True, help_text="The slot of its key that it has, or had.")
     limited = models.BooleanField(
         db_default=False,
@@ -140,8 +142,9 @@ class Task(models.Model):
                 name="tasks_labelled",
                 condition=Q(needs_id__isnull=False) & WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
             ),
-            # delete_unused_needs: whether any task has them. By the labels, so that no look at what waits takes it.
-            models.Index(F("needs_id"), name="tasks_needs", condition=Q(required_labels__isnull=False)),
+            # delete_unused_needs: whether any task has them. By what they are made of, so that no look at what waits
+            # takes it.
+            models.Index(F("needs_id"), name="tasks_needs", condition=NEEDY_ROW),
             # lock_suspects: tasks that have lost a worker, handed out one to a worker.
             models.Index(
                 F("priority").desc(),
@@ -242,6 +245,7 @@ class Task(models.Model):
                 name="tasks_ranges",
                 condition=Q(
                     priority__range=(-100, 100),
+                    slots__range=(1, 1000),
                     gate__range=(min(Gate), max(Gate)),
                     timeout_ms__range=(1, 86_400_000),
                     max_retries__range=(0, 1000),

@@ -31,6 +31,8 @@ class Attempt(NamedTuple):
     keyed: bool
     started_at: str
     scheduled_for: datetime | None = None
+    #: How many of its worker it takes.
+    slots: int = 1
     #: Where the next start may begin to look; only from a start that was asked for it.
     next_floor: str | None = None
 
@@ -38,7 +40,9 @@ class Attempt(NamedTuple):
 def start_assigned(
     session: Session, *, worker_id: UUID, limit: int, timeline: str, floors: Floors | None = None
 ) -> list[Attempt]:
-    """Start at most ``limit`` tasks assigned to this worker and return them in (priority, due time, id) order.
+    """Start what is assigned to this worker, at most ``limit`` slots of it; return it by priority, due time, id.
+
+    What takes several slots starts first: room was made for it.
 
     RUNNING is committed when this returns. Nothing is started for a worker that is not ACTIVE, nor on another
     ``timeline`` of the database than its worker knows. ``floors`` are read and kept up. Raises `DatabaseAway`: then

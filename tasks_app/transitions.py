@@ -68,7 +68,7 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
     if "schedule_at" in changes:
         changes = changes | {"run_at": changes["schedule_at"]}
     detail = {"fields": sorted(changes)}
-    changes = _with_needs(changes)
+    changes = _with_needs(task, changes)
     queue, key = changes.get("queue", task.queue), task.unique_key if "queue" in changes else None
     if queue != task.queue:
         _require_room(queue, task)
@@ -83,7 +83,7 @@ def replace(task: Task, columns: dict[str, Any], *, actor: str) -> Task:
     """
     if task.status not in WAITING:
         raise IllegalTransition(task.status, "replaced")
-    _write(task, actor, "task.replaced", "", **_with_needs(columns), **_back(task), retry_count=0, crash_count=0)
+    _write(task, actor, "task.replaced", "", **_with_needs(task, columns), **_back(task), retry_count=0, crash_count=0)
     return Task.objects.get(pk=task.pk)
 
 
@@ -133,11 +133,11 @@ def _back(task: Task) -> dict[str, Any]:
     return {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
 
 
-def _with_needs(changes: dict[str, Any]) -> dict[str, Any]:
+def _with_needs(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
     """The same with what the task needs from now on. Raises `InvalidTask`: see `needs.ids_of`."""
-    if "required_labels" not in changes:
+    if not {"required_labels", "slots"} & changes.keys():
         return changes
-    need = need_of(changes["required_labels"])
+    need = need_of(changes.get("required_labels", task.required_labels), changes.get("slots", task.slots))
     with connection.cursor() as cursor:
         return changes | {"needs_id": ids_of(cursor, [need])[need] if need else None}
 

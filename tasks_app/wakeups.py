@@ -39,7 +39,8 @@ ALONE_AFTER: Final = 0.005
 #: A queue and a priority.
 Pair = tuple[str, int]
 #: Channel of workers: a comma-separated list of worker ids that were given tasks, or * for all of them. An id behind a
-#: ! is one whose running tasks are to be looked at: one of them shall stop, or the worker shall drain.
+#: ! is one whose running tasks are to be looked at: one of them shall stop, or the worker shall drain. One behind a +
+#: is to notify schedulers of the next slots that come free, though others are: a task of several waits for them.
 WORKERS = "task_scheduler_workers"
 #: Room for this many ids in one message (NOTIFY takes less than 8,000 bytes).
 MOST_IDS = 200
@@ -199,14 +200,17 @@ def notify_schedulers(session: Session | None = None, *, only_new: bool = False,
         _send(session, [(SCHEDULERS, scheduler_message(words))])
 
 
-def notify_workers(session: Session, worker_ids: Collection[UUID]) -> None:
-    """Notify workers that tasks were assigned to them, in the pipeline and transaction of the caller's session.
+def notify_workers(session: Session, worker_ids: Collection[UUID], *, awaited: Collection[UUID] = ()) -> None:
+    """Notify workers that tasks were assigned to them, or that their next free slots are awaited.
+
+    In the pipeline and transaction of the caller's session.
 
     Its commit does not wait for the disk, and passes come one after another: the lock of NOTIFY is held briefly. Raises
     `psycopg.Error`, in time or at the end of the pipeline.
     """
-    if enabled() and worker_ids:
-        hint = [WORKERS, _worker_message(sorted(set(map(str, worker_ids))))]
+    if enabled() and (worker_ids or awaited):
+        words = {*map(str, worker_ids), *(f"+{worker_id}" for worker_id in awaited)}
+        hint = [WORKERS, _worker_message(sorted(words))]
         session.connection.execute("SELECT pg_notify(%s, %s)", hint, prepare=session.prepares)
 
 

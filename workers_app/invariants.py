@@ -62,7 +62,7 @@ QUERIES: Final[dict[str, str]] = {
          WHERE g.max_concurrency IS NOT NULL AND t.worker_id IS NOT NULL AND t.finished_at IS NULL AND NOT t.limited""",
     "a worker runs no more than its slots": """
         SELECT count(*) FROM worker_heartbeats w
-         WHERE w.slots < (SELECT count(*) FROM tasks t
+         WHERE w.slots < (SELECT sum(t.slots) FROM tasks t
                            WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL AND t.status = 'RUNNING')""",
     "a worker owns nothing that needs what it does not have": """
         SELECT count(*) FROM tasks t
@@ -72,6 +72,10 @@ QUERIES: Final[dict[str, str]] = {
     "what a task needs is known": """
         SELECT count(*) FROM tasks t
          WHERE t.needs_id IS NOT NULL AND NOT EXISTS (SELECT FROM task_needs n WHERE n.id = t.needs_id)""",
+    "a task that takes several slots needs a worker that has them": """
+        SELECT count(*) FROM tasks t
+         WHERE (t.required_labels IS NOT NULL OR t.slots > 1) AND (t.slots > 1 OR t.needs_id IS NOT NULL)
+           AND NOT EXISTS (SELECT FROM task_needs n WHERE n.id = t.needs_id AND n.slots = t.slots)""",
     "a running attempt has no history row yet": """
         SELECT count(*) FROM tasks t JOIN task_executions x ON x.task_id = t.id AND x.attempt = t.attempt
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'RUNNING'""",

@@ -1,6 +1,6 @@
 -- Count the room of every live worker: one row each, its own row locked until the pass commits.
 --
--- Runs right behind take_pass.sql in the same transaction, and finds nobody without the pass. What a worker owns is counted
+-- Runs right behind take_pass.sql in the same transaction, and finds nobody without the pass. The slots that a worker's tasks take are counted
 -- from its floor on (``floors``), the one of %(floors)s that stands where it stands in %(workers)s; the next floor comes
 -- back. How many tasks may be locked for each of the pairs %(queues)s is left in the setting scheduler.shares for the
 -- statement behind it: queues take turns, so none can use more than its share in one pass, and what is left of the room
@@ -19,10 +19,10 @@ WITH live AS MATERIALIZED (
 ),
 owned AS MATERIALIZED (
   -- Counted from the rows a worker owns: nothing to leak, exact because every assignment holds the pass.
-  SELECT w.worker_id, w.queues, w.slots, w.capacity, o.tasks, o.suspects, o.oldest
+  SELECT w.worker_id, w.queues, w.slots, w.capacity, o.taken, o.suspects, o.oldest
     FROM live w
     CROSS JOIN LATERAL (
-      SELECT count(*)::int AS tasks, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects,
+      SELECT coalesce(sum(t.slots), 0)::int AS taken, count(*) FILTER (WHERE t.crash_count > 0)::int AS suspects,
              min(t.assigned_at) AS oldest
         FROM tasks t
        WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL
@@ -37,7 +37,7 @@ classes AS MATERIALIZED (
   SELECT c.queues, ceil(least(c.room, %(limit)s)::numeric / greatest(1, (
            SELECT count(DISTINCT p.queue) FROM pairs p
             WHERE p.open AND (c.queues IS NULL OR p.queue = ANY(c.queues)))))::int AS share
-    FROM (SELECT queues, sum(greatest(capacity - tasks, 0)) AS room FROM owned GROUP BY queues) AS c
+    FROM (SELECT queues, sum(greatest(capacity - taken, 0)) AS room FROM owned GROUP BY queues) AS c
 ),
 limits AS MATERIALIZED (
   -- Counted from rows as well: they bear a stamp, because an index over all that is owned would cost every task.
@@ -61,7 +61,7 @@ shares AS (
          ELSE 0 END ORDER BY p.place) AS tasks
     FROM pairs p CROSS JOIN limits l CROSS JOIN rates r
 )
-SELECT o.worker_id, o.queues, o.slots, o.capacity, o.tasks, o.suspects, c.share,
+SELECT o.worker_id, o.queues, o.slots, o.capacity, o.taken, o.suspects, c.share,
        (SELECT jsonb_object_agg(b.kind, b.room)
           FROM (SELECT 'queue' AS kind, room FROM limits UNION ALL SELECT 'rate', room FROM rates) AS b
          WHERE b.room IS NOT NULL)::text AS limits,

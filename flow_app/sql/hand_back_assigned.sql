@@ -5,10 +5,11 @@
 -- whose worker sits on them while another one that could run them has a free slot.
 -- Index: tasks_owned.
 WITH free AS MATERIALIZED (
-  SELECT w.worker_id, w.queues
+  SELECT w.worker_id, w.queues, w.slots - o.taken AS slots
     FROM worker_heartbeats w
-   WHERE w.state = 'ACTIVE' AND %(older_than)s::float8 IS NOT NULL
-     AND w.slots > (SELECT count(*) FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL)
+    CROSS JOIN LATERAL (
+      SELECT coalesce(sum(t.slots), 0) AS taken FROM tasks t WHERE t.worker_id = w.worker_id AND t.finished_at IS NULL) AS o
+   WHERE w.state = 'ACTIVE' AND %(older_than)s::float8 IS NOT NULL AND w.slots > o.taken
 ),
 owned AS MATERIALIZED (
   -- Neither ordered nor limited: with that, a planner whose statistics are old walks the primary key through all history.
@@ -22,7 +23,7 @@ owned AS MATERIALIZED (
      AND (%(older_than)s::float8 IS NULL
           OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
              AND EXISTS (SELECT FROM free f
-                          WHERE f.worker_id <> t.worker_id AND (f.queues IS NULL OR t.queue = ANY(f.queues))
+                          WHERE f.worker_id <> t.worker_id AND f.slots >= t.slots AND (f.queues IS NULL OR t.queue = ANY(f.queues))
                             AND (t.needs_id IS NULL
                                  OR EXISTS (SELECT FROM met_needs m
                                              WHERE m.worker_id = f.worker_id AND m.needs_id = t.needs_id))))

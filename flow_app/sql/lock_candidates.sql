@@ -12,7 +12,7 @@ WITH places AS MATERIALIZED (
 )
 -- Locked while it is scanned: rows that somebody else holds are passed over, and those behind them take their place.
 SELECT d.id AS task_id, p.queue, p.priority, d.run_at, d.concurrency_key, false AS suspect,
-       d.target, NULL::int AS needs_id
+       d.target, NULL::int AS needs_id, 1 AS slots, 0::float8 AS waited
   FROM places p
   CROSS JOIN LATERAL (
     SELECT t.id, t.run_at, t.concurrency_key, (SELECT g.host FROM targets g WHERE g.host = t.target) AS target
@@ -27,7 +27,7 @@ SELECT d.id AS task_id, p.queue, p.priority, d.run_at, d.concurrency_key, false 
 UNION ALL
 -- Heads that passes begin behind, because somebody had locked them. By status, which is in no index: asked for what
 -- tasks_due is about, the planner of PostgreSQL 15 would walk over all that waits.
-SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false, d.target, NULL
+SELECT d.id, d.queue, d.priority, d.run_at, d.concurrency_key, false, d.target, NULL, 1, 0
   FROM (
     SELECT t.id, t.queue, t.priority, t.run_at, t.concurrency_key,
            (SELECT g.host FROM targets g WHERE g.host = t.target) AS target

@@ -8,7 +8,7 @@ WITH turns AS MATERIALIZED (
     FROM unnest(%(queues)s::text[], %(tenants)s::text[], %(tasks)s::int[]) AS n(queue, tenant, tasks)
 )
 SELECT d.id AS task_id, n.queue, d.priority, d.run_at, d.concurrency_key, false AS suspect, d.target,
-       NULL::int AS needs_id, n.tenant
+       NULL::int AS needs_id, 1 AS slots, 0::float8 AS waited, n.tenant
   FROM turns n
   CROSS JOIN LATERAL (
     SELECT t.id, t.priority, t.run_at, t.concurrency_key, (SELECT g.host FROM targets g WHERE g.host = t.target) AS target

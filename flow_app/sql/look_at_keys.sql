@@ -34,15 +34,15 @@ firsts AS MATERIALIZED (
 ),
 heads AS MATERIALIZED (
   SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect,
-         (SELECT g.host FROM targets g WHERE g.host = t.target) AS target, t.needs_id
+         (SELECT g.host FROM targets g WHERE g.host = t.target) AS target, t.needs_id, t.slots AS takes
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
    WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 SELECT k.queue, k.concurrency_key, k.most, k.holders, k.slots, NULL::uuid AS first, NULL::int AS priority,
-       NULL::timestamptz AS run_at, NULL::boolean AS suspect, NULL::text AS target, NULL::int AS needs_id
+       NULL::timestamptz AS run_at, NULL::boolean AS suspect, NULL::text AS target, NULL::int AS needs_id, NULL::int AS takes
   FROM keys k
 UNION ALL
-SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id
+SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id, h.takes
   FROM heads h

@@ -14,7 +14,8 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
          WHERE o.limited AND o.target = g.host AND o.worker_id IS NOT NULL AND o.finished_at IS NULL) AS target_calls,
        (SELECT count(*) FROM worker_heartbeats s
          WHERE s.state = 'ACTIVE' AND (s.queues IS NULL OR t.queue = ANY(s.queues))) AS serving_workers,
-       w.live AS live_workers, w.free AS free_slots, w.free_for_suspect,
+       w.live AS live_workers, w.free AS free_slots, w.most_free, w.free_for_suspect,
+       EXISTS (SELECT FROM task_needs WHERE slots > 1) AS any_costly,
        EXISTS (SELECT FROM scheduler_heartbeats
                 WHERE stopped_at IS NULL AND last_heartbeat_at > now() - make_interval(secs => %(silence)s))
          AS scheduler_alive,
@@ -40,11 +41,12 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
              ORDER BY a.priority DESC, a.run_at, a.id
              LIMIT 1000) AS f) AS line ON t.concurrency_key IS NOT NULL
   CROSS JOIN LATERAL (
-    SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.n, 0)), 0) AS free,
-           count(*) FILTER (WHERE owned.suspects = 0 AND owned.n < live.slots) AS free_for_suspect
+    SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.taken, 0)), 0) AS free,
+           max(greatest(live.slots - owned.taken, 0)) AS most_free,
+           count(*) FILTER (WHERE owned.suspects = 0 AND owned.taken + t.slots <= live.slots) AS free_for_suspect
       FROM worker_heartbeats live
       CROSS JOIN LATERAL (
-        SELECT count(*) AS n, count(*) FILTER (WHERE o.crash_count > 0) AS suspects FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
+        SELECT coalesce(sum(o.slots), 0) AS taken, count(*) FILTER (WHERE o.crash_count > 0) AS suspects FROM tasks o WHERE o.worker_id = live.worker_id AND o.finished_at IS NULL) AS owned
      WHERE live.state = 'ACTIVE' AND (live.queues IS NULL OR t.queue = ANY(live.queues))
        AND (t.needs_id IS NULL
             OR EXISTS (SELECT FROM met_needs m WHERE m.worker_id = live.worker_id AND m.needs_id = t.needs_id))) AS w

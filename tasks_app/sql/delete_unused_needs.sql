@@ -4,9 +4,9 @@ DELETE FROM task_needs
  WHERE id IN (SELECT n.id
                 FROM task_needs n
                WHERE n.used_at < now() - %(age)s::interval
-                 AND NOT EXISTS (SELECT FROM tasks t WHERE t.required_labels IS NOT NULL AND t.needs_id = n.id)
+                 AND NOT EXISTS (SELECT FROM tasks t WHERE (t.required_labels IS NOT NULL OR t.slots > 1) AND t.needs_id = n.id)
                LIMIT %(limit)s
                  FOR UPDATE SKIP LOCKED)
    AND used_at < now() - %(age)s::interval
-   AND NOT EXISTS (SELECT FROM tasks t WHERE t.required_labels IS NOT NULL AND t.needs_id = task_needs.id)
+   AND NOT EXISTS (SELECT FROM tasks t WHERE (t.required_labels IS NOT NULL OR t.slots > 1) AND t.needs_id = task_needs.id)
 RETURNING id

@@ -1,4 +1,5 @@
--- Turn at most %(limit)s tasks assigned to this worker into RUNNING attempts, first by priority, then by due time.
+-- Turn tasks assigned to this worker that take at most %(limit)s slots together into RUNNING attempts, first those that take
+-- several, which were given free ones, then by priority, then by due time.
 --
 -- Nothing starts on another timeline than %(timeline)s: after a failover that lost a start, its fence would be given
 -- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
@@ -12,25 +13,29 @@ WITH me AS MATERIALIZED (
      FOR KEY SHARE
 ),
 mine AS MATERIALIZED (
-  SELECT t.id
+  SELECT t.id, t.slots, t.priority, t.run_at
     FROM me JOIN tasks t ON t.worker_id = me.worker_id
    WHERE t.worker_id = %(worker_id)s AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
      AND t.assigned_at >= %(floor)s::timestamptz
      AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
-   ORDER BY t.priority DESC, t.run_at, t.id
+   ORDER BY t.slots > 1 DESC, t.priority DESC, t.run_at, t.id
    LIMIT %(limit)s
    FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+fitting AS (
+  SELECT id FROM (SELECT id, sum(slots) OVER (ORDER BY slots > 1 DESC, priority DESC, run_at, id) AS taken FROM mine) AS m
+   WHERE m.taken <= %(limit)s
 ),
 started AS (
   UPDATE tasks t
      SET status = 'RUNNING', attempt = t.attempt + 1, started_at = now(), version = t.version + 1, updated_at = now()
    -- Not a join: over a table that was vacuumed while it was empty, the planner would walk the whole primary key.
-   WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
+   WHERE t.id = ANY(ARRAY(SELECT id FROM fitting))
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
-            (t.concurrency_key IS NOT NULL OR t.limited) AS keyed, t.started_at, t.scheduled_for, t.run_at, t.priority
+            (t.concurrency_key IS NOT NULL OR t.limited) AS keyed, t.started_at, t.scheduled_for, t.slots, t.run_at, t.priority
 )
 SELECT id AS task_id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed,
-       (SELECT now()::text) AS started_at, scheduled_for,
+       (SELECT now()::text) AS started_at, scheduled_for, slots,
        CASE WHEN %(ask)s THEN
          (SELECT (assigned_at - interval '1 second')::text
             FROM tasks

@@ -178,7 +178,14 @@ class TestPermissions:
 
 
 def new_task(**fields: str) -> dict[str, str]:
-    defaults = {"type": "DUMMY", "payload": "{}", "queue": "default", "priority": "0", "timeout_ms": "1000"}
+    defaults = {
+        "type": "DUMMY",
+        "payload": "{}",
+        "queue": "default",
+        "priority": "0",
+        "timeout_ms": "1000",
+        "slots": "1",
+    }
     return {**defaults, "on_worker_lost": "retry", **fields}
 
 

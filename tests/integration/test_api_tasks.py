@@ -16,7 +16,7 @@ from tests.support.api import Api, fields_of, problem_of
 
 TASK_FIELDS = (
     {"id", "type", "payload", "status", "queue", "priority", "scheduleAt", "nextRunAt", "maxRetries"}
-    | {"retryCount", "crashCount", "attempt", "timeoutMs", "expiresAt", "retry", "onWorkerLost"}
+    | {"retryCount", "crashCount", "attempt", "timeoutMs", "expiresAt", "retry", "onWorkerLost", "slots"}
     | {"correlationId", "concurrencyKey", "idempotencyKey", "createdBy", "workerId", "version"}
     | {"cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt", "result"}
     | {"error", "scheduleId", "scheduledFor", "uniqueKey", "fairKey", "requiredLabels"}

@@ -10,6 +10,7 @@ _SQL: Final = "tasks_app/sql"
 _FLOW: Final = "flow_app/sql"
 _ENGINE: Final = "integration/engine"
 _LABELS: Final = f"{_ENGINE}/test_labels.py"
+_SLOTS: Final = f"{_ENGINE}/test_reserving.py"
 
 FLOW: Final[list[Mutant]] = [
     *mutants_of(
@@ -176,7 +177,7 @@ FLOW: Final[list[Mutant]] = [
         ("share", 28, "     LIMIT p.share\n", "     LIMIT 1000\n"),
         ("paused", 28, "   WHERE p.share > 0\n),\nmet", "),\nmet"),
         ("needs", 4, " t.needs_id = p.needs_id AND t.queue = p.queue", " t.queue = p.queue"),
-        ("room", 8, "w.slots + w.prefetch - o.tasks", "w.slots + w.prefetch"),
+        ("room", 8, "w.slots + w.prefetch - o.taken", "w.slots + w.prefetch"),
     ),
     *mutants_of(
         "labels-survey",
@@ -219,7 +220,99 @@ FLOW: Final[list[Mutant]] = [
         "labels-hint",
         "tasks_app/creating.py",
         _LABELS,
-        ("pair", 25, "and not new.required_labels for", "for"),
+        ("pair", 25, "and not _needs(new) for", "for"),
+    ),
+    *mutants_of(
+        "slots-room",
+        f"{_FLOW}/count_room.sql",
+        _SLOTS,
+        ("taken", 8, "coalesce(sum(t.slots), 0)::int AS taken", "count(*)::int AS taken"),
+    ),
+    *mutants_of(
+        "slots-openings",
+        "flow_app/openings.py",
+        f"{_SLOTS} property/test_matching.py",
+        ("fits", 8, "if rest[0] >= 0]", "]"),
+        (
+            "best",
+            28,
+            "self._free[each.place].slots - each.number + 1",
+            "each.number - self._free[each.place].slots + 99",
+        ),
+        ("kept", 28, "if each.place not in self._kept]", "]"),
+        ("outranks", 28, "kept_for.priority < task.priority)", "True)"),
+        ("mine", 28, "mine = kept_for.task_id == task.task_id", "mine = False"),
+        ("first", 28, "(*suspects, *first, *others)", "(*suspects, *others)"),
+    ),
+    *mutants_of(
+        "slots-reserving",
+        "flow_app/reserving.py",
+        f"{_SLOTS} unit/test_reserving.py",
+        ("patience", 28, "if task.waited > PATIENCE:", "if True:"),
+        ("half", 28, "most = max(1, len(workers) // 2)", "most = len(workers)"),
+        ("oldest", 28, "return -task.waited, task", "return task.waited, task"),
+        ("more", 28, "return 1 + int(math.log2(task.waited / PATIENCE))", "return 1"),
+        ("nearest", 28, "return rest < 0, abs(rest), worker", "return rest < 0, -abs(rest), worker"),
+        ("needs", 4, " and task.needs_id in met.get(worker.worker_id, ())", ""),
+        ("outranked", 28, "if not _is_outranked(each, ready)", "if True"),
+        ("awaited", 25, "(self.watched | self.kept)", "self.kept"),
+    ),
+    *mutants_of(
+        "slots-startable",
+        "flow_app/matching.py",
+        _SLOTS,
+        ("key", 28, "each.concurrency_key is None or each.task_id in firsts]", "True]"),
+    ),
+    *mutants_of(
+        "slots-lock",
+        f"{_FLOW}/lock_labelled.sql",
+        _SLOTS,
+        ("first", 28, "greatest(sum(r.free / n.slots), least(1, max(r.room)))", "sum(r.free / n.slots)"),
+        ("since", 28, "greatest(d.run_at, p.given_at)", "d.run_at"),
+    ),
+    *mutants_of(
+        "slots-suspects",
+        f"{_FLOW}/lock_suspects.sql",
+        _SLOTS,
+        ("fits", 28, " OR t.run_at < now() - make_interval(secs => %(patience)s)", ""),
+    ),
+    *mutants_of(
+        "slots-stale",
+        f"{_FLOW}/hand_back_assigned.sql",
+        _SLOTS,
+        ("fits", 8, " AND f.slots >= t.slots", ""),
+    ),
+    *mutants_of(
+        "slots-note",
+        f"{_FLOW}/note_costly.sql",
+        _SLOTS,
+        ("skip", 34, " FOR NO KEY UPDATE SKIP LOCKED", ""),
+    ),
+    *mutants_of(
+        "slots-start",
+        f"{_SQL}/start_assigned.sql",
+        _SLOTS,
+        ("fits", 8, "   WHERE m.taken <= %(limit)s\n", ""),
+        ("first", 28, "   ORDER BY t.slots > 1 DESC, t.priority DESC", "   ORDER BY t.priority DESC"),
+    ),
+    *mutants_of(
+        "slots-held",
+        "workers_app/processes/held.py",
+        "unit/test_held.py",
+        ("add", 8, "sum(held.attempt.slots for held in added.values())", "len(added)"),
+        ("remove", 8, "                    self.slots -= attempt.slots\n", "                    self.slots -= 1\n"),
+    ),
+    *mutants_of(
+        "slots-worker",
+        "workers_app/processes/worker.py",
+        f"{_ENGINE}/test_worker_pace.py",
+        ("awaited", 25, "            self._executing.note_full()\n", "            pass\n"),
+    ),
+    *mutants_of(
+        "slots-needs",
+        "tasks_app/transitions.py",
+        _SLOTS,
+        ("edit", 4, 'if not {"required_labels", "slots"} & changes.keys():', 'if "required_labels" not in changes:'),
     ),
     *mutants_of(
         "share",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_app.matching import Candidate, Key, Room, limits_of, match
+from flow_app.reserving import PATIENCE, reserve
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 QUEUES = ["a", "b", "c"]
@@ -99,7 +100,7 @@ def test_what_is_given_away_keeps_to_the_rules(
     assert all(room.queues is None or task.queue in room.queues for task, room in pairs), "each serves its queue"
     for worker_id, given_to in Counter(found.workers).items():
         room = rooms_by_id[worker_id]
-        assert room.tasks + given_to <= room.capacity, "nobody is given more than there is room for"
+        assert room.taken + given_to <= room.capacity, "nobody is given more than there is room for"
     for budget, most in limits_of(workers).items():
         assert sum(budget in task.budgets for task, _ in pairs) <= most, "nothing has more than its limit"
     suspects = Counter(room.worker_id for task, room in pairs if task.suspect)
@@ -121,9 +122,9 @@ def test_what_is_given_away_keeps_to_the_rules(
         assert {task.task_id for task in mine} <= {each.task_id for each in key.firsts}, "only those that come next"
     assert found.key_slots.keys() == {task.task_id for task, _ in pairs if task.concurrency_key is not None}
 
-    beyond = [room for _, room in pairs if room.tasks + found.workers.count(room.worker_id) > room.slots]
+    beyond = [room for _, room in pairs if room.taken + found.workers.count(room.worker_id) > room.slots]
     if beyond and limit > len(pairs):
-        idle = [r for r in workers if r.queues is None and r.tasks + found.workers.count(r.worker_id) < r.slots]
+        idle = [r for r in workers if r.queues is None and r.taken + found.workers.count(r.worker_id) < r.slots]
         assert not [room for room in beyond if room.queues is None and idle], "free slots before prefetch"
 
 
@@ -144,6 +145,39 @@ def test_nothing_waits_beside_room(workers: list[Room], candidates: list[Candida
     plain = [each._replace(concurrency_key=None, suspect=False) for each in candidates]
     everybody = [room._replace(queues=None, share=1000, limits=None) for room in workers]
     found = match(everybody, plain, {}, 1000)
-    free = sum(max(0, room.capacity - room.tasks) for room in workers)
+    free = sum(max(0, room.capacity - room.taken) for room in workers)
     assert len(found.tasks) == min(free, len(plain))
     assert found.room == free - len(found.tasks)
+
+
+SIZES = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from([0.0, 1.0, PATIENCE + 1, 9 * PATIENCE])), min_size=20, max_size=20
+)
+
+
+@given(ROOMS, WAITING, SIZES, st.integers(0, 12))
+def test_tasks_of_several_slots_fit_and_are_made_room_for(
+    workers: list[Room], candidates: list[Candidate], sizes: list[tuple[int, float]], limit: int
+) -> None:
+    """What takes n slots needs a worker that has n of them in all: its needs have the number n here."""
+    tasks = [
+        each._replace(concurrency_key=None, slots=size, needs_id=size, waited=waited) if size > 1 else each
+        for each, (size, waited) in zip(candidates, sizes, strict=False)
+    ]
+    plain = [each._replace(concurrency_key=None) for each in tasks]
+    met = {room.worker_id: range(2, room.slots + 1) for room in workers}
+    found = match(workers, plain, {}, limit, met=met)
+    by_id, rooms_by_id = {each.task_id: each for each in plain}, {each.worker_id: each for each in workers}
+    given_to: dict[UUID, list[Candidate]] = defaultdict(list)
+    for task_id, worker_id in zip(found.tasks, found.workers, strict=True):
+        given_to[worker_id].append(by_id[task_id])
+    for worker_id, got in given_to.items():
+        room = rooms_by_id[worker_id]
+        assert room.taken + sum(each.slots for each in got) <= room.capacity, "theirs add up to its own at most"
+        large = [each for each in got if each.slots > 1]
+        assert not large or room.taken + sum(each.slots for each in large) <= room.slots, "and are no prefetch"
+        assert sum(each.suspect for each in got) <= 1, "suspects are alone"
+    startable = [each for each in plain if found.may_give(each, prefetch=False) or each.task_id in found.tasks]
+    for worker_id, kept_for in reserve(startable, workers, met).left(found.tasks).items():
+        others = [each for each in given_to[worker_id] if not each.suspect]
+        assert all(each.queue == kept_for.queue and each.priority > kept_for.priority for each in others), "it is kept"

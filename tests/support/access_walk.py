@@ -236,7 +236,7 @@ _ROWS: Final = {
 
 def _forms(world: World) -> dict[str, dict[str, str]]:
     task = {"type": world.task_type, "payload": '{"command": "true"}' if world.task_type == "SHELL" else "{}"}
-    task |= {"queue": "default", "priority": "0", "timeout_ms": "1000", "on_worker_lost": "retry"}
+    task |= {"queue": "default", "priority": "0", "timeout_ms": "1000", "slots": "1", "on_worker_lost": "retry"}
     when = {"repeat": "cron", "cron": "0 4 * * *", "timezone": "UTC", "jitter_seconds": "0"}
     what_if = {"misfire_policy": "skip", "misfire_max_runs": "1", "misfire_grace_seconds": "60", "overlap": "skip"}
     what_if |= {"dst_gap": "skip", "dst_fold": "once", "enabled": "on"}

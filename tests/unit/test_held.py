@@ -18,9 +18,10 @@ def held(
     deadline: float = 60,
     ended: bool = False,
     started_at: str = "2024-01-01 00:00:00+00",
+    slots: int = 1,
 ) -> Held:
     task_id = task_id or uuid4()
-    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, started_at)
+    started = Attempt(task_id, attempt, "DUMMY", "{}", 1000, "c", 0, 0, None, False, started_at, slots=slots)
     execution = Execution(task_id, attempt, "DUMMY", {}, timedelta(seconds=1), "c", time.monotonic() + deadline)
     return Held(started, execution, ended)
 
@@ -65,6 +66,20 @@ class TestHeldAttempts:
         all_held = holding(ended)
         assert len(all_held) == 1
         assert all_held.running() == []
+
+    def test_take_the_slots_of_their_tasks(self) -> None:
+        task_id = uuid4()
+        old, new, other = (
+            held(task_id, attempt=1, ended=True, slots=3),
+            held(task_id, attempt=2, slots=3),
+            held(slots=2),
+        )
+        all_held = holding(old, new, other)
+        assert all_held.slots == 8
+        all_held.remove([old.attempt, held(slots=9).attempt])
+        assert all_held.slots == 5
+        all_held.remove([new.attempt, other.attempt])
+        assert all_held.slots == 0
 
     def test_past_their_deadline_are_those_still_running(self) -> None:
         late, long_since, young, ended = held(deadline=-1), held(deadline=-9), held(), held(deadline=-9, ended=True)

@@ -22,7 +22,7 @@ ELSEWHERE: Final = {
         "a scheduler asks until there are no more heads, and only when it must; pages ask once, for the first ones",
     ),
     "survey_labelled": (
-        {"survey._survey_labelled", "survey.read_heads"},
+        {"survey._survey_labelled", "survey.read_labelled"},
         "a scheduler asks only when something waits that needs something of its worker; pages do not know",
     ),
     "hand_back_assigned": (

@@ -52,13 +52,13 @@ class TestMatch:
         assert [number for number, _ in given] == [8, 1, 5]
 
     def test_gives_no_worker_more_than_its_capacity(self) -> None:
-        rooms = [worker(1, slots=2, tasks=1), worker(2, slots=1, capacity=3, tasks=1), worker(3, tasks=4)]
+        rooms = [worker(1, slots=2, taken=1), worker(2, slots=1, capacity=3, taken=1), worker(3, taken=4)]
         found, given = matched(rooms, [task(n) for n in range(9)])
         assert Counter(w for _, w in given) == {1: 1, 2: 2}
         assert found.room == 0
 
     def test_fills_free_slots_before_prefetch_level_by_level(self) -> None:
-        rooms = [worker(1, slots=2, capacity=9, tasks=1), worker(2, slots=3, capacity=9, tasks=1)]
+        rooms = [worker(1, slots=2, capacity=9, taken=1), worker(2, slots=3, capacity=9, taken=1)]
         _, given = matched(rooms, [task(n) for n in range(7)])
         assert [w for _, w in given] == [1, 2, 2, 1, 1, 2, 1]
 
@@ -103,7 +103,7 @@ class TestMatch:
         assert given == [(1, 2), (7, 2)]
 
     def test_gives_a_suspect_to_a_worker_without_one_and_the_rest_to_others(self) -> None:
-        rooms = [worker(1, slots=2, suspects=1, tasks=1), worker(2, slots=2)]
+        rooms = [worker(1, slots=2, suspects=1, taken=1), worker(2, slots=2)]
         suspects = [task(n, suspect=True) for n in (1, 2, 3)]
         found, given = matched(rooms, [*suspects, task(8), task(9)])
         assert given == [(1, 2), (8, 1), (9, 2)]
@@ -150,8 +150,8 @@ class TestRates:
 
     def test_give_suspects_no_prefetch_either(self) -> None:
         suspects = [task(1, queue="a", suspect=True)]
-        assert matched([worker(1, slots=1, capacity=4, tasks=1, limits=self.RATE)], suspects)[1] == []
-        assert matched([worker(1, slots=1, capacity=4, tasks=0, limits=self.RATE)], suspects)[1] == [(1, 1)]
+        assert matched([worker(1, slots=1, capacity=4, taken=1, limits=self.RATE)], suspects)[1] == []
+        assert matched([worker(1, slots=1, capacity=4, taken=0, limits=self.RATE)], suspects)[1] == [(1, 1)]
 
     def test_charge_no_other_queue(self) -> None:
         assert matched([worker(1, limits=self.RATE)], [task(1, queue="b")])[0].charged == []
@@ -220,7 +220,7 @@ class TestKeys:
 
 class TestRoomFor:
     def test_counts_what_workers_may_own_that_serve_a_queue(self) -> None:
-        rooms = [worker(1, queues=["a"]), worker(2, queues=["b"], tasks=4)]
+        rooms = [worker(1, queues=["a"]), worker(2, queues=["b"], taken=4)]
         assert [room_for(queue, rooms) for queue in ("a", "b", "c")] == [4, 0, 0]
         assert room_for("c", [worker(1)])
 

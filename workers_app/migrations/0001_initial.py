@@ -22,11 +22,11 @@ CREATE FUNCTION database_timeline() RETURNS text LANGUAGE sql VOLATILE AS
 $$SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) FROM pg_control_system()$$
 """
 
-# Which needs of tasks (``task_needs``) each worker meets; every statement asks here. The labels of a worker never change.
+# Which needs of tasks (``task_needs``) each worker meets; every statement asks here. Labels and slots of a worker never change.
 MET_NEEDS = """
 CREATE VIEW met_needs AS
-SELECT w.worker_id, w.state, w.queues, n.id AS needs_id
-  FROM worker_heartbeats w JOIN task_needs n ON w.labels @@ n.condition;
+SELECT w.worker_id, w.state, w.queues, w.slots, n.id AS needs_id, n.slots AS takes
+  FROM worker_heartbeats w JOIN task_needs n ON w.slots >= n.slots AND w.labels @@ n.condition;
 """
 
 

@@ -53,10 +53,12 @@ class Executing:
         self.prefetch = 0
         self.held = HeldAttempts()
         self.pool: Pool[Held] = Pool(slots, self._execute)
-        self._running = Running(lambda: len(self.held) >= self.slots)
+        self._running = Running(lambda: self.held.slots >= self.slots)
         self.recorder = Recorder(
             Session("recorder"), worker_id, self._recorded, self._ends_come_fast, self._running.none
         )
+        #: Slots of all attempts that have been recorded.
+        self.ended_slots = 0
         self.rate = CompletionRate()
         self._lease = lease
         self._on_recorded = on_recorded
@@ -72,15 +74,15 @@ class Executing:
     # Main thread
 
     def free_slots(self) -> int:
-        """How many more attempts may be begun. Where there is none, the schedulers will hear of the next one."""
-        free = self.slots - len(self.held)
+        """How many more slots may be filled. Where there is none, the schedulers will hear of the next one."""
+        free = self.slots - self.held.slots
         if free <= 0:
             self.note_full()
-            free = self.slots - len(self.held)  # one may have come free before that was noted
+            free = self.slots - self.held.slots  # one may have come free before that was noted
         return free
 
     def note_full(self) -> None:
-        """Have the schedulers notified when the next slot comes free, because all are taken."""
+        """Have the schedulers notified when the next slot comes free: all are taken, or somebody waits for several."""
         self._was_full = True
 
     def take_untold(self) -> bool:
@@ -135,10 +137,12 @@ class Executing:
         """Free the slots of recorded endings, and wake whoever waits for that."""
         was_full, self._was_full = self._was_full, False  # before they are free: it may be set again at once
         again = [ending for ending in endings if ending.next_status == TaskStatus.PENDING or ending.started.keyed]
+        slots = sum(ending.started.slots for ending in endings)
+        self.ended_slots += slots
         self.held.remove(ending.started for ending in endings)
         self.rate.add(len(endings))
         if was_full or self._freed > self._told:
-            self._freed += len(endings)
+            self._freed += slots
         if again or (self._freed > self._told and not self._may_wait()):
             only_new = not any(ending.started.keyed or ending.delay is None for ending in again)
             self._told = self._freed

@@ -27,10 +27,12 @@ class Held:
 class HeldAttempts:
     """By task id: a worker holds one attempt of a task, because the first is recorded before the second starts.
 
-    Recorded, but perhaps not yet known to be: the first then stays behind the second until it is.
+    Recorded, but perhaps not yet known to be: the first then stays behind the second until it is. ``slots`` is how many
+    all of them take.
     """
 
     def __init__(self) -> None:
+        self.slots = 0
         self._held: dict[UUID, Held] = {}
         self._behind: list[Held] = []
         self._lock = threading.Lock()
@@ -45,6 +47,7 @@ class HeldAttempts:
             older = [self._held[task_id] for task_id in added.keys() & self._held.keys()]
             self._behind += older
             self._held.update(added)
+            self.slots += sum(held.attempt.slots for held in added.values())
         for held in older:
             if not held.ended:
                 held.execution.stop(StopReason.RELEASE, immediate=True)
@@ -55,8 +58,11 @@ class HeldAttempts:
                 held = self._held.get(attempt.task_id)
                 if held is not None and held.attempt == attempt:
                     del self._held[attempt.task_id]
+                    self.slots -= attempt.slots
                 elif self._behind:
+                    before = len(self._behind)
                     self._behind = [held for held in self._behind if held.attempt != attempt]
+                    self.slots -= attempt.slots * (before - len(self._behind))
 
     def task_ids(self) -> list[UUID]:
         """Every task of which anything is held, though it be an end that is not recorded yet."""

@@ -47,7 +47,7 @@ class Starter:
         self._heard_timeline = ""
         #: Beats in a row by which more runs here than is held; above 1, it is looked for.
         self._missing = 0
-        self._recorded_before = 0
+        self._ended_before = 0
 
     @property
     def timeline_changed(self) -> bool:
@@ -83,9 +83,9 @@ class Starter:
         if free <= 0 or not self.may_have_more or not self._lease.running:
             return
         limit = min(free, MAX_START)
-        recorded = executing.recorder.recorded
-        occupied = executing.slots - free + recorded - self._recorded_before
-        self._recorded_before = recorded
+        ended = executing.ended_slots
+        occupied = executing.slots - free + ended - self._ended_before
+        self._ended_before = ended
         self.may_have_more = False
         try:
             attempts = start_assigned(
@@ -99,13 +99,14 @@ class Starter:
             self.may_have_more = True
             raise
         # Before they begin: the first may be recorded before the last has begun.
-        if len(attempts) == limit:
+        started = sum(attempt.slots for attempt in attempts)
+        if started == limit:
             self.may_have_more = True
             executing.note_full()
         executing.begin(attempts)
-        if len(attempts) == limit:
+        if started == limit:
             return
-        if executing.take_untold() or (attempts and occupied + len(attempts) >= executing.slots):
+        if executing.take_untold() or (attempts and occupied + started >= executing.slots):
             # The pass that assigned these may still have counted what had ended meanwhile, and found us full.
             wakeups.notify_schedulers(self.session, only_new=True)
 

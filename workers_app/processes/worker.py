@@ -119,7 +119,7 @@ class Worker(Process):
             return GROW_AFTER
         if starter.timeline_changed:
             return FOLLOW_AGAIN
-        if starter.may_have_more and len(executing.held) < executing.slots:
+        if starter.may_have_more and executing.held.slots < executing.slots:
             return timedelta(0)
         if self.options.burst:
             return settings.SCHEDULER.polling_interval
@@ -134,6 +134,8 @@ class Worker(Process):
         everybody = "*" in words
         if everybody or f"!{self.id}" in words:
             self._heartbeat.hurry()
+        if f"+{self.id}" in words:
+            self._executing.note_full()
         if everybody or str(self.id) in words:
             self._starter.look_again()
             return True

@@ -32,6 +32,7 @@ TASK_ITEM: Final[Json] = {
     "fairKey": None,
     "uniqueKey": None,
     "requiredLabels": None,
+    "slots": 1,
     "idempotencyKey": None,
     "createdBy": "shop",
     "workerId": _WORKER,

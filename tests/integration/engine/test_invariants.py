@@ -55,6 +55,7 @@ BROKEN_BY = {
         "UPDATE tasks SET needs_id = 9 WHERE id = '{assigned}'"
     ),
     "what a task needs is known": "UPDATE tasks SET needs_id = 9 WHERE id = '{waiting}'",
+    "a task that takes several slots needs a worker that has them": "UPDATE tasks SET slots = 2 WHERE id = '{waiting}'",
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"
         "UPDATE tasks SET attempt = 0 WHERE id = '{ended}'"

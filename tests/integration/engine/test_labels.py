@@ -21,7 +21,7 @@ from flow_app.why import why
 from tasks_app import creating, labels, needs, services
 from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskNeeds
-from tasks_app.needs import add_needs, delete_unused_needs, find_needs, ids_of
+from tasks_app.needs import Need, add_needs, delete_unused_needs, find_needs, ids_of
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
 from tests.support.engine import SUCCEEDED, Engine, in_seconds, room_of
@@ -31,6 +31,7 @@ OpenSession = Callable[[], Session]
 
 GPU = {"gpu": "a100"}
 NOBODY = {"gpu": "none such"}
+NEED = Need('{"x":["y"]}', 1)
 
 
 def assigned_to(engine: Engine, task_id: UUID) -> UUID | None:
@@ -285,13 +286,13 @@ class TestWhatWaitsBehindOne:
         assert (reason.code, dict(reason.links)) == ("KEY_ORDER", {"task": f"/tasks/{first}"})
         edit_queue("default", {"perKey": {"maxConcurrency": 2}}, actor="test")
         [reason] = [each for each in why(engine.task(third)) if each.code == "KEY_ORDER"]
-        assert reason.detail == "2 due tasks come first for concurrency key k, which has room for 2"
+        assert reason.detail.startswith("2 due tasks come first for concurrency key k, which has room for 2; ")
 
 
 class TestFindNeeds:
     def test_finds_those_of_lately_and_no_others(self, engine: Engine) -> None:
         with connection.cursor() as cursor:
-            made = add_needs(cursor, {"d": "{}", "e": "{}"}, most=None)
+            made = add_needs(cursor, {"d": NEED, "e": NEED}, most=None)
             engine.session.execute("UPDATE task_needs SET used_at = now() - interval '11 minutes' WHERE digest = 'e'")
             assert find_needs(cursor, ["d", "e", "f"]) == {"d": made["d"]}
 
@@ -307,7 +308,7 @@ class TestFindNeeds:
 class TestAddNeeds:
     def test_gives_two_who_come_at_once_the_same_row(self, engine: Engine, open_session: OpenSession) -> None:
         first, second = open_session(), open_session()
-        texts = {needs._digest("{}"): "{}"}
+        texts = {needs.digest(NEED): NEED}
         with transaction(first):
             mine = add_needs(first.connection.cursor(), texts, most=None)
             other = rival_on(second, lambda session: add_needs(session.connection.cursor(), texts, most=None))
@@ -316,12 +317,14 @@ class TestAddNeeds:
 
     def test_makes_no_more_than_there_may_be(self, engine: Engine) -> None:
         with connection.cursor() as cursor:
-            assert len(ids_of(cursor, ["{}", '{"a":["b"]}'], most=2)) == 2
-            with pytest.raises(InvalidTask, match="requiredLabels"):
-                ids_of(cursor, ['{"c":["d"]}'], most=2)
-            assert len(ids_of(cursor, ["{}"], most=2)) == 1
-            assert len(ids_of(cursor, ['{"c":["d"]}'], most=None)) == 1
-        assert TaskNeeds.objects.count() == 3
+            assert len(ids_of(cursor, [NEED, Need('{"a":["b"]}', 1)], most=2)) == 2
+            for another in (Need('{"c":["d"]}', 1), Need(NEED.labels, 2)):
+                with pytest.raises(InvalidTask, match="requiredLabels"):
+                    ids_of(cursor, [another], most=2)
+            assert len(ids_of(cursor, [NEED], most=2)) == 1
+            assert len(ids_of(cursor, [Need('{"c":["d"]}', 1)], most=None)) == 1
+            assert len(ids_of(cursor, [Need("{}", 2), Need("{}", 3)], most=2)) == 2, "slots alone are few"
+        assert TaskNeeds.objects.count() == 5
 
     def test_refuses_a_bulk_that_brings_too_many_whole(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(creating, "MOST_NEEDS", 3)
@@ -355,9 +358,9 @@ class TestDeleteUnusedNeeds:
         services.edit_task(task_id, {"required_labels": None}, actor="me")
         self._age(engine)
         user, cleaner = open_session(), open_session()
-        text = labels.canonical(GPU)
+        need = Need(labels.canonical(GPU), 1)
         with transaction(user):
-            ids_of(user.connection.cursor(), [text])
+            ids_of(user.connection.cursor(), [need])
             assert delete_unused_needs(cleaner) == 0
             user.execute("UPDATE tasks SET needs_id = (SELECT id FROM task_needs)")
         assert delete_unused_needs(cleaner) == 0
@@ -450,6 +453,18 @@ class TestWhy:
         engine.worker()
         task_id = engine.create(required_labels=GPU)
         assert "WORKERS_BUSY" in [reason.code for reason in why(engine.task(task_id))]
+
+    @pytest.mark.parametrize("most", [1, 2])
+    def test_names_who_comes_first_for_a_key_and_what_that_waits_for(self, engine: Engine, most: int) -> None:
+        edit_queue("default", {"perKey": {"maxConcurrency": most}}, actor="me")
+        engine.worker()
+        firsts = [engine.create(required_labels=GPU, concurrency_key="k") for _ in range(most)]
+        second = engine.create(concurrency_key="k")
+        assert not engine.assign().assigned
+        [found] = [reason for reason in why(engine.task(second)) if reason.code == "KEY_ORDER"]
+        assert f"{firsts[0]} waits: " in found.detail
+        assert "no live worker of queue default has gpu=a100" in found.detail
+        assert "KEY_ORDER" not in [reason.code for reason in why(engine.task(firsts[-1]))]
 
     def test_counts_those_ahead_that_need_the_same(self, engine: Engine) -> None:
         engine.worker(labels=GPU)

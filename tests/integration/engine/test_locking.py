@@ -41,7 +41,7 @@ class TestCountRoom:
         engine.assign()
         found = {room.worker_id: room for room in shares(engine.session, ["default"])[0]}
         assert found.keys() == {busy, idle}
-        assert [(found[w].slots, found[w].capacity, found[w].tasks) for w in (busy, idle)] == [(3, 5, 2), (1, 1, 1)]
+        assert [(found[w].slots, found[w].capacity, found[w].taken) for w in (busy, idle)] == [(3, 5, 2), (1, 1, 1)]
 
     def test_finds_nobody_without_the_pass(self, engine: Engine) -> None:
         engine.worker()
@@ -52,7 +52,7 @@ class TestCountRoom:
         engine.assigned(worker)
         engine.session.execute("UPDATE tasks SET crash_count = 1")
         [room] = shares(engine.session, [])[0]
-        assert (room.tasks, room.suspects) == (1, 1)
+        assert (room.taken, room.suspects) == (1, 1)
 
     @pytest.mark.parametrize(
         ("queues", "limit", "setting"),
@@ -126,20 +126,24 @@ class TestLockSuspects:
     def test_locks_as_many_as_each_class_has_workers_and_each_once(self, engine: Engine, suspects: list[UUID]) -> None:
         engine.worker()
         engine.worker(queues=["b"])
-        assert candidates(engine.session, "lock_suspects", {"classes": [None]}) == suspects[:1]
-        assert candidates(engine.session, "lock_suspects", {"classes": ['{"b"}']}) == [suspects[1]]
+        assert candidates(engine.session, "lock_suspects", {"classes": [None], "patience": 5.0}) == suspects[:1]
+        assert candidates(engine.session, "lock_suspects", {"classes": ['{"b"}'], "patience": 5.0}) == [suspects[1]]
         engine.worker()
-        assert set(candidates(engine.session, "lock_suspects", {"classes": [None, '{"b"}']})) == set(suspects[:2])
+        assert set(candidates(engine.session, "lock_suspects", {"classes": [None, '{"b"}'], "patience": 5.0})) == set(
+            suspects[:2]
+        )
 
     def test_passes_over_what_is_not_due(self, engine: Engine, suspects: list[UUID]) -> None:
         for _ in range(3):
             engine.worker()
         engine.move(suspects[0], run_at=timedelta(seconds=60))
-        assert set(candidates(engine.session, "lock_suspects", {"classes": [None]})) == set(suspects[1:])
+        assert set(candidates(engine.session, "lock_suspects", {"classes": [None], "patience": 5.0})) == set(
+            suspects[1:]
+        )
 
     def test_finds_nothing_without_the_pass(self, engine: Engine, suspects: list[UUID]) -> None:
         engine.worker()
-        assert engine.session.rows("lock_suspects", {"classes": [None]}, of=Candidate) == []
+        assert engine.session.rows("lock_suspects", {"classes": [None], "patience": 5.0}, of=Candidate) == []
 
 
 def shown(key: Key) -> tuple[list[UUID], list[UUID]]:

@@ -165,7 +165,12 @@ def hot_statements(session: Session) -> list[Hot]:
             2 * 34 * len(pairs),
         ),
         Hot("survey_labelled", {}, "tasks_labelled tasks_pkey", 100),
-        Hot("lock_suspects", {"classes": [None, "{q1,q2}"]}, "tasks_suspects tasks_owned", 4 * 2 * WORKERS),
+        Hot(
+            "lock_suspects",
+            {"classes": [None, "{q1,q2}"], "patience": 5.0},
+            "tasks_suspects tasks_owned",
+            4 * 2 * WORKERS,
+        ),
         Hot(
             "look_at_keys",
             keys | {"wanted": [1, 2, 3]},

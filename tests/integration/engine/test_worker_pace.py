@@ -114,8 +114,31 @@ class TestSlots:
         assert 0 < counting.most <= SLOTS
         eventually(lambda: engine.statuses(tasks) == ["SUCCESS"] * len(tasks))
 
+    def test_of_tasks_that_take_several_are_never_exceeded_either(
+        self, engine: Engine, worker: Worker, counting: Counting
+    ) -> None:
+        tasks = assigned(engine, worker, SLOTS + PREFETCH)
+        tasks += [engine.create(slots=1 + number % SLOTS, priority=1) for number in range(9)]
+        while counting.done < len(tasks):
+            engine.assign()
+            worker._starter.look_again()
+            worker.tick()
+            assert worker._executing.held.slots <= SLOTS
+            assert engine.violations() == {}
+        eventually(lambda: engine.statuses(tasks) == ["SUCCESS"] * len(tasks))
+
 
 class TestRoom:
+    def test_that_somebody_waits_for_is_told_of_though_other_slots_are_free(
+        self, engine: Engine, worker: Worker, counting: Counting, hints: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assigned(engine, worker, 1)
+        worker._executing.prefetch = 0
+        hints.clear()
+        assert not worker._concerns_us(f"+{worker.id}")
+        fill_up(worker, monkeypatch)
+        assert hints == ["recorder"]
+
     def test_is_told_of_once_for_several_starts_that_the_prefetch_provides_for(
         self, engine: Engine, worker: Worker, counting: Counting, hints: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

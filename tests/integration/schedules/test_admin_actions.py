@@ -32,7 +32,7 @@ NEW: dict[str, Any] = {
     "interval_seconds": "", "rrule": "", "timezone": "Europe/Berlin", "jitter_seconds": "0", "start_at": "",
     "end_at": "", "misfire_policy": "run_once", "misfire_max_runs": "10", "misfire_grace_seconds": "60",
     "overlap": "skip", "dst_gap": "run_after", "dst_fold": "once", "type": "DUMMY", "queue": "default",
-    "payload": "{}", "priority": "0", "max_retries": "", "timeout_ms": "1000", "concurrency_key": "",
+    "payload": "{}", "priority": "0", "max_retries": "", "timeout_ms": "1000", "slots": "1", "concurrency_key": "",
     "correlation_id": "", "on_worker_lost": "retry",
 }  # fmt: skip
 

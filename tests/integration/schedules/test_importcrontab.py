@@ -86,6 +86,7 @@ class TestImport:
             "queue": "default",
             "priority": 0,
             "timeoutMs": 86_400_000,
+            "slots": 1,
             "correlationId": None,
             "concurrencyKey": None,
             "uniqueKey": None,
