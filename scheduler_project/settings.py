@@ -98,6 +98,7 @@ INSTALLED_APPS = [
     "workers_app",
     "schedules_app",
     "flow_app",
+    "workflows_app",
     "tasks_app",
     "access_app",
     "unfold",

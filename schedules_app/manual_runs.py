@@ -29,11 +29,11 @@ from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import wakeups
 from tasks_app.bounds import admit, queue_full
-from tasks_app.creating import Created
 from tasks_app.duplicates import DuplicateTask, holder_of
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import NewTask
 from tasks_app.inserting import SCHEDULED_COLUMNS, store_tasks, task_row
+from tasks_app.meeting import Created
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.selectors import find_task, task_of
 

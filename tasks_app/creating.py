@@ -1,51 +1,33 @@
-"""New tasks become rows: one, or many at once, and what becomes of one whose unique key an open task has.
-
-The index decides who is first; what the second meets is decided on the locked row of the first. Checks came before; who
-may ask, and idempotency, is up to ``services``.
-"""
+"""New tasks become rows: one, or many at once. What they must be, who may ask, and idempotency, is up to ``services``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Value
-from django.db.models.functions import Greatest, Now
 
 from access_app import audit
-from tasks_app import busy, transitions, wakeups
+from tasks_app import edges, wakeups
 from tasks_app.bounds import Full, admit, require_room, unbounded
-from tasks_app.cancelling import cancel_tasks
-from tasks_app.duplicates import DuplicateTask, holder_of, holders_of
-from tasks_app.fields import ASKED, NewTask
+from tasks_app.duplicates import holders_of
+from tasks_app.fields import NewTask
+from tasks_app.graphs import below_refused
 from tasks_app.inserting import COLUMNS, insert_task, store_tasks, task_row
+from tasks_app.meeting import CHANGES, Created, debounced, meet, meet_busy
 from tasks_app.models import Task
 from tasks_app.needs import MOST_NEEDS, need_of
-from tasks_app.states import WAITING, OnBusy, OnDuplicate
+from tasks_app.states import OnBusy, OnDuplicate
 
-#: They change the open task, whose row is locked for it.
-_CHANGES: Final = {OnDuplicate.REPLACE, OnDuplicate.POSTPONE}
-#: What stays of a task that is replaced. Another type or concurrency key is another kind of task.
-_KEPT: Final = {"type", "queue", "concurrency_key", "unique_key", "correlation_id", "schedule_at", "max_retries"}
-_REPLACED: Final = [row.column for row in ASKED if row.stored and row.column not in _KEPT]
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A task, whether its idempotency key was replayed, and what became of the one that was there before."""
-
-    task: Task
-    replayed: bool = False
-    #: ``returned``, ``replaced``, ``postponed``, ``skipped`` or ``queued``: no task was created. Empty: one was.
-    existing: str = ""
+#: A new task of many: its id, what it is to be, its payload as JSON text.
+New = tuple[UUID, NewTask, str]
+RowOf = Callable[[UUID, NewTask, str], tuple[Any, ...]]
 
 
 @dataclass(slots=True)
@@ -69,8 +51,8 @@ def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempote
     insert = partial(_insert_one, task_id, created_by=created_by, text=text, idempotency_key=idempotency_key)
     if new.on_busy != OnBusy.QUEUE:
         with transaction.atomic():
-            return _meet_busy(new, created_by) or _insert_or_meet(new, insert, created_by)
-    return _insert_or_meet(_debounced(new), insert, created_by)
+            return meet_busy(new, created_by) or _insert_or_meet(new, insert, created_by)
+    return _insert_or_meet(debounced(new), insert, created_by)
 
 
 def _insert_or_meet(new: NewTask, insert: Callable[..., Task | None], created_by: str) -> Created:
@@ -83,41 +65,82 @@ def _insert_or_meet(new: NewTask, insert: Callable[..., Task | None], created_by
                 unbounded.note(new.queue, began)
             return Created(task)
         if new.unique_key is not None:
-            with transaction.atomic() if new.on_duplicate in _CHANGES else nullcontext():  # a look needs none
-                if met := _meet(new, created_by):
+            with transaction.atomic() if new.on_duplicate in CHANGES else nullcontext():  # a look needs none
+                if met := meet(new, created_by):
                     return met
         with connection.cursor() as cursor:
             require_room(cursor, new.queue, new.concurrency_key)
         admitted = True
 
 
-def create_many(
-    rows: Sequence[tuple[UUID, NewTask, str]], created_by: str, idempotency_key: str | None = None
-) -> Stored:
+def create_many(rows: Sequence[New], created_by: str, idempotency_key: str | None = None) -> Stored:
     """COPY the rows in, in the caller's transaction: one statement whatever their number, two with unique keys.
 
     Of those whose queue, or concurrency key, takes no more, the first are stored as far as there is room. ``now`` is
     the database's, as for every due time.
     """
-    correlation = audit.correlation_id()
     stored, left = Stored([task_id for task_id, _, _ in rows]), list(rows)
+    ended = False
     with connection.cursor() as cursor:
         cursor.execute("SELECT now(), EXISTS (SELECT FROM bounded_queues)")
         now, bounded = cursor.fetchone()
         if bounded:
             left = _admitted(cursor, stored, left)
-        while left:
-            made = (
-                task_row(
-                    task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=correlation, now=now
-                )
-                for task_id, new, text in left
-            )
-            met = store_tasks(cursor, COLUMNS, made, most_needs=MOST_NEEDS)
-            left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
-    plain = all((new.schedule_at is None or new.schedule_at <= now) and not _needs(new) for _, new, _ in rows)
-    _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if plain else ())
+        row_of: RowOf = partial(
+            task_row,
+            created_by=created_by,
+            idempotency_key=idempotency_key,
+            correlation=audit.correlation_id(),
+            now=now,
+        )
+        if any(new.depends_on for _, new, _ in rows):
+            ended = _copy_with_edges(cursor, stored, left, row_of)
+        else:
+            _copy(cursor, stored, left, row_of)
+    if ended:
+        transaction.on_commit(wakeups.notify_schedulers)
+    else:
+        plain = all(_is_plain(new, now) for _, new, _ in rows)
+        _after_commit_wake_schedulers({(new.queue, new.priority) for _, new, _ in rows} if plain else ())
     return stored
+
+
+def _copy(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, columns: Sequence[str] = COLUMNS) -> None:
+    """Store what has no place taken by an open task, until it is known of each."""
+    while left:
+        made = (row_of(task_id, new, text) for task_id, new, text in left)
+        met = store_tasks(cursor, columns, made, most_needs=MOST_NEEDS)
+        left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
+
+
+def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf) -> bool:
+    """The same of tasks of which some wait for others, of the same call too; whether any of those has ended."""
+    if stored.full:
+        left = _without_dependents(stored, left)
+    children = {task_id: new for task_id, new, _ in left if new.depends_on}
+    parents = {parent for new in children.values() for parent in edges.parents_of(new)}
+    ended = edges.hold_parents(cursor, children.values(), stored.ids)
+
+    def row_with_edges(task_id: UUID, new: NewTask, text: str) -> tuple[Any, ...]:
+        return row_of(task_id, new, text) + edges.values_of(new, has_dependents=task_id in parents)
+
+    _copy(cursor, stored, left, row_with_edges, COLUMNS + edges.COLUMNS)
+    edges.add_edges(cursor, children)
+    return ended
+
+
+def _without_dependents(stored: Stored, left: list[New]) -> list[New]:
+    """Those that depend on no task which found its queue full; the others are refused for that, too."""
+    places = {task_id: place for place, task_id in enumerate(stored.ids)}
+    above = {places[task_id]: [places.get(parent, -1) for parent in edges.parents_of(new)] for task_id, new, _ in left}
+    for place, parent in below_refused(above, stored.full.keys()):
+        stored.full[place] = stored.full[parent]
+    return [row for row in left if places[row[0]] not in stored.full]
+
+
+def _is_plain(new: NewTask, now: datetime) -> bool:
+    """Whether it is due, for every worker, and waits for nothing else."""
+    return (new.schedule_at is None or new.schedule_at <= now) and not _needs(new) and not new.depends_on
 
 
 def _insert_one(
@@ -125,6 +148,8 @@ def _insert_one(
 ) -> Task | None:
     """Insert and read back in one trip, which is what the latency of creating a task consists of."""
     row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
+    if new.depends_on:
+        return _insert_with_edges(task_id, new, row, admitted=admitted)
     if _needs(new):
         return _insert_with_needs(row, admitted=admitted)
     pairs = {(new.queue, new.priority)}
@@ -149,67 +174,22 @@ def _insert_with_needs(row: tuple[Any, ...], *, admitted: bool) -> Task | None:
     return task
 
 
-def _meet_busy(new: NewTask, actor: str) -> Created | None:
-    """The task to return because the concurrency key is busy; None: there is to be another. Some may make way."""
-    with connection.cursor() as cursor:
-        verdict = busy.decide(new.on_busy, *busy.open_tasks_of(cursor, new.queue, str(new.concurrency_key)))
-        if verdict.existing:
-            return Created(Task.objects.get(pk=verdict.existing), existing=verdict.word)
-        if verdict.cancel:
-            reason = "a task that cancels those of its concurrency key was created"
-            workers = cancel_tasks(cursor, [(task_id, actor) for task_id in verdict.cancel], reason=reason)
-            for worker_id in workers:
-                transaction.on_commit(partial(wakeups.notify_stop, worker_id))
-    return None
+def _insert_with_edges(task_id: UUID, new: NewTask, row: tuple[Any, ...], *, admitted: bool) -> Task | None:
+    """The same of a task that waits for others. Raises `InvalidTask` when there is not one of them."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            ended = edges.hold_parents(cursor, [new])
+            more = dict(zip(edges.COLUMNS, edges.values_of(new, has_dependents=False), strict=True))
+            task = insert_task(row, more, admitted=admitted)
+            if task is None:
+                return None  # its queue may be full
+            edges.add_edges(cursor, {task_id: new})
+        if ended:
+            transaction.on_commit(wakeups.notify_schedulers)
+    return task
 
 
-def _debounced(new: NewTask) -> NewTask:
-    """The first of those that are put off waits as long as the others, by the database's clock."""
-    if new.on_duplicate != OnDuplicate.POSTPONE or new.debounce_seconds is None:
-        return new
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
-    return replace(new, schedule_at=now + timedelta(seconds=new.debounce_seconds))
-
-
-def _meet(new: NewTask, actor: str) -> Created | None:
-    """What becomes of a task whose unique key an open one has; None: that has just ended. Raises `DuplicateTask`."""
-    assert new.unique_key is not None
-    holder = holder_of(new.queue, new.unique_key, lock=new.on_duplicate in _CHANGES)
-    if holder is None:
-        return None
-    if new.on_duplicate == OnDuplicate.RETURN:
-        return Created(holder, existing="returned")
-    if new.on_duplicate == OnDuplicate.REJECT:
-        raise DuplicateTask(holder.pk)
-    if holder.status not in WAITING:
-        raise DuplicateTask(holder.pk, "it runs: it can be neither replaced nor postponed")
-    if holder.type != new.type:
-        raise DuplicateTask(holder.pk, "it is of another type: it can be neither replaced nor postponed by this one")
-    met = _replace(holder, new, actor) if new.on_duplicate == OnDuplicate.REPLACE else _postpone(holder, new, actor)
-    transaction.on_commit(wakeups.notify_schedulers)
-    return met
-
-
-def _replace(holder: Task, new: NewTask, actor: str) -> Created:
-    if holder.concurrency_key != new.concurrency_key:
-        raise DuplicateTask(holder.pk, "it is of another concurrencyKey, and cannot be replaced by this one")
-    due: Any = Now() if new.schedule_at is None else Greatest(Value(new.schedule_at), Now())
-    columns = {column: getattr(new, column) for column in _REPLACED}
-    columns |= {"schedule_at": due, "run_at": due, "max_retries": _retries(new)}
-    columns["correlation_id"] = new.correlation_id or audit.correlation_id() or None
-    return Created(transitions.replace(holder, columns, actor=actor), existing="replaced")
-
-
-def _postpone(holder: Task, new: NewTask, actor: str) -> Created:
-    assert new.debounce_seconds is not None
-    most = None if new.debounce_max_seconds is None else timedelta(seconds=new.debounce_max_seconds)
-    moved = transitions.postpone(holder, timedelta(seconds=new.debounce_seconds), at_most=most, actor=actor)
-    return Created(moved, existing="postponed") if moved else Created(holder, existing="returned")
-
-
-def _look_up(cursor: Any, stored: Stored, met: list[tuple[UUID, NewTask, str]]) -> list[tuple[UUID, NewTask, str]]:
+def _look_up(cursor: Any, stored: Stored, met: list[New]) -> list[New]:
     """Answer those that open tasks stand in the way of, and return those whose way is free by now."""
     places = {task_id: place for place, task_id in enumerate(stored.ids)}
     holders = holders_of(cursor, {(new.queue, str(new.unique_key)) for _, new, _ in met})
@@ -225,7 +205,7 @@ def _look_up(cursor: Any, stored: Stored, met: list[tuple[UUID, NewTask, str]]) 
     return free
 
 
-def _admitted(cursor: Any, stored: Stored, rows: list[tuple[UUID, NewTask, str]]) -> list[tuple[UUID, NewTask, str]]:
+def _admitted(cursor: Any, stored: Stored, rows: list[New]) -> list[New]:
     """Those there is room for. Of one unique key the first needs some, unless an open task has it."""
     unique = {(new.queue, new.unique_key) for _, new, _ in rows if new.unique_key is not None}
     met: set[Any] = set(holders_of(cursor, unique)) if unique else set()
@@ -239,10 +219,6 @@ def _admitted(cursor: Any, stored: Stored, rows: list[tuple[UUID, NewTask, str]]
     found = admit(cursor, [name for _, name in needing]) if needing else []
     stored.full = {place: full for (place, _), full in zip(needing, found, strict=True) if full is not None}
     return [row for place, row in enumerate(rows) if place not in stored.full]
-
-
-def _retries(new: NewTask) -> int:
-    return int(settings.SCHEDULER.default_max_retries if new.max_retries is None else new.max_retries)
 
 
 def _after_commit_wake_schedulers(new: Collection[wakeups.Pair]) -> None:

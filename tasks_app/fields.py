@@ -9,7 +9,7 @@ document. What a field does is up to the code that knows its name; what is wrong
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 from dataclasses import Field as Attribute
 from datetime import datetime
@@ -19,13 +19,14 @@ from typing import Annotated, Any, Final, get_type_hints
 from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.base import JsonObject
-from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
+from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, listed, matching, one_of, visible, whole
 from tasks_app.labels import Required, read_required_labels
 from tasks_app.retries import read_options
-from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
+from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
 MAX_TIMEOUT_MS: Final = 86_400_000
 MAX_SLOTS: Final = 1000
+MAX_PARENTS: Final = 1000
 MAX_DEBOUNCE_SECONDS: Final = 7 * 86_400
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 #: The default of a field that has none.
@@ -99,6 +100,20 @@ _DUPLICATE: Final = one_of(
 )
 _DEBOUNCE: Final = "With onDuplicate postpone: due so long after the latest call."
 _DEBOUNCE_MAX: Final = "And never put off further than so long after the first one."
+_PARENTS: Final = listed(visible(100), MAX_PARENTS)
+_DEPENDS: Final = "Ids of tasks that must end first; in a bulk call also each other's ref."
+_REF: Final = "What dependsOn of the other tasks of a bulk call name it by."
+_RUN_IF: Final = one_of(
+    RunIf,
+    {
+        "all_success": "all of them have succeeded",
+        "all_done": "all have ended, however",
+        "any_success": "one has succeeded",
+        "any_failed": "one has failed",
+        "none_failed": "all have ended, and none has failed",
+    },
+)
+_OTHERWISE: Final = one_of(Otherwise, {"cancel": "cancel it", "fail": "fail it"})
 #: Says how a task is created, once: nothing of it is kept.
 _once: Final = partial(Asked, template=False, cloned=False, stored=False)
 _TENANT: Final = "Whose share of its queue it draws on, where the queue is shared by fairKey."
@@ -130,6 +145,10 @@ class NewTask:
     on_duplicate: Annotated[str, _once(_DUPLICATE, label="If its unique key is taken")] = OnDuplicate.RETURN
     debounce_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE)] = None
     debounce_max_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE_MAX)] = None
+    ref: Annotated[str | None, _once(visible(100), _REF, null=True, form=False)] = None
+    depends_on: Annotated[Sequence[str] | None, _once(_PARENTS, _DEPENDS, null=True, form=False)] = None
+    run_if: Annotated[str, _once(_RUN_IF, "When those it depends on let it run.", form=False)] = RunIf.ALL_SUCCESS
+    otherwise: Annotated[str, _once(_OTHERWISE, "If they never will.", form=False)] = Otherwise.CANCEL
 
 
 def _asked() -> Iterator[Asked]:

@@ -8,11 +8,12 @@ second waits for the first to commit or give up.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -157,21 +158,27 @@ def _json_row(columns: Sequence[str], row: tuple[Any, ...]) -> str:
     return "{" + ",".join(f'"{column}":{value}' for column, value in zip(columns, values, strict=True)) + "}"
 
 
-def insert_task(row: tuple[Any, ...], *, hint: tuple[str, str] | None = None, admitted: bool = False) -> Task | None:
+def insert_task(
+    row: tuple[Any, ...],
+    more: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    hint: tuple[str, str] | None = None,
+    admitted: bool = False,
+) -> Task | None:
     """Insert one row of `task_row` and read it back, in one trip: the latency of creating a task consists of that.
 
     None: an open task has its unique key, or its queue has bounds (``bounds``) and it was not ``admitted`` under them.
+    ``more`` are values of other columns.
 
     ``hint`` is a channel and a message that go in the same trip, outside a transaction only: in one of their own behind
     the commit, so that the lock of NOTIFY is not held while the disk is waited for. What needs something of its worker
     takes a trip more, and a transaction of the caller's. Raises `InvalidTask`: see `needs.ids_of`.
     """
-    more: tuple[str, ...] = ()
     with connection.cursor() as cursor:
         if need := _need_of(row):
-            row, more = (*row, ids_of(cursor, [need])[need]), ("needs_id",)
+            more = {**more, "needs_id": ids_of(cursor, [need])[need]}
         insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None, admitted=admitted)
-        row = row if admitted else (*row, row[QUEUE_AT])
+        row = (*row, *more.values(), *(() if admitted else (row[QUEUE_AT],)))
         if hint is None:
             cursor.execute(insert, row)
         else:

@@ -87,6 +87,21 @@ def one_of(values: type[StrEnum], words: Mapping[str, str] | None = None) -> Kin
     return Kind(schema=schema(values.__name__), read=read, words=words or {})
 
 
+def listed(kind: Kind, most: int) -> Kind:
+    """A list of 1 to ``most`` values of a kind."""
+    sentence = f"must be a list of 1 to {most:,}"
+
+    def read(value: Any) -> Any:
+        if type(value) is not list or not 1 <= len(value) <= most:
+            raise ValueError(sentence)
+        return tuple(map(kind.read, value))
+
+    def check(value: Any) -> Any:
+        return read(list(value))
+
+    return Kind(schema={"type": "array", "items": kind.schema, "minItems": 1, "maxItems": most}, read=read, check=check)
+
+
 def document(name: str, read: Read) -> Kind:
     """A JSON object, kept as it came. OpenAPI knows its schema by this name."""
     return Kind(schema=schema(name), read=read, document=True)

@@ -16,7 +16,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app.history import TaskExecution as TaskExecution  # Django finds tables here
+from tasks_app.edges import TaskEdge as TaskEdge  # Django finds tables here
+from tasks_app.edges import TaskJoin as TaskJoin
+from tasks_app.history import TaskExecution as TaskExecution
 from tasks_app.needs import TaskNeeds as TaskNeeds
 from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
 
@@ -89,6 +91,9 @@ class Task(models.Model):
     unsuccessful = models.BooleanField(
         db_default=False,
         help_text="FAILED or CANCELLED, for an index: with status in it, every start would write to all indexes.",
+    )
+    has_dependents = models.BooleanField(
+        db_default=False, help_text="Others wait for its end, or did: somebody has to look when it has ended."
     )
     needs_id = models.IntegerField(
         null=True, blank=True, help_text="What it needs of its worker, a row of task_needs; NULL: nothing."
@@ -201,6 +206,8 @@ class Task(models.Model):
             ),
             # Retention, and throughput by time of end.
             models.Index("finished_at", name="tasks_ended", condition=ENDED_ROW),
+            # settle_edges: ended tasks whose dependents do not know of it; empty but for a moment.
+            models.Index("finished_at", name="tasks_ended_parents", condition=Q(has_dependents=True) & ENDED_ROW),
             # Lists of FAILED and CANCELLED tasks, newest first. Successes are what the primary key is full of.
             models.Index("id", name="tasks_unsuccessful", condition=UNSUCCESSFUL_ROW),
             # Lists by correlation id. Active rows are few and read through the indexes above.

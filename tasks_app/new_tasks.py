@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from operator import attrgetter
 from typing import Any, Final
+from uuid import UUID
 
 from access_app.refusals import InvalidInput, problems_at
 from access_app.rights import Action
@@ -15,13 +16,16 @@ from access_app.texts import JSON_NUL
 from tasks_app.executors.base import PayloadError
 from tasks_app.executors.registry import executor_for, executors
 from tasks_app.fields import ASKED, NewTask
-from tasks_app.states import OnBusy, OnDuplicate
+from tasks_app.states import OnBusy, OnDuplicate, Otherwise, RunIf
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire before it is due"
 #: Fields that `joint_problems` compares, which takes readable ones.
-_JOINT: Final = {"scheduleAt", "expiresAt", "onBusy", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"}
+_JOINT: Final = {
+    *("scheduleAt", "expiresAt", "onBusy", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"),
+    *("dependsOn", "runIf", "otherwise"),
+}
 _CHECKS: Final = tuple((row.name, row.default, row.kind.check or row.kind.read) for row in ASKED)
 _values_of: Final = attrgetter(*(row.column for row in ASKED))
 
@@ -57,7 +61,7 @@ def field_problems(new: NewTask) -> dict[str, str]:
 
 def joint_problems(new: NewTask) -> dict[str, str]:
     """What is wrong with fields together, each of which may be right."""
-    return order_problems(new) | duplicate_problems(new) | busy_problems(new)
+    return order_problems(new) | duplicate_problems(new) | busy_problems(new) | dependency_problems(new)
 
 
 def order_problems(new: NewTask) -> dict[str, str]:
@@ -97,6 +101,21 @@ def busy_problems(new: NewTask) -> dict[str, str]:
     if new.concurrency_key is None:
         return {"onBusy": "means nothing without concurrencyKey"}
     return {} if new.unique_key is None else {"onBusy": "is not taken with uniqueKey: use onDuplicate"}
+
+
+def dependency_problems(new: NewTask) -> dict[str, str]:
+    """As `duplicate_problems`. What is there already, or makes way, has no place among the parents of another task."""
+    if not new.depends_on:
+        rules = {"runIf": new.run_if != RunIf.ALL_SUCCESS, "otherwise": new.otherwise != Otherwise.CANCEL}
+        return {name: "means nothing without dependsOn" for name, said in rules.items() if said}
+    for parent in new.depends_on:
+        try:
+            UUID(parent)
+        except ValueError:
+            return {"dependsOn": f"{parent} is neither the id of a task nor a ref of this call"}
+    if new.unique_key is not None:
+        return {"dependsOn": "is not taken with uniqueKey"}
+    return {} if new.on_busy == OnBusy.QUEUE else {"dependsOn": "is not taken with onBusy"}
 
 
 def further_actions(new: NewTask) -> list[Action]:

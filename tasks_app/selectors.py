@@ -22,6 +22,7 @@ from tasks_app.transitions import TaskNotFound
 _END_MESSAGES = {
     ErrorCode.EXPIRED: "passed its expiresAt before it started",
     ErrorCode.QUARANTINED: "lost its worker too many times, and is kept from taking down another",
+    ErrorCode.DEPENDENCY_FAILED: "those it depends on have ended so that it never runs; its timeline names one",
     ErrorCode.WORKER_LOST: "its worker was lost or gave it back unfinished, and onWorkerLost is fail",
 }
 

@@ -19,9 +19,10 @@ from access_app.ids import new_task_ids
 from access_app.versions import Versions
 from tasks_app import transitions, wakeups
 from tasks_app.bounds import QueueFull, queue_full
-from tasks_app.creating import Created, Stored, create_many, create_one
+from tasks_app.creating import Stored, create_many, create_one
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.fields import ASKED, NewTask
+from tasks_app.meeting import Created
 from tasks_app.models import Task
 from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, bulk_problems, check_task
 from tasks_app.selectors import task_of

@@ -66,6 +66,7 @@ class ErrorCode(StrEnum):
     QUARANTINED = "QUARANTINED"
     WORKER_LOST = "WORKER_LOST"
     TASK_FAILED = "TASK_FAILED"
+    DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
     INTERNAL = "INTERNAL"
 
 
@@ -107,6 +108,23 @@ class OnDuplicate(StrEnum):
     REJECT = "reject"
     REPLACE = "replace"
     POSTPONE = "postpone"
+
+
+class RunIf(StrEnum):
+    """When a task runs that depends on others. What was cancelled has neither succeeded nor failed."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_DONE = "all_done"
+    ANY_SUCCESS = "any_success"
+    ANY_FAILED = "any_failed"
+    NONE_FAILED = "none_failed"
+
+
+class Otherwise(StrEnum):
+    """What becomes of a task when those it depends on have ended so that it never runs."""
+
+    CANCEL = "cancel"
+    FAIL = "fail"
 
 
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})

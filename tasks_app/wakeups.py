@@ -27,10 +27,12 @@ from tasks_app.fields import QUEUE_NAME
 from tasks_app.sessions import Session
 
 #: Channel of schedulers: there may be something to assign. An empty message says that it may have been due for long,
-#: `NEW` that there is only room for more, or new tasks. When these are due at once, and in few pairs of queue and
-#: priority, the message is the pairs, as JSON. What a process does not understand it takes for an empty one.
+#: `ENDED` that others wait for a task which has ended, `NEW` that there is only room for more, or new tasks. When
+#: these are due at once, and in few pairs of queue and priority, the message is the pairs, as JSON. What a process does
+#: not understand it takes for an empty one.
 SCHEDULERS = "task_scheduler_due"
 NEW = "new"
+ENDED = "ended"
 #: More pairs are no longer worth a pass of their own (NOTIFY takes less than 8,000 bytes; a pair 110 at most).
 MOST_PAIRS = 16
 #: Seconds since its last hint after which a process sends the next one with the task that it is about. Sooner, they go
@@ -186,14 +188,17 @@ def own_hint(new: Collection[Pair]) -> tuple[str, str] | None:
     return (SCHEDULERS, scheduler_message(new)) if sender().leaves_to_caller() else None
 
 
-def notify_schedulers(session: Session | None = None, *, only_new: bool = False, new: Collection[Pair] = ()) -> None:
+def notify_schedulers(
+    session: Session | None = None, *, ended: bool = False, only_new: bool = False, new: Collection[Pair] = ()
+) -> None:
     """Notify schedulers that tasks were added or given back, or that room came free.
 
     ``only_new``: nothing has come in sight that should have been seen before, so nobody has to look at everything.
-    ``new``: nor is there anything but new tasks of these pairs, all of them due. With a ``session`` of the caller's it
-    is sent at once, and needs no connection of its own.
+    ``ended``: the same, but that somebody has to look at what has ended. ``new``: nor is there anything but new tasks
+    of these pairs, all of them due. With a ``session`` of the caller's it is sent at once, and needs no connection of
+    its own.
     """
-    words: Collection[str | Pair] = new or [NEW if only_new else ""]
+    words: Collection[str | Pair] = new or [ENDED if ended else NEW if only_new else ""]
     if session is None:
         sender().wake_schedulers(*words)
     else:

@@ -106,9 +106,15 @@ QUERIES: Final[dict[str, str]] = {
                             WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
                               AND h.concurrency_key IS NOT NULL
                               AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate IN (0, 6)))""",
+    "what another task waits for is there, and is marked": """
+        SELECT count(*) FROM (SELECT parent_id FROM task_edges WHERE outcome IS NULL LIMIT 10000) AS e
+         WHERE NOT EXISTS (SELECT FROM tasks p WHERE p.id = e.parent_id AND p.has_dependents)""",
     "a closed gate has a cause": """
         SELECT count(*) FROM tasks t
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)
+           AND NOT (gate = 2 AND EXISTS (
+                      SELECT FROM task_edges e JOIN tasks p ON p.id = e.parent_id
+                       WHERE e.child_id = t.id AND e.outcome IS NULL AND (p.finished_at IS NULL OR p.has_dependents)))
            AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
                     AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",
 }

@@ -19,7 +19,7 @@ import structlog
 
 from access_app.database_faults import DatabaseAway, backoff
 from flow_app.backing_off import back_off_targets
-from tasks_app import signals
+from tasks_app import signals, wakeups
 from tasks_app.sessions import Session
 from tasks_app.states import ExecutionStatus, TaskStatus
 from workers_app.endings import Ending
@@ -143,17 +143,19 @@ class Recorder(threading.Thread):
 
 
 class Recorded(NamedTuple):
-    """How many endings were recorded, and where some of them took their tasks: see the statement."""
+    """How many endings were recorded, where some took their tasks, whether others wait for one: see the statement."""
 
     recorded: int
     places: list[int]
     nexts: list[str]
+    parents: bool
 
 
 def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[str | None]:
     """Record the endings whose fence still holds; return for each where that took its task, None when it did not hold.
 
-    One statement, and once more when it finds a history row that is ahead of its task.
+    One statement, and once more when it finds a history row that is ahead of its task. Schedulers hear of it when
+    other tasks wait for one of them.
     """
     places = {text: place for place, text in enumerate({ending.started.started_at: 0 for ending in batch}, 1)}
     parameters = _columns(batch) | {
@@ -169,6 +171,8 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
         [done] = session.rows("finish_attempts", parameters | {"again": False}, of=Recorded)
     except psycopg.errors.UniqueViolation:
         [done] = session.rows("finish_attempts", parameters | {"again": True}, of=Recorded)
+    if done.parents:
+        wakeups.notify_schedulers(session, ended=True)
     nexts: list[str | None] = [TaskStatus.SUCCESS if done.recorded == len(batch) else None] * len(batch)
     for place, status in zip(done.places, done.nexts, strict=True):
         nexts[place - 1] = status

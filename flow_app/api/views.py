@@ -17,10 +17,10 @@ from flow_app.api.filters import TargetFilters
 from flow_app.api.outputs import queue_json, queue_page, reason_json
 from flow_app.api.queries import QueuesQuery
 from flow_app.models import Queue, Target
-from flow_app.why import why
 from tasks_app import selectors
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import QUEUE_NAME
+from tasks_app.reasons import reasons_for
 
 
 class Queues(ApiViewSet):
@@ -117,7 +117,9 @@ class Waits(ApiViewSet):
     @action(detail=True)
     def why(self, request: Request, task_id: str) -> Response:
         task = selectors.task_of(self.pk(task_id))
-        return self.shown({"running": task.status == "RUNNING", "reasons": [reason_json(each) for each in why(task)]})
+        return self.shown(
+            {"running": task.status == "RUNNING", "reasons": [reason_json(each) for each in reasons_for(task)]}
+        )
 
 
 def _host(text: str) -> str:

@@ -12,10 +12,10 @@ from access_app.rights import Caller
 from access_app.staff.form_fields import JsonText, UtcInstant
 from tasks_app import services
 from tasks_app.bounds import QueueFull
-from tasks_app.creating import Created
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.executors.registry import documented_types, executors
 from tasks_app.fields import ASKED, TEMPLATE, Asked, NewTask
+from tasks_app.meeting import Created
 from tasks_app.new_tasks import MAX_PAYLOAD_BYTES, InvalidTask, further_actions
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 
@@ -16,10 +18,14 @@ from access_app.rights import Action, Caller
 from tasks_app import services
 from tasks_app.api import inputs
 from tasks_app.api.errors import queue_full
+from tasks_app.api.refs import read_refs, resolved
 from tasks_app.bounds import QueueFull
 from tasks_app.creating import Stored
+from tasks_app.edges import parents_of
 from tasks_app.executors.base import JsonObject
+from tasks_app.graphs import below_refused, circles
 from tasks_app.new_tasks import InvalidTask, bulk_problems
+from tasks_app.selectors import statuses_of
 
 MAX_TASKS: Final = 10_000
 #: Bytes of JSON for why items were refused. An item that finds no room any more says how many errors it has.
@@ -27,7 +33,11 @@ MAX_TASKS: Final = 10_000
 ROOM_FOR_ERRORS: Final = 512 * 1024
 _NOT_STORED: Final = {"tasks": "not stored, because another task of this atomic call was refused"}
 
+#: Most tasks that the tasks of one call depend on, counted for each of them.
+MAX_EDGES: Final = 50_000
+
 Refusal = dict[str, str]
+Outcome = inputs.CheckedTask | Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +52,13 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
     Items that a full queue has no room for are refused, as those that are wrong. Raises `Problem` when none was stored,
     with the same results in it; `IdempotencyConflict`.
     """
-    outcomes = [_outcome(item, caller) for item in _read_tasks(body)]
+    items = _read_tasks(body)
+    fresh = new_task_ids(len(items))
+    outcomes = _outcomes(items, fresh, caller)
     good = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
     if not good or (atomic and len(good) < len(outcomes)):
         raise _nothing_stored(outcomes)
-    ids = new_task_ids(len(good))
+    ids = [task_id for task_id, outcome in zip(fresh, outcomes, strict=True) if isinstance(outcome, inputs.CheckedTask)]
     document = _document(outcomes, Stored(ids))
     with transaction.atomic():
         if idempotency is not None:
@@ -100,7 +112,44 @@ class _Refusals:
         return errors
 
 
-def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
+def _outcomes(items: list[Any], ids: list[UUID], caller: Caller) -> list[Outcome]:
+    """Each task of a call as it can be stored, or why it cannot."""
+    refs, wrong = read_refs(items)
+    outcomes = [_outcome(resolved(item, refs, ids), caller) for item in items]
+    for place, text in wrong.items():
+        outcomes[place] = _refused(outcomes[place], "ref", text)
+    if any(isinstance(outcome, inputs.CheckedTask) and outcome.new.depends_on for outcome in outcomes):
+        _refuse_dependents(outcomes, refs, ids)
+    return outcomes
+
+
+def _refuse_dependents(outcomes: list[Outcome], refs: Mapping[str, int], ids: list[UUID]) -> None:
+    """Refuse those that wait for each other, for a task that is not there, or for one of this call that is refused."""
+    places, names = {task_id: place for place, task_id in enumerate(ids)}, {place: ref for ref, place in refs.items()}
+    parents = {
+        place: parents_of(outcome.new)
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, inputs.CheckedTask) and outcome.new.depends_on
+    }
+    if sum(map(len, parents.values())) > MAX_EDGES:
+        raise Problem.invalid({"tasks": f"must not have more than {MAX_EDGES:,} dependsOn in all"})
+    inner = {place: [places[each] for each in above if each in places] for place, above in parents.items()}
+    for place, text in circles(inner, names).items():
+        outcomes[place] = {"dependsOn": text}
+    outer = {each for above in parents.values() for each in above if each not in places}
+    there = statuses_of(outer) if outer else {}
+    for place, above in parents.items():
+        if missing := [each for each in above if each not in places and each not in there]:
+            outcomes[place] = {"dependsOn": f"there is no task {missing[0]}"}
+    for place, parent in below_refused(inner, {at for at, each in enumerate(outcomes) if isinstance(each, dict)}):
+        outcomes[place] = {"dependsOn": f"{names.get(parent, f'tasks.{parent}')}, on which it depends, was refused"}
+
+
+def _refused(outcome: Outcome, name: str, text: str) -> Refusal:
+    return {name: text} if isinstance(outcome, inputs.CheckedTask) else {**outcome, name: text}
+
+
+def _outcome(item: Any, caller: Caller) -> Outcome:
     try:
         task = inputs.read_task(item)
     except InvalidTask as error:
@@ -110,7 +159,7 @@ def _outcome(item: Any, caller: Caller) -> inputs.CheckedTask | Refusal:
     return bulk_problems(task.new) or task
 
 
-def _with_refused(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> list[inputs.CheckedTask | Refusal]:
+def _with_refused(outcomes: list[Outcome], stored: Stored) -> list[Outcome]:
     """The outcomes, with what was refused because an open task has its unique key, or its queue is full."""
     refused: dict[int, Refusal] = {place: {full.field: str(full)} for place, full in stored.full.items()}
     refused |= {place: {"uniqueKey": f"the task {stored.ids[place]} has it"} for place in stored.rejected}
@@ -121,7 +170,7 @@ def _with_refused(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) 
     ]
 
 
-def _document(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> JsonObject:
+def _document(outcomes: list[Outcome], stored: Stored) -> JsonObject:
     refused = stored.rejected | stored.full.keys()
     places, refusals = (place for place in range(len(stored.ids)) if place not in refused), _Refusals()
     items: list[JsonObject] = []
@@ -141,7 +190,7 @@ def _document(outcomes: list[inputs.CheckedTask | Refusal], stored: Stored) -> J
     }
 
 
-def _nothing_stored(outcomes: list[inputs.CheckedTask | Refusal], full: QueueFull | None = None) -> Problem:
+def _nothing_stored(outcomes: list[Outcome], full: QueueFull | None = None) -> Problem:
     """400; 429 when some were refused for want of room, and may be taken later."""
     refusals = [_NOT_STORED if isinstance(outcome, inputs.CheckedTask) else outcome for outcome in outcomes]
     errors = bounded(

@@ -7,12 +7,14 @@ from datetime import timedelta
 from functools import cache
 from operator import attrgetter
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 
 from access_app.http.times import show_instant
 from access_app.rights import Action, Caller
 from tasks_app import selectors
+from tasks_app.edges import TaskJoin
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import FIELDS
 from tasks_app.models import Task, TaskExecution
@@ -74,6 +76,14 @@ def event_json(event: selectors.Event) -> JsonObject:
         "actor": event.actor,
         "reason": event.reason,
         "attempt": event.attempt,
+    }
+
+
+def dependencies_json(join: TaskJoin | None, edges: Sequence[tuple[UUID, str | None]]) -> JsonObject:
+    return {
+        "runIf": join and join.run_if,
+        "otherwise": join and join.otherwise,
+        "content": [{"taskId": str(parent), "outcome": outcome} for parent, outcome in edges],
     }
 
 

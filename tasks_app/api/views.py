@@ -11,11 +11,11 @@ from rest_framework.response import Response
 from access_app.http.pagination import Shelf
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
-from tasks_app import selectors, services
+from tasks_app import edges, selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
-from tasks_app.creating import Created
+from tasks_app.meeting import Created
 from tasks_app.models import Task
 from tasks_app.new_tasks import further_actions
 
@@ -35,6 +35,7 @@ class Tasks(ApiViewSet):
         "clone": Action.TASK_CLONE,
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
+        "dependencies": Action.TASK_READ,
     }
     parameters = {"list": TaskFilters, "bulk": BulkQuery}
 
@@ -96,6 +97,11 @@ class Tasks(ApiViewSet):
     @action(detail=True)
     def events(self, request: Request, task_id: str) -> Response:
         return self.listed([outputs.event_json(event) for event in selectors.timeline(self._task(task_id))])
+
+    @action(detail=True)
+    def dependencies(self, request: Request, task_id: str) -> Response:
+        task = self._task(task_id)
+        return Response(outputs.dependencies_json(edges.join_of(task.pk), edges.edges_of(task.pk)))
 
     def _task(self, task_id: str) -> Task:
         return selectors.task_of(self.pk(task_id))

@@ -12,7 +12,7 @@
 -- The expected status is a parameter: as a constant, the planner took a partial index once per row. With ``again`` a history
 -- row that is there already is left as it is, because one such row must not roll back its whole batch for ever.
 -- Returns how many were recorded, and the places in the batch of those that did not become SUCCESS with what they became;
--- of all that were recorded, when some were not.
+-- of all that were recorded, when some were not; and whether others wait for one that has ended.
 WITH ended AS MATERIALIZED (
   SELECT e.place::int, e.id, e.attempt, s.starts[e.start] AS started_at, e.status, e.delay, coalesce(e.begun, true) AS begun,
          e.error_code, e.error_message, e.result
@@ -30,11 +30,11 @@ succeeded AS (
    WHERE e.status IS NULL
      AND t.id = e.id AND t.attempt = e.attempt AND t.worker_id = %(worker_id)s AND t.status = %(running)s
      AND t.started_at = e.started_at
-  RETURNING e.place, t.id, t.attempt, t.type, t.run_at, t.assigned_at, t.started_at, e.result
+  RETURNING e.place, t.id, t.attempt, t.type, t.run_at, t.assigned_at, t.started_at, e.result, t.has_dependents
 ),
 locked AS MATERIALIZED (
   SELECT e.place, t.id, t.attempt, t.run_at, t.assigned_at, t.started_at, t.type,
-         e.status, e.delay, e.error_code, e.error_message, e.result,
+         t.has_dependents, e.status, e.delay, e.error_code, e.error_message, e.result,
          CASE WHEN e.status = 'SUCCESS' THEN 'SUCCESS'
               WHEN e.status = 'CANCELLED' OR t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
               WHEN e.status = 'RELEASED' AND e.begun AND t.on_worker_lost = 'fail' THEN 'FAILED'
@@ -66,10 +66,11 @@ moved AS (
 ),
 recorded AS (
   SELECT place, id, attempt, type, run_at, assigned_at, started_at, 'SUCCESS' AS status, 'SUCCESS' AS next,
-         NULL AS error_code, NULL AS error_message, result
+         NULL AS error_code, NULL AS error_message, result, has_dependents
     FROM succeeded
   UNION ALL
-  SELECT place, id, attempt, type, run_at, assigned_at, started_at, status, next, error_code, error_message, result
+  SELECT place, id, attempt, type, run_at, assigned_at, started_at, status, next, error_code, error_message, result,
+         has_dependents AND next <> 'PENDING'
     FROM locked
 ),
 history AS (
@@ -91,5 +92,6 @@ told AS (
   SELECT place, next FROM recorded WHERE next <> 'SUCCESS' OR (SELECT rows FROM total) < cardinality(%(ids)b::uuid[])
 )
 SELECT (SELECT rows FROM total)::int AS recorded, coalesce(array_agg(place), '{}') AS places,
-       coalesce(array_agg(next), '{}') AS nexts
+       coalesce(array_agg(next), '{}') AS nexts,
+       (SELECT coalesce(bool_or(has_dependents), false) FROM recorded) AS parents
   FROM told

@@ -18,7 +18,11 @@ from access_app.rights import Action, KeyCaller, Scope
 from tests.factories import make_key, make_task, unknown_id
 from tests.support.api import Api, problem_of
 
-READS = ["/tasks", "/tasks/{id}", "/tasks/{id}/executions", "/tasks/{id}/events", "/tasks/{id}/why"]
+READS = [
+    "/tasks",
+    "/tasks/{id}",
+    *(f"/tasks/{{id}}/{part}" for part in ("executions", "events", "dependencies", "why")),
+]
 OPERATIONS: list[tuple[str, str, Any, str]] = [
     *[("GET", path, None, "tasks:read") for path in READS],
     ("POST", "/tasks", {"type": "DUMMY"}, "tasks:write"),

@@ -28,12 +28,14 @@ SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
 FORM = {row.column: str(row.default) for row in ASKED if row.form and row.default is not None}
 FORM |= {"type": "DUMMY", "payload": "{}"}
 
-#: What each form does not ask for: a retry policy is for the API, a template has no times and is no creation.
+#: What each form does not ask for: a retry policy, and what a task waits for, are for the API, a template has no times
+#: and is no creation.
 LEFT_OUT: Final[dict[type[TaskForm], set[str]]] = {
-    NewTaskForm: {"retry"},
+    NewTaskForm: {"retry", "ref", "depends_on", "run_if", "otherwise"},
     ScheduleForm: {
         *("retry", "schedule_at", "expires_at"),
         *("on_duplicate", "debounce_seconds", "debounce_max_seconds", "on_busy"),
+        *("ref", "depends_on", "run_if", "otherwise"),
     },
 }
 

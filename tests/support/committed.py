@@ -32,6 +32,8 @@ OURS: Final = (
     "worker_heartbeats",
     "scheduler_heartbeats",
     "task_needs",
+    "task_edges",
+    "task_joins",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

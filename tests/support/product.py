@@ -17,6 +17,7 @@ APPS: Final = (
     "tasks_app",
     "flow_app",
     "schedules_app",
+    "workflows_app",
     "workers_app",
     "monitoring_app",
     "scheduler_project",

@@ -76,6 +76,6 @@ class TestApps:
         apps = APPS[:count]
         found = started_with(apps)
         assert (found["problems"], found["above"]) == ([], [])
-        assert found["migrated"] == sorted(apps)
+        assert found["migrated"] == sorted(app for app in apps if (ROOT / app / "migrations").is_dir())
         if "tasks_app" in apps:
             assert (found["route"], found["checked"]) == ("tasks", '{"sleepDurationMs":5}')

@@ -19,7 +19,7 @@ from tests.support.sql_reading import inserted_columns, updates_of
 #: What follows from each other: a row's status, whether that is a failure, and how often the row changed.
 GUARDED: Final = frozenset({"status", "unsuccessful", "version"})
 
-#: The statements that move a task from one status to another.
+#: The statements that move a task from one status to another; and one that lets it start, which its version shows.
 STATEMENTS: Final = frozenset(
     {
         "assign_due_tasks",
@@ -29,15 +29,17 @@ STATEMENTS: Final = frozenset(
         "recover_lost_tasks",
         "expire_tasks",
         "cancel_tasks",
+        "open_dependents",
+        "end_dependents",
     }
 )
 #: The function behind cancel, edit and retry: what a person may ask for, one task at a time.
 FUNCTION: Final = "tasks_app.transitions._write"
-#: They park tasks behind their concurrency key or target, bring them back, and count them against a limit: nothing that
-#: anybody is shown, so no new version.
+#: They park tasks behind their concurrency key or target, bring them back, count them against a limit, and mark those
+#: that others wait for: nothing that anybody is shown, so no new version.
 UNSEEN: Final = frozenset(
     {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys", "release_key"}
-    | {"sort_in", "sort_out", "tasks_app.migrations.0001_initial"}
+    | {"sort_in", "sort_out", "hold_parents", "clear_parents", "tasks_app.migrations.0001_initial"}
 )
 #: What has a status or version of its own: none of these is a task or its history.
 OTHER_ROWS: Final = frozenset(

@@ -9,7 +9,7 @@ import pytest
 from tests.support.product import ROOT, modules
 
 #: Where tests of modules are. The rest of `integration` is about pages, endpoints and commands.
-FOLDERS: Final = ("unit", "unit/schedules", "integration/engine", "integration/schedules")
+FOLDERS: Final = ("unit", "unit/schedules", "integration/engine", "integration/schedules", "integration/workflows")
 #: What they may be about other than a module: files of another kind, plans of statements, promises of many modules.
 OTHER: Final = frozenset(
     {"chaos_oracles", "chaos_report", "deploy_files", "document", "gunicorn_conf", "matrix", "migration_rules"}

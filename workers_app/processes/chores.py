@@ -16,6 +16,7 @@ from schedules_app import firing
 from schedules_app.retention import delete_old_fires
 from tasks_app import expiry, needs, retention
 from tasks_app.sessions import BATCH, Session
+from workflows_app import endings
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,16 @@ def expire_tasks(session: Session) -> int:
 
 def hand_back_stale(session: Session) -> int:
     return _until_short(assignment.hand_back_stale, session)
+
+
+def settle_endings(session: Session) -> int:
+    """What was left of ends whose hint was lost, or whose dependents somebody held."""
+    total = 0
+    while True:
+        report = endings.settle_endings(session)
+        total += report.opened + report.ended
+        if not report.moved:
+            return total
 
 
 def delete_ended_tasks(session: Session) -> int:

@@ -51,6 +51,7 @@ class Seen(NamedTuple):
     has_lost_tasks: bool
     has_expired_tasks: bool
     has_stale_assignments: bool
+    has_ended_parents: bool
 
 
 class Housekeeper(threading.Thread):
@@ -110,6 +111,8 @@ class Housekeeper(threading.Thread):
             changed += logged("tasks_expired", chores.expire_tasks(self._session))
         if seen.has_stale_assignments:
             changed += logged("assignments_handed_back", chores.hand_back_stale(self._session))
+        if seen.has_ended_parents:
+            changed += logged("endings_settled", chores.settle_endings(self._session))
         changed += sum(chore.do_when_due(self._session, time.monotonic()) for chore in self._chores)
         if changed:
             wakeups.notify_schedulers(self._session)

@@ -32,9 +32,13 @@ from workers_app.processes.base import Process
 from workers_app.processes.housekeeper import Housekeeper
 from workers_app.processes.wakeups import Listener
 from workers_app.stop_signals import SelfPipe
+from workflows_app import endings
 
 log = structlog.get_logger(__name__)
 
+#: Seconds until ended tasks are looked at again whose dependents somebody held; and most rounds between two passes.
+SETTLE_AGAIN: Final = 0.05
+MOST_ROUNDS: Final = 20
 #: A head that falls due within less is due.
 SHORTEST_REST: Final = 0.0005
 #: Passes made without a new survey while each of them assigns as many as it may.
@@ -62,6 +66,8 @@ class Scheduler(Process):
         #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
         self._fire_at, self._fire_not_before = float("inf"), 0.0
         self._fire_fails = False
+        #: Whether tasks may have ended whose dependents do not know of it.
+        self._ended = True
         self._recent: Survey | None = None
         self._recent_until = 0.0
         #: Since when each pass that was tried was made by another scheduler, by the monotonic clock.
@@ -84,11 +90,13 @@ class Scheduler(Process):
         if time.monotonic() >= self._fire_at:
             self._outlook.calm = None
             self._fire()
+        settle_in = self._settle()
         new, self._new = self._new, set()
         rest = self._assign_new(new) if new else self._postponed_rest()
         if rest is None:
             rest = self._assign_due()
-        return min(rest, timedelta(seconds=min(86_400.0, max(0.0, self._fire_at - time.monotonic()))))
+        fire_in = max(0.0, self._fire_at - time.monotonic())
+        return min(rest, timedelta(seconds=min(86_400.0, fire_in, settle_in)))
 
     def _hear(self, message: str) -> bool:
         """Every message wakes a scheduler; one about more than new tasks and room, to look at everything."""
@@ -97,7 +105,9 @@ class Scheduler(Process):
             return True
         self._outlook.calm = None
         if message != wakeups.NEW:
-            self._outlook.pairs.doubt()
+            self._ended = True
+            if message != wakeups.ENDED:
+                self._outlook.pairs.doubt()
         return True
 
     def _fire(self) -> None:
@@ -118,6 +128,19 @@ class Scheduler(Process):
         self._fired += report.tasks
         if report.stop:
             wakeups.notify_stops(self._session, report.stop)
+
+    def _settle(self) -> float:
+        """Let dependents know of what has ended, if anything may have; return in how many seconds to do so again."""
+        if not self._ended:
+            return float("inf")
+        for _ in range(MOST_ROUNDS):
+            report = endings.settle_endings(self._session)
+            if report.opened:
+                self._outlook.calm = None
+            if not report.moved:
+                break
+        self._ended = report.left
+        return (0.0 if report.moved else SETTLE_AGAIN) if report.left else float("inf")
 
     def _postponed_rest(self) -> timedelta | None:
         """How long to rest yet, when the housekeeper has made the survey that was due; None: look at what is due."""

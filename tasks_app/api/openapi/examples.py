@@ -77,6 +77,11 @@ EVENTS: Final[Json] = {
         }
     ]
 }
+DEPENDENCIES: Final[Json] = {
+    "runIf": "all_success",
+    "otherwise": "cancel",
+    "content": [{"taskId": _ID, "outcome": "SUCCESS"}],
+}
 EXECUTIONS: Final[Json] = {
     "content": [
         {

@@ -195,4 +195,7 @@ PATHS: Final[Json] = {
         "listExecutions", "Ended attempts, oldest first", "ExecutionList", examples.EXECUTIONS
     ),
     "/tasks/{task_id}/events": _task_get("listEvents", "Timeline, oldest first", "EventList", examples.EVENTS),
+    "/tasks/{task_id}/dependencies": _task_get(
+        "listDependencies", "The tasks that it depends on", "Dependencies", examples.DEPENDENCIES
+    ),
 }

@@ -27,10 +27,10 @@ from access_app.http.openapi.schemas import (
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
-from tasks_app.fields import ASKED, FIELDS, Asked, Field
+from tasks_app.fields import ASKED, FIELDS, MAX_PARENTS, Asked, Field
 from tasks_app.labels import LONGEST_LABEL, MOST_KEYS, MOST_VALUES
 from tasks_app.retries import MAX_DELAY_MS, Backoff
-from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, TaskStatus
+from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
 _DELAY: Final = integer(0, MAX_DELAY_MS)
 _RETRY_FIELDS: Final[Json] = {
@@ -103,6 +103,12 @@ SCHEMAS: Final[Json] = {
         OnDuplicate,
         "If an open task has the uniqueKey: return it, refuse this one, put this one in its place, put it off.",
     ),
+    "RunIf": closed_set(
+        RunIf,
+        "When those it depends on let it run: all have succeeded, all have ended, one has succeeded, one has FAILED, "
+        "all have ended and none has FAILED.",
+    ),
+    "Otherwise": closed_set(Otherwise, "If they never will: it ends CANCELLED or FAILED, with DEPENDENCY_FAILED."),
     "OnWorkerLost": closed_set(OnWorkerLost, "After the loss of its worker in the middle of it: run again, or fail."),
     "Backoff": closed_set(Backoff, "How the delay grows from retry to retry."),
     **{f"New{kind}Task": _new_task(kind) for kind in EVERY},
@@ -171,6 +177,17 @@ SCHEMAS: Final[Json] = {
             "reason": {"type": "string"},
             "attempt": COUNT,
         }
+    ),
+    "Dependencies": obj(
+        {
+            "runIf": or_null("RunIf"),
+            "otherwise": or_null("Otherwise"),
+            "content": array(schema("Dependency"), maxItems=MAX_PARENTS),
+        },
+        description="Empty for a task that was created without dependsOn.",
+    ),
+    "Dependency": obj(
+        {"taskId": ID, "outcome": or_null("TaskStatus")}, description="How a task ended that another one depends on."
     ),
     "ExecutionList": listed(schema("Execution")),
     "EventList": listed(schema("Event")),

@@ -9,8 +9,8 @@ import pytest
 from flow_app.models import Queue, QueueKey
 from tasks_app import services, wakeups
 from tasks_app.busy import LOCK_KEY
-from tasks_app.creating import Created
 from tasks_app.fields import NewTask
+from tasks_app.meeting import Created
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED, SUCCEEDED, Engine

@@ -72,6 +72,9 @@ BROKEN_BY = {
     "a concurrency key has no more assigned than its limit": (
         "UPDATE tasks SET concurrency_key = 'k', key_slot = 1 WHERE id = '{assigned}'"
     ),
+    "what another task waits for is there, and is marked": (
+        "INSERT INTO task_edges (child_id, parent_id) VALUES ('{waiting}', '{running}')"
+    ),
     "a closed gate has a cause": "UPDATE tasks SET gate = 4 WHERE id = '{waiting}'",
 }
 

@@ -269,7 +269,7 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_pkey",
             4 * OWNED,
         ),
-        Hot("look_round", me, "tasks_owned tasks_expiring", 4 * owned),
+        Hot("look_round", me, "tasks_owned tasks_expiring tasks_ended_parents", 4 * owned),
         Hot(
             "change_worker_state",
             {"worker_id": worker, "state": "STOPPED", "sources": ["ACTIVE"], "beat": None},

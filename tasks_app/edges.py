@@ -1,0 +1,137 @@
+"""What a task waits for besides its time: the tasks it depends on, an edge each, and the rule that joins them.
+
+Edges are stored with the task. What an end means for those who wait for it is another app's matter
+(``workflows_app``), which finds ended tasks with dependents by their mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from access_app.sql import statement
+from tasks_app.fields import NewTask
+from tasks_app.new_tasks import InvalidTask
+from tasks_app.states import FINAL, Gate, Otherwise, RunIf
+
+#: What is open of a child's edges, or of a parent's.
+OPEN_EDGE: Final = Q(outcome__isnull=True)
+#: Columns of a new task that say so, behind those of every task.
+COLUMNS: Final = ("gate", "has_dependents")
+
+
+class TaskJoin(models.Model):
+    """How the parents of a task decide about it: a row for each task that was created with some."""
+
+    task_id = models.UUIDField(primary_key=True)
+    run_if = models.TextField(choices=[(each, each) for each in RunIf])
+    otherwise = models.TextField(choices=[(each, each) for each in Otherwise])
+
+    class Meta:
+        db_table = "task_joins"
+        constraints = [
+            models.CheckConstraint(
+                name="task_joins_rules",
+                condition=Q(run_if__in=list(map(str, RunIf)), otherwise__in=list(map(str, Otherwise))),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id} {self.run_if}"
+
+
+class TaskEdge(models.Model):
+    """A task that another one depends on. ``outcome`` is how it ended; NULL: it is open, or nobody has looked."""
+
+    pk = models.CompositePrimaryKey("child_id", "parent_id")
+    child_id = models.UUIDField()
+    parent_id = models.UUIDField()
+    outcome = models.TextField(null=True, blank=True)
+
+    class Meta:
+        db_table = "task_edges"
+        indexes = [
+            # settle_edges: who waits for a task that has ended.
+            models.Index("parent_id", "child_id", name="task_edges_open", condition=OPEN_EDGE),
+            # look_at_joins: whether any edge of a task is open, or has this outcome.
+            models.Index("child_id", "outcome", name="task_edges_outcome"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="task_edges_outcome_is_final",
+                condition=Q(outcome__in=sorted(FINAL)),
+            ),
+            models.CheckConstraint(name="task_edges_of_two", condition=~Q(child_id=models.F("parent_id"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.child_id} waits for {self.parent_id}"
+
+
+class Cursor(Protocol):
+    """psycopg's, and Django's round it."""
+
+    def execute(self, query: Any, params: Any = None) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Parent(NamedTuple):
+    """A task that others are to wait for, locked by the caller's transaction."""
+
+    id: UUID
+    ended: bool
+
+
+def parents_of(new: NewTask) -> list[UUID]:
+    """The tasks that a checked one depends on, each once."""
+    return list(dict.fromkeys(map(UUID, new.depends_on or ())))
+
+
+def hold_parents(cursor: Cursor, children: Iterable[NewTask], made: Iterable[UUID] = ()) -> bool:
+    """Lock the tasks that new ones depend on, but those ``made`` with them, and mark that they have dependents.
+
+    Until the caller's commit, none of them can lose its mark. Return whether any has ended. Raises `InvalidTask` that
+    names one which there is not.
+    """
+    wanted = {parent for new in children for parent in parents_of(new)} - set(made)
+    if not wanted:
+        return False
+    cursor.execute(statement("hold_parents"), {"ids": list(wanted)})
+    found = [Parent._make(row) for row in cursor.fetchall()]
+    if missing := wanted - {parent.id for parent in found}:
+        raise InvalidTask({"dependsOn": f"there is no task {min(missing)}"})
+    return any(parent.ended for parent in found)
+
+
+def add_edges(cursor: Cursor, children: Mapping[UUID, NewTask]) -> None:
+    """Store the edges of new tasks, and what joins them. In the transaction that stores the tasks."""
+    edges = [(child, parent) for child, new in children.items() for parent in parents_of(new)]
+    cursor.execute(
+        statement("add_edges"),
+        {
+            "children": [child for child, _ in edges],
+            "parents": [parent for _, parent in edges],
+            "tasks": list(children),
+            "run_ifs": [new.run_if for new in children.values()],
+            "otherwises": [new.otherwise for new in children.values()],
+        },
+    )
+
+
+def join_of(child: UUID) -> TaskJoin | None:
+    """When a task runs that was created with others to depend on; None for any other."""
+    return TaskJoin.objects.filter(pk=child).first()
+
+
+def edges_of(child: UUID) -> list[tuple[UUID, str | None]]:
+    """The tasks that one depends on, 1,000 at most, and how each has ended. Index: the primary key."""
+    return list(TaskEdge.objects.filter(child_id=child).order_by("parent_id").values_list("parent_id", "outcome"))
+
+
+def values_of(new: NewTask, *, has_dependents: bool) -> tuple[int, bool]:
+    """The values of `COLUMNS` of a new task."""
+    return Gate.DEPENDENCY if new.depends_on else Gate.OPEN, has_dependents

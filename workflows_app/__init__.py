@@ -1,0 +1,1 @@
+"""What an end causes: the tasks that wait for it."""

@@ -1,0 +1,15 @@
+"""Django's registration of this app."""
+
+from django.apps import AppConfig
+
+
+class WorkflowsAppConfig(AppConfig):
+    name = "workflows_app"
+    verbose_name = "Workflows"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from tasks_app import reasons
+        from workflows_app.why import why
+
+        reasons.register(why)

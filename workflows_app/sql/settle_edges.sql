@@ -1,0 +1,45 @@
+-- Note on open edges how the task at their end has ended: of at most %(parents)s ended tasks, the first that ended first, and
+-- at most %(edges)s edges. Returns these tasks, how many edges were settled, and the tasks that wait behind settled edges,
+-- locked. An edge whose waiting task somebody holds is left for the next round: a round waits for nobody, so it cannot be
+-- part of a deadlock. Indexes: tasks_ended_parents, task_edges_open.
+WITH ended AS MATERIALIZED (
+  SELECT id, status
+    FROM tasks
+   WHERE has_dependents AND finished_at IS NOT NULL
+   ORDER BY finished_at
+   LIMIT %(parents)s
+),
+open AS MATERIALIZED (
+  SELECT e.child_id, e.parent_id, p.status
+    FROM ended p
+    CROSS JOIN LATERAL (
+      SELECT child_id, parent_id FROM task_edges
+       WHERE parent_id = p.id AND outcome IS NULL
+       ORDER BY child_id
+       LIMIT %(edges)s) AS e
+   LIMIT %(edges)s
+),
+children AS MATERIALIZED (
+  SELECT t.id, t.gate = 2 AND t.worker_id IS NULL AND t.finished_at IS NULL AS waits
+    FROM (SELECT DISTINCT child_id FROM open) AS o
+    JOIN tasks t ON t.id = o.child_id
+),
+waiting AS MATERIALIZED (
+  SELECT t.id
+    FROM children c
+    JOIN tasks t ON t.id = c.id
+   WHERE c.waits AND t.gate = 2 AND t.worker_id IS NULL AND t.finished_at IS NULL
+   ORDER BY t.id
+     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+held AS MATERIALIZED (SELECT id FROM children WHERE waits EXCEPT SELECT id FROM waiting),
+settled AS (
+  UPDATE task_edges e
+     SET outcome = o.status
+    FROM open o
+   WHERE e.child_id = o.child_id AND e.parent_id = o.parent_id AND e.outcome IS NULL
+     AND o.child_id NOT IN (SELECT id FROM held)
+  RETURNING e.child_id
+)
+SELECT ARRAY(SELECT id FROM ended) AS parents, (SELECT count(*)::int FROM settled) AS settled,
+       ARRAY(SELECT id FROM waiting ORDER BY id) AS waiting
