@@ -14,6 +14,7 @@ COPY access_app access_app
 COPY flow_app flow_app
 COPY tasks_app tasks_app
 COPY schedules_app schedules_app
+COPY workflows_app workflows_app
 COPY workers_app workers_app
 COPY monitoring_app monitoring_app
 COPY templates templates

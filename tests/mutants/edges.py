@@ -66,10 +66,10 @@ EDGES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "unique",
-        "tasks_app/creating.py",
+        "tasks_app/meeting.py",
         _DUPLICATES,
         ("running", 53, "if holder.status not in WAITING:", "if False:"),
-        ("lock", 53, "lock=new.on_duplicate in _CHANGES)", "lock=False)"),
+        ("lock", 53, "lock=new.on_duplicate in CHANGES)", "lock=False)"),
         ("type", 53, "if holder.type != new.type:", "if False:", _UNIQUE),
         (
             "kind",
@@ -78,7 +78,12 @@ EDGES: Final[list[Mutant]] = [
             "if False:",
             _UNIQUE,
         ),
-        ("first-waits", 53, "_insert_or_meet(_debounced(new), ", "_insert_or_meet(new, ", _UNIQUE),
+    ),
+    *mutants_of(
+        "unique",
+        "tasks_app/creating.py",
+        _UNIQUE,
+        ("first-waits", 53, "_insert_or_meet(debounced(new), ", "_insert_or_meet(new, "),
     ),
     *mutants_of(
         "busy",

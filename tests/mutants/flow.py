@@ -220,7 +220,7 @@ FLOW: Final[list[Mutant]] = [
         "labels-hint",
         "tasks_app/creating.py",
         _LABELS,
-        ("pair", 25, "and not _needs(new) for", "for"),
+        ("pair", 25, "and not _needs(new) and", "and"),
     ),
     *mutants_of(
         "slots-room",

@@ -14,5 +14,17 @@ from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
+from tests.mutants.workflows import WORKFLOWS
 
-MUTANTS: Final[list[Mutant]] = [*STATEMENTS, *PROCESSES, *SCHEDULES, *INPUTS, *EDGES, *PEOPLE, *FLOW, *RATES, *BOUNDS]
+MUTANTS: Final[list[Mutant]] = [
+    *STATEMENTS,
+    *PROCESSES,
+    *SCHEDULES,
+    *INPUTS,
+    *EDGES,
+    *PEOPLE,
+    *FLOW,
+    *RATES,
+    *BOUNDS,
+    *WORKFLOWS,
+]

@@ -15,12 +15,14 @@ from access_app.idempotency import Idempotency, take_idempotency_key
 from access_app.models import AuditEvent, IdempotencyKey
 from flow_app.queues import pause_queue
 from tasks_app import services
+from tasks_app.edges import TaskEdge, TaskJoin
 from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskExecution
 from tasks_app.retention import delete_ended_tasks
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
 from tests.support.races import locked
+from workflows_app.endings import settle_endings
 
 OpenSession = Callable[[], Session]
 
@@ -119,6 +121,18 @@ class TestDeleteEndedTasks:
         tasks = [ended(engine, "CANCELLED", days) for days in (10, 12, 11)]
         assert delete_ended_tasks(engine.session, limit=2) == 2
         assert remaining() == {tasks[0]}
+
+    def test_keeps_what_others_wait_for_until_they_know_of_its_end(self, engine: Engine) -> None:
+        parent = ended(engine, "SUCCESS", 100)
+        child = engine.create(depends_on=[str(parent)])
+        assert delete_ended_tasks(engine.session) == 0
+        settle_endings(engine.session)
+        assert delete_ended_tasks(engine.session) == 1
+        services.cancel_task(child, actor="test")
+        engine.move(child, finished_at=-timedelta(days=100))
+        assert (TaskEdge.objects.count(), TaskJoin.objects.count()) == (1, 1)
+        delete_ended_tasks(engine.session)
+        assert (TaskEdge.objects.count(), TaskJoin.objects.count()) == (0, 0)
 
     def test_skips_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
         """A person retries it at this moment: then it has not ended any more."""

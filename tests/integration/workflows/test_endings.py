@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,16 +10,21 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
-from tasks_app import services
+from tasks_app import services, wakeups
 from tasks_app.edges import TaskEdge, TaskJoin, add_edges, hold_parents
 from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
 from tasks_app.states import Gate
+from tasks_app.wakeups import ENDED, NEW, SCHEDULERS
+from tests.support.clocks import ticking
+from tests.support.ears import Ear
 from tests.support.engine import FAILED, FAILED_FOR_GOOD, SUCCEEDED, Engine, in_seconds
 from tests.support.races import locked, rival
 from tests.support.races import transaction as begun
+from tests.support.schedulers import stepped_scheduler
+from workers_app.processes.scheduler import SETTLE_AGAIN, Scheduler
 from workflows_app.endings import (
     Settled,
     clear_parents,
@@ -328,3 +333,72 @@ class TestClearParents:
         assert clear_parents(engine.session, [parent]) == (0, True)
         assert settle(engine).cleared == 1
         assert not Task.objects.filter(has_dependents=True).exists()
+
+
+class TestHints:
+    @pytest.fixture
+    def ear(self, open_session: OpenSession) -> Ear:
+        return Ear(open_session())
+
+    @pytest.fixture
+    def scheduler(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scheduler]:
+        ticking(monkeypatch)
+        with stepped_scheduler() as made:
+            yield made
+
+    @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED_FOR_GOOD], ids=["success", "failure"])
+    def test_of_an_end_reach_schedulers_when_others_wait_for_it(self, engine: Engine, ear: Ear, outcome: Any) -> None:
+        parent = engine.create()
+        depends(engine, parent)
+        end(engine, parent, outcome)
+        assert (SCHEDULERS, ENDED) in ear.hears(lambda heard: (SCHEDULERS, ENDED) in heard)
+
+    def test_are_not_sent_of_a_retry_nor_when_nobody_waits(self, engine: Engine, ear: Ear) -> None:
+        plain, again = engine.create(), engine.create(max_retries=1)
+        depends(engine, again)
+        end(engine, plain)
+        end(engine, again, FAILED)
+        wakeups.notify_schedulers(engine.session)
+        heard = ear.hears(lambda heard: (SCHEDULERS, "") in heard)
+        assert (SCHEDULERS, ENDED) not in heard
+
+    def test_of_a_new_task_whose_parent_has_ended_say_to_look(self, engine: Engine, ear: Ear) -> None:
+        parent = engine.create()
+        end(engine, parent)
+        depends(engine, parent)
+        ear.hears(lambda heard: (SCHEDULERS, "") in heard)
+
+    @pytest.mark.parametrize("message", [ENDED, "", "of another release"])
+    def test_lead_to_a_round_and_a_pass_behind_it(self, engine: Engine, scheduler: Scheduler, message: str) -> None:
+        engine.worker()
+        parent = engine.create()
+        child = depends(engine, parent, run_if="all_done")
+        scheduler.tick()
+        services.cancel_task(parent, actor="test")
+        scheduler._hear(NEW)
+        scheduler.tick()
+        assert waits(engine, child)
+        scheduler._hear(message)
+        scheduler.tick()
+        assert engine.task(child).status == "SCHEDULED"
+
+    def test_whose_dependents_somebody_holds_are_followed_soon(
+        self, engine: Engine, scheduler: Scheduler, open_session: OpenSession
+    ) -> None:
+        engine.worker()
+        parent = engine.create()
+        child = depends(engine, parent, run_if="all_done")
+        services.cancel_task(parent, actor="test")
+        with locked(open_session(), "tasks", "id", child):
+            scheduler._hear(ENDED)
+            assert scheduler.tick() == timedelta(seconds=SETTLE_AGAIN)
+            assert waits(engine, child)
+        scheduler.tick()
+        assert engine.task(child).status == "SCHEDULED"
+
+    def test_that_were_lost_are_made_up_for_by_the_housekeeper(self, engine: Engine, scheduler: Scheduler) -> None:
+        parent = engine.create()
+        child = depends(engine, parent, run_if="all_done")
+        services.cancel_task(parent, actor="test")
+        scheduler._housekeeper.round()
+        assert not waits(engine, child)
