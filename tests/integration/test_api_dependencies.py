@@ -71,8 +71,6 @@ class TestOne:
             ({"dependsOn": [None]}, "dependsOn"),
             ({"dependsOn": ["a ref"]}, "dependsOn"),
             ({"dependsOn": [SOME] * 1001}, "dependsOn"),
-            ({"dependsOn": [SOME], "uniqueKey": "k"}, "dependsOn"),
-            ({"dependsOn": [SOME], "concurrencyKey": "k", "onBusy": "skip"}, "dependsOn"),
             ({"dependsOn": [SOME], "runIf": "never"}, "runIf"),
             ({"dependsOn": [SOME], "otherwise": "run"}, "otherwise"),
             ({"runIf": "all_done"}, "runIf"),
@@ -81,11 +79,19 @@ class TestOne:
             ({"ref": 7}, "ref"),
             ({"ref": "x" * 101}, "ref"),
         ],
-        ids=range(15),
+        ids=range(13),
     )
     def test_is_refused_by_the_name_of_the_field(self, api: Api, fields: dict[str, Any], field: str) -> None:
         problem = problem_of(api.post("/tasks", item(**fields)), 400)
         assert [error["field"] for error in problem["errors"]] == [field]
+
+    @pytest.mark.parametrize(
+        "fields", [{"uniqueKey": "k"}, {"concurrencyKey": "k", "onBusy": "skip"}], ids=["uniqueKey", "onBusy"]
+    )
+    def test_is_always_a_new_one(self, api: Api, fields: dict[str, Any]) -> None:
+        problem = problem_of(api.post("/tasks", item(None, str(make_task().pk), **fields)), 400)
+        [error] = problem["errors"]
+        assert (error["field"], error["message"].partition(" with ")[0]) == ("dependsOn", "is not taken")
 
     def test_takes_null_for_nothing(self, api: Api) -> None:
         assert api.post("/tasks", item(dependsOn=None)).status_code == 201
@@ -95,6 +101,12 @@ class TestOne:
         first, second = (api.post("/tasks", body, idempotency_key="k") for _ in range(2))
         assert first.json()["id"] == second.json()["id"]
         assert TaskEdge.objects.count() == 1
+
+    def test_of_a_full_queue_is_refused(self, api: Api) -> None:
+        api.patch("/queues/small", {"maxWaiting": 0})
+        parent = make_task()
+        assert api.post("/tasks", item(None, str(parent.pk), queue="small")).status_code == 429
+        assert not TaskEdge.objects.exists()
 
     def test_is_not_edited_and_not_cloned(self, api: Api) -> None:
         task_id = api.post("/tasks", item(None, str(make_task().pk))).json()["id"]
@@ -132,6 +144,15 @@ class TestMany:
             2: "dependsOn: child, on which it depends, was refused",
         }
         assert Task.objects.count() == 1
+
+    def test_that_depend_on_one_whose_queue_is_full_are_refused_for_that(self, api: Api) -> None:
+        api.patch("/queues/small", {"maxWaiting": 1})
+        made = bulk(
+            api, item("a", queue="small"), item("b", queue="small"), item(None, "b"), item("c", "a"), item(None, "c")
+        )
+        assert set(refused(made)) == {1, 2}
+        assert "maxWaiting is 1" in refused(made)[2]
+        assert TaskEdge.objects.count() == 2
 
     def test_have_a_ref_each(self, api: Api) -> None:
         task = str(uuid4())

@@ -77,7 +77,12 @@ WORKFLOWS: Final[list[Mutant]] = [
         "parents",
         "tasks_app/creating.py",
         _TESTS,
-        ("hint", 57, "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if ended:", "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if False:"),
+        (
+            "hint",
+            57,
+            "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if ended:",
+            "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if False:",
+        ),
     ),
     *mutants_of(
         "parents",

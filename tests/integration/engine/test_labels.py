@@ -24,6 +24,8 @@ from tasks_app.models import Task, TaskNeeds
 from tasks_app.needs import Need, add_needs, delete_unused_needs, find_needs, ids_of
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
+from tasks_app.wakeups import NEW, SCHEDULERS
+from tests.support.ears import Ear
 from tests.support.engine import SUCCEEDED, Engine, in_seconds, room_of
 from tests.support.races import rival_on, transaction
 
@@ -476,3 +478,13 @@ class TestWhy:
 
 def _places(heads: list[Head]) -> dict[str, Any]:
     return labelled_places(heads) | {"workers": [], "floors": [], "before": 0}
+
+
+class TestHints:
+    def test_of_many_name_no_pair_when_not_every_worker_will_do(
+        self, engine: Engine, open_session: Callable[[], Session]
+    ) -> None:
+        """A pass over a pair does not see them: the scheduler must look."""
+        ear = Ear(open_session())
+        services.create_tasks([NewTask(type="DUMMY", required_labels={"gpu": "a100"})], created_by="test")
+        assert ear.hears(lambda heard: bool(heard)) == [(SCHEDULERS, NEW)]

@@ -243,9 +243,10 @@ class TestSettleEdges:
         assert settle(engine).ended == 1
 
     def test_takes_no_more_edges_than_it_may(self, engine: Engine) -> None:
-        parent = engine.create()
-        children = [depends(engine, parent, run_if="all_done") for _ in range(5)]
-        services.cancel_task(parent, actor="test")
+        parents = engine.create_many(2)
+        children = [depends(engine, parents[place % 2], run_if="all_done") for place in range(5)]
+        for parent in parents:
+            services.cancel_task(parent, actor="test")
         opened = []
         while (report := settle_endings(engine.session, edges=2)).edges:
             opened.append(report.opened)
