@@ -1,4 +1,4 @@
-"""New tasks become rows: one, or many at once. What they must be, who may ask, and idempotency, is up to ``services``."""
+"""New tasks become rows: one, or many at once. What they must be, and who may ask, is up to ``services``."""
 
 from __future__ import annotations
 

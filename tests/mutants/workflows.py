@@ -80,8 +80,8 @@ WORKFLOWS: Final[list[Mutant]] = [
         (
             "hint",
             57,
-            "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if ended:",
-            "            return None  # its queue may be full\n            edges.add_edges(cursor, {task_id: new})\n        if False:",
+            "{task_id: new})\n        if ended:",
+            "{task_id: new})\n        if False:",
         ),
     ),
     *mutants_of(
