@@ -25,6 +25,10 @@ PRIORITIES: Final = 32
 #: Concurrency keys of a queue that are shown as its busiest, and tasks behind each that are counted.
 MOST_BUSY: Final = 20
 MOST_BEHIND: Final = 1000
+_PLANNING: Final = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+       set_config('join_collapse_limit', '1', true)
+"""
 _CLOSED: Final = sorted(gate for gate in Gate if gate > Gate.KEY)
 
 
@@ -64,16 +68,24 @@ def find_queues(*, most: int) -> list[str]:
 
     It costs some 10 µs a queue, however much waits in them.
     """
-    return [row["queue"] for row in read_rows(statement("find_queues"), {"limit": most})]
+    return [name for (name,) in _ask(statement("find_queues"), {"limit": most})[1]]
 
 
-def measure_queues(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
-    """The figures of each of these queues. Of more queues, fewer tasks of each are counted."""
+def measure_queues(
+    names: Sequence[str], *, horizon: timedelta = timedelta(0), keyed: int | None = None
+) -> dict[str, Figures]:
+    """The figures of each of these queues. Of more queues, fewer tasks of each are counted.
+
+    ``keyed``: so many tasks with concurrency keys are looked at in each, if not as many as others. They cost ten times
+    as much: whether their key holds them back, no index says.
+    """
     if not names:
         return {}
+    limit = max(LEAST_COUNTED, MOST_COUNTED // len(names))
     parameters: dict[str, Any] = {
         "names": list(names),
-        "limit": max(LEAST_COUNTED, MOST_COUNTED // len(names)),
+        "limit": limit,
+        "keyed": keyed or limit,
         "priorities": PRIORITIES,
         "sample": SAMPLE,
         "gates": list(map(int, _CLOSED)),
@@ -89,13 +101,25 @@ def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -
     return measured | measure_queues(full, horizon=horizon) if len(full) < len(measured) else measured
 
 
+def list_figures(names: Sequence[str]) -> dict[str, Figures]:
+    """Those of a page of a list."""
+    return measure_queues(names, keyed=LEAST_COUNTED)
+
+
 def read_rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a statement, by column. No plan may read all tasks, whatever the planner believes of them."""
+    """The rows of a statement, by column."""
+    columns, rows = _ask(sql, parameters)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _ask(sql: str, parameters: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows. No plan may read all tasks, whatever the planner believes of them, and joins are in the order
+    in which they are written: to try others takes as long as the statement.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+        cursor.execute(_PLANNING)
         cursor.execute(sql, parameters)
-        columns = [column.name for column in cursor.description]
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        return [column.name for column in cursor.description], cursor.fetchall()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from access_app.staff.base import StaffAdmin
 from access_app.staff.filters import ChoiceFilter
 from access_app.staff.page_list import MOST_ROWS, PageList
 from flow_app.admin import shown
-from flow_app.figures import find_queues, measure_queues, rows_of
+from flow_app.figures import find_queues, list_figures, rows_of
 from flow_app.models import Queue
 from flow_app.rules import RULES
 from tasks_app.fields import QUEUE_NAME
@@ -69,7 +69,7 @@ class QueueList(StaffAdmin):
         return rows_of(name for name in names if QUEUE_NAME.fullmatch(name) and part in name.casefold())
 
     def prepare(self, rows: list[Any]) -> None:
-        measured = measure_queues([queue.name for queue in rows])
+        measured = list_figures([queue.name for queue in rows])
         for queue in rows:
             queue.found = measured[queue.name]
 

@@ -43,7 +43,7 @@ class Queues(ApiViewSet):
         page, size = self.query()["page"], self.query()["size"]
         names = figures.find_queues(most=max(COUNTED, (page + 1) * size) + 1)
         asked = names[page * size : (page + 1) * size]
-        measured = figures.measure_queues(asked)
+        measured = figures.list_figures(asked)
         content = [queue_json(queue, measured[queue.name]) for queue in figures.rows_of(asked)]
         return Response(queue_page(content, page=page, size=size, total=len(names)))
 

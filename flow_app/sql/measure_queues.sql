@@ -1,6 +1,6 @@
 -- What is in each of the queues %(names)s: one row each, whatever is in it. Every count is bounded, and ``capped`` says that
 -- one was cut off: at most %(limit)s due and as many later tasks of a queue, spread over its priorities, of which it looks at
--- %(priorities)s; %(limit)s behind each gate; and %(sample)s of the tasks that came or ended last, whoever they belong to.
+-- %(priorities)s; %(limit)s behind each gate, but for that of the key, for which it looks at %(keyed)s tasks; and %(sample)s of the tasks that came or ended last, whoever they belong to.
 --
 -- ``soon`` are later tasks that fall due within %(horizon)s seconds; ``behind_keys`` due ones that others of their key come
 -- before. ``came`` and ``ended`` are tasks in so many seconds (``came_in``, ``ended_in``): a minute, or as far back as the sample goes.
@@ -78,7 +78,7 @@ spans AS MATERIALIZED (
 )
 SELECT names.name, coalesce(open.due, 0) + coalesce(labelled.due, 0) + coalesce(suspects.due, 0) AS due,
        coalesce(open.due, 0) + coalesce(open.later, 0) + coalesce(labelled.n, 0) + coalesce(suspects.n, 0) AS ungated,
-       coalesce(open.capped, false) OR coalesce((SELECT sum(n) FROM labelled), 0) >= %(limit)s OR keyed.seen >= %(limit)s OR coalesce(gated.capped, false) AS capped,
+       coalesce(open.capped, false) OR coalesce((SELECT sum(n) FROM labelled), 0) >= %(limit)s OR keyed.seen >= %(keyed)s OR coalesce(gated.capped, false) AS capped,
        extract(epoch FROM now() - least(open.oldest, labelled.oldest, suspects.oldest))::float8 AS oldest_due_seconds,
        coalesce(owned.running, 0) AS running, coalesce(owned.scheduled, 0) AS scheduled,
        coalesce(open.soon, 0) + coalesce(labelled.soon, 0) AS soon, keyed.behind AS behind_keys, keyed.parked, gated.counts AS gated,
@@ -99,7 +99,7 @@ SELECT names.name, coalesce(open.due, 0) + coalesce(labelled.due, 0) + coalesce(
            count(*) FILTER (WHERE k.ready) - count(DISTINCT k.concurrency_key) FILTER (WHERE k.ready) AS behind
       FROM (SELECT gate, concurrency_key, gate = 0 AND crash_count = 0 AND run_at <= now() AS ready FROM tasks
              WHERE worker_id IS NULL AND finished_at IS NULL AND concurrency_key IS NOT NULL AND queue = names.name
-             LIMIT %(limit)s) AS k) AS keyed
+             LIMIT %(keyed)s) AS k) AS keyed
   CROSS JOIN LATERAL (
     SELECT array_agg(behind.n ORDER BY g.gate) AS counts, bool_or(behind.n >= %(limit)s) AS capped
       FROM unnest(%(gates)s::int[]) AS g(gate)

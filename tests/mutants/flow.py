@@ -149,8 +149,8 @@ FLOW: Final[list[Mutant]] = [
             "AND queue = p.queue AND priority = p.priority AND run_at <= now()",
             "AND queue = p.queue AND priority = p.priority",
         ),
-        ("bound", 25, "             LIMIT %(limit)s) AS k) AS keyed", ") AS k) AS keyed"),
-        ("capped", 25, "OR keyed.seen >= %(limit)s", ""),
+        ("bound", 25, "             LIMIT %(keyed)s) AS k) AS keyed", ") AS k) AS keyed"),
+        ("capped", 25, "OR keyed.seen >= %(keyed)s", ""),
     ),
     *mutants_of(
         "labels-match",

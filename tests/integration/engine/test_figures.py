@@ -146,6 +146,19 @@ class TestTimeToDrain:
         assert Figures(due=1, in_per_minute=coming, out_per_minute=60).time_to_drain_seconds is None
 
 
+class TestListFigures:
+    def test_looks_at_few_tasks_with_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whether they are parked is in the rows only: 1,000 of each queue of a page took longer than all the rest."""
+        monkeypatch.setattr(figures, "LEAST_COUNTED", 3)
+        for _ in range(5):
+            make("q", concurrency_key="k", gate=Gate.KEY)
+            make("q", concurrency_key="free")
+        found = figures.list_figures(["q", "p"])
+        assert (found["q"].due, found["q"].gates.get("KEY", 0) <= 3, found["q"].at_least) == (5, True, True)
+        assert measured().gates == {"KEY": 5}
+        assert found["p"] == Figures()
+
+
 class TestMeasureKeys:
     def test_finds_those_that_are_held_and_those_that_are_named(self) -> None:
         edit_queue("q", {"perKey": {"maxConcurrency": 3}}, actor="test")

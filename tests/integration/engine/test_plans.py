@@ -243,6 +243,7 @@ def hot_statements(session: Session) -> list[Hot]:
             {
                 "names": ["q0", "q1", "q2"],
                 "limit": 100,
+                "keyed": 50,
                 "priorities": 32,
                 "sample": 100,
                 "gates": [2, 3, 4, 5],
@@ -250,6 +251,24 @@ def hot_statements(session: Session) -> list[Hot]:
             },
             "tasks_due tasks_labelled tasks_key_waiting tasks_gated tasks_suspects tasks_owned tasks_ended tasks_pkey",
             3 * 5 * 100 + 2 * owned,
+        ),
+        Hot(
+            "measure_keys",
+            {"queue": "q0", "keys": ["k0", "none"], "most": 20, "limit": 100},
+            "tasks_key_held tasks_key_waiting",
+            22 * 100 + 2 * owned,
+        ),
+        Hot(
+            "measure_shares",
+            {"queue": "q0", "sample": 200},
+            "task_executions_pkey tasks_pkey tasks_owned tasks_turns",
+            3 * 200 + 2 * owned,
+        ),
+        Hot(
+            "measure_targets",
+            {"hosts": ["h0", "none"], "limit": 100},
+            "tasks_owned tasks_gated_target tasks_gated",
+            2 * 100 + 2 * owned,
         ),
         Hot(
             "anything_due",
