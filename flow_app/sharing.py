@@ -101,13 +101,19 @@ class Shares:
         return found
 
 
-def allot(sharers: Sequence[Sharer], most: int) -> dict[str, int]:
-    """How many of the next ``most`` turns each tenant has, if each has enough that waits."""
+def allot(sharers: Sequence[Sharer], most: int, *, all_seen: bool = True) -> dict[str, int]:
+    """How many of the next ``most`` turns each tenant has, if each has enough that waits.
+
+    Where there are others that have not been seen, nobody has a turn that may come behind one of theirs.
+    """
     found: Counter[str] = Counter()
     weights = _weights(sharers)
     turns = _first_turns(sharers, weights)
+    first = turns[0][:2] if turns else ()
     for _ in range(most if turns else 0):
         turn = turns[0]
+        if not all_seen and turn[:2] > first:
+            break
         found[sharers[turn.place].tenant] += 1
         heapq.heapreplace(turns, _turn(sharers[turn.place], weights[turn.place], turn.place, turn.number + 1))
     return dict(found)

@@ -102,7 +102,7 @@ def lock_turns(session: Session, sharers: Sequence[Sharer], workers: Sequence[Ro
     turns = [
         (queue, tenant, number)
         for queue, line in lines.items()
-        for tenant, number in allot(line, _share_of(queue, workers)).items()
+        for tenant, number in allot(line, _share_of(queue, workers), all_seen=len(line) < MOST_SHARERS).items()
     ]
     if not turns:
         return [], Shares(lines)

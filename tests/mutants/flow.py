@@ -357,6 +357,7 @@ FLOW: Final[list[Mutant]] = [
         "turn",
         "flow_app/turns.py",
         f"{_ENGINE}/test_turns.py",
-        ("share", 51, "allot(line, _share_of(queue, workers))", "allot(line, 1000)"),
+        ("share", 51, "allot(line, _share_of(queue, workers), ", "allot(line, 1000, "),
+        ("seen", 28, "all_seen=len(line) < MOST_SHARERS", "all_seen=True", f"{_ENGINE}/test_turns.py::TestWeights"),
     ),
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db.models import F
 
-from flow_app import queues, turns
+from flow_app import queue_keys, queues, turns
 from flow_app.assignment import assign_due_tasks
 from flow_app.matching import Room
 from flow_app.models import Queue, Turn
@@ -23,6 +24,7 @@ from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.states import Gate
 from tests.support.engine import SUCCEEDED, Engine
+from tests.support.scale import WHOLE
 
 NOW = timedelta(0)
 
@@ -330,3 +332,77 @@ class TestNoteTurns:
         assert not Turn.objects.exists()
         assign_due_tasks(shared.session, survey, outlook=Outlook())
         assert Turn.objects.get().tenant == "a"
+
+
+class TestWeights:
+    """End to end: the weights of keys decide who has how many of the slots, pass by pass, as tasks end."""
+
+    @pytest.mark.parametrize("slots", [4, 16])
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_are_the_shares_of_what_starts_and_no_slot_stays_empty(
+        self, engine: Engine, slots: int, workers: int
+    ) -> None:
+        share(fair_by=FairBy.FAIR_KEY)
+        queue_keys.set_key("default", "acme", {"weight": 3}, actor="test")
+        for tenant in ("acme", "bolt"):
+            engine.create_many(12 * slots, fair_key=tenant)
+        nodes = [engine.worker(slots=slots // workers) for _ in range(workers)]
+        started: Counter[str] = Counter()
+        for _ in range(12):
+            served(engine)
+            batch = [name for node in nodes for name in finish_all(engine, node)]
+            assert len(batch) == slots
+            started.update(batch)
+        assert started == {"acme": 9 * slots, "bolt": 3 * slots}
+
+    def test_hold_while_tasks_end_one_by_one(self, engine: Engine) -> None:
+        share(fair_by=FairBy.FAIR_KEY)
+        queue_keys.set_key("default", "acme", {"weight": 3}, actor="test")
+        for tenant in ("acme", "bolt"):
+            engine.create_many(100, fair_key=tenant)
+        worker = engine.worker(slots=8)
+        served(engine)
+        running, ended = engine.start(worker), Counter[str]()
+        for number in range(48):
+            attempt = running.pop(number * 5 % len(running))  # neither the oldest first nor the newest
+            ended[engine.task(attempt.task_id).fair_key or ""] += 1
+            engine.finish(worker, attempt, SUCCEEDED)
+            served(engine)
+            running += engine.start(worker)
+            held = Counter(Task.objects.filter(status="RUNNING").values_list("tenant", flat=True))
+            assert held == {"acme": 6, "bolt": 2}
+        assert 34 <= ended["acme"] <= 38
+
+    def test_that_change_count_from_the_next_pass_on(self, engine: Engine) -> None:
+        share(fair_by=FairBy.FAIR_KEY)
+        for tenant in ("acme", "bolt"):
+            engine.create_many(50, fair_key=tenant)
+        worker = engine.worker(slots=8)
+        served(engine)
+        assert Counter(finish_all(engine, worker)) == {"acme": 4, "bolt": 4}
+        queue_keys.set_key("default", "acme", {"weight": 7}, actor="test")
+        served(engine)
+        assert Counter(finish_all(engine, worker)) == {"acme": 7, "bolt": 1}
+        queue_keys.delete_key("default", "acme", actor="test")
+        served(engine)
+        assert Counter(finish_all(engine, worker)) == {"acme": 4, "bolt": 4}
+
+    def test_serve_each_of_many_tenants_once_before_any_twice(self, engine: Engine) -> None:
+        """More than one pass looks at; `make chaos` has ten thousand."""
+        count, most = (10_000, 1000) if WHOLE else (1_200, 150)
+        share(fair_by=FairBy.FAIR_KEY)
+        new = NewTask(type="DUMMY")
+        names = [f"{number:05}" for number in range(count)]
+        services.create_tasks([replace(new, fair_key=name) for _ in range(2) for name in names], created_by="test")
+        engine.running(engine.worker(slots=1, queues=["other"]), queue="other")
+        engine.worker(slots=1)
+        while engine.assign().sorted:  # all of them wait for their turns, and one has had its first
+            pass
+        for _ in range(count // most):
+            engine.worker(slots=most)
+        while engine.assign().assigned:
+            pass
+        owned = Counter(Task.objects.filter(queue="default", worker_id__isnull=False).values_list("tenant", flat=True))
+        assert sum(owned.values()) == count + 1
+        assert set(owned) == set(names)
+        assert sorted(owned.values())[-2:] == [1, 2]
