@@ -26,8 +26,10 @@ from flow_app.locking import (
     look_at_targets,
     note_costly,
     park_behind_keys,
+    park_behind_rates,
     park_behind_targets,
     refused_by_targets,
+    tokens_of,
 )
 from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, match, room_for
 from flow_app.outlook import SLOW, Head, Outlook
@@ -90,12 +92,12 @@ def assign_due_tasks(
         turned, shares = lock_turns(session, locked.sharers, locked.workers) if locked.sharers else ([], UNSHARED)
         candidates = locked.candidates + turned
         keys = look_at_keys(session, candidates)
-        budgets = look_at_targets(session, [*candidates, *firsts_of(keys)])
+        budgets = look_at_targets(session, [*candidates, *firsts_of(keys)]) | tokens_of(keys)
         found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets, met=locked.met)
         with session.connection.pipeline():
             if found.tasks:
                 session.send("assign_due_tasks", given(found))
-                charge_buckets(session, found)
+                charge_buckets(session, found, keys)
                 note_costly(session, found)
             if began >= outlook.quiet_until:
                 wakeups.notify_workers(session, found.workers, awaited=found.awaited)
@@ -124,8 +126,11 @@ def assign_due_tasks(
 def _park(
     session: Session, found: Match, candidates: Sequence[Candidate], keys: Mapping[KeyName, Key], outlook: Outlook
 ) -> list[psycopg.Cursor[Row]]:
-    """Park what waits for a key or for a target; one row each says how many."""
+    """Park what waits for a key, a token of it, or a target; one row each says how many."""
     parked = [park_behind_keys(session, found, keys)] if keys else []
+    if tokens_of(keys):
+        outlook.awaits_tokens = True
+        parked += park_behind_rates(session, found, keys, candidates)
     if refused := refused_by_targets(found, [*candidates, *firsts_of(keys)]):
         outlook.gated = True
         parked.append(park_behind_targets(session, refused))

@@ -14,7 +14,8 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.matching import NOTHING, Budget, Candidate, Key, KeyName, Match, Met, Room, place
+from flow_app.budgets import Budget, key_rate
+from flow_app.matching import NOTHING, Candidate, Key, KeyName, Match, Met, Room, place
 from flow_app.outlook import Head, Outlook, labelled_places
 from flow_app.reserving import PATIENCE
 from flow_app.sharing import Sharer
@@ -46,6 +47,7 @@ class KeyRow(NamedTuple):
     queue: str
     concurrency_key: str
     most: int | None
+    tokens: int | None
     holders: list[UUID] | None
     slots: list[int] | None
     first: UUID
@@ -108,7 +110,7 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
     found: dict[KeyName, Key] = {}
     for row in rows:
         if row.most is not None:
-            found[row.queue, row.concurrency_key] = Key(row.most, row.holders or [], row.slots or [], [])
+            found[row.queue, row.concurrency_key] = Key(row.most, row.holders or [], row.slots or [], [], row.tokens)
     for row in rows:
         if row.most is None:
             key, place_in_line = row.concurrency_key, (row.priority, row.run_at)
@@ -117,6 +119,11 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
     for each in found.values():
         each.firsts.sort(key=place)
     return found
+
+
+def tokens_of(keys: Mapping[KeyName, Key]) -> dict[Budget, int]:
+    """How many tasks of these keys may start now, by the rates of their queues for each key."""
+    return {key_rate(*name): key.tokens for name, key in keys.items() if key.tokens is not None}
 
 
 def firsts_of(keys: Mapping[KeyName, Key]) -> list[Candidate]:
@@ -154,18 +161,45 @@ def refused_by_targets(found: Match, wanted: Iterable[Candidate]) -> list[Candid
 
 def park_behind_targets(session: Session, refused: Sequence[Candidate]) -> psycopg.Cursor[Row]:
     """Park what a pass has locked and its targets leave no room for, and what lies behind it; one row says how many."""
+    hosts = sorted({each.target for each in refused if each.target is not None})
+    return session.send("park_behind_targets", _places_of(refused) | {"hosts": hosts})
+
+
+def _refused_by_rates(found: Match, keys: Mapping[KeyName, Key], wanted: Iterable[Candidate]) -> list[Candidate]:
+    """Those of keys that would have room and have no token any more, and that were not given away."""
+    taken = Counter(found.keys)
+    empty = {
+        name
+        for name, key in keys.items()
+        if found.limits.get(key_rate(*name), 1) <= 0 and len(key.holders) + taken[name] < key.most
+    }
+    given = set(found.tasks) if empty else set()
+    return [each for each in wanted if (each.queue, each.concurrency_key) in empty and each.task_id not in given]
+
+
+def park_behind_rates(
+    session: Session, found: Match, keys: Mapping[KeyName, Key], wanted: Iterable[Candidate]
+) -> list[psycopg.Cursor[Row]]:
+    """Park what a pass has locked and that has no token of its key, and what lies behind it; if any, how many."""
+    if not (refused := _refused_by_rates(found, keys, wanted)):
+        return []
+    names = sorted({(each.queue, each.concurrency_key or "") for each in refused})
+    named = {"key_queues": [queue for queue, _ in names], "keys": [key for _, key in names]}
+    return [session.send("park_behind_rates", _places_of(refused) | named)]
+
+
+def _places_of(refused: Sequence[Candidate]) -> dict[str, list[Any]]:
+    """Who was refused, and in which pairs, from where on, others may be to whom the same happens."""
     places: dict[tuple[str, int], datetime] = {}
     for each in refused:
         pair = each.queue, each.priority
         places[pair] = min(each.run_at, places.get(pair, each.run_at))
-    asked = {
+    return {
         "ids": [each.task_id for each in refused],
-        "hosts": sorted({each.target for each in refused if each.target is not None}),
         "queues": [queue for queue, _ in places],
         "priorities": [priority for _, priority in places],
         "from": list(places.values()),
     }
-    return session.send("park_behind_targets", asked)
 
 
 def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:
@@ -194,8 +228,9 @@ def kept_for(found: Match, keys: Mapping[KeyName, Key]) -> dict[KeyName, list[UU
     return kept
 
 
-def charge_buckets(session: Session, found: Match) -> None:
-    """Charge the rates of queues and targets for what was given away of them, if one of these has a rate."""
+def charge_buckets(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> None:
+    """Charge the rates of queues, targets and keys for what was given away of them, if one of these has a rate."""
+    charge_key_buckets(session, found, keys)
     kinds = {"rate": "queue", "target rate": "target"}
     if charged := [(task_id, kinds[kind], name) for task_id, (kind, name) in found.charged if kind in kinds]:
         ids, kinds_of, names = zip(*charged, strict=True)
@@ -206,6 +241,14 @@ def note_costly(session: Session, found: Match) -> None:
     """Note that tasks of several slots were given away, if any was: the next ones begin to wait."""
     if found.costly:
         session.send("note_costly", {"needs": sorted(found.costly)})
+
+
+def charge_key_buckets(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> None:
+    """Charge the rates of concurrency keys for what was given away of them, if one of these has a rate."""
+    names = {key_rate(*name): name for name, key in keys.items() if key.tokens is not None}
+    if charged := [(task_id, *names[budget]) for task_id, budget in found.charged if budget in names]:
+        ids, queues, keys_of = zip(*charged, strict=True)
+        session.send("charge_key_buckets", {"ids": list(ids), "queues": list(queues), "keys": list(keys_of)})
 
 
 def _take_pass(session: Session) -> psycopg.Cursor[Row]:

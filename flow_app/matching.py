@@ -22,17 +22,13 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from flow_app.budgets import RATES, Budget, key_rate
 from flow_app.openings import Openings, fill
 from flow_app.reserving import Reserved, reserve
 from flow_app.sharing import Shares
 
 #: A queue and a concurrency key.
 KeyName = tuple[str, str]
-#: What limits how many tasks may be given away: its kind, and the name of what has the limit.
-Budget = tuple[str, str]
-
-#: The kinds of budgets that are tokens of rates.
-RATES: Final = frozenset({"rate", "target rate"})
 
 #: The ids of the needs that each worker meets.
 Met = Mapping[UUID, Collection[int]]
@@ -81,23 +77,28 @@ class Candidate(NamedTuple):
     waited: float = 0.0
 
     @property
-    def budgets(self) -> tuple[Budget, ...]:
+    def budgets(self) -> list[Budget]:
         """What it draws on where there is a limit."""
-        target = self.target or ""
-        return ("queue", self.queue), ("rate", self.queue), ("target", target), ("target rate", target)
+        found = [("queue", self.queue), ("rate", self.queue)]
+        if self.target is not None:
+            found += ("target", self.target), ("target rate", self.target)
+        if self.concurrency_key is not None:
+            found.append(key_rate(self.queue, self.concurrency_key))
+        return found
 
 
 class Key(NamedTuple):
     """A concurrency key that candidates want: its limit, who holds it and which of its slots, and who may have it next.
 
-    ``firsts`` wait for it, locked and in their order: no more than are wanted, or than slots are free. Fewer than that:
-    the others are in other hands.
+    ``firsts`` wait for it, locked and in their order: no more than are wanted, or than slots are free, or tokens there.
+    Fewer than that: the others are in other hands. ``tokens`` is None for one without a rate.
     """
 
     most: int
     holders: Sequence[UUID]
     slots: Sequence[int]
     firsts: list[Candidate]
+    tokens: int | None = None
 
 
 @dataclass(slots=True)

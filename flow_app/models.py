@@ -72,6 +72,10 @@ class Queue(models.Model):
     key_max_waiting = models.IntegerField(
         null=True, blank=True, help_text="While so many tasks of one concurrency key wait, new ones of it are refused."
     )
+    key_rate_limit = models.IntegerField(null=True, blank=True)
+    key_rate_period = models.IntegerField(null=True, blank=True)
+    key_rate_burst = models.IntegerField(null=True, blank=True)
+    key_rate_since = models.DateTimeField(db_default=Now())
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -110,6 +114,7 @@ class Queue(models.Model):
                 condition=(Q(max_waiting__isnull=True) | Q(max_waiting__range=(0, MOST_WAITING)))
                 & (Q(key_max_waiting__isnull=True) | Q(key_max_waiting__range=(0, MOST_WAITING))),
             ),
+            models.CheckConstraint(name="queues_key_rate", condition=rate_columns("key_rate")),
         ]
         indexes = [
             # survey_shared: the queues that are shared; empty while none is.
@@ -152,6 +157,33 @@ class Bucket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class KeyBucket(models.Model):
+    """The bucket of a concurrency key whose queue has a rate for each key; there only while it is not full.
+
+    Columns as in `Bucket`. ``opens_at`` is when `opening.open_keys` looks whether something may be opened that waits
+    for a token of the key; NULL: there is nothing, or it is up to somebody else. The function ``rated_key`` has the
+    state as it is now, also where there is no row.
+    """
+
+    queue = models.CharField(max_length=MAX_NAME)
+    key = models.TextField()
+    full_at = models.DateTimeField()
+    task_ids = ArrayField(models.UUIDField(), db_default=[])
+    attempts = ArrayField(models.IntegerField(), db_default=[])
+    opens_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "key_buckets"
+        constraints = [models.UniqueConstraint(name="key_buckets_of", fields=["queue", "key"])]
+        indexes = [
+            # open_keys: those whose time has come.
+            models.Index(fields=["opens_at"], name="key_buckets_opening", condition=Q(opens_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} in {self.queue}"
 
 
 class QueueKey(models.Model):

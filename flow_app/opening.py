@@ -1,17 +1,21 @@
-"""Opening the gates that passes close: what waits for a target is seen again when the target has room and tokens.
+"""Opening the gates that passes close: what waits for a target is seen again when the target has room and tokens, and
+what waits for a token of its concurrency key when there is one.
 
-A pass parks tasks whose target leaves no room (``park_behind_targets``), so that no pass reads them again.
-Schedulers open as many as there is room for before each survey, as long as they know of any; the housekeeper looks
-whether there are any that its scheduler does not know of, because another one parked them, and tells it. Which of them
-was first does not matter: the pass decides.
+A pass parks tasks whose target leaves no room (``park_behind_targets``), or whose key has no token
+(``park_behind_rates``), so that no pass reads them again. Schedulers open as many as there is room for before each
+survey, as long as they know of any; the housekeeper looks whether there are any that its scheduler does not know of,
+because another one parked them, and tells it. Which of them was first does not matter: the pass decides.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flow_app.outlook import Outlook
 from tasks_app.sessions import BATCH, Session
+
+#: Seconds: tokens of keys that come as close to each other are waited for together.
+TOGETHER: Final = 0.01
 
 
 class Opened(NamedTuple):
@@ -26,17 +30,46 @@ class Opened(NamedTuple):
     next_in: float | None
 
 
+class OpenedKeys(NamedTuple):
+    """How many keys were looked at, and tasks opened; seconds until the next key is to be looked at, None: none is."""
+
+    keys: int
+    opened: int
+    next_in: float | None
+
+
 def open_targets(session: Session, *, after: str = "", limit: int = BATCH) -> Opened:
     """Open the gate for what targets behind the host ``after`` have room for. Raises `DatabaseAway`."""
     [opened] = session.rows("open_targets", {"after": after, "limit": limit}, of=Opened)
     return opened
 
 
-def open_known(session: Session, outlook: Outlook) -> float:
-    """Do so while this scheduler knows of any; return the seconds until more may be opened, infinite when nobody knows.
+def open_keys(session: Session, *, limit: int = BATCH) -> OpenedKeys:
+    """Open the gate for what concurrency keys that are to be looked at have tokens for. Raises `DatabaseAway`."""
+    [opened] = session.rows("open_keys", {"limit": limit}, of=OpenedKeys)
+    return opened
 
-    The survey behind it looks at everything: what was opened has been due for long. Raises `DatabaseAway`.
+
+def open_known(session: Session, outlook: Outlook) -> float:
+    """Open what this scheduler knows of; return the seconds until more may be opened, infinite when nobody knows.
+
+    The survey behind it looks at everything when something was: it has been due for long. Raises `DatabaseAway`.
     """
+    return min(_open_known_targets(session, outlook), _open_known_keys(session, outlook))
+
+
+def _open_known_keys(session: Session, outlook: Outlook) -> float:
+    """One batch, so that passes come in between."""
+    if not outlook.awaits_tokens:
+        return float("inf")
+    found = open_keys(session)
+    if found.opened:
+        outlook.pairs.doubt()
+    outlook.awaits_tokens = found.next_in is not None
+    return float("inf") if found.next_in is None else max(found.next_in, TOGETHER)
+
+
+def _open_known_targets(session: Session, outlook: Outlook) -> float:
     soonest, after = float("inf"), ""
     while outlook.gated:
         found = open_targets(session, after=after)

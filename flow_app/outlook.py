@@ -210,10 +210,17 @@ class Outlook:
     locked: LockedHeads = field(default_factory=LockedHeads)
     #: While nothing was due when last looked for.
     calm: Calm | None = None
-    #: Whether tasks may wait behind a gate that this scheduler opens.
+    #: Whether tasks may wait behind a gate that this scheduler opens: for their targets,
     gated: bool = True
+    #: or for tokens of their concurrency keys.
+    awaits_tokens: bool = True
     #: By the monotonic clock: until when passes do without hints to workers.
     quiet_until: float = 0.0
+
+    @property
+    def opens_gates(self) -> bool:
+        """Whether somebody has to open gates before each survey."""
+        return self.gated or self.awaits_tokens
 
     def calm_ending(self, *, within: float) -> Calm | None:
         """That of the scheduler, if its next survey comes within so many seconds and may be postponed.

@@ -14,6 +14,7 @@ from access_app import audit
 from access_app.versions import Stale, Versions
 from flow_app.buckets import fit_bucket, rate_of
 from flow_app.counting_in import hand_back_assigned, stamp_limited
+from flow_app.key_buckets import follow_key_rate
 from flow_app.models import Queue, SchedulerPass
 from flow_app.queue_keys import follow_key_limit
 from flow_app.rules import RESUME_RATE, RULES, read_changes
@@ -162,6 +163,7 @@ EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "perKey.maxConcurrency": follow_key_limit,
     "maxWaiting": _be_bounded,
     "perKey.maxWaiting": _be_bounded,
+    "perKey.rateLimit": follow_key_rate,
 }
 
 

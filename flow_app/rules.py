@@ -197,6 +197,7 @@ RULES: Final = (
         "While so many of its tasks with the same concurrency key wait, new ones of the key are refused with 429.",
         (Part(column="key_max_waiting", kind=within(0, MOST_WAITING), label="At most waiting for one key"),),
     ),
+    rate_rule("perKey.rateLimit", "key_rate", "of its tasks with the same concurrency key"),
 )
 
 

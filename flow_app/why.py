@@ -120,7 +120,7 @@ def _waiting_reasons(task: Task, facts: dict[str, Any]) -> list[Reason]:
     elif facts["max_concurrency"] is not None and facts["limited"] >= facts["max_concurrency"]:
         detail = f"{facts['limited']} tasks of queue {task.queue} are assigned or running; its maxConcurrency is"
         reasons.append(Reason("QUEUE_LIMIT", f"{detail} {facts['max_concurrency']}", links=queue))
-    reasons += map(_rate_reason, _why_rates(task))
+    reasons += [_rate_reason(task, each) for each in _why_rates(task)]
     reasons += _reasons_of_target(task, facts)
     if facts["expired"]:
         reasons.append(Reason("EXPIRED", "it has passed its expiresAt, and will end FAILED", task.expires_at))
@@ -157,16 +157,20 @@ def _ahead_reason(task: Task, facts: dict[str, Any]) -> Reason:
     return Reason("AHEAD_IN_QUEUE", detail, until, {"tasks": f"/tasks?queue={task.queue}&status=PENDING"})
 
 
-def _rate_reason(empty: EmptyRate) -> Reason:
+def _rate_reason(task: Task, empty: EmptyRate) -> Reason:
     """A rate has no token; the next one comes at the earliest when what was given to workers starts now."""
     rate = Rate(empty.limit, empty.period, empty.burst)
     bucket = Bucket(rate, empty.full_at).charge(empty.unstarted, empty.now)
-    what, links = {
-        "queue": (f"rateLimit of queue {empty.name}", {"queue": f"/queues/{empty.name}"}),
-        "thaw": (f"resumeRate of queue {empty.name}", {"queue": f"/queues/{empty.name}"}),
-        "target": (f"rateLimit of target {empty.name}", {"target": f"/targets/{empty.name}"}),
+    what = {
+        "queue": f"rateLimit of queue {empty.name}",
+        "thaw": f"resumeRate of queue {empty.name}",
+        "target": f"rateLimit of target {empty.name}",
+        "key": f"perKey.rateLimit of queue {task.queue}",
     }[empty.kind]
-    detail = f"the {what} is {rate.limit:,} in {rate.period:,} s, and has no token left"
+    whose = f" for concurrency key {empty.name}" if empty.kind == "key" else ""
+    detail = f"the {what} is {rate.limit:,} in {rate.period:,} s, and has no token left{whose}"
+    of_target = {"target": f"/targets/{empty.name}"}
+    links = of_target if empty.kind == "target" else {"queue": f"/queues/{task.queue}"}
     return Reason("RATE_LIMIT", detail, bucket.next_token(empty.now), links)
 
 

@@ -52,6 +52,10 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM tasks t JOIN rated_targets r ON r.name = t.target
          WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
            AND t.id <> ALL (r.task_ids)""",
+    "what is assigned and has a concurrency key with a rate has a token": """
+        SELECT count(*) FROM tasks t CROSS JOIN LATERAL rated_key(t.queue, t.concurrency_key) AS r
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+           AND t.concurrency_key IS NOT NULL AND t.id <> ALL (r.task_ids)""",
     "a target has no more assigned than its limit": """
         SELECT count(*) FROM targets g
          WHERE g.max_concurrency < (SELECT count(*) FROM tasks t
@@ -101,6 +105,18 @@ QUERIES: Final[dict[str, str]] = {
     "a parked task waits for a held key": """
         SELECT count(*) FROM tasks t
          WHERE t.concurrency_key IS NOT NULL AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 1
+           AND NOT EXISTS (SELECT FROM key_buckets b
+                            WHERE b.queue = t.queue AND b.key = t.concurrency_key AND b.opens_at IS NOT NULL)
+           AND NOT EXISTS (SELECT FROM queue_keys k WHERE k.queue = t.queue AND k.key = t.concurrency_key AND k.paused)
+           AND NOT EXISTS (SELECT FROM tasks h
+                            WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
+                              AND h.concurrency_key IS NOT NULL
+                              AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate IN (0, 6)))""",
+    "a task that waits for a token of its key will be looked at": """
+        SELECT count(*) FROM tasks t
+         WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate > 1 AND t.gate = 4
+           AND NOT EXISTS (SELECT FROM key_buckets b
+                            WHERE b.queue = t.queue AND b.key = t.concurrency_key AND b.opens_at IS NOT NULL)
            AND NOT EXISTS (SELECT FROM queue_keys k WHERE k.queue = t.queue AND k.key = t.concurrency_key AND k.paused)
            AND NOT EXISTS (SELECT FROM tasks h
                             WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key AND h.finished_at IS NULL
@@ -115,6 +131,7 @@ QUERIES: Final[dict[str, str]] = {
            AND NOT (gate = 2 AND EXISTS (
                       SELECT FROM task_edges e JOIN tasks p ON p.id = e.parent_id
                        WHERE e.child_id = t.id AND e.outcome IS NULL AND (p.finished_at IS NULL OR p.has_dependents)))
+           AND NOT (gate = 4 AND concurrency_key IS NOT NULL)
            AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
                     AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",
 }

@@ -94,6 +94,23 @@ SELECT q.kind, q.name, q.rate_limit, q.rate_period, q.rate_burst, b.id AS bucket
   LEFT JOIN buckets b ON b.kind = q.kind AND b.name = q.name
   CROSS JOIN LATERAL bucket_now(b.full_at, b.task_ids, b.attempts, q.rate_limit, q.rate_period, q.rate_burst) AS n;
 
+-- The same of a concurrency key, by the rate that its queue has for each key; no row when it has none, or the key is one by
+-- which a schedule keeps its tasks from overlapping. Keys have a bucket only while it is not full (``key_buckets``). One
+-- that is missing reads as it would be had nothing been taken since the rate was set, which began with one token.
+CREATE FUNCTION rated_key(of_queue text, of_key text)
+RETURNS TABLE (rate_limit int, rate_period int, rate_burst int, bucket_id bigint, full_at timestamptz, task_ids uuid[],
+               attempts int[], tokens int, next_at timestamptz)
+LANGUAGE sql STABLE AS $$
+SELECT q.key_rate_limit, q.key_rate_period, q.key_rate_burst, b.id, n.full_at, n.task_ids, n.attempts, n.tokens, n.next_at
+  FROM queues q
+  LEFT JOIN key_buckets b ON b.queue = q.name AND b.key = of_key
+  CROSS JOIN LATERAL bucket_now(
+    coalesce(b.full_at, q.key_rate_since + interval '1 microsecond'
+                                           * (q.key_rate_burst::bigint * q.key_rate_period * 1000000 / q.key_rate_limit)),
+    b.task_ids, b.attempts, q.key_rate_limit, q.key_rate_period, q.key_rate_burst) AS n
+ WHERE q.name = of_queue AND q.key_rate_limit IS NOT NULL AND NOT starts_with(of_key, 'schedule:')
+$$;
+
 -- The same of targets.
 CREATE VIEW rated_targets AS
 SELECT 'target' AS kind, g.host AS name, g.rate_limit, g.rate_period, g.rate_burst, b.id AS bucket_id, n.full_at, n.task_ids,
@@ -144,13 +161,17 @@ class Migration(migrations.Migration):
                 ('key_max_concurrency', models.SmallIntegerField(blank=True, help_text='At most so many tasks of one concurrency key are assigned or running; NULL: 1.', null=True)),
                 ('max_waiting', models.IntegerField(blank=True, help_text='While so many of its tasks wait, new ones are refused; NULL: never.', null=True)),
                 ('key_max_waiting', models.IntegerField(blank=True, help_text='While so many tasks of one concurrency key wait, new ones of it are refused.', null=True)),
+                ('key_rate_limit', models.IntegerField(blank=True, null=True)),
+                ('key_rate_period', models.IntegerField(blank=True, null=True)),
+                ('key_rate_burst', models.IntegerField(blank=True, null=True)),
+                ('key_rate_since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'db_table': 'queues',
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True), ('thaw_since__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400)), ('thaw_since__isnull', False)), _connector='OR'), name='queues_thaw'), models.CheckConstraint(condition=models.Q(('key_max_concurrency__range', (1, 1000))), name='queues_key_max_concurrency')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('paused_until__isnull', True), ('paused_at__isnull', False), _connector='OR'), name='queues_until_needs_pause'), models.CheckConstraint(condition=models.Q(('max_concurrency__range', (0, 100000))), name='queues_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('rate_burst__isnull', True), ('rate_limit__isnull', True), ('rate_period__isnull', True)), models.Q(('rate_burst__range', (0, models.F('rate_limit'))), ('rate_limit__range', (1, 1000000)), ('rate_period__range', (1, 86400))), _connector='OR'), name='queues_rate'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True), ('thaw_since__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400)), ('thaw_since__isnull', False)), _connector='OR'), name='queues_thaw'), models.CheckConstraint(condition=models.Q(('key_max_concurrency__range', (1, 1000))), name='queues_key_max_concurrency'), models.CheckConstraint(condition=models.Q(models.Q(('key_rate_burst__isnull', True), ('key_rate_limit__isnull', True), ('key_rate_period__isnull', True)), models.Q(('key_rate_burst__range', (0, models.F('key_rate_limit'))), ('key_rate_limit__range', (1, 1000000)), ('key_rate_period__range', (1, 86400))), _connector='OR'), name='queues_key_rate')],
             },
         ),
         migrations.CreateModel(
@@ -166,6 +187,23 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'buckets',
                 'constraints': [models.UniqueConstraint(fields=('kind', 'name'), name='buckets_of')],
+            },
+        ),
+        migrations.CreateModel(
+            name='KeyBucket',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('queue', models.CharField(max_length=100)),
+                ('key', models.TextField()),
+                ('full_at', models.DateTimeField()),
+                ('task_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), db_default=[], size=None)),
+                ('attempts', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), db_default=[], size=None)),
+                ('opens_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'db_table': 'key_buckets',
+                'constraints': [models.UniqueConstraint(fields=('queue', 'key'), name='key_buckets_of')],
+                'indexes': [models.Index(condition=models.Q(('opens_at__isnull', False)), fields=['opens_at'], name='key_buckets_opening')],
             },
         ),
         migrations.CreateModel(
@@ -235,7 +273,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
         migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),
-        migrations.RunSQL(RATES, "DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
+        migrations.RunSQL(RATES, "DROP FUNCTION rated_key; DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
             " DROP FUNCTION rate_span"),
         migrations.RunSQL(BOUNDED_QUEUES, "DROP FUNCTION is_unbounded; DROP VIEW bounded_queues"),
     ]

@@ -2,16 +2,19 @@
 -- holds it and which of its places, and a row for each of the first tasks that wait for it and may have one: parked or
 -- not, so that a newcomer never overtakes. What waits behind any other gate than that of its key is in nobody's way. A
 -- first task that somebody else has locked, or that changed meanwhile, is left for the next pass. The limit of a queue is not
--- about the keys by which schedules keep their tasks from overlapping.
+-- about the keys by which schedules keep their tasks from overlapping. ``tokens``: how many the rate of the queue for each key
+-- has for this one; NULL: there is no such rate.
 --
 -- Indexes: tasks_key_held, tasks_key_waiting.
 WITH keys AS MATERIALIZED (
-  SELECT k.queue, k.concurrency_key, k.wanted, l.most, held.holders, held.slots
+  SELECT k.queue, k.concurrency_key, k.wanted, l.most, l.tokens, held.holders, held.slots
     FROM unnest(%(queues)s::text[], %(keys)s::text[], %(wanted)s::int[]) AS k(queue, concurrency_key, wanted)
     LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
     LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key
     CROSS JOIN LATERAL (
-      SELECT CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END AS most) AS l
+      SELECT CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END AS most,
+             CASE WHEN q.key_rate_limit IS NOT NULL
+                  THEN (SELECT r.tokens FROM rated_key(k.queue, k.concurrency_key) AS r) END AS tokens) AS l
     CROSS JOIN LATERAL (
       SELECT array_agg(h.id) AS holders, array_agg(h.key_slot) AS slots FROM tasks h
        WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
@@ -26,10 +29,10 @@ firsts AS MATERIALIZED (
         FROM (SELECT t.id, t.priority, t.run_at, t.needs_id IS NULL AND t.crash_count = 0 AS common
                 FROM tasks t
                WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-                 AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6)
+                 AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6)
                  AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
                ORDER BY t.priority DESC, t.run_at, t.id
-               LIMIT greatest(0, least(k.wanted + 100, k.most - coalesce(cardinality(k.holders), 0)))) AS l) AS h
+               LIMIT greatest(0, least(k.wanted + 100, k.tokens, k.most - coalesce(cardinality(k.holders), 0)))) AS l) AS h
    WHERE h.number < k.wanted OR h.number = k.wanted AND h.common
 ),
 heads AS MATERIALIZED (
@@ -37,12 +40,12 @@ heads AS MATERIALIZED (
          (SELECT g.host FROM targets g WHERE g.host = t.target) AS target, t.needs_id, t.slots AS takes
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
-   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
+   WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
      FOR NO KEY UPDATE OF t SKIP LOCKED
 )
-SELECT k.queue, k.concurrency_key, k.most, k.holders, k.slots, NULL::uuid AS first, NULL::int AS priority,
+SELECT k.queue, k.concurrency_key, k.most, k.tokens, k.holders, k.slots, NULL::uuid AS first, NULL::int AS priority,
        NULL::timestamptz AS run_at, NULL::boolean AS suspect, NULL::text AS target, NULL::int AS needs_id, NULL::int AS takes
   FROM keys k
 UNION ALL
-SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id, h.takes
+SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id, h.takes
   FROM heads h

@@ -1,6 +1,6 @@
--- Make the next tasks of a concurrency key visible when the key has room but they are parked, as many as there is room for.
--- The trigger tasks_release_key does this at once; what is found here was left behind by a rolled-back edit, or a limit
--- was raised. Looks at no more than %(limit)s keys a call, after the given (queue, key), and returns the last key looked at
+-- Make the next tasks of a concurrency key visible when the key has room but they are parked, as many as there are room and
+-- tokens for. The trigger tasks_release_key and open_keys.sql do this at once; what is found here was left behind by a
+-- rolled-back edit or a lost bucket, or a limit was raised. Looks at no more than %(limit)s keys a call, after the given (queue, key), and returns the last key looked at
 -- (NULL: the end).
 -- Index: tasks_key_waiting, hopped from key to key.
 WITH RECURSIVE keys(queue, concurrency_key, n) AS (
@@ -33,15 +33,17 @@ idle AS MATERIALIZED (
     CROSS JOIN LATERAL (
       SELECT t.id, t.gate FROM tasks t
        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 6) AND t.run_at <= now()
+         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
        ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT greatest(0, CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n))
-           AS head
-   WHERE head.gate = 1
+       LIMIT greatest(0, least(
+               CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n,
+               CASE WHEN q.key_rate_limit IS NOT NULL
+                    THEN (SELECT r.tokens FROM rated_key(k.queue, k.concurrency_key) AS r) END))) AS head
+   WHERE head.gate IN (1, 4)
 ),
 locked AS MATERIALIZED (
   SELECT t.id FROM idle i JOIN tasks t ON t.id = i.id
-   WHERE t.gate = 1 AND t.worker_id IS NULL AND t.finished_at IS NULL
+   WHERE t.gate IN (1, 4) AND t.worker_id IS NULL AND t.finished_at IS NULL
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 released AS (UPDATE tasks t SET gate = 0 FROM locked l WHERE t.id = l.id RETURNING t.id)

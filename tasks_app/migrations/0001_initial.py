@@ -20,13 +20,15 @@ RELEASE_KEY = """
 -- When the holder, or the visible candidate, of a concurrency key makes way, the next parked task becomes visible to the
 -- assignment pass. A trigger, because eight statements release keys and a ninth would forget to. SKIP LOCKED: whoever
 -- holds the parked row's lock is about to cancel or edit it; release_idle_keys.sql finds what a rollback left behind.
+-- What waits for a token of the key comes in its turn: there may be one, and if not the pass parks it again. A candidate that
+-- is parked for want of a token lets no other one go first.
 CREATE FUNCTION tasks_release_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE tasks
      SET gate = 0
    WHERE id = (SELECT id FROM tasks
                 WHERE queue = OLD.queue AND concurrency_key = OLD.concurrency_key
-                  AND worker_id IS NULL AND finished_at IS NULL AND gate = 1
+                  AND worker_id IS NULL AND finished_at IS NULL AND gate IN (1, 4)
                 ORDER BY priority DESC, run_at, id
                 LIMIT 1
                 FOR NO KEY UPDATE SKIP LOCKED);
@@ -34,7 +36,7 @@ BEGIN
 END $$;
 CREATE TRIGGER tasks_release_key AFTER UPDATE ON tasks FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND OLD.finished_at IS NULL AND OLD.gate IN (0, 6)
-        AND (NEW.finished_at IS NOT NULL OR NEW.queue <> OLD.queue OR NEW.run_at > OLD.run_at OR NEW.gate BETWEEN 2 AND 5
+        AND (NEW.finished_at IS NOT NULL OR NEW.queue <> OLD.queue OR NEW.run_at > OLD.run_at OR NEW.gate IN (2, 3, 5)
              OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))
   EXECUTE FUNCTION tasks_release_key();
 """

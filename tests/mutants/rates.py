@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutants_of
 
 _TESTS: Final = "integration/engine/test_rates.py"
+_KEYS: Final = "integration/engine/test_rates_of_keys.py"
 _TARGETS: Final = "integration/engine/test_rates_of_targets.py"
 
 RATES: Final[list[Mutant]] = [
@@ -81,9 +82,9 @@ RATES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "rate-target",
-        "flow_app/matching.py",
+        "flow_app/budgets.py",
         _TARGETS,
-        ("kind", 52, 'RATES: Final = frozenset({"rate", "target rate"})', 'RATES: Final = frozenset({"rate"})'),
+        ("kind", 52, '{"rate", "target rate", "key rate"}', '{"rate", "key rate"}'),
     ),
     *mutants_of(
         "rate-target",
@@ -96,6 +97,69 @@ RATES: Final[list[Mutant]] = [
         "flow_app/buckets.py",
         _TARGETS,
         ("hold", 52, "    hold_tokens(kind, name)\n", ""),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/migrations/0001_initial.py",
+        _KEYS,
+        ("schedules", 52, " AND NOT starts_with(of_key, 'schedule:')", ""),
+        (
+            "new",
+            52,
+            "b.full_at, q.key_rate_since + interval '1 microsecond'",
+            "b.full_at, q.key_rate_since - interval '1 day' + interval '1 microsecond'",
+        ),
+    ),
+    *mutants_of(
+        "rate-key",
+        "tasks_app/migrations/0001_initial.py",
+        _KEYS,
+        ("trigger", 52, "AND finished_at IS NULL AND gate IN (1, 4)", "AND finished_at IS NULL AND gate = 1"),
+        ("aside", 52, "NEW.gate IN (2, 3, 5)", "NEW.gate BETWEEN 2 AND 5"),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/sql/charge_key_buckets.sql",
+        _KEYS,
+        ("charge", 52, "r.task_ids || g.ids", "r.task_ids"),
+        ("look", 52, ", opens_at = excluded.opens_at", ""),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/sql/park_behind_rates.sql",
+        _KEYS,
+        ("ahead", 52, "    JOIN empty e ON e.queue = p.queue AND", "    JOIN empty e ON false AND"),
+        ("told", 52, "DO UPDATE SET opens_at = excluded.opens_at", "DO NOTHING"),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/sql/open_keys.sql",
+        _KEYS,
+        ("tokens", 52, "           <= least(r.tokens, r.slots) AS", "           <= r.slots AS"),
+        ("slots", 52, "           <= least(r.tokens, r.slots) AS", "           <= r.tokens AS"),
+        ("next", 52, "WHEN r.tokens = 0 THEN r.next_at\n", "WHEN r.tokens = 0 THEN NULL\n"),
+        ("again", 52, "THEN now() + interval '100 milliseconds' END", "THEN NULL END"),
+        ("freed", 52, "UNION ALL SELECT id FROM freed", ""),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/sql/sweep_key_buckets.sql",
+        _KEYS,
+        ("full", 52, "r.full_at <= now() AND r.task_ids = '{}' AS", "true AS"),
+        ("compare", 52, " AND b.full_at = n.full_at AND b.task_ids = n.task_ids", ""),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/sql/release_idle_keys.sql",
+        _KEYS,
+        ("sweep", 52, "WHERE head.gate IN (1, 4)", "WHERE head.gate = 1"),
+    ),
+    *mutants_of(
+        "rate-key",
+        "flow_app/key_buckets.py",
+        _KEYS,
+        ("hold", 52, "        hold_key_tokens(after.name)\n", ""),
+        ("heir", 52, "self._outlook.awaits_tokens |= found.opens", "pass"),
     ),
     *mutants_of(
         "rate-mend",

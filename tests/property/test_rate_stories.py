@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from flow_app import assignment
+from flow_app.key_buckets import sweep_key_buckets
 from flow_app.queues import edit_queue
 from flow_app.rates import Rate
 from flow_app.targets import Rules, put_target
@@ -31,10 +32,11 @@ from tests.support.engine import FAILED, RELEASED, SUCCEEDED, Engine
 from tests.support.scale import WHOLE
 
 HOST = "h"
-#: What starts are counted of, and its rate: the queue, the host.
-RATES = {"queue": Rate(6, 10, 3), "target": Rate(4, 10, 2)}
+#: What starts are counted of, and its rate: the queue, the host, each of the keys.
+RATES = {"queue": Rate(6, 10, 3), "target": Rate(4, 10, 2), "k": Rate(3, 10, 2), "l": Rate(3, 10, 2)}
 #: Reasons that say nothing of rates, and that this test has not made.
 OTHERS = {"AHEAD_IN_QUEUE", "NO_LIVE_SCHEDULER"}
+TABLES = ("queues", "targets", "buckets", "key_buckets")
 some = st.integers(0, 59)
 
 
@@ -51,10 +53,10 @@ class RateMachine(RuleBasedStateMachine):
         self.passed = timedelta(0)
         self.starts: dict[str, list[datetime]] = defaultdict(list)
         self.running: list[tuple[UUID, Attempt]] = []
-        for table in ("tasks", "task_executions", "audit_events", "worker_heartbeats", "queues", "targets", "buckets"):
+        for table in ("tasks", "task_executions", "audit_events", "worker_heartbeats", *TABLES):
             self.session.execute(f"DELETE FROM {table}")
 
-    @initialize(rated=st.sets(st.sampled_from(sorted(RATES)), min_size=1))
+    @initialize(rated=st.sets(st.sampled_from(["queue", "target", "keys", "keys"]), min_size=1))
     def begin(self, rated: set[str]) -> None:
         self.rated = rated
         self.workers = [self.engine.worker(slots=5), self.engine.worker(slots=5)]
@@ -63,6 +65,9 @@ class RateMachine(RuleBasedStateMachine):
     def set_rates(self) -> None:
         if "queue" in self.rated:
             edit_queue("default", {"rateLimit": as_json(RATES["queue"])}, actor="me")
+        if "keys" in self.rated:
+            rule = {"rateLimit": as_json(RATES["k"]), "maxConcurrency": 2}
+            edit_queue("default", {"perKey": rule}, actor="me")
         if "target" in self.rated:
             rate = RATES["target"]
             rules = Rules(rate_limit=rate.limit, rate_period=rate.period, rate_burst=rate.burst, max_concurrency=4)
@@ -71,7 +76,7 @@ class RateMachine(RuleBasedStateMachine):
     # People
 
     @rule(
-        count=st.integers(1, 6), calls=st.booleans(), key=st.sampled_from([None, None, "k"]), priority=st.integers(0, 1)
+        count=st.integers(1, 6), calls=st.booleans(), key=st.sampled_from([None, "k", "l"]), priority=st.integers(0, 1)
     )
     def create(self, count: int, calls: bool, key: str | None, priority: int) -> None:
         if Task.objects.filter(finished_at=None).count() < 40:
@@ -82,6 +87,19 @@ class RateMachine(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         if tasks := list(Task.objects.filter(status="SCHEDULED").order_by("pk")):
             services.cancel_task(tasks[which % len(tasks)].pk, actor="me")
+
+    @rule(most=st.integers(1, 3), more=st.integers(0, 1))
+    def change_the_rules_of_keys(self, most: int, more: int) -> None:
+        if "keys" in self.rated:
+            rate = RATES["k"]
+            for rule in (as_json(Rate(rate.limit + more, rate.period, rate.burst)), as_json(rate)):
+                edit_queue("default", {"perKey": {"rateLimit": rule, "maxConcurrency": most}}, actor="me")
+
+    @rule()
+    def end_the_rate_of_keys(self) -> None:
+        if "keys" in self.rated:
+            edit_queue("default", {"perKey": {"rateLimit": None}}, actor="me")
+            self.rated = self.rated - {"keys"} or {"none"}
 
     @rule()
     def change_a_limit_and_back(self) -> None:
@@ -98,6 +116,8 @@ class RateMachine(RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         by = timedelta(seconds=seconds)
         self.session.execute("UPDATE buckets SET full_at = full_at - %s", [by])
+        self.session.execute("UPDATE key_buckets SET full_at = full_at - %s, opens_at = opens_at - %s", [by, by])
+        self.session.execute("UPDATE queues SET key_rate_since = key_rate_since - %s", [by])
         self.session.execute(
             "UPDATE tasks SET started_at = started_at - %(by)s, assigned_at = assigned_at - %(by)s,"
             " run_at = run_at - %(by)s".replace("%(by)s", f"interval '{seconds} s'")
@@ -112,6 +132,11 @@ class RateMachine(RuleBasedStateMachine):
         self.engine.settle()
         for task in Task.objects.filter(status="PENDING", run_at__lt=self.now()):
             assert {reason.code for reason in why(task)} - OTHERS, (task.pk, task.gate)
+
+    @rule()
+    def keep_house(self) -> None:
+        sweep_key_buckets(self.session)
+        assignment.release_idle_keys(self.session)
 
     @rule()
     def make_a_pass_that_is_rolled_back(self) -> None:
@@ -133,6 +158,8 @@ class RateMachine(RuleBasedStateMachine):
             self.starts["queue"].append(at)
             if task.target == HOST:
                 self.starts["target"].append(at)
+            if task.concurrency_key is not None:
+                self.starts[task.concurrency_key].append(at)
 
     @rule(outcome=st.sampled_from([SUCCEEDED, FAILED, RELEASED]), count=st.integers(1, 9))
     def finish(self, outcome: object, count: int) -> None:
@@ -160,7 +187,7 @@ class RateMachine(RuleBasedStateMachine):
     @invariant()
     def no_window_sees_more_than_it_may(self) -> None:
         for name, rate in RATES.items():
-            if name in getattr(self, "rated", ()):
+            if ("keys" if name in ("k", "l") else name) in getattr(self, "rated", ()):
                 starts, period = self.starts[name], timedelta(seconds=rate.period)
                 for first in starts:
                     assert sum(first <= each < first + period for each in starts) <= rate.limit + rate.burst

@@ -25,6 +25,7 @@ OURS: Final = (
     "blackout_calendars",
     "queues",
     "buckets",
+    "key_buckets",
     "targets",
     "queue_turns",
     "queue_keys",

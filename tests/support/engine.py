@@ -126,7 +126,7 @@ class Engine:
         outlook, assigned = Outlook(), 0
         while True:
             opening.open_known(self.session, outlook)
-            report = self.assign()
+            report = assignment.assign_due_tasks(self.session, survey_due(self.session), outlook=outlook)
             assigned += report.assigned
             if not report.moved:
                 return assigned

@@ -39,6 +39,7 @@ FUNCTION: Final = "tasks_app.transitions._write"
 #: that others wait for: nothing that anybody is shown, so no new version.
 UNSEEN: Final = frozenset(
     {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys", "release_key"}
+    | {"park_behind_rates", "open_keys"}
     | {"sort_in", "sort_out", "hold_parents", "clear_parents", "tasks_app.migrations.0001_initial"}
 )
 #: What has a status or version of its own: none of these is a task or its history.

@@ -11,6 +11,7 @@ import structlog
 
 from flow_app import assignment, opening
 from flow_app.buckets import end_thaws, mend_buckets
+from flow_app.key_buckets import KeyBucketSweeper
 from flow_app.outlook import Outlook
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
@@ -59,6 +60,7 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
         Chore("targets_opened", GATES_EVERY, opening.Sweeper(outlook).sweep),
+        Chore("key_buckets_removed", GATES_EVERY, KeyBucketSweeper(outlook).sweep),
         Chore("thaws_ended", THAWS_EVERY, end_thaws),
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),

@@ -144,7 +144,7 @@ class Scheduler(Process):
 
     def _postponed_rest(self) -> timedelta | None:
         """How long to rest yet, when the housekeeper has made the survey that was due; None: look at what is due."""
-        calm = None if self._outlook.gated else self._outlook.calm  # somebody has to open the gates
+        calm = None if self._outlook.opens_gates else self._outlook.calm  # somebody has to open the gates
         return calm.rest if calm is not None and calm.postponed and calm.holds(self._outlook.pairs) else None
 
     def _assign_new(self, new: set[wakeups.Pair]) -> timedelta | None:

@@ -14,6 +14,8 @@ from tasks_app.states import PASS_GATES, Gate
 from tests.support.engine import SUCCEEDED, Engine
 
 BESIDES_KEYS = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.RATE, Gate.TARGET]
+#: What waits for a token of its key has a place in the line of the key; the others have not.
+OUT_OF_LINE = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.TARGET]
 
 
 @pytest.mark.parametrize("gate", BESIDES_KEYS)
@@ -27,6 +29,26 @@ class TestClosedGates:
         Task.objects.filter(pk=task_id).update(gate=Gate.OPEN)
         assert engine.assign().assigned == 1
 
+    def test_hide_no_task_from_counts(self, engine: Engine, gate: Gate) -> None:
+        Task.objects.filter(pk=engine.create()).update(gate=gate)
+        assert counts(["default"]) == {"default": (1, 0)}
+        assert selectors.survey().waiting == 1
+
+    def test_stay_closed_through_an_edit_unless_the_pass_closed_them(self, engine: Engine, gate: Gate) -> None:
+        """What people or other tasks must open does not open because the task got another queue."""
+        task_id = engine.create()
+        Task.objects.filter(pk=task_id).update(gate=gate)
+        services.edit_task(task_id, {"queue": "elsewhere"}, actor="test")
+        assert engine.task(task_id).gate == (Gate.OPEN if gate in PASS_GATES else gate)
+
+    def test_keep_a_worker_in_a_burst_waiting_only_for_what_time_opens(self, engine: Engine, gate: Gate) -> None:
+        Task.objects.filter(pk=engine.create()).update(gate=gate)
+        waits = assignment.anything_due(engine.session, worker_id=engine.worker(), queues=None)
+        assert waits == (gate in PASS_GATES)
+
+
+@pytest.mark.parametrize("gate", OUT_OF_LINE)
+class TestClosedGatesOfKeys:
     def test_let_the_next_of_a_key_go_ahead(self, engine: Engine, gate: Gate) -> None:
         """One that has to wait for something else must not keep the key from those that need nothing but it."""
         gated, *others = engine.create_many(3, concurrency_key="k")
@@ -45,23 +67,6 @@ class TestClosedGates:
         Task.objects.filter(pk=parked).update(gate=Gate.KEY)
         assignment.release_idle_keys(engine.session)
         assert [engine.task(each).gate for each in (gated, parked)] == [gate, Gate.OPEN]
-
-    def test_hide_no_task_from_counts(self, engine: Engine, gate: Gate) -> None:
-        Task.objects.filter(pk=engine.create()).update(gate=gate)
-        assert counts(["default"]) == {"default": (1, 0)}
-        assert selectors.survey().waiting == 1
-
-    def test_stay_closed_through_an_edit_unless_the_pass_closed_them(self, engine: Engine, gate: Gate) -> None:
-        """What people or other tasks must open does not open because the task got another queue."""
-        task_id = engine.create()
-        Task.objects.filter(pk=task_id).update(gate=gate)
-        services.edit_task(task_id, {"queue": "elsewhere"}, actor="test")
-        assert engine.task(task_id).gate == (Gate.OPEN if gate in PASS_GATES else gate)
-
-    def test_keep_a_worker_in_a_burst_waiting_only_for_what_time_opens(self, engine: Engine, gate: Gate) -> None:
-        Task.objects.filter(pk=engine.create()).update(gate=gate)
-        waits = assignment.anything_due(engine.session, worker_id=engine.worker(), queues=None)
-        assert waits == (gate in PASS_GATES)
 
 
 class TestGateColumn:

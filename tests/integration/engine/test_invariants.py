@@ -41,6 +41,14 @@ BROKEN_BY = {
         "INSERT INTO buckets (kind, name, full_at) VALUES ('target', 'h', now());"
         "UPDATE tasks SET target = 'h' WHERE id = '{assigned}'"
     ),
+    "what is assigned and has a concurrency key with a rate has a token": (
+        "INSERT INTO queues (name, key_rate_limit, key_rate_period, key_rate_burst) VALUES ('default', 1, 1, 0);"
+        "UPDATE tasks SET concurrency_key = 'k', key_slot = 0 WHERE id = '{assigned}'"
+    ),
+    "a task that waits for a token of its key will be looked at": (
+        "INSERT INTO key_buckets (queue, key, full_at) VALUES ('default', 'k', now());"
+        "UPDATE tasks SET concurrency_key = 'k', gate = 4 WHERE id = '{waiting}'"
+    ),
     "a target has no more assigned than its limit": (
         "INSERT INTO targets (host, max_concurrency) VALUES ('h', 0);"
         "UPDATE tasks SET limited = true, target = 'h' WHERE id = '{assigned}'"
