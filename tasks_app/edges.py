@@ -56,7 +56,7 @@ class TaskEdge(models.Model):
         db_table = "task_edges"
         indexes = [
             # settle_edges: who waits for a task that has ended.
-            models.Index("parent_id", "child_id", name="task_edges_open", condition=OPEN_EDGE),
+            models.Index("parent_id", name="task_edges_open", condition=OPEN_EDGE),
             # look_at_joins: whether any edge of a task is open, or has this outcome.
             models.Index("child_id", "outcome", name="task_edges_outcome"),
         ]

@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'task_edges',
-                'indexes': [models.Index(models.F('parent_id'), models.F('child_id'), condition=models.Q(('outcome__isnull', True)), name='task_edges_open'), models.Index(models.F('child_id'), models.F('outcome'), name='task_edges_outcome')],
+                'indexes': [models.Index(models.F('parent_id'), condition=models.Q(('outcome__isnull', True)), name='task_edges_open'), models.Index(models.F('child_id'), models.F('outcome'), name='task_edges_outcome')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('outcome__in', [tasks_app.states.TaskStatus['CANCELLED'], tasks_app.states.TaskStatus['FAILED'], tasks_app.states.TaskStatus['SUCCESS']])), name='task_edges_outcome_is_final'), models.CheckConstraint(condition=models.Q(('child_id', models.F('parent_id')), _negated=True), name='task_edges_of_two')],
             },
         ),

@@ -1,7 +1,8 @@
 -- Note on open edges how the task at their end has ended: of at most %(parents)s ended tasks, the first that ended first, and
 -- at most %(edges)s edges. Returns these tasks, how many edges were settled, and the tasks that wait behind settled edges,
 -- locked. An edge whose waiting task somebody holds is left for the next round: a round waits for nobody, so it cannot be
--- part of a deadlock. Indexes: tasks_ended_parents, task_edges_open.
+-- part of a deadlock. Tasks are asked by their status, which is in no index: asked for what tasks_gated is about, the planner
+-- would walk over all that waits, once for each; edges by where they lie, for the like reason. Indexes: tasks_ended_parents, task_edges_open.
 WITH ended AS MATERIALIZED (
   SELECT id, status
     FROM tasks
@@ -10,17 +11,16 @@ WITH ended AS MATERIALIZED (
    LIMIT %(parents)s
 ),
 open AS MATERIALIZED (
-  SELECT e.child_id, e.parent_id, p.status
+  SELECT e.row, e.child_id, p.status
     FROM ended p
     CROSS JOIN LATERAL (
-      SELECT child_id, parent_id FROM task_edges
+      SELECT ctid AS row, child_id FROM task_edges
        WHERE parent_id = p.id AND outcome IS NULL
-       ORDER BY child_id
        LIMIT %(edges)s) AS e
    LIMIT %(edges)s
 ),
 children AS MATERIALIZED (
-  SELECT t.id, t.gate = 2 AND t.worker_id IS NULL AND t.finished_at IS NULL AS waits
+  SELECT t.id, t.gate = 2 AND t.status = 'PENDING' AS waits
     FROM (SELECT DISTINCT child_id FROM open) AS o
     JOIN tasks t ON t.id = o.child_id
 ),
@@ -28,7 +28,7 @@ waiting AS MATERIALIZED (
   SELECT t.id
     FROM children c
     JOIN tasks t ON t.id = c.id
-   WHERE c.waits AND t.gate = 2 AND t.worker_id IS NULL AND t.finished_at IS NULL
+   WHERE c.waits AND t.gate = 2 AND t.status = 'PENDING'
    ORDER BY t.id
      FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
@@ -37,7 +37,7 @@ settled AS (
   UPDATE task_edges e
      SET outcome = o.status
     FROM open o
-   WHERE e.child_id = o.child_id AND e.parent_id = o.parent_id AND e.outcome IS NULL
+   WHERE e.ctid = o.row AND e.outcome IS NULL
      AND o.child_id NOT IN (SELECT id FROM held)
   RETURNING e.child_id
 )

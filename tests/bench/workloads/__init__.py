@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.workloads import (
     ceiling,
+    dependencies,
     lateness,
     listeners,
     mix,
@@ -33,6 +34,7 @@ _ORDER = (
     snapshot,
     w5_idle,
     mix,
+    dependencies,
     pressure,
     schedules,
     soak,
