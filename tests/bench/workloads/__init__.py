@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.workloads import (
+    blocked,
     ceiling,
     dependencies,
     lateness,
@@ -10,6 +11,7 @@ from tests.bench.workloads import (
     mix,
     pressure,
     schedules,
+    shares,
     snapshot,
     soak,
     stages,
@@ -37,6 +39,8 @@ _ORDER = (
     dependencies,
     pressure,
     schedules,
+    shares,
+    blocked,
     soak,
 )
 WORKLOADS = {module.WORKLOAD.name: module.WORKLOAD for module in _ORDER}
