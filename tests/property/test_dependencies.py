@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
@@ -15,25 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks_app import services
-from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tasks_app.states import Gate, Otherwise, RunIf, TaskStatus
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
+from tests.support.graphs import Node, statuses
 from tests.support.scale import WHOLE
 from workflows_app.endings import settle_endings
 
 ENDS = {"SUCCESS": SUCCEEDED, "FAILED": FAILED_FOR_GOOD}
-
-
-@dataclass(frozen=True)
-class Node:
-    """A task of a graph: places of those it depends on, its rules, and how it ends when it runs."""
-
-    parents: list[int]
-    run_if: str
-    otherwise: str
-    end: str
 
 
 @st.composite
@@ -50,25 +39,6 @@ def graphs(draw: st.DrawFn, most: int = 60 if WHOLE else 14) -> list[Node]:
     return [Node(parents, *draw(rules)) for parents in above]
 
 
-def statuses(graph: list[Node]) -> list[str]:
-    """How each task of a graph ends, in the words of the documents."""
-    found: list[str] = []
-    for node in graph:
-        ends = [found[parent] for parent in node.parents]
-        runs = (
-            not ends
-            or {
-                "all_success": all(end == "SUCCESS" for end in ends),
-                "all_done": True,
-                "any_success": "SUCCESS" in ends,
-                "any_failed": "FAILED" in ends,
-                "none_failed": "FAILED" not in ends,
-            }[node.run_if]
-        )
-        found.append(node.end if runs else {"cancel": "CANCELLED", "fail": "FAILED"}[node.otherwise])
-    return found
-
-
 class Story:
     """A graph that is created, some of it late, and lived through in an order of chance."""
 
@@ -80,17 +50,10 @@ class Story:
     def create_some(self) -> None:
         """The next few tasks: one, or several in one call."""
         upto = self.chance.randint(len(self.ids) + 1, len(self.graph))
-        names = [str(task_id) for task_id in self.ids]
         fresh = self.graph[len(self.ids) : upto]
         if len(fresh) == 1 or not all(parent < len(self.ids) for node in fresh for parent in node.parents):
             fresh = fresh[:1]
-        self.ids += services.create_tasks([self.new(node, names) for node in fresh], created_by="test")
-
-    def new(self, node: Node, names: list[str]) -> NewTask:
-        if not node.parents:
-            return NewTask(type="DUMMY", max_retries=0)
-        parents = [names[parent] for parent in node.parents]
-        return NewTask(type="DUMMY", max_retries=0, depends_on=parents, run_if=node.run_if, otherwise=node.otherwise)
+        self.ids += services.create_tasks([node.new(self.ids) for node in fresh], created_by="test")
 
     def settle(self) -> None:
         settle_endings(
