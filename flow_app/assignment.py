@@ -31,8 +31,9 @@ from flow_app.locking import (
     refused_by_targets,
     tokens_of,
 )
-from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, match, room_for
+from flow_app.matching import UNSHARED, Candidate, Key, KeyName, Match, match
 from flow_app.outlook import SLOW, Head, Outlook
+from flow_app.rooms import ages_of, room_for
 from flow_app.survey import Survey
 from flow_app.turns import lock_turns, note_turns, without_turns
 from tasks_app import wakeups
@@ -91,7 +92,7 @@ def assign_due_tasks(
         locked = begin_pass(session, due, survey, limit, outlook)
         turned, shares = lock_turns(session, locked.sharers, locked.workers) if locked.sharers else ([], UNSHARED)
         candidates = locked.candidates + turned
-        keys = look_at_keys(session, candidates)
+        keys = look_at_keys(session, candidates, ages_of(locked.workers))
         budgets = look_at_targets(session, [*candidates, *firsts_of(keys)]) | tokens_of(keys)
         found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets, met=locked.met)
         with session.connection.pipeline():

@@ -9,15 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 
+from flow_app.ageing import order_by
 from flow_app.budgets import Budget, key_rate
-from flow_app.matching import NOTHING, Candidate, Key, KeyName, Match, Met, Room, place
+from flow_app.matching import NOTHING, Candidate, Key, KeyName, Match, Met
 from flow_app.outlook import Head, Outlook, labelled_places
 from flow_app.reserving import PATIENCE
+from flow_app.rooms import Room
 from flow_app.sharing import Sharer
 from flow_app.survey import Survey
 from flow_app.turns import Begun, begin_turns, fair_queues, without_turns
@@ -99,13 +102,16 @@ def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, ou
     return Locked(held, began_at, workers.fetchall(), candidates, sharers, moved, met_by)
 
 
-def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyName, Key]:
+def look_at_keys(
+    session: Session, candidates: Iterable[Candidate], ages: Mapping[str, int] = MappingProxyType({})
+) -> dict[KeyName, Key]:
     """Who holds, or comes first for, the concurrency keys of candidates. Raises `DatabaseAway`."""
     wanted = Counter((each.queue, each.concurrency_key) for each in candidates if each.concurrency_key is not None)
     if not wanted:
         return {}
     names = sorted(wanted)
-    asked = {"queues": [queue for queue, _ in names], "keys": [key for _, key in names]}
+    asked: dict[str, Any] = {"queues": [queue for queue, _ in names], "keys": [key for _, key in names]}
+    asked["ages"] = [ages.get(queue) for queue, _ in names]
     rows = session.rows("look_at_keys", asked | {"wanted": [wanted[name] for name in names]}, of=KeyRow)
     found: dict[KeyName, Key] = {}
     for row in rows:
@@ -117,7 +123,7 @@ def look_at_keys(session: Session, candidates: Iterable[Candidate]) -> dict[KeyN
             first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target, row.needs_id)
             found[row.queue, key].firsts.append(first._replace(slots=row.takes or 1))
     for each in found.values():
-        each.firsts.sort(key=place)
+        each.firsts.sort(key=order_by(ages))
     return found
 
 

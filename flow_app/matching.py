@@ -11,7 +11,6 @@ queues, those that meet fewer needs before those that meet more.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +21,11 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from flow_app.ageing import Order, order_by
 from flow_app.budgets import RATES, Budget, key_rate
 from flow_app.openings import Openings, fill
 from flow_app.reserving import Reserved, reserve
+from flow_app.rooms import Room, ages_of, limits_of
 from flow_app.sharing import Shares
 
 #: A queue and a concurrency key.
@@ -37,25 +38,6 @@ Met = Mapping[UUID, Collection[int]]
 UNSHARED: Final = Shares()
 #: No worker meets any needs, because no candidate has any.
 NOTHING: Final[Met] = MappingProxyType({})
-
-
-class Room(NamedTuple):
-    """A live worker: how many slots its tasks may take, how many they do, and the next floor of what it owns.
-
-    ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
-    queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks may be given of
-    what has a limit, as a JSON object of objects: kind, name, number. None: nothing has one.
-    """
-
-    worker_id: UUID
-    queues: list[str] | None
-    slots: int
-    capacity: int
-    taken: int
-    suspects: int
-    share: int
-    limits: str | None
-    floor: str
 
 
 class Candidate(NamedTuple):
@@ -187,7 +169,7 @@ def match(
     # From the lowest on: below the limit, while fewer than that hold the key.
     free_slots = {name: filterfalse(set(key.slots).__contains__, count()) for name, key in keys.items()}
     found = Match(limits=limits_of(workers) | dict(budgets or {}), free_slots=free_slots)
-    classes = _classes(workers, met)
+    classes, order = _classes(workers, met), order_by(ages_of(workers))
     reserved = reserve(_startable(candidates, keys, found), workers, met) if met else Reserved[Candidate]()
     for queues, needs, members in classes:
         free = [worker for worker in members if worker.taken < worker.capacity]
@@ -198,7 +180,7 @@ def match(
             found.room += budget
             continue
         before, room = len(found.tasks), sum(worker.capacity - worker.taken for worker in free)
-        ready = _in_turn(served, keys, free[0].share, shares, needs)
+        ready = _in_turn(served, keys, free[0].share, shares, needs, order)
         openings = Openings(free, reserved.left(found.tasks))
         for candidate, worker_id in fill(openings, ready, reserved.first(served, ready), limit, found.may_give):
             found.gives(candidate, worker_id)
@@ -234,19 +216,6 @@ def _left(
     return left, {**keys, **{name: keys[name]._replace(firsts=others) for name, others in firsts.items()}}
 
 
-def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
-    """How many more tasks may be given away of what has a limit."""
-    found: dict[str, dict[str, int]] = json.loads((workers[0].limits if workers else None) or "{}")
-    return {(kind, name): number for kind, each in found.items() for name, number in each.items()}
-
-
-def room_for(queue: str, workers: Sequence[Room]) -> int:
-    """How much more the workers that serve a queue may own, of this queue too."""
-    free = sum(max(0, each.capacity - each.taken) for each in workers if each.queues is None or queue in each.queues)
-    limits = limits_of(workers)
-    return min(free, *(limits.get((kind, queue), free) for kind in ("queue", "rate")))
-
-
 def _classes(workers: Iterable[Room], met: Met) -> list[_Class]:
     """The workers by what they can do, those that can do the least first and those that serve all queues last."""
     classes: dict[tuple[bool, int, tuple[str, ...], int, tuple[int, ...]], list[Room]] = defaultdict(list)
@@ -260,7 +229,12 @@ def _classes(workers: Iterable[Room], met: Met) -> list[_Class]:
 
 
 def _in_turn(
-    candidates: Iterable[Candidate], keys: Mapping[KeyName, Key], share: int, shares: Shares, needs: Collection[int]
+    candidates: Iterable[Candidate],
+    keys: Mapping[KeyName, Key],
+    share: int,
+    shares: Shares,
+    needs: Collection[int],
+    order: Order,
 ) -> list[Candidate]:
     """Those that may run, in the order in which they are served: queues take turns.
 
@@ -271,7 +245,7 @@ def _in_turn(
     for candidate in candidates:
         lines[candidate.queue, candidate.suspect].append(candidate)
     for (queue, suspect), line in lines.items():
-        line.sort(key=place)
+        line.sort(key=order)
         if not suspect:
             lines[queue, suspect] = shares.in_turn(queue, line)
     if len(lines) == 1 and not keys:
@@ -289,11 +263,6 @@ def _in_turn(
         # Those that come first take the turns of those in sight.
         turns += map(_turn, sorted(places), _met(keys[name].firsts, needs))
     return [each.candidate for each in sorted(turns) if each.candidate.suspect or each.turn <= share]
-
-
-def place(candidate: Candidate) -> tuple[int, datetime, int]:
-    """Where it stands in the line of its queue."""
-    return -candidate.priority, candidate.run_at, candidate.task_id.int
 
 
 def _turn(turn: int, candidate: Candidate) -> _Turn:

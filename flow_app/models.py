@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from access_app.texts import MAX_NAME
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
-from flow_app.rules import MOST_CONCURRENT, MOST_PER_KEY, MOST_WAITING, MOST_WEIGHT, FairBy
+from flow_app.rules import LONGEST_AGE, MOST_CONCURRENT, MOST_PER_KEY, MOST_WAITING, MOST_WEIGHT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
 
 BOUNDED: Final = Q(max_waiting__isnull=False) | Q(key_max_waiting__isnull=False)
@@ -66,6 +66,9 @@ class Queue(models.Model):
         blank=True,
         help_text="At most so many tasks of one concurrency key are assigned or running; NULL: 1.",
     )
+    priority_age_seconds = models.IntegerField(
+        null=True, blank=True, help_text="Tasks that wait rise by a level in so many seconds; NULL: never."
+    )
     max_waiting = models.IntegerField(
         null=True, blank=True, help_text="While so many of its tasks wait, new ones are refused; NULL: never."
     )
@@ -109,6 +112,7 @@ class Queue(models.Model):
             models.CheckConstraint(
                 name="queues_key_max_concurrency", condition=Q(key_max_concurrency__range=(1, MOST_PER_KEY))
             ),
+            models.CheckConstraint(name="queues_age", condition=Q(priority_age_seconds__range=(1, LONGEST_AGE))),
             models.CheckConstraint(
                 name="queues_waiting",
                 condition=(Q(max_waiting__isnull=True) | Q(max_waiting__range=(0, MOST_WAITING)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class Worker(Protocol):
-    """What is looked at of a worker (`matching.Room`): how many slots it may fill, and how many are taken."""
+    """What is looked at of a worker (`rooms.Room`): how many slots it may fill, and how many are taken."""
 
     @property
     def worker_id(self) -> UUID: ...

@@ -22,7 +22,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from flow_app.matching import Candidate, Room, room_for
+from flow_app.matching import Candidate
+from flow_app.rooms import Room, room_for
 from tasks_app import wakeups
 from tasks_app.floors import LOWEST, SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session

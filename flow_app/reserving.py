@@ -36,7 +36,7 @@ class Costly(Task, Protocol):
 
 
 class Serving(Worker, Protocol):
-    """What is looked at of a worker (`matching.Room`)."""
+    """What is looked at of a worker (`rooms.Room`)."""
 
     @property
     def queues(self) -> list[str] | None: ...

@@ -31,6 +31,8 @@ from tasks_app.kinds import Kind, one_of
 MOST_CONCURRENT: Final = 100_000
 #: The largest bound of what waits in a queue, or for a concurrency key.
 MOST_WAITING: Final = 10_000_000
+#: The longest time in which a priority ages by a level: a day.
+LONGEST_AGE: Final = 86_400
 #: The largest limit of a concurrency key.
 MOST_PER_KEY: Final = 1000
 #: The largest weight of a key.
@@ -186,6 +188,11 @@ RULES: Final = (
         "perKey.maxConcurrency",
         "At most so many of its tasks with the same concurrency key are assigned or running; 1 unless set.",
         (Part(column="key_max_concurrency", kind=within(1, MOST_PER_KEY), label="At most of one key"),),
+    ),
+    Rule(
+        "priorityAgeSeconds",
+        "A task that waits rises by one level of priority in so many seconds.",
+        (Part(column="priority_age_seconds", kind=within(1, LONGEST_AGE), label="A level in seconds"),),
     ),
     Rule(
         "maxWaiting",

@@ -17,8 +17,9 @@ from uuid import UUID
 
 import psycopg
 
-from flow_app.matching import Candidate, Match, Room, room_for
+from flow_app.matching import Candidate, Match
 from flow_app.outlook import Head, Outlook
+from flow_app.rooms import Room, ages_of, room_for
 from flow_app.sharing import Sharer, Shares, TenantName, allot
 from tasks_app.sessions import Row, Session
 
@@ -107,7 +108,9 @@ def lock_turns(session: Session, sharers: Sequence[Sharer], workers: Sequence[Ro
     if not turns:
         return [], Shares(lines)
     queues, names, numbers = map(list, zip(*turns, strict=True))
-    rows = session.rows("lock_turns", {"queues": queues, "tenants": names, "tasks": numbers})
+    ages = ages_of(workers)
+    asked = {"queues": queues, "tenants": names, "tasks": numbers, "ages": [ages.get(queue) for queue in queues]}
+    rows = session.rows("lock_turns", asked)
     tenants: dict[UUID, TenantName] = {row[0]: (row[1], row[-1]) for row in rows}
     return [Candidate._make(row[:-1]) for row in rows], Shares(lines, tenants)
 

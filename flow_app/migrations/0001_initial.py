@@ -159,6 +159,7 @@ class Migration(migrations.Migration):
                 ('thaw_burst', models.IntegerField(blank=True, null=True)),
                 ('thaw_since', models.DateTimeField(blank=True, null=True)),
                 ('key_max_concurrency', models.SmallIntegerField(blank=True, help_text='At most so many tasks of one concurrency key are assigned or running; NULL: 1.', null=True)),
+                ('priority_age_seconds', models.IntegerField(blank=True, help_text='Tasks that wait rise by a level in so many seconds; NULL: never.', null=True)),
                 ('max_waiting', models.IntegerField(blank=True, help_text='While so many of its tasks wait, new ones are refused; NULL: never.', null=True)),
                 ('key_max_waiting', models.IntegerField(blank=True, help_text='While so many tasks of one concurrency key wait, new ones of it are refused.', null=True)),
                 ('key_rate_limit', models.IntegerField(blank=True, null=True)),
@@ -254,6 +255,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             'Queue',
             models.CheckConstraint(condition=models.Q(models.Q(('max_waiting__isnull', True), ('max_waiting__range', (0, 10000000)), _connector='OR'), models.Q(('key_max_waiting__isnull', True), ('key_max_waiting__range', (0, 10000000)), _connector='OR')), name='queues_waiting'),
+        ),
+        migrations.AddConstraint(
+            'Queue',
+            models.CheckConstraint(condition=models.Q(('priority_age_seconds__range', (1, 86400))), name='queues_age'),
         ),
         migrations.AddIndex(
             'Queue',

@@ -7,6 +7,7 @@
 -- goes to the next pass. ``share`` is that of one queue in the room of workers that serve the same queues as this one.
 -- ``limits``, the same in each row: how many more tasks queues with a limit may have assigned or running, of those queues,
 -- and of all when suspects are looked for (%(suspects)s), whose queues nobody knows yet, by the kind of limit. NULL: none.
+-- With them come, as kind ``age``, the seconds of a level of those queues whose priorities age.
 --
 -- Indexes: tasks_owned, tasks_limited. MATERIALIZED, so that no plan counts or locks more than once per row.
 WITH live AS MATERIALIZED (
@@ -54,6 +55,11 @@ rates AS MATERIALIZED (
            WHERE r.name = ANY(%(queues)s::text[]) OR %(suspects)s
            GROUP BY r.name) AS r
 ),
+ages AS MATERIALIZED (
+  SELECT jsonb_object_agg(name, priority_age_seconds) AS levels
+    FROM queues
+   WHERE priority_age_seconds IS NOT NULL AND (name = ANY(%(queues)s::text[]) OR %(suspects)s)
+),
 shares AS (
   SELECT array_agg(CASE WHEN p.open THEN least(coalesce((
            SELECT sum(c.share) FROM classes c WHERE c.queues IS NULL OR p.queue = ANY(c.queues)), 0),
@@ -63,7 +69,8 @@ shares AS (
 )
 SELECT o.worker_id, o.queues, o.slots, o.capacity, o.taken, o.suspects, c.share,
        (SELECT jsonb_object_agg(b.kind, b.room)
-          FROM (SELECT 'queue' AS kind, room FROM limits UNION ALL SELECT 'rate', room FROM rates) AS b
+          FROM (SELECT 'queue' AS kind, room FROM limits UNION ALL SELECT 'rate', room FROM rates
+                UNION ALL SELECT 'age', levels FROM ages) AS b
          WHERE b.room IS NOT NULL)::text AS limits,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM owned o

@@ -3,12 +3,15 @@
 -- not, so that a newcomer never overtakes. What waits behind any other gate than that of its key is in nobody's way. A
 -- first task that somebody else has locked, or that changed meanwhile, is left for the next pass. The limit of a queue is not
 -- about the keys by which schedules keep their tasks from overlapping. ``tokens``: how many the rate of the queue for each key
--- has for this one; NULL: there is no such rate.
+-- has for this one; NULL: there is no such rate. %(ages)s: in how many seconds the priorities of their queues age by a level;
+-- NULL: they do not.
 --
 -- Indexes: tasks_key_held, tasks_key_waiting.
 WITH keys AS MATERIALIZED (
-  SELECT k.queue, k.concurrency_key, k.wanted, l.most, l.tokens, held.holders, held.slots
-    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(wanted)s::int[]) AS k(queue, concurrency_key, wanted)
+  SELECT k.queue, k.concurrency_key, k.wanted, k.age, l.most, l.tokens, held.holders, held.slots,
+         greatest(0, least(k.wanted + 100, l.tokens, l.most - coalesce(cardinality(held.holders), 0))) AS looked_at
+    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(wanted)s::int[], %(ages)s::int[])
+           AS k(queue, concurrency_key, wanted, age)
     LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
     LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key
     CROSS JOIN LATERAL (
@@ -25,14 +28,22 @@ firsts AS MATERIALIZED (
   SELECT k.queue, k.concurrency_key, h.id
     FROM keys k
     CROSS JOIN LATERAL (
-      SELECT l.id, count(*) FILTER (WHERE l.common) OVER (ORDER BY l.priority DESC, l.run_at, l.id) AS number, l.common
-        FROM (SELECT t.id, t.priority, t.run_at, t.needs_id IS NULL AND t.crash_count = 0 AS common
-                FROM tasks t
-               WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-                 AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6)
-                 AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
-               ORDER BY t.priority DESC, t.run_at, t.id
-               LIMIT greatest(0, least(k.wanted + 100, k.tokens, k.most - coalesce(cardinality(k.holders), 0)))) AS l) AS h
+      SELECT l.id, l.common,
+             count(*) FILTER (WHERE l.common)
+               OVER (ORDER BY aged_at(l.run_at, l.priority, k.age), CASE WHEN k.age IS NULL THEN l.priority END DESC,
+                              l.run_at, l.id) AS number
+        FROM ((SELECT t.id, t.priority, t.run_at, t.needs_id IS NULL AND t.crash_count = 0 AS common
+                 FROM tasks t
+                WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
+                  AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6)
+                  AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now()) AND k.age IS NULL
+                ORDER BY t.priority DESC, t.run_at, t.id
+                LIMIT k.looked_at)
+              UNION ALL
+              SELECT t.id, t.priority, t.run_at, t.needs_id IS NULL AND t.crash_count = 0
+                FROM aged_firsts(k.queue, k.concurrency_key, k.age, '{0,1,4,6}', k.looked_at) AS f(id)
+                JOIN tasks t ON t.id = f.id
+               WHERE k.age IS NOT NULL) AS l) AS h
    WHERE h.number < k.wanted OR h.number = k.wanted AND h.common
 ),
 heads AS MATERIALIZED (

@@ -19,7 +19,7 @@ WITH due AS MATERIALIZED (
 room AS MATERIALIZED (
   -- A bucket that a pass has changed since this statement began was read as it is, and is left for the next look: what that
   -- pass has parked cannot be seen here.
-  SELECT d.id, d.queue, d.key, r.tokens, r.next_at,
+  SELECT d.id, d.queue, d.key, r.tokens, r.next_at, q.priority_age_seconds AS age,
          CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n AS slots
     FROM due d
     JOIN key_buckets b ON b.id = d.id AND b.opens_at = d.opens_at
@@ -32,15 +32,23 @@ room AS MATERIALIZED (
 ),
 line AS MATERIALIZED (
   -- The first one also without a token: whether anything waits.
-  SELECT r.id AS bucket_id, w.id, w.gate, row_number() OVER (PARTITION BY r.id ORDER BY w.priority DESC, w.run_at, w.id)
+  SELECT r.id AS bucket_id, w.id, w.gate,
+         row_number() OVER (PARTITION BY r.id ORDER BY aged_at(w.run_at, w.priority, r.age),
+                                                       CASE WHEN r.age IS NULL THEN w.priority END DESC, w.run_at, w.id)
            <= least(r.tokens, r.slots) AS may_start
     FROM room r
     CROSS JOIN LATERAL (
-      SELECT t.id, t.gate, t.priority, t.run_at FROM tasks t
-       WHERE t.queue = r.queue AND t.concurrency_key = r.key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
-       ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT greatest(1, least(r.tokens, r.slots))) AS w
+      (SELECT t.id, t.gate, t.priority, t.run_at FROM tasks t
+        WHERE t.queue = r.queue AND t.concurrency_key = r.key
+          AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
+          AND r.age IS NULL
+        ORDER BY t.priority DESC, t.run_at, t.id
+        LIMIT greatest(1, least(r.tokens, r.slots)))
+      UNION ALL
+      SELECT t.id, t.gate, t.priority, t.run_at
+        FROM aged_firsts(r.queue, r.key, r.age, '{0,1,4,6}', greatest(1, least(r.tokens, r.slots))) AS f(id)
+        JOIN tasks t ON t.id = f.id
+       WHERE r.age IS NOT NULL) AS w
    WHERE r.tokens IS NOT NULL
 ),
 freed AS MATERIALIZED (

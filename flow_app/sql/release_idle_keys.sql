@@ -24,21 +24,31 @@ WITH RECURSIVE keys(queue, concurrency_key, n) AS (
 idle AS MATERIALIZED (
   SELECT head.id
     FROM keys k
-    LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
+    LEFT JOIN queues q ON q.name = k.queue
     LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key
     CROSS JOIN LATERAL (
       SELECT count(*) AS n FROM tasks h
        WHERE h.queue = k.queue AND h.concurrency_key = k.concurrency_key
          AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held
     CROSS JOIN LATERAL (
-      SELECT t.id, t.gate FROM tasks t
-       WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
-         AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
-       ORDER BY t.priority DESC, t.run_at, t.id
-       LIMIT greatest(0, least(
-               CASE WHEN e.paused THEN 0 ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n,
-               CASE WHEN q.key_rate_limit IS NOT NULL
-                    THEN (SELECT r.tokens FROM rated_key(k.queue, k.concurrency_key) AS r) END))) AS head
+      SELECT greatest(0, least(
+               CASE WHEN e.paused THEN 0
+                    WHEN starts_with(k.concurrency_key, 'schedule:') THEN coalesce(e.max_concurrency, 1)
+                    ELSE coalesce(e.max_concurrency, q.key_max_concurrency, 1) END - held.n,
+               CASE WHEN q.key_rate_limit IS NOT NULL AND NOT starts_with(k.concurrency_key, 'schedule:')
+                    THEN (SELECT r.tokens FROM rated_key(k.queue, k.concurrency_key) AS r) END)) AS free) AS room
+    CROSS JOIN LATERAL (
+      (SELECT t.id, t.gate FROM tasks t
+        WHERE t.queue = k.queue AND t.concurrency_key = k.concurrency_key
+          AND t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (0, 1, 4, 6) AND t.run_at <= now()
+          AND q.priority_age_seconds IS NULL
+        ORDER BY t.priority DESC, t.run_at, t.id
+        LIMIT room.free)
+      UNION ALL
+      SELECT t.id, t.gate
+        FROM aged_firsts(k.queue, k.concurrency_key, q.priority_age_seconds, '{0,1,4,6}', room.free) AS f(id)
+        JOIN tasks t ON t.id = f.id
+       WHERE q.priority_age_seconds IS NOT NULL) AS head
    WHERE head.gate IN (1, 4)
 ),
 locked AS MATERIALIZED (

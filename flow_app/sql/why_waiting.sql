@@ -31,15 +31,23 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
      WHERE h.queue = t.queue AND h.concurrency_key = t.concurrency_key
        AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held ON t.concurrency_key IS NOT NULL
   LEFT JOIN LATERAL (
+    SELECT priority_age_seconds AS age, aged_at(t.run_at, t.priority, priority_age_seconds) AS at
+      FROM queues WHERE name = t.queue AND priority_age_seconds IS NOT NULL) AS o ON true
+  LEFT JOIN LATERAL (
     -- What comes first for its key, as look_at_keys.sql has it: the places that are free are kept for these.
     SELECT count(*) AS n, (array_agg(f.id))[:1] AS firsts
-      FROM (SELECT a.id FROM tasks a
-             WHERE a.queue = t.queue AND a.concurrency_key = t.concurrency_key
-               AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate IN (0, 1, 6)
-               AND a.run_at <= now() AND (a.expires_at IS NULL OR a.expires_at > now())
-               AND (a.priority > t.priority OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
-             ORDER BY a.priority DESC, a.run_at, a.id
-             LIMIT 1000) AS f) AS line ON t.concurrency_key IS NOT NULL
+      FROM ((SELECT a.id FROM tasks a
+              WHERE a.queue = t.queue AND a.concurrency_key = t.concurrency_key
+                AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate IN (0, 1, 6)
+                AND a.run_at <= now() AND (a.expires_at IS NULL OR a.expires_at > now()) AND o.age IS NULL
+                AND (a.priority > t.priority OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+              ORDER BY a.priority DESC, a.run_at, a.id
+              LIMIT 1000)
+            UNION ALL
+            (SELECT a.id
+               FROM aged_firsts(t.queue, t.concurrency_key, o.age, '{0,1,6}', 1000) AS g(id) JOIN tasks a ON a.id = g.id
+              WHERE o.age IS NOT NULL AND (aged_at(a.run_at, a.priority, o.age), a.run_at, a.id) < (o.at, t.run_at, t.id)
+              ORDER BY aged_at(a.run_at, a.priority, o.age), a.run_at, a.id)) AS f) AS line ON t.concurrency_key IS NOT NULL
   CROSS JOIN LATERAL (
     SELECT count(*) AS live, coalesce(sum(greatest(live.slots - owned.taken, 0)), 0) AS free,
            max(greatest(live.slots - owned.taken, 0)) AS most_free,
@@ -54,16 +62,34 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
     SELECT count(*) AS n
       FROM ((SELECT 1 FROM tasks a
               WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
-                AND t.needs_id IS NULL AND a.queue = t.queue AND a.run_at <= now()
+                AND t.needs_id IS NULL AND a.queue = t.queue AND a.run_at <= now() AND o.age IS NULL
                 AND (a.priority > t.priority
                      OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
               LIMIT 10000)
             UNION ALL
             (SELECT 1 FROM tasks a
               WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
-                AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.run_at <= now()
+                AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.run_at <= now() AND o.age IS NULL
                 AND (a.priority > t.priority
                      OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
+              LIMIT 10000)
+            UNION ALL
+            -- Where priorities age: of each of them, what was due early enough.
+            (SELECT 1
+               FROM generate_series(-100, 100) AS p(level)
+               CROSS JOIN LATERAL (
+                 SELECT 1 FROM tasks a
+                  WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
+                    AND t.needs_id IS NULL AND a.queue = t.queue AND a.priority = p.level
+                    AND a.run_at <= least(now(), aged_at(o.at, -p.level, o.age))
+                    AND (aged_at(a.run_at, a.priority, o.age), a.run_at, a.id) < (o.at, t.run_at, t.id)
+                 UNION ALL
+                 SELECT 1 FROM tasks a
+                  WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
+                    AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.priority = p.level
+                    AND a.run_at <= least(now(), aged_at(o.at, -p.level, o.age))
+                    AND (aged_at(a.run_at, a.priority, o.age), a.run_at, a.id) < (o.at, t.run_at, t.id)) AS line
+              WHERE o.age IS NOT NULL
               LIMIT 10000)) AS first) AS ahead
   CROSS JOIN LATERAL (
     -- How fast the queue moves: its last 200 of the last 2,000 tasks that ran and ended, none older than an hour.

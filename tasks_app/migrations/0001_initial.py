@@ -16,6 +16,42 @@ ALTER TABLE tasks SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, a
 ALTER TABLE task_executions SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 """
 
+AGED = """
+-- When a task of priority 0 would have been due that comes at the same place, where priorities age by a level in so many
+-- seconds: ``ORDER BY aged_at(run_at, priority, age), run_at, id``. In Python `flow_app.ageing.aged_at`.
+-- STABLE, as what it is made of, so that the planner takes it apart.
+CREATE FUNCTION aged_at(run_at timestamptz, priority int, age int) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+  SELECT run_at - interval '1 second' * (priority * age)
+$$;
+
+-- The first tasks of a concurrency key in that order which are due and have one of these gates: from the first of each
+-- priority that the key has, and these are hopped to, so that it costs as much as there are priorities. Index: tasks_key_waiting.
+CREATE FUNCTION aged_firsts(of_queue text, of_key text, age int, gates int[], most bigint) RETURNS SETOF uuid
+LANGUAGE sql STABLE AS $$
+  WITH RECURSIVE lines(level) AS (
+    SELECT max(priority) FROM tasks
+     WHERE queue = of_queue AND concurrency_key = of_key AND concurrency_key IS NOT NULL
+       AND worker_id IS NULL AND finished_at IS NULL
+    UNION ALL
+    SELECT (SELECT max(priority) FROM tasks
+             WHERE queue = of_queue AND concurrency_key = of_key AND concurrency_key IS NOT NULL
+               AND worker_id IS NULL AND finished_at IS NULL AND priority < lines.level)
+      FROM lines WHERE lines.level IS NOT NULL
+  )
+  SELECT t.id
+    FROM lines
+    CROSS JOIN LATERAL (
+      SELECT id, run_at, priority FROM tasks
+       WHERE queue = of_queue AND concurrency_key = of_key AND concurrency_key IS NOT NULL AND priority = lines.level
+         AND worker_id IS NULL AND finished_at IS NULL AND gate = ANY(gates)
+         AND run_at <= now() AND (expires_at IS NULL OR expires_at > now())
+       ORDER BY run_at, id
+       LIMIT most) AS t
+   ORDER BY aged_at(t.run_at, t.priority, age), t.run_at, t.id
+   LIMIT most
+$$;
+"""
+
 RELEASE_KEY = """
 -- When the holder, or the visible candidate, of a concurrency key makes way, the next parked task becomes visible to the
 -- assignment pass. A trigger, because eight statements release keys and a ninth would forget to. SKIP LOCKED: whoever
@@ -23,7 +59,20 @@ RELEASE_KEY = """
 -- What waits for a token of the key comes in its turn: there may be one, and if not the pass parks it again. A candidate that
 -- is parked for want of a token lets no other one go first.
 CREATE FUNCTION tasks_release_key() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  age int := (SELECT priority_age_seconds FROM queues WHERE name = OLD.queue);
 BEGIN
+  IF age IS NOT NULL THEN
+    UPDATE tasks
+       SET gate = 0
+     WHERE id = (SELECT t.id
+                   FROM aged_firsts(OLD.queue, OLD.concurrency_key, age, '{1,4}', 5) AS f(id) JOIN tasks t ON t.id = f.id
+                  WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate IN (1, 4)
+                  ORDER BY aged_at(t.run_at, t.priority, age), t.run_at, t.id
+                  LIMIT 1
+                  FOR NO KEY UPDATE OF t SKIP LOCKED);
+    RETURN NULL;
+  END IF;
   UPDATE tasks
      SET gate = 0
    WHERE id = (SELECT id FROM tasks
@@ -218,6 +267,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
+        migrations.RunSQL(AGED, "DROP FUNCTION aged_firsts; DROP FUNCTION aged_at"),
         migrations.RunSQL(RELEASE_KEY, "DROP FUNCTION tasks_release_key() CASCADE"),
         migrations.RunSQL(WAITING_TASKS, "DROP FUNCTION waiting_tasks"),
         migrations.RunSQL(CONDITION, "ALTER TABLE task_needs DROP COLUMN condition"),

@@ -287,7 +287,7 @@ EDGES: Final[list[Mutant]] = [
         "trigger",
         "tasks_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_assignment_keys.py::TestConcurrencyKeys",
-        ("release", 24, "     SET gate = 0\n", "     SET gate = gate\n"),
+        ("release", 24, "\n     SET gate = 0\n", "\n     SET gate = gate\n"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
         ("move", 24, " OR NEW.queue <> OLD.queue", ""),
         ("put-off", 24, " OR NEW.run_at > OLD.run_at", ""),

@@ -31,7 +31,7 @@ FLOW: Final[list[Mutant]] = [
         "key-order-look",
         f"{_FLOW}/look_at_keys.sql",
         f"{_LABELS}::TestWhatWaitsBehindOne",
-        ("wanted", 4, "FILTER (WHERE l.common) ", ""),
+        ("wanted", 4, "count(*) FILTER (WHERE l.common)\n", "count(*)\n"),
     ),
     *mutants_of(
         "key-order-why",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.mutants.ageing import AGEING
 from tests.mutants.bounds import BOUNDS
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
@@ -27,4 +28,5 @@ MUTANTS: Final[list[Mutant]] = [
     *RATES,
     *BOUNDS,
     *WORKFLOWS,
+    *AGEING,
 ]

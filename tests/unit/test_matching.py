@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from flow_app.matching import Candidate, Key, KeyName, Match, Room, match, room_for
+from flow_app.matching import Candidate, Key, KeyName, Match, Room, match
+from flow_app.rooms import room_for
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

@@ -173,7 +173,13 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "look_at_keys",
-            keys | {"wanted": [1, 2, 3]},
+            keys | {"wanted": [1, 2, 3], "ages": [None, None, None]},
+            "tasks_owned tasks_key_held tasks_key_waiting tasks_pkey",
+            8 * BEHIND_KEYS,
+        ),
+        Hot(
+            "look_at_keys",
+            keys | {"wanted": [1, 2, 3], "ages": [60, 1, 86_400]},
             "tasks_owned tasks_key_held tasks_key_waiting tasks_pkey",
             8 * BEHIND_KEYS,
         ),

@@ -310,7 +310,9 @@ class TestLockTurns:
         other = open_session()  # type: ignore[operator]
         with other.connection.transaction():
             other.execute("SELECT FROM tasks WHERE id = %s FOR UPDATE", [tasks[1]])
-            rows = shared.session.rows("lock_turns", {"queues": ["default"], "tenants": ["a"], "tasks": [2]})
+            rows = shared.session.rows(
+                "lock_turns", {"queues": ["default"], "tenants": ["a"], "tasks": [2], "ages": [None]}
+            )
         assert [row[0] for row in rows] == [tasks[2]]
 
     def test_locks_no_more_than_there_is_room_for(self, shared: Engine) -> None:
