@@ -15,6 +15,8 @@ from access_app.texts import problem_of_line
 
 MOST_KEYS: Final = 8
 MOST_VALUES: Final = 8
+#: Of all keys together: each costs a look at what is due some 0.5 µs a worker and set.
+MOST_IN_ALL: Final = 16
 #: Characters of a key or a value, here and of a worker's.
 LONGEST_LABEL: Final = 100
 #: Between the labels of a command line; no worker can have one with these in it.
@@ -34,6 +36,8 @@ def read_required_labels(value: Any) -> Any:
     problems = [(key, text) for key, values in value.items() if (text := _problem_of_required(key, values))]
     if problems:
         raise InvalidInput(bounded(problems))
+    if sum(len(_listed(values)) for values in value.values()) > MOST_IN_ALL:
+        raise ValueError(f"must not have more than {MOST_IN_ALL} values in all")
     return value
 
 

@@ -19,8 +19,18 @@ WITH RECURSIVE wanted(needs_id) AS (
        ORDER BY needs_id
        LIMIT 1) AS hop
 ),
+classes AS MATERIALIZED (
+  SELECT DISTINCT queues FROM worker_heartbeats WHERE state = 'ACTIVE'
+),
 met AS MATERIALIZED (
-  SELECT DISTINCT m.needs_id, m.queues FROM met_needs m WHERE m.state = 'ACTIVE' AND m.needs_id IN (SELECT needs_id FROM wanted)
+  -- The first worker of a class that meets the needs is enough: with all of fifty it takes fifty times as long.
+  SELECT n.needs_id, c.queues
+    FROM wanted n
+    CROSS JOIN classes c
+    CROSS JOIN LATERAL (
+      SELECT FROM met_needs m
+       WHERE m.needs_id = n.needs_id AND m.state = 'ACTIVE' AND m.queues IS NOT DISTINCT FROM c.queues
+       LIMIT 1) AS one
 ),
 pairs(needs_id, queue, priority, run_at, id) AS (
   SELECT n.needs_id, head.queue, head.priority, head.run_at, head.id

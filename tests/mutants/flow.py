@@ -190,6 +190,7 @@ FLOW: Final[list[Mutant]] = [
             " WHERE true OR EXISTS (SELECT FROM met m WHERE m.needs_id = p.needs_id AND",
         ),
         ("live", 28, "m.state = 'ACTIVE' AND ", ""),
+        ("class", 28, " AND m.queues IS NOT DISTINCT FROM c.queues", ""),
     ),
     *mutants_of(
         "labels-suspects",
@@ -215,6 +216,12 @@ FLOW: Final[list[Mutant]] = [
         f"{_SQL}/add_needs.sql",
         _LABELS,
         ("most", 28, "<= %(most)s::int\n", "<= %(most)s::int + 1\n"),
+    ),
+    *mutants_of(
+        "labels-all",
+        "tasks_app/labels.py",
+        "unit/test_labels.py",
+        ("values", 28, "> MOST_IN_ALL:", "> 99:"),
     ),
     *mutants_of(
         "labels-hint",
@@ -261,7 +268,7 @@ FLOW: Final[list[Mutant]] = [
         "slots-startable",
         "flow_app/matching.py",
         _SLOTS,
-        ("key", 28, "each.concurrency_key is None or each.task_id in firsts]", "True]"),
+        ("key", 28, "each.concurrency_key is None or each.task_id in firsts]", "True]", "unit/test_reserving.py"),
     ),
     *mutants_of(
         "slots-lock",

@@ -25,12 +25,16 @@ class TestReadRequiredLabels:
             {"größe": 'ein "wort" \\ $.x == 1'},
             {LONGEST: [LONGEST] * 8},
             {str(n): "v" for n in range(8)},
+            {str(n): ["v", "w"] for n in range(8)},
         ],
     )
     def test_takes_what_a_worker_can_have(self, value: Any) -> None:
         assert read_required_labels(value) == value
 
-    @pytest.mark.parametrize("value", [None, [], "gpu=a100", 3, {str(n): "v" for n in range(9)}])
+    @pytest.mark.parametrize(
+        "value",
+        [None, [], "gpu=a100", 3, {str(n): "v" for n in range(9)}, {"a": ["v"] * 8, "b": ["v"] * 8, "c": "v"}],
+    )
     def test_refuses_what_is_no_set(self, value: Any) -> None:
         with pytest.raises(ValueError, match="must"):
             read_required_labels(value)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from flow_app.matching import Candidate, Room, match
+from flow_app.matching import Candidate, Key, Room, match
 from flow_app.reserving import PATIENCE, reserve
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -65,3 +65,28 @@ class TestAwaited:
         assert match(workers, [young._replace(waited=9.0)], {}, 9, met=met).awaited == [UUID(int=2)]
         assert match(rooms(0), [young], {}, 9, met=met).awaited == []
         assert match(workers, small, {}, 9, met=met).awaited == []
+
+
+class TestMatch:
+    SMALL = task(5, needs_id=None, slots=1, waited=0.0)
+
+    def _given(self, *candidates: Candidate, keys: dict[tuple[str, str], Key] | None = None, free: int = 4) -> set[int]:
+        workers = rooms(4 - free)
+        found = match(workers, candidates, keys or {}, 9, met={workers[0].worker_id: [7]})
+        return {each.int for each in found.tasks}
+
+    def test_lets_one_that_has_waited_come_before_what_is_due_longer(self) -> None:
+        earlier = self.SMALL._replace(run_at=NOON.replace(hour=1))
+        assert self._given(task(9), earlier) == {9}
+        assert self._given(task(9, waited=1.0), earlier) == {5}
+        assert self._given(task(9), earlier, free=3) == set()
+
+    def test_lets_a_higher_priority_of_its_queue_come_first(self) -> None:
+        assert self._given(task(9), self.SMALL._replace(priority=1)) == {5}
+        assert self._given(task(9), self.SMALL._replace(priority=1, queue="other")) == {9}
+
+    def test_keeps_nothing_for_one_whose_key_is_not_free(self) -> None:
+        keyed = task(9, concurrency_key="k")
+        taken, mine = Key(1, [UUID(int=3)], [0], []), Key(1, [], [], [keyed])
+        assert self._given(keyed, self.SMALL, keys={("default", "k"): taken}, free=3) == {5}
+        assert self._given(keyed, self.SMALL, keys={("default", "k"): mine}, free=3) == set()

@@ -28,7 +28,7 @@ from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.fields import ASKED, FIELDS, MAX_PARENTS, Asked, Field
-from tasks_app.labels import LONGEST_LABEL, MOST_KEYS, MOST_VALUES
+from tasks_app.labels import LONGEST_LABEL, MOST_IN_ALL, MOST_KEYS, MOST_VALUES
 from tasks_app.retries import MAX_DELAY_MS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
@@ -121,7 +121,8 @@ SCHEMAS: Final[Json] = {
         "type": "object",
         "maxProperties": MOST_KEYS,
         "additionalProperties": {"oneOf": [_LABEL, array(_LABEL, minItems=1, maxItems=MOST_VALUES)]},
-        "description": "Each key with the value its worker must have for it, or several of which one will do.",
+        "description": "Each key with the value its worker must have for it, or several of which one will do;"
+        f" {MOST_IN_ALL} values in all.",
     },
     "RetryPolicy": obj(_RETRY_FIELDS, description="The policy in force."),
     "TaskItem": obj(

@@ -28,6 +28,7 @@ from tasks_app.wakeups import NEW, SCHEDULERS
 from tests.support.ears import Ear
 from tests.support.engine import SUCCEEDED, Engine, in_seconds, room_of
 from tests.support.races import rival_on, transaction
+from workers_app import heartbeats
 
 OpenSession = Callable[[], Session]
 
@@ -384,6 +385,14 @@ class TestSurveyLabelled:
         ]  # fmt: skip
         first = Task.objects.filter(queue="a", priority=5).earliest("id")
         assert [head.task_id for head in heads if (head.queue, head.priority) == ("a", 5)] == [first.pk]
+
+    def test_counts_on_no_worker_that_leaves(self, engine: Engine) -> None:
+        leaving = engine.worker(labels=GPU)
+        engine.worker()
+        engine.create(required_labels=GPU)
+        assert len(survey_due(engine.session).heads) == 1
+        heartbeats.begin_drain(engine.session, leaving)
+        assert survey_due(engine.session).heads == []
 
     def test_is_made_only_when_something_waits_that_needs_something(self, engine: Engine) -> None:
         engine.worker()

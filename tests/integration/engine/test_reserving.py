@@ -305,12 +305,16 @@ class TestReserving:
     def test_is_for_a_suspect_as_well(self, engine: Engine) -> None:
         [suspect] = engine.suspects({})
         services.edit_task(suspect, {"slots": 4}, actor="me")
+        engine.move(suspect, run_at=-LONG)
         flood = Flood(engine, 4)
         [worker] = flood.workers
+        engine.move(suspect, run_at=timedelta(seconds=-1))
         flood.end(worker, 2)
-        assert taken(engine, worker) == 4
+        assert (taken(engine, worker), engine.owner_of(suspect)) == (4, None)
         waits_long(engine, suspect)
-        flood.end(worker, 4)
+        flood.end(worker, 3)
+        assert (taken(engine, worker), engine.owner_of(suspect)) == (1, None)
+        flood.end(worker, 1)
         assert engine.owner_of(suspect) == worker
 
     def test_is_not_for_what_no_worker_is_large_enough_for(self, engine: Engine) -> None:
