@@ -105,7 +105,7 @@ class QueueList(StaffAdmin):
         owned = queue.found.scheduled + queue.found.running
         return display.number(owned) if queue.max_concurrency is None else display.bar(owned, queue.max_concurrency)
 
-    @admin.display(description="in / out a minute")
+    @admin.display(description="in / out")
     def pace(self, queue: Any) -> str:
         return shown.pace(queue.found)
 

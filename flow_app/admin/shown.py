@@ -65,12 +65,12 @@ def oldest(found: Figures) -> str:
 
 
 def time_to_drain(found: Figures) -> str:
-    """How long until nothing is due, at this pace."""
+    """How long until nothing is due, at the pace of the last minute."""
     if not found.due:
         return display.EMPTY
     seconds = found.time_to_drain_seconds
     if seconds is None:
-        return "not at this pace"
+        return "never"
     return f"{'more than ' if found.at_least else ''}{display.span(timedelta(seconds=seconds))}"
 
 

@@ -101,7 +101,7 @@ class TestList:
         make_task(queue="q", status=TaskStatus.RUNNING)
         edit_queue("q", {"maxConcurrency": 4, "rateLimit": {"limit": 7, "periodSeconds": 60}}, actor="a")
         html = staff.get(QUEUES).content.decode()
-        for text in ("RATE 1", "1 / 4", "5 min", "not at this pace", "at most 4 · starts 7, in seconds 60"):
+        for text in ("RATE 1", "1 / 4", "5 min", "never", "at most 4 · starts 7, in seconds 60"):
             assert text in html, text
 
     def test_pauses_and_resumes_queues_without_a_row(self, staff: Client) -> None:
