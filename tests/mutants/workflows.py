@@ -57,7 +57,7 @@ WORKFLOWS: Final[list[Mutant]] = [
         "settle",
         "workflows_app/sql/open_dependents.sql",
         _TESTS,
-        ("due", 57, "greatest(t.run_at, now())", "t.run_at"),
+        ("due", 57, "greatest(t.run_at, clock_timestamp())", "t.run_at"),
     ),
     *mutants_of(
         "settle",
