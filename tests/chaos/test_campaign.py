@@ -13,7 +13,7 @@ from django.conf import settings
 from tests.chaos.campaign.findings import read_records
 from tests.support.scale import WHOLE
 
-FAULTS = ("kill-worker", "stop-scheduler", "restart-database") if WHOLE else ("restart-database",)
+FAULTS = ("kill-worker", "stop-scheduler", "restart-database", "limits") if WHOLE else ("restart-database",)
 
 
 @pytest.mark.timeout(300)
@@ -21,7 +21,7 @@ def test_a_small_seeded_campaign_finds_nothing_lost_and_nothing_doubled(tmp_path
     out = tmp_path / "results.jsonl"
     command = [sys.executable, "-m", "tests.chaos.campaign", "--seed", "1", "--times", "1", "--out", str(out)]
     ran = subprocess.run(
-        [*command, "--only", ",".join(FAULTS)],
+        [*command, "--seconds", "15", "--only", ",".join(FAULTS)],
         cwd=settings.BASE_DIR,
         env=os.environ.copy(),
         capture_output=True,

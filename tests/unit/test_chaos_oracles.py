@@ -124,6 +124,28 @@ class TestHarm:
         both = replace(good, accepted={TASK: key, OTHER: key}, tasks=tasks, attempts=attempts, runs=runs)
         assert_seen(both, "two at once under key k")
 
+    @pytest.mark.parametrize(
+        ("kind", "seen"),
+        [
+            (Kind("k", of_key=2), "3 at once under key k, whose limit is 2"),
+            (Kind("k", of_key=3), None),
+            (Kind("k", of_key=3, at_once=2), "3 k at work at once, whose limit is 2"),
+        ],
+    )
+    def test_more_at_once_than_a_limit(self, kind: Kind, seen: str | None) -> None:
+        names, runs, tasks, attempts = [uuid4() for _ in range(4)], {}, {}, []
+        for number, name in enumerate(names):
+            began = 1.0 if number < 3 else 2.0  # the last begins when the others are over
+            runs[name] = [Run(name, 1, 10 + number, began, began + 1.0, ended=True)]
+            tasks[name] = TaskRow(name, "SUCCESS", None, 1, 0, 0)
+            attempts.append(AttemptRow(name, 1, ALIVE, "SUCCESS"))
+        accepted = dict.fromkeys(names, Accepted(kind, "k"))
+        settled = Settled(accepted, tasks, attempts, runs, frozenset({DEAD}))
+        if seen is None:
+            assert check(settled).violations == []
+        else:
+            assert_seen(settled, seen)
+
 
 class TestRuns:
     def test_a_run_of_a_frozen_host_ends_with_the_freeze(self) -> None:

@@ -2,6 +2,7 @@
 
     make chaos FULL=1                                       the full counts
     make chaos ARGS="--only kill-worker,random --times 3"   some of it
+    make chaos ARGS="--only limits --seconds 240"           limits, for four minutes
     make chaos ARGS="--report --write"                      only write down what all runs have found
 
 Everything runs on loopback, on a PostgreSQL of its own, and is gone afterwards. What was found is added to
@@ -52,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="a,b", help="these faults (default: all)")
     parser.add_argument("--times", type=int, metavar="N", help="how often each (default: about a tenth of the full)")
     parser.add_argument("--full", action="store_true", help="the full counts; takes hours")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of random and limits (60; full 1,200)")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="of the load and of chance (default: new)")
     parser.add_argument("--out", type=Path, default=OUT, help="where findings are added (.data/chaos/results.jsonl)")
     parser.add_argument("--report", action="store_true", help="hurt nothing, print what all runs have found")
@@ -104,7 +106,9 @@ def under_load(installation: Installation, arguments: argparse.Namespace) -> Ite
     load = Load(random.Random(arguments.seed), installation.effects)
     load.start()
     try:
-        yield Campaign(installation, load, random.Random(arguments.seed), full=arguments.full)
+        yield Campaign(
+            installation, load, random.Random(arguments.seed), full=arguments.full, seconds=arguments.seconds
+        )
     finally:
         load.close()
 

@@ -80,11 +80,21 @@ class Fault:
 class Campaign:
     """What a fault may use: the installation, the load, chance, and measurements that several faults share."""
 
-    def __init__(self, installation: Installation, load: Load, chance: random.Random, *, full: bool) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        load: Load,
+        chance: random.Random,
+        *,
+        full: bool,
+        seconds: float | None = None,
+    ) -> None:
         self.installation = installation
         self.load = load
         self.chance = chance
         self.full = full
+        #: How long a fault lasts that is many blows.
+        self.seconds = seconds or (1200.0 if full else 60.0)
         self.struck: set[UUID] = set()
         self.frozen: dict[int, float] = {}
         self.began = time.time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -85,3 +86,9 @@ def overlaps(runs: Iterable[Run]) -> list[tuple[Run, Run]]:
         if longest is None or run.last > longest.last:
             longest = run
     return found
+
+
+def most_at_once(runs: Iterable[Run]) -> int:
+    """The most of them that were at work at one instant; one that begins when another is over is behind it."""
+    changes = sorted((at, step) for run in runs for at, step in ((run.began, 1), (run.last, -1)))
+    return max(accumulate(step for _, step in changes), default=0)

@@ -24,12 +24,15 @@ QUICK_RETRY: Final = {"backoff": "fixed", "baseDelayMs": 100, "jitter": False}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is to be expected of a task: how it ends, after how many failures, and whether its body writes lines."""
+    """What is to be expected of a task: how it ends, after how many failures, whether its body writes lines."""
 
     name: str
     ends: tuple[str, ...] = ("SUCCESS",)
     failures: int = 0
     writes: bool = True
+    #: How many may be at work at once: all of this kind, and of one concurrency key.
+    at_once: int | None = None
+    of_key: int = 1
 
 
 INSTANT = Kind("instant")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from tests.chaos.campaign.effects import Run, overlaps
+from tests.chaos.campaign.effects import Run, most_at_once, overlaps
 from tests.chaos.campaign.findings import Findings
-from tests.chaos.campaign.load import Accepted
+from tests.chaos.campaign.load import Accepted, Kind
 
 #: Ends of an attempt after which its body may run again though it did not fail.
 TAKEN_AWAY = frozenset({"LOST", "RELEASED"})
@@ -65,6 +65,7 @@ def check(settled: Settled) -> Findings:
             found.counts["late"] += row.late
             found.expect(row.worker_id in settled.struck, f"a live worker lost a task: {_name(row)} is {row.status}")
     _check_keys(found, settled)
+    _check_limits(found, settled)
     return found
 
 
@@ -116,15 +117,30 @@ def _check_runs(
 
 
 def _check_keys(found: Findings, settled: Settled) -> None:
-    by_key: dict[str, list[Run]] = defaultdict(list)
+    by_key: dict[tuple[Kind, str], list[Run]] = defaultdict(list)
     for task_id, runs in settled.runs.items():
         accepted = settled.accepted.get(task_id)
         if accepted is not None and accepted.key is not None:
-            by_key[accepted.key] += runs
-    for key, runs in by_key.items():
+            by_key[accepted.kind, accepted.key] += runs
+    for (kind, key), runs in by_key.items():
+        if kind.of_key > 1:
+            most = most_at_once(runs)
+            found.expect(most <= kind.of_key, f"{most} at once under key {key}, whose limit is {kind.of_key}")
+            continue
         for first, second in overlaps(runs):
             found.counts["overlaps"] += 1
             found.violations.append(f"two at once under key {key}: {first.task_id} and {second.task_id}")
+
+
+def _check_limits(found: Findings, settled: Settled) -> None:
+    by_kind: dict[Kind, list[Run]] = defaultdict(list)
+    for task_id, accepted in settled.accepted.items():
+        if accepted.kind.at_once is not None:
+            by_kind[accepted.kind] += settled.runs.get(task_id, ())
+    for kind, runs in by_kind.items():
+        most = most_at_once(runs)
+        found.counts[f"{kind.name}, most at work"] = max(most, found.counts[f"{kind.name}, most at work"])
+        found.expect(most <= (kind.at_once or 0), f"{most} {kind.name} at work at once, whose limit is {kind.at_once}")
 
 
 def by_incarnation(attempts: Iterable[AttemptRow], status: str) -> Counter[UUID]:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tests.chaos.campaign.campaign import Fault
-from tests.chaos.campaign.faults import at_random, database, freezes, kills, restarts, schedulers, snapshots, tasks
+from tests.chaos.campaign.faults import (
+    at_random,
+    database,
+    freezes,
+    kills,
+    limits,
+    restarts,
+    schedulers,
+    snapshots,
+    tasks,
+)
 
-MODULES = (kills, freezes, schedulers, restarts, tasks, snapshots, database, at_random)
+MODULES = (kills, freezes, schedulers, restarts, tasks, snapshots, database, at_random, limits)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}

@@ -27,7 +27,7 @@ PAUSE = 2.0
 
 
 def at_random(campaign: Campaign, found: Findings) -> None:
-    end = time.monotonic() + (1200 if campaign.full else 60)
+    end = time.monotonic() + campaign.seconds
     blows = Blows(campaign)
     while time.monotonic() < end:
         name, blow = campaign.chance.choice(blows.all())
