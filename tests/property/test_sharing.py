@@ -125,8 +125,12 @@ def _room(slots: int, tasks: int) -> Room:
 
 
 class TestShares:
-    #: With three slots a tenant of four parts cannot hold what it is entitled to, and is paid back in whole visits.
-    @pytest.mark.parametrize(("slots", "error"), [(1, 0.05), (2, 0.05), (3, 0.1), (4, 0.05), (16, 0.05), (50, 0.05)])
+    #: Where the slots are no multiple of all parts together, nobody can hold what it is entitled to; what is left over
+    #: goes by turns, in whole visits.
+    @pytest.mark.parametrize(
+        ("slots", "error"),
+        [(1, 0.05), (2, 0.05), (3, 0.1), (4, 0.05), (5, 0.1), (7, 0.2), (16, 0.05), (19, 0.12), (50, 0.05)],
+    )
     @pytest.mark.parametrize("weights", [(3, 1), (300, 100)])
     def test_are_as_the_weights(self, slots: int, error: float, weights: tuple[int, int]) -> None:
         play = Play(slots, dict(zip("ab", weights, strict=True)))

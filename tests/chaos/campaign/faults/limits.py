@@ -119,10 +119,11 @@ def _call(ids: Sequence[UUID]) -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(_CALL, [list(ids)])
-            return
         except DatabaseError:
             connection.close()
             time.sleep(0.1)  # the database is away
+        else:
+            return
 
 
 def _effect(campaign: Campaign, *, later: bool = False, **fields: Any) -> NewTask:
