@@ -28,6 +28,8 @@ Name = tuple[str, str | None]
 
 #: Up to this bound, what waits is counted on each call: 0.3 ms of the server.
 EACH_TIME: Final = 1000
+#: Seconds beyond which such a count is kept, too: it walks over entries of tasks that have gone and are not vacuumed.
+SLOW: Final = 0.1
 #: A longer count holds so many times as long as it took, so that counting never takes more than a part of a process.
 HOLDS: Final = 20
 #: Seconds in which a process takes a queue for one without bounds.
@@ -111,6 +113,11 @@ class Counts:
             waiting, counted_to, until = self._counted.get(name, (0, 0, 0.0))
         return waiting if now < until and (counted_to >= most or waiting <= counted_to) else None
 
+    def holds(self, name: Name, now: float) -> bool:
+        """Whether it was counted lately."""
+        with self._lock:
+            return name in self._counted and now < self._counted[name][2]
+
     def note(self, name: Name, most: int, waiting: int, *, took: float, now: float) -> None:
         """A count that took so many seconds, and ended now."""
         with self._lock:
@@ -186,12 +193,19 @@ def retry_after(refused: int, ended: int, ended_in: float) -> int:
 
 def _look_at_bounds(cursor: Cursor, names: Collection[Name]) -> Room:
     queues, keys = zip(*names, strict=True)
-    asked = {"queues": list(queues), "keys": list(keys), "each_time": EACH_TIME}
+    began = time.monotonic()
+    known = {name for name in {*names, *((queue, None) for queue in queues)} if _counts.holds(name, began)}
+    asked: dict[str, Any] = {"queues": list(queues), "keys": list(keys), "each_time": EACH_TIME}
+    asked["known"] = [f"{queue} {key or ''}" for queue, key in known]
     cursor.execute(statement("look_at_bounds"), asked)
-    room = Room()
-    for queue, key, most, waiting in cursor.fetchall():
-        room.most[queue, key] = most
-        room.waiting[queue, key] = _count(cursor, (queue, key), most) if waiting is None else waiting
+    rows, ended, room = cursor.fetchall(), time.monotonic(), Room()
+    took = (ended - began) / max(1, len(rows))
+    for queue, key, most, waiting in rows:
+        name = queue, key
+        room.most[name] = most
+        room.waiting[name] = _count(cursor, name, most) if waiting is None else waiting
+        if waiting is not None and took >= SLOW:
+            _counts.note(name, most, waiting, took=took, now=ended)
     return room
 
 

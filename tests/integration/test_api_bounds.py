@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from access_app.models import AuditEvent
+from tasks_app import bounds
 from tasks_app.models import Task
 from tests.factories import make_key
 from tests.integration.test_task_fields import FORM
@@ -20,6 +21,12 @@ from tests.support.schedules import make_schedule
 
 T: dict[str, Any] = {"type": "DUMMY"}
 NOTHING_NEW = {"maxWaiting": 0}
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a machine that is slow."""
+    monkeypatch.setattr(bounds, "SLOW", float("inf"))
 
 
 def full_problem(response: Any) -> dict[str, Any]:

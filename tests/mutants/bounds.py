@@ -17,6 +17,7 @@ BOUNDS: Final[list[Mutant]] = [
         ("full", 56, "self.waiting[name] >= self.most[name]", "self.waiting[name] > self.most[name]"),
         ("added", 56, "(waiting + number, most, until)", "(waiting, most, until)"),
         ("capped", 56, "(counted_to >= most or waiting <= counted_to)", "True"),
+        ("slow", 56, "if waiting is not None and took >= SLOW:", "if False:"),
         ("second", 56, "now + UNBOUNDED_FOR", "now + 60"),
     ),
     *mutants_of(

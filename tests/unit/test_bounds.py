@@ -56,6 +56,7 @@ class TestCounts:
         assert counts.known(QUEUE, 5000, 100.0 + HOLDS * 0.5 - 0.01) == 7
         assert counts.known(QUEUE, 5000, 100.0 + HOLDS * 0.5) is None
         assert counts.known(("q", "k"), 5000, 100.0) is None
+        assert [counts.holds(QUEUE, now) for now in (100.0, 109.9, 110.0)] == [True, True, False]
 
     def test_grow_by_what_was_let_in(self) -> None:
         counts = Counts()

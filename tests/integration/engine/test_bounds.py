@@ -33,6 +33,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known from another test."""
     monkeypatch.setattr(bounds, "_counts", bounds.Counts())
     monkeypatch.setattr(bounds, "_paces", {})
+    monkeypatch.setattr(bounds, "SLOW", float("inf"))
 
 
 def bound(most: int | None, queue: str = "default") -> None:
@@ -197,6 +198,21 @@ class TestCreateOne:
         monkeypatch.setattr(bounds.time, "monotonic", lambda: now)
         with refused():
             engine.create()
+
+    def test_keeps_a_count_in_mind_that_took_long(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bounds, "SLOW", 0.0)
+        monkeypatch.setattr(bounds, "HOLDS", 1e9)
+        bound(SMALL)
+        bound_keys(1)
+        engine.create(concurrency_key="k")
+        Task.objects.all().delete()
+        with refused() as raised:
+            engine.create(concurrency_key="k")
+        assert raised.value.full == Full("default", "k", 1, 1)
+        engine.create(concurrency_key="l")
+        with refused() as raised:
+            engine.create(concurrency_key="l")
+        assert raised.value.full == Full("default", None, SMALL, SMALL)
 
     def test_under_a_large_bound_is_counted_now_and_then(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         """What this process lets in meanwhile is added; others are seen with the next count."""
