@@ -161,7 +161,7 @@ def measure_targets(hosts: Sequence[str]) -> dict[str, TargetFigures]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """How many tasks may start now under a rate (``queue``), or until a queue has thawed (``thaw``)."""
+    """How many tasks may start now under the rate of a ``queue``, of a ``target``, or of a resume (``thaw``)."""
 
     kind: str
     tokens: int
@@ -173,6 +173,12 @@ def tokens_of(queue: str) -> list[Tokens]:
     """The rates of a queue, as they are now."""
     sql = "SELECT kind, tokens, next_at FROM rated_queues WHERE name = %(name)s ORDER BY kind"
     return [Tokens(**row) for row in read_rows(sql, {"name": queue})]
+
+
+def tokens_of_target(host: str) -> list[Tokens]:
+    """The rate of a host that tasks call, as it is now."""
+    sql = "SELECT 'target' AS kind, tokens, next_at FROM rated_targets WHERE name = %(name)s"
+    return [Tokens(**row) for row in read_rows(sql, {"name": host})]
 
 
 def rate_tokens(names: Sequence[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from access_app.staff import display
+from flow_app.admin.shown import label_of
 from flow_app.rules import Part, Rule, nested, read_changes
 
 
@@ -46,7 +47,7 @@ class RulesForm(forms.Form):
 
 def _field_of(rule: Rule, part: Part) -> forms.Field:
     schema = part.kind.schema
-    given: dict[str, Any] = {"label": part.label, "required": False}
+    given: dict[str, Any] = {"label": label_of(rule, part), "required": False}
     if part is rule.parts[0]:
         given["help_text"] = rule.help
     if part.kind.words:

@@ -15,6 +15,8 @@ from flow_app.models import Queue, QueueKey
 from flow_app.rules import RULES, Part, Rule
 from tasks_app.states import Gate
 
+#: What rules in a group are about.
+_GROUPS: Final = {"perKey": "of one key"}
 #: What tasks wait for, by the name of their gate.
 _GATES: Final = {
     Gate.KEY.name: "others of their concurrency key",
@@ -33,10 +35,16 @@ def state_of(queue: Queue) -> str:
 def facts_of_rules(row: object, rules: Iterable[Rule] = RULES) -> list[tuple[str, str]]:
     """The rules that are set: what the form calls each, and its value."""
     return [
-        (rule.parts[0].label, _value(row, rule.parts))
+        (label_of(rule, rule.parts[0]), _value(row, rule.parts))
         for rule in rules
         if any(getattr(row, part.column) is not None for part in rule.parts)
     ]
+
+
+def label_of(rule: Rule, part: Part) -> str:
+    """What forms and pages call a part. Rules of one shape have the same labels: those in a group say of what."""
+    group = rule.path.rpartition(".")[0]
+    return f"{part.label} {_GROUPS.get(group, group)}" if group and rule.is_object else part.label
 
 
 def rules_in_words(row: object, rules: Iterable[Rule] = RULES) -> Iterator[str]:

@@ -16,7 +16,7 @@ from access_app.versions import Stale, Versions
 from flow_app import targets
 from flow_app.admin import shown
 from flow_app.admin.target_form import RULES, NewTargetForm, TargetForm
-from flow_app.figures import MOST_BEHIND, TargetFigures, measure_targets
+from flow_app.figures import MOST_BEHIND, TargetFigures, measure_targets, tokens_of_target
 from flow_app.models import Target
 
 
@@ -77,6 +77,7 @@ class TargetAdmin(StaffAdmin):
             "owned": load_of(row, found),
             "waiting": display.number(found.waiting, at_most=MOST_BEHIND),
             "facts": facts,
+            "tokens": [(f"{each.tokens:,}", display.due(each.next_at)) for each in tokens_of_target(row.host)],
             "form": TargetForm(row=row),
         }
 

@@ -241,6 +241,10 @@ class TestQueueRulesForm:
         columns = {part.column for rule in RULES for part in rule.parts}
         assert set(QueueRulesForm().fields) == {"version", *columns}
 
+    def test_calls_no_two_fields_the_same(self) -> None:
+        labels = [field.label for field in QueueRulesForm().fields.values()]
+        assert len(set(labels)) == len(labels)
+
     def test_of_an_old_page_is_refused(self, staff: Client) -> None:
         old = forms_of(page(staff, "q").content.decode())
         [fields] = [fields for action, fields in old if action.startswith("../edit/")]

@@ -71,6 +71,14 @@ class TestPages:
         for text in ("BACKING OFF", "It asked to be left alone", "1 / 3", "Waiting behind it</span><b>1</b>"):
             assert text in page, text
 
+    def test_say_when_the_next_token_comes(self, staff: Client) -> None:
+        put_target("slow.example.com", Rules(rate_limit=1, rate_period=600, rate_burst=0), actor="a")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE buckets SET full_at = now() + interval '9 minutes 30 seconds'")
+        html = staff.get(f"{TARGETS}slow.example.com/change/").content.decode()
+        assert "Tokens of its rate</span><b>0</b>" in html
+        assert "in 9 min" in html
+
     def test_find_a_part_of_a_host(self, staff: Client, target: Target) -> None:
         put_target("shop.example.com", Rules(), actor="a")
         found = staff.get(f"{TARGETS}?q=SHOP").context["cl"].result_list
