@@ -1,20 +1,22 @@
 """How many workers would help now: what could start at once if there were slots, and what holds the rest back.
 
-For autoscalers. Tasks that a pause, a limit, a key or another gate holds are not demand: no worker helps them.
+For autoscalers. Tasks that a pause, a limit, a key or another gate holds are not demand: no worker helps them. Nor are
+those that require labels which the workers that are meant do not have, or more slots.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
+from access_app.sql import statement
 from flow_app import figures
 from flow_app.figures import Figures
 from flow_app.models import Queue
@@ -33,6 +35,16 @@ SELECT count(*), coalesce(sum(slots), 0) FROM worker_heartbeats
  WHERE state = 'ACTIVE' AND labels @> %(labels)s::jsonb
    AND (queues IS NULL OR %(queues)s::text[] IS NULL OR queues && %(queues)s::text[])
 """
+
+
+class Needy(NamedTuple):
+    """Tasks of a queue that need the same of their worker. ``code``: why workers that are meant cannot run them."""
+
+    queue: str
+    slots: int
+    due: int
+    soon: int
+    code: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +73,45 @@ def read_demand(*, queues: Sequence[str] | None, labels: Mapping[str, str], hori
             {"labels": json.dumps(dict(labels)), "queues": None if queues is None else list(queues)},
         )
         workers, slots = cursor.fetchone()
-    found = demand(
-        figures.rows_of(looked_at), figures.measure_deeply(looked_at, horizon=horizon), workers=workers, slots=slots
-    )
+    measured = figures.measure_deeply(looked_at, horizon=horizon)
+    needy = measure_needs(looked_at, labels=labels, horizon=horizon)
+    found = demand(figures.rows_of(looked_at), measured, workers=workers, slots=slots, needy=needy)
     return found if looked_at == names else replace(found, at_least=True)
 
 
-def demand(rows: Iterable[Queue], measured: Mapping[str, Figures], *, workers: int, slots: int) -> Demand:
+def measure_needs(names: Sequence[str], *, labels: Mapping[str, str], horizon: timedelta) -> list[Needy]:
+    """What waits in these queues that needs something of its worker, and whether workers with such labels have it."""
+    parameters: dict[str, Any] = {
+        "names": list(names),
+        "labels": json.dumps(dict(labels)),
+        "horizon": horizon.total_seconds(),
+        "limit": figures.MOST_COUNTED,
+        "slots": USUAL_SLOTS,
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")  # whatever is believed of the table of tasks
+        cursor.execute(statement("measure_needs"), parameters)
+        return [Needy._make(row) for row in cursor.fetchall()]
+
+
+def demand(
+    rows: Iterable[Queue], measured: Mapping[str, Figures], *, workers: int, slots: int, needy: Iterable[Needy] = ()
+) -> Demand:
     """What the figures of queues come to. Pure."""
     running = startable = soon = 0
+    wanted = 0.0
     blocked: Counter[str] = Counter()
+    lines: dict[str, list[Needy]] = defaultdict(list)
+    for line in needy:
+        lines[line.queue].append(line)
     for queue in rows:
-        found = measured[queue.name]
+        found, each_takes = _without_unable(measured[queue.name], lines[queue.name], blocked)
         running += found.scheduled + found.running
-        due = found.due - found.behind_keys
+        due = max(0, found.due - found.behind_keys)
         starts, reason = _room(queue, found, due + found.soon)
         startable += min(due, starts)
         soon += min(found.soon, max(0, starts - due))
+        wanted += max(found.owned_slots, found.scheduled + found.running) + min(due + found.soon, starts) * each_takes
         blocked[CODES[Gate.KEY.name]] += found.behind_keys
         blocked[reason] += max(0, due - starts)
         blocked.update({CODES.get(gate, gate): count for gate, count in found.gates.items()})
@@ -88,9 +122,21 @@ def demand(rows: Iterable[Queue], measured: Mapping[str, Figures], *, workers: i
         startable=startable,
         soon=soon,
         blocked={code: count for code, count in sorted(blocked.items()) if count},
-        workers_wanted=math.ceil((running + startable + soon) / each),
+        workers_wanted=math.ceil(round(wanted / each, 6)),
         at_least=any(each.at_least for each in measured.values()),
     )
+
+
+def _without_unable(found: Figures, needy: Iterable[Needy], blocked: Counter[str]) -> tuple[Figures, float]:
+    """Figures of a queue without what no worker could run, which is ``blocked``, and the slots of one of the rest."""
+    due, soon, more = found.due, found.soon, 0
+    for each in needy:
+        if each.code is not None:
+            due, soon = max(0, due - each.due), max(0, soon - each.soon)
+            blocked[each.code] += each.due
+        else:
+            more += (each.slots - 1) * (each.due + each.soon)
+    return replace(found, due=due, soon=soon), 1 + more / max(1, due + soon)
 
 
 def _room(queue: Queue, found: Figures, wanted: int) -> tuple[int, str]:

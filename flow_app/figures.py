@@ -47,6 +47,8 @@ class Figures:
     #: Assigned to a worker, and not started.
     scheduled: int = 0
     running: int = 0
+    #: The slots that those two take.
+    owned_slots: int = 0
     #: How many wait for something besides time and a worker, by the name of the gate.
     gates: dict[str, int] = field(default_factory=dict)
     in_per_minute: float = 0
@@ -207,6 +209,7 @@ def _figures(row: dict[str, Any]) -> Figures:
         oldest_due_seconds=row["oldest_due_seconds"],
         scheduled=row["scheduled"],
         running=row["running"],
+        owned_slots=row["owned_slots"],
         gates=gates,
         in_per_minute=_per_minute(row["came"], row["came_in"]),
         out_per_minute=_per_minute(row["ended"], row["ended_in"]),

@@ -115,10 +115,10 @@ _SCHEMAS: Final[Json] = {
         {
             "slots": COUNT | {"description": "Of the live workers that are meant."},
             "running": COUNT | {"description": "Tasks assigned or running."},
-            "startable": COUNT | {"description": "Due tasks that could start if there were slots."},
+            "startable": COUNT | {"description": "Due tasks that more workers like those could start."},
             "soon": COUNT | {"description": "Tasks that could once they fall due, within the horizon."},
             "blocked": schema("BlockedCounts"),
-            "workersWanted": COUNT | {"description": "Workers for `running`, `startable` and `soon`."},
+            "workersWanted": COUNT | {"description": "Workers for `running`, `startable` and `soon`, by their slots."},
             "atLeast": {"type": "boolean", "description": "There is more than was counted."},
         },
         required=["slots", "running", "startable", "soon", "blocked", "workersWanted", "atLeast"],

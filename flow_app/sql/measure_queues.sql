@@ -61,7 +61,8 @@ suspects AS MATERIALIZED (
    GROUP BY queue
 ),
 owned AS MATERIALIZED (
-  SELECT queue, count(*) FILTER (WHERE status = 'RUNNING') AS running, count(*) FILTER (WHERE status = 'SCHEDULED') AS scheduled
+  SELECT queue, count(*) FILTER (WHERE status = 'RUNNING') AS running, count(*) FILTER (WHERE status = 'SCHEDULED') AS scheduled,
+         sum(slots)::int AS slots
     FROM tasks
    WHERE worker_id IS NOT NULL AND finished_at IS NULL AND queue = ANY(%(names)s::text[])
    GROUP BY queue
@@ -80,7 +81,7 @@ SELECT names.name, coalesce(open.due, 0) + coalesce(labelled.due, 0) + coalesce(
        coalesce(open.due, 0) + coalesce(open.later, 0) + coalesce(labelled.n, 0) + coalesce(suspects.n, 0) AS ungated,
        coalesce(open.capped, false) OR coalesce((SELECT sum(n) FROM labelled), 0) >= %(limit)s OR keyed.seen >= %(keyed)s OR coalesce(gated.capped, false) AS capped,
        extract(epoch FROM now() - least(open.oldest, labelled.oldest, suspects.oldest))::float8 AS oldest_due_seconds,
-       coalesce(owned.running, 0) AS running, coalesce(owned.scheduled, 0) AS scheduled,
+       coalesce(owned.running, 0) AS running, coalesce(owned.scheduled, 0) AS scheduled, coalesce(owned.slots, 0) AS owned_slots,
        coalesce(open.soon, 0) + coalesce(labelled.soon, 0) AS soon, keyed.behind AS behind_keys, keyed.parked, gated.counts AS gated,
        coalesce(came.n, 0) AS came, spans.came_in::float8, coalesce(ended.n, 0) AS ended, spans.ended_in::float8
   FROM names

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.utils import timezone
 
 from flow_app import figures
 from flow_app.queues import edit_queue, pause_queue
+from tasks_app import services
+from tasks_app.fields import NewTask
 from tests.factories import make_task
 from tests.support.api import Api, fields_of
 from tests.support.pages import make_worker
@@ -83,3 +85,47 @@ class TestDemand:
     )  # fmt: skip
     def test_names_what_it_cannot_read(self, api: Api, query: str) -> None:
         assert fields_of(api.get(f"/health/demand?{query}")) == {query.partition("=")[0]}
+
+
+def create(count: int = 1, **fields: Any) -> None:
+    services.create_tasks([NewTask(**{"type": "DUMMY", "queue": "q"} | fields)] * count, created_by="test")
+
+
+class TestMeasureNeeds:
+    GPU: ClassVar[dict[str, Any]] = {"required_labels": {"gpu": "a"}}
+
+    def test_counts_what_workers_of_these_labels_could_run(self, api: Api) -> None:
+        create(2, **self.GPU)
+        create(3)
+        assert asked(api)["startable"] == 5, "any may be started"
+        assert asked(api, "labels=gpu=a")["startable"] == 5
+        found = asked(api, "labels=gpu=b")
+        assert (found["startable"], found["blocked"]) == (3, {"NO_WORKER_FOR_LABELS": 2})
+
+    def test_goes_by_what_live_workers_have(self, api: Api) -> None:
+        create(2, **self.GPU)
+        make_worker(slots=4, labels={"zone": "a"})
+        assert asked(api)["blocked"] == {"NO_WORKER_FOR_LABELS": 2}
+        make_worker(slots=4, labels={"zone": "b", "gpu": "a"}, queues=["other"])
+        assert asked(api)["startable"] == 0
+        make_worker(slots=4, labels={"zone": "b", "gpu": "a"}, queues=["q"])
+        assert [asked(api, query)["startable"] for query in ("", "labels=zone=b", "labels=zone=a")] == [2, 2, 0]
+
+    def test_leaves_out_what_is_too_large_for_them(self, api: Api) -> None:
+        create(1, slots=17)
+        create(2, slots=16)
+        found = asked(api)
+        assert (found["startable"], found["workersWanted"]) == (2, 2)
+        assert found["blocked"] == {"NO_WORKER_LARGE_ENOUGH": 1}
+        make_worker(slots=8)
+        assert asked(api)["blocked"] == {"NO_WORKER_LARGE_ENOUGH": 3}
+        make_worker(slots=32)
+        found = asked(api)
+        assert (found["startable"], found["blocked"], found["workersWanted"]) == (3, {}, 3)
+
+    def test_is_about_these_queues_and_what_falls_due_soon(self, api: Api) -> None:
+        create(1, slots=2, schedule_at=timezone.now() + timedelta(seconds=30))
+        create(1, slots=2, queue="other")
+        create(1, slots=2, schedule_at=timezone.now() + timedelta(hours=1))
+        found = asked(api, "queues=q")
+        assert (found["startable"], found["soon"]) == (0, 1)

@@ -230,6 +230,15 @@ FLOW: Final[list[Mutant]] = [
         ("pair", 25, "and not _needs(new) and", "and"),
     ),
     *mutants_of(
+        "demand-needs",
+        f"{_FLOW}/measure_needs.sql",
+        "integration/test_demand.py",
+        ("labels", 28, " AND labels @> %(labels)s::jsonb", ""),
+        ("met", 28, " FILTER (WHERE m.labels @@ n.condition)", ""),
+        ("size", 28, "WHEN able.largest < n.slots THEN", "WHEN false THEN"),
+        ("serves", 28, "WHERE m.queues IS NULL OR c.queue = ANY(m.queues)", "WHERE true"),
+    ),
+    *mutants_of(
         "slots-room",
         f"{_FLOW}/count_room.sql",
         _SLOTS,

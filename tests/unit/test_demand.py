@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from flow_app.demand import USUAL_SLOTS, Demand, demand
+from flow_app.demand import USUAL_SLOTS, Demand, Needy, demand
 from flow_app.figures import Figures
 from flow_app.models import Queue
 
 
-def of(found: Figures, *, workers: int = 1, slots: int = 4, **columns: Any) -> Demand:
+def of(found: Figures, *needy: Needy, workers: int = 1, slots: int = 4, **columns: Any) -> Demand:
     queue = Queue(name="q", version=0, pause_reason="", paused_by="", **columns)
-    return demand([queue], {"q": found}, workers=workers, slots=slots)
+    return demand([queue], {"q": found}, workers=workers, slots=slots, needy=needy)
 
 
 class TestDemand:
@@ -55,3 +55,16 @@ class TestDemand:
 
     def test_says_when_there_is_more(self) -> None:
         assert of(Figures(due=5, at_least=True)).at_least
+
+    def test_counts_no_task_that_no_worker_could_run(self) -> None:
+        able, unable = Needy("q", 1, 2, 1, None), Needy("q", 1, 3, 2, "NO_WORKER_FOR_LABELS")
+        found = of(Figures(due=6, soon=3), able, unable)
+        assert (found.startable, found.soon, found.blocked) == (3, 1, {"NO_WORKER_FOR_LABELS": 3})
+        assert of(Figures(due=1), unable).startable == 0
+
+    def test_wants_workers_for_the_slots_that_tasks_take(self) -> None:
+        large = Needy("q", 3, 2, 0, None)
+        assert of(Figures(due=2), large).workers_wanted == 2
+        assert of(Figures(due=4), large).workers_wanted == 2
+        assert of(Figures(running=1, owned_slots=9)).workers_wanted == 3
+        assert of(Figures(due=2), large, max_concurrency=1).workers_wanted == 1
