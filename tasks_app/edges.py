@@ -132,6 +132,15 @@ def edges_of(child: UUID) -> list[tuple[UUID, str | None]]:
     return list(TaskEdge.objects.filter(child_id=child).order_by("parent_id").values_list("parent_id", "outcome"))
 
 
+def children_of(parent: UUID, *, most: int) -> list[UUID]:
+    """Tasks that wait for one, and do not know of its end. Index: task_edges_open."""
+    return list(
+        TaskEdge.objects.filter(OPEN_EDGE, parent_id=parent)
+        .order_by("child_id")
+        .values_list("child_id", flat=True)[:most]
+    )
+
+
 def values_of(new: NewTask, *, has_dependents: bool) -> tuple[int, bool]:
     """The values of `COLUMNS` of a new task."""
     return Gate.DEPENDENCY if new.depends_on else Gate.OPEN, has_dependents

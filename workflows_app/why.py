@@ -24,7 +24,7 @@ def why(task: Task) -> list[Reason]:
         return [Reason("DEPENDENCY", "what it depends on has ended just now, and a scheduler opens it next")]
     names = ", ".join(map(str, waits_for[:_NAMED])) + (" and others" if len(waits_for) > _NAMED else "")
     detail = f"waits for {len(waits_for)} of {len(edges)} tasks that it depends on: {names}"
-    return [Reason("DEPENDENCY", detail, links={"task": _path(waits_for[0])})]
+    return [Reason("DEPENDENCY", detail, links={"task": _path(waits_for[0])}, tasks=waits_for[:_NAMED])]
 
 
 def _path(task_id: UUID) -> str:

@@ -20,7 +20,8 @@ from access_app import keys
 from access_app.models import AuditEvent
 from flow_app.queues import pause_queue
 from monitoring_app import dashboard
-from tasks_app.fields import QUEUE_NAME
+from tasks_app import services
+from tasks_app.fields import QUEUE_NAME, NewTask
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, Gate, TaskStatus
 from tests.factories import make_execution, make_task
@@ -318,6 +319,21 @@ class TestTaskPage:
         html = staff.get(f"{TASKS}{task.pk}/change/").content.decode()
         assert "NOT_DUE" in html
         assert "NO_LIVE_WORKER" in html
+
+    def test_shows_what_it_depends_on_and_who_waits_for_it(self, staff: Client) -> None:
+        parents = services.create_tasks([NewTask(type="DUMMY")] * 22, created_by="test")
+        child = services.create_tasks(
+            [NewTask(type="DUMMY", depends_on=[str(parent) for parent in parents], run_if="any_failed")],
+            created_by="test",
+        )[0]
+        page, parents_page, plain = (
+            staff.get(f"{TASKS}{task_id}/change/").content.decode() for task_id in (child, parents[0], make_task().pk)
+        )
+        assert "It runs when one has failed; else cancel it." in page
+        assert "and 2 more" in page
+        assert page.count("has not ended") == 20
+        assert str(child) in parents_page
+        assert "Dependencies" not in plain
 
     def test_shows_output_late_results_and_what_was_cut(self, staff: Client) -> None:
         html = staff.get(f"{TASKS}{make_history().pk}/change/").content.decode()
