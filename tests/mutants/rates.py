@@ -128,7 +128,7 @@ RATES: Final[list[Mutant]] = [
         "rate-key",
         "flow_app/sql/park_behind_rates.sql",
         _KEYS,
-        ("ahead", 52, "    JOIN empty e ON e.queue = p.queue AND", "    JOIN empty e ON false AND"),
+        ("ahead", 52, "   WHERE w.concurrency_key IS NOT NULL\n", "   WHERE false\n"),
         ("told", 52, "DO UPDATE SET opens_at = excluded.opens_at", "DO NOTHING"),
     ),
     *mutants_of(

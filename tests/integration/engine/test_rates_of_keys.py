@@ -256,6 +256,22 @@ class TestParkBehindRates:
         assert engine.task(plain).status == "SCHEDULED"
         assert not engine.assign().moved
 
+    def test_takes_other_keys_without_a_token_as_well_and_none_that_has_one(self, engine: Engine) -> None:
+        """Behind the few that a pass locks there may be thousands of them."""
+        rate()
+        engine.worker(slots=20)
+        for key in range(20):
+            engine.create(concurrency_key=f"empty-{key}")
+        assert engine.settle() == 20
+        engine.worker(slots=1)
+        for key in range(20):
+            engine.create(concurrency_key=f"empty-{key}")
+        full = engine.create(concurrency_key="full")
+        assert engine.assign().parked == 20
+        assert engine.assign().assigned == 1
+        assert engine.task(full).status == "SCHEDULED"
+        assert engine.violations() == {}
+
     def test_parks_a_newcomer_of_an_empty_key(self, engine: Engine) -> None:
         rate()
         engine.worker(slots=9)
