@@ -221,6 +221,7 @@ def _insert_statement(*more: str, unique: bool, admitted: bool) -> tuple[str, li
     returned = ", ".join(str(field.column) for field in fields)
     documents = [at for at, field in enumerate(fields) if field.get_internal_type() == "JSONField"]
     conflict = f" {_UNLESS_OPEN}" if unique else ""
-    guard = "" if admitted else f" WHERE {_UNBOUNDED}"
-    insert = f"INSERT INTO tasks ({', '.join(columns)}) SELECT {marks}{guard}{conflict} RETURNING {returned}"
+    # VALUES where nothing is asked: planning a SELECT takes a tenth of the insert.
+    values = f"VALUES ({marks})" if admitted else f"SELECT {marks} WHERE {_UNBOUNDED}"
+    insert = f"INSERT INTO tasks ({', '.join(columns)}) {values}{conflict} RETURNING {returned}"
     return insert, [field.attname for field in fields], documents
