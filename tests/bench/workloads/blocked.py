@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
@@ -11,7 +12,7 @@ from flow_app.targets import Rules, put_target
 from tasks_app.fields import NewTask
 from tasks_app.services import create_tasks
 from tests.bench import fill
-from tests.bench.bench import Bench
+from tests.bench.bench import Bench, Setting, wait_for
 from tests.bench.drain import drain
 from tests.bench.results import Options, Run, Workload
 from tests.bench.workloads.w3_pickup import by_service, pick_up
@@ -26,16 +27,15 @@ def run(bench: Bench, options: Options) -> Iterator[Run]:
     chosen = {name: hold for name, hold in KINDS.items() if options.part in ("", name)}
     alone = _measure(bench, options, tasks, None)
     yield Run(f"{tasks:,} alone", alone | {"ratio": 1.0, "later_ms": 0.0})
-    for name, hold in chosen.items():
-        values = _measure(bench, options, tasks, partial(hold, bench, many))
+    for name in chosen:
+        values = _measure(bench, options, tasks, partial(_hold_back, bench, name, many))
         ratio, later = values["tasks_s"] / alone["tasks_s"], values["call_p50"] - alone["call_p50"]
         yield Run(f"{many:,} behind: {name}", values | {"ratio": ratio, "later_ms": later})
 
 
-def _measure(bench: Bench, options: Options, tasks: int, hold: Callable[[], None] | None) -> dict[str, float]:
+def _measure(bench: Bench, options: Options, tasks: int, hold: Callable[[], float] | None) -> dict[str, float]:
     bench.fresh()
-    if hold is not None:
-        hold()
+    parking = hold() if hold is not None else 0.0
     fill.fill_waiting(bench, tasks)
     bench.settle()
     done = drain(bench, options.setting, tasks, exact=False)
@@ -44,7 +44,20 @@ def _measure(bench: Bench, options: Options, tasks: int, hold: Callable[[], None
         hold()
     bench.settle()
     _, picked = pick_up(bench, options.count(200, 50), by_service)
-    return {"tasks_s": done.rate, "call_p50": picked["call_p50"], "call_p99": picked["call_p99"]}
+    values = {"tasks_s": done.rate, "call_p50": picked["call_p50"], "call_p99": picked["call_p99"]}
+    return values | ({"parking_s": parking} if parking else {})
+
+
+def _hold_back(bench: Bench, name: str, count: int) -> float:
+    """Have the tasks, and wait until those that are parked are so; return how many seconds that took, 0 for others."""
+    KINDS[name](bench, count)
+    if name not in PARKED:
+        return 0.0
+    bench.settle()
+    with bench.workers(Setting(1, ())) as guardians, bench.scheduler() as scheduler:
+        began = time.monotonic()
+        wait_for(lambda: bench.one(bench.watch, _IN_SIGHT) <= 2, 120, [*guardians, scheduler])
+        return time.monotonic() - began
 
 
 def _fill(bench: Bench, count: int, **fields: str) -> None:
@@ -92,6 +105,10 @@ def _paused(bench: Bench, count: int) -> None:
     pause_queue(FRONT, actor="bench")
 
 
+#: Kinds of which passes take the tasks out of the index of due tasks, some thousand each.
+PARKED: Final = ("key", "target")
+_IN_SIGHT: Final = "SELECT count(*) FROM tasks WHERE queue = 'front' AND gate = 0 AND worker_id IS NULL"
+
 KINDS: Final[dict[str, Callable[[Bench, int], None]]] = {
     "queue": _queue_limit,
     "key": _key_limit,
@@ -112,6 +129,7 @@ WORKLOAD = Workload(
         "call_p50": "pick-up p50",
         "call_p99": "p99",
         "later_ms": "p50 later by",
+        "parking_s": "parked in s",
     },
     run,
     on_request=True,
