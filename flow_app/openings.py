@@ -68,11 +68,13 @@ class Openings:
 
     def find(self, task: Task) -> Opening | None:
         """The opening that a task has next, if there is one; a suspect's is of a worker that has none."""
-        if task.slots == 1 and not (self._aside or task.suspect):
-            return self._next[0] if self._next else None
         if task.suspect:
             return self._best(task, (each for each in (*self._next, *self._aside) if each.place in self._alone))
-        return self._best(task, (*self._next, *(each for each in self._aside if self._may_have(task, each.place))))
+        # Of a small one not all openings are looked at: there may be thousands of both.
+        shared = self._next[:1] if task.slots == 1 else self._next
+        if not self._aside:
+            return self._best(task, shared)
+        return self._best(task, (*shared, *(each for each in self._aside if self._may_have(task, each.place))))
 
     def use(self, opening: Opening, task: Task) -> UUID:
         """Give the task an opening that was found for it, and return whose it is."""
