@@ -236,11 +236,21 @@ def kept_for(found: Match, keys: Mapping[KeyName, Key]) -> dict[KeyName, list[UU
 
 def charge_buckets(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> None:
     """Charge the rates of queues, targets and keys for what was given away of them, if one of these has a rate."""
+    charge_target_buckets(session, found)
     charge_key_buckets(session, found, keys)
-    kinds = {"rate": "queue", "target rate": "target"}
-    if charged := [(task_id, kinds[kind], name) for task_id, (kind, name) in found.charged if kind in kinds]:
-        ids, kinds_of, names = zip(*charged, strict=True)
-        session.send("charge_buckets", {"ids": list(ids), "kinds": list(kinds_of), "names": list(names)})
+    if charged := _charged(found, "rate"):
+        session.send("charge_buckets", {"ids": list(charged), "queues": list(charged.values())})
+
+
+def charge_target_buckets(session: Session, found: Match) -> None:
+    """Charge the rates of targets."""
+    if charged := _charged(found, "target rate"):
+        session.send("charge_target_buckets", {"ids": list(charged), "hosts": list(charged.values())})
+
+
+def _charged(found: Match, kind: str) -> dict[UUID, str]:
+    """The tasks that take tokens of budgets of this kind, and the names of these."""
+    return {task_id: name for task_id, (each, name) in found.charged if each == kind}
 
 
 def note_costly(session: Session, found: Match) -> None:

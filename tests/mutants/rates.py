@@ -63,9 +63,9 @@ RATES: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "rate-target",
-        "flow_app/sql/charge_buckets.sql",
+        "flow_app/sql/charge_target_buckets.sql",
         _TARGETS,
-        ("charge", 52, "WHERE g.kind = 'target' AND", "WHERE false AND"),
+        ("charge", 52, "r.task_ids || g.ids", "r.task_ids"),
     ),
     *mutants_of(
         "rate-target",

@@ -191,7 +191,7 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "charge_buckets",
-            {"ids": due, "kinds": ["queue"] * len(due), "names": ["q1"] * len(due)},
+            {"ids": due, "queues": ["q1"] * len(due)},
             "tasks_pkey",
             4 * len(due),
         ),

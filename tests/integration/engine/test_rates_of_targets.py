@@ -51,7 +51,7 @@ def tokens(engine: Engine) -> int:
     return int(count)
 
 
-class TestTargetRate:
+class TestChargeTargetBuckets:
     def test_holds_over_queues_priorities_and_workers(self, engine: Engine) -> None:
         rate(burst=3)
         fill()
