@@ -22,7 +22,7 @@ from flow_app.figures import Figures
 from flow_app.models import Queue
 from tasks_app.states import Gate
 
-#: Most queues that are looked at when none is named.
+#: Most queues that are looked at.
 MOST_QUEUES: Final = 1000
 #: Slots of a worker, while none is alive to go by: the default of ``runworker``.
 USUAL_SLOTS: Final = 16
@@ -65,8 +65,7 @@ def read_demand(*, queues: Sequence[str] | None, labels: Mapping[str, str], hori
 
     ``labels``: workers that have all of these are meant. Bounded as the figures of queues are.
     """
-    names = figures.find_queues(most=MOST_QUEUES + 1) if queues is None else sorted(set(queues))
-    looked_at = names[:MOST_QUEUES]
+    looked_at, are_all = figures.find_some(most=MOST_QUEUES) if queues is None else _first(queues)
     with connection.cursor() as cursor:
         cursor.execute(
             _WORKERS,
@@ -76,7 +75,13 @@ def read_demand(*, queues: Sequence[str] | None, labels: Mapping[str, str], hori
     measured = figures.measure_deeply(looked_at, horizon=horizon)
     needy = measure_needs(looked_at, labels=labels, horizon=horizon)
     found = demand(figures.rows_of(looked_at), measured, workers=workers, slots=slots, needy=needy)
-    return found if looked_at == names else replace(found, at_least=True)
+    return found if are_all else replace(found, at_least=True)
+
+
+def _first(queues: Iterable[str]) -> tuple[list[str], bool]:
+    """The first of the queues that were asked for, and whether these are all."""
+    names = sorted(set(queues))
+    return names[:MOST_QUEUES], len(names) <= MOST_QUEUES
 
 
 def measure_needs(names: Sequence[str], *, labels: Mapping[str, str], horizon: timedelta) -> list[Needy]:

@@ -73,6 +73,19 @@ def find_queues(*, most: int) -> list[str]:
     return [name for (name,) in _ask(statement("find_queues"), {"limit": most})[1]]
 
 
+def find_busy_queues(*, most: int) -> list[str]:
+    """Names of queues in which something runs, or came or ended lately, those with most of it first."""
+    return [name for (name,) in _ask(statement("find_busy_queues"), {"limit": most, "sample": SAMPLE})[1]]
+
+
+def find_some(*, most: int) -> tuple[list[str], bool]:
+    """Names of queues in use, and whether these are all of them: when there are more, those that are busy go first."""
+    names = find_queues(most=most + 1)
+    if len(names) <= most:
+        return names, True
+    return sorted([*dict.fromkeys([*find_busy_queues(most=most), *names])][:most]), False
+
+
 def measure_queues(
     names: Sequence[str], *, horizon: timedelta = timedelta(0), keyed: int | None = None
 ) -> dict[str, Figures]:

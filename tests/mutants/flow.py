@@ -140,6 +140,12 @@ FLOW: Final[list[Mutant]] = [
         ("gate", 25, "SELECT queue FROM gated\n UNION\n", ""),
     ),
     *mutants_of(
+        "queues-busy",
+        "flow_app/figures.py",
+        f"{_ENGINE}/test_figures.py",
+        ("first", 25, "dict.fromkeys([*find_busy_queues(most=most), *names])", "dict.fromkeys(names)"),
+    ),
+    *mutants_of(
         "queues-measured",
         f"{_FLOW}/measure_queues.sql",
         f"{_ENGINE}/test_figures.py",

@@ -146,6 +146,30 @@ class TestTimeToDrain:
         assert Figures(due=1, in_per_minute=coming, out_per_minute=60).time_to_drain_seconds is None
 
 
+class TestFindBusyQueues:
+    def test_finds_where_something_happens(self) -> None:
+        for _ in range(3):
+            make("runs", status=TaskStatus.RUNNING)
+        make("comes")
+        make("ends", status=TaskStatus.SUCCESS)
+        assert figures.find_busy_queues(most=9) == ["runs", "ends", "comes"]
+        assert figures.find_busy_queues(most=1) == ["runs"]
+
+    def test_looks_at_the_last_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make("old")
+        make("new")
+        monkeypatch.setattr(figures, "SAMPLE", 1)
+        assert figures.find_busy_queues(most=9) == ["new"]
+
+    def test_go_first_where_there_are_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(figures, "SAMPLE", 0)
+        for name in ("a", "b", "c"):
+            make(name)
+        make("z", status=TaskStatus.RUNNING)
+        assert figures.find_some(most=4) == (["a", "b", "c", "z"], True)
+        assert figures.find_some(most=3) == (["a", "b", "z"], False)
+
+
 class TestListFigures:
     def test_looks_at_few_tasks_with_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whether they are parked is in the rows only: 1,000 of each queue of a page took longer than all the rest."""

@@ -245,6 +245,12 @@ def hot_statements(session: Session) -> list[Hot]:
             100 + 2 * owned,
         ),
         Hot(
+            "find_busy_queues",
+            {"limit": 1000, "sample": 100},
+            "tasks_owned tasks_pkey tasks_ended",
+            2 * 100 + 2 * owned,
+        ),
+        Hot(
             "measure_queues",
             {
                 "names": ["q0", "q1", "q2"],
