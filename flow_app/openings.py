@@ -68,20 +68,24 @@ class Openings:
 
     def find(self, task: Task) -> Opening | None:
         """The opening that a task has next, if there is one; a suspect's is of a worker that has none."""
+        if task.slots == 1 and not (self._aside or task.suspect):
+            return self._next[0] if self._next else None
         if task.suspect:
             return self._best(task, (each for each in (*self._next, *self._aside) if each.place in self._alone))
         # Of a small one not all openings are looked at: there may be thousands of both.
         shared = self._next[:1] if task.slots == 1 else self._next
-        if not self._aside:
-            return self._best(task, shared)
         return self._best(task, (*shared, *(each for each in self._aside if self._may_have(task, each.place))))
 
     def use(self, opening: Opening, task: Task) -> UUID:
         """Give the task an opening that was found for it, and return whose it is."""
-        worker = self._free[opening.place]
-        self._take_out(opening, task)
-        if (number := opening.number + task.slots) <= worker.capacity:
-            self._put_in(_opening(opening.place, worker, number))
+        worker, number = self._free[opening.place], opening.number + task.slots
+        after = _opening(opening.place, worker, number) if number <= worker.capacity else None
+        if after and self._next and self._next[0] is opening:
+            heapq.heapreplace(self._next, after)  # nearly always
+        else:
+            self._take_out(opening, task)
+            if after:
+                self._put_in(after)
         if task.suspect:
             self._alone.discard(opening.place)
         return worker.worker_id

@@ -225,7 +225,7 @@ STATEMENTS: Final[list[Mutant]] = [
         "openings",
         "flow_app/openings.py",
         "unit/test_matching.py",
-        ("capacity", 8, "task.slots) <= worker.capacity:", "task.slots) <= worker.capacity + 1:"),
+        ("capacity", 8, "if number <= worker.capacity else", "if number <= worker.capacity + 1 else"),
         ("suspects-alone", 18, "if not worker.suspects}", "}"),
         ("suspects-one", 18, "            self._alone.discard(opening.place)\n", "            pass\n"),
         ("suspects-first", 18, "if each.suspect], [each", "if False], [each"),
