@@ -173,7 +173,12 @@ class TestAdminSession:
         assert {operation for operation, status in answers.items() if status in (200, 201)} == allowed
         assert set(answers.values()) <= {200, 201, 403}
 
-    def test_users_who_are_not_staff_are_nobody(self, browser: Client) -> None:
+    @pytest.mark.parametrize(
+        "backend", ["scheduler_project.accounts.backends.StaffBackend", "django.contrib.auth.backends.ModelBackend"]
+    )
+    def test_users_who_are_not_staff_are_nobody(self, browser: Client, settings: Any, backend: str) -> None:
+        """Whoever lets them in: ours does not, but another project's may."""
+        settings.AUTHENTICATION_BACKENDS = [backend]
         browser.force_login(User.objects.create_user("visitor"))
         assert self._send(browser, "GET", "/tasks") == 401
 

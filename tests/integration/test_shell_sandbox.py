@@ -347,6 +347,16 @@ class TestNamespaces:
         if not shell_sandbox.problem(conf.load({"SHELL_SANDBOX": "bwrap"}), executor):
             assert stdout(outcome).split() == ["0", "0", "hidden"]
 
+    def test_are_made_by_a_program_that_is_given_no_variables_of_the_task(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Also where there is no bubblewrap: a stand-in says what it was given."""
+        (tmp_path / "bwrap").write_text("#!/bin/sh\necho ${MARK-nothing}; exit 0\n")
+        (tmp_path / "bwrap").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        outcome = run(make(SHELL_SANDBOX="bwrap"), "true", environment={"MARK": "hidden"})
+        assert stdout(outcome) == "nothing\n"
+
 
 class TestProblem:
     def test_is_none_for_the_levels_that_need_nothing(self, make: Make) -> None:
