@@ -32,7 +32,7 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
        AND h.worker_id IS NOT NULL AND h.finished_at IS NULL) AS held ON t.concurrency_key IS NOT NULL
   LEFT JOIN LATERAL (
     SELECT priority_age_seconds AS age, aged_at(t.run_at, t.priority, priority_age_seconds) AS at
-      FROM queues WHERE name = t.queue AND priority_age_seconds IS NOT NULL) AS o ON true
+      FROM queues a WHERE a.name = t.queue AND a.priority_age_seconds IS NOT NULL) AS o ON true
   LEFT JOIN LATERAL (
     -- What comes first for its key, as look_at_keys.sql has it: the places that are free are kept for these.
     SELECT count(*) AS n, (array_agg(f.id))[:1] AS firsts

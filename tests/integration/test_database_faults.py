@@ -292,7 +292,7 @@ class TestInTheMiddleOfARequest:
         kind: str,
     ) -> None:
         api, task = Api(make_key(), allow_5xx=True), make_task()
-        for reads in ("flow_app.api.views.why", "tasks_app.admin.task_page.reasons_for"):
+        for reads in ("flow_app.api.views.reasons_for", "tasks_app.admin.why_panel.reasons_for"):
             monkeypatch.setattr(reads, lambda *_: happens())
         caplog.clear()
         assert says in problem_of(api.get(f"/tasks/{task.pk}/why"), 503)["detail"]
@@ -321,7 +321,7 @@ class TestFullDisk:
 
     def test_a_busy_table_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         api, task = Api(make_key(), allow_5xx=True), make_task()
-        for reads in ("flow_app.api.views.why", "tasks_app.admin.task_page.reasons_for"):
+        for reads in ("flow_app.api.views.reasons_for", "tasks_app.admin.why_panel.reasons_for"):
             monkeypatch.setattr(reads, lambda *_: take_too_long())
         problem_of(api.get(f"/tasks/{task.pk}/why"), 503)
         assert api.get("/health/ready").status_code == 200

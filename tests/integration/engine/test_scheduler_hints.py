@@ -265,7 +265,7 @@ class TestHintsToWorkers:
         refused = "DO $$ BEGIN RAISE program_limit_exceeded; END $$"
         asked: list[object] = []
 
-        def refuse(session: Session, worker_ids: object) -> None:
+        def refuse(session: Session, worker_ids: object, **_: object) -> None:
             asked.append(worker_ids)
             session.connection.execute(refused)
 
