@@ -121,6 +121,13 @@ class Match:
                     if budget[0] in RATES:
                         self.charged.append((candidate.task_id, budget))
 
+    def gives_plain(self, ready: Sequence[Candidate], openings: Openings) -> int:
+        """Give tasks that nothing limits and that take one slot each, as far as there is room; return how many."""
+        taken = openings.take(len(ready))
+        self.tasks += [each.task_id for each in ready[: len(taken)]]
+        self.workers += taken
+        return len(taken)
+
     def may_give(self, candidate: Candidate, *, prefetch: bool) -> bool:
         """Whether each limit that it comes under leaves room for a task. A token must not lie in a prefetch."""
         if not self.limits:
@@ -182,9 +189,12 @@ def match(
         before, room = len(found.tasks), sum(worker.capacity - worker.taken for worker in free)
         ready = _in_turn(served, keys, free[0].share, shares, needs, order)
         openings = Openings(free, reserved.left(found.tasks))
-        for candidate, worker_id in fill(openings, ready, reserved.first(served, ready), limit, found.may_give):
-            found.gives(candidate, worker_id)
-            room -= candidate.slots
+        if found.limits or keys or met or any(each.suspect for each in ready):
+            for candidate, worker_id in fill(openings, ready, reserved.first(served, ready), limit, found.may_give):
+                found.gives(candidate, worker_id)
+                room -= candidate.slots
+        else:
+            room -= found.gives_plain(ready[:limit], openings)
         found.room += max(0, min(room, limit - len(found.tasks) + before))
         if len(classes) > 1:
             candidates, keys = _left(candidates, keys, found)

@@ -66,6 +66,24 @@ class Openings:
         self._aside = [each for each in openings if each.place in self._kept]
         heapq.heapify(self._next)
 
+    def take(self, count: int) -> list[UUID]:
+        """Whose the next openings are, as many as there are up to ``count``, for so many tasks of one slot.
+
+        The same as to find and use them one by one, where none is kept and nobody is a suspect: nearly always.
+        """
+        following, taken = self._next, []
+        for _ in range(count if not self._aside else 0):
+            if not following:
+                break
+            place, number = following[0].place, following[0].number + 1
+            worker = self._free[place]
+            taken.append(worker.worker_id)
+            if number <= worker.capacity:
+                heapq.heapreplace(following, _opening(place, worker, number))
+            else:
+                heapq.heappop(following)
+        return taken
+
     def find(self, task: Task) -> Opening | None:
         """The opening that a task has next, if there is one; a suspect's is of a worker that has none."""
         if task.slots == 1 and not (self._aside or task.suspect):

@@ -22,8 +22,13 @@ mine AS MATERIALIZED (
    LIMIT %(limit)s
    FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
+costly AS MATERIALIZED (SELECT coalesce(bool_or(slots > 1), false) AS several FROM mine),
 fitting AS (
-  SELECT id FROM (SELECT id, sum(slots) OVER (ORDER BY slots > 1 DESC, priority DESC, run_at, id) AS taken FROM mine) AS m
+  SELECT id FROM mine WHERE NOT (SELECT several FROM costly)
+  UNION ALL
+  -- Summed up only where some take several: one-time filters.
+  SELECT id FROM (SELECT id, sum(slots) OVER (ORDER BY slots > 1 DESC, priority DESC, run_at, id) AS taken
+                    FROM mine WHERE (SELECT several FROM costly)) AS m
    WHERE m.taken <= %(limit)s
 ),
 started AS (

@@ -181,3 +181,17 @@ def test_tasks_of_several_slots_fit_and_are_made_room_for(
     for worker_id, kept_for in reserve(startable, workers, met).left(found.tasks).items():
         others = [each for each in given_to[worker_id] if not each.suspect]
         assert all(each.queue == kept_for.queue and each.priority > kept_for.priority for each in others), "it is kept"
+
+
+class TestPlainTasks:
+    @given(ROOMS, WAITING, st.integers(0, 12))
+    def test_are_given_away_as_those_that_something_limits(
+        self, rooms: list[Room], waiting: list[Candidate], limit: int
+    ) -> None:
+        """They are given away many at once; a limit of a queue that nobody names has each looked at by itself."""
+        plain = [each._replace(concurrency_key=None, suspect=False) for each in waiting]
+        free = [each._replace(limits=None) for each in rooms]
+        limited = [each._replace(limits=json.dumps({"queue": {"nobody's": 9}})) for each in rooms]
+        at_once, each_by_itself = match(free, plain, {}, limit), match(limited, plain, {}, limit)
+        assert (at_once.tasks, at_once.workers) == (each_by_itself.tasks, each_by_itself.workers)
+        assert at_once.room == each_by_itself.room
