@@ -284,8 +284,10 @@ class FlowMachine(EngineMachine):
         found = {row: why(self.engine.task(row.id)) for row in waiting}
         still = self.read()
         said = {}
+        # What fell due between two looks is in the way of those with its key, in one of them only.
+        moving = {(row.queue, row.key) for row in found if still[row.id].due != row.due}
         for row, reasons in found.items():
-            if still[row.id].due == row.due:  # else its time came between two looks
+            if (row.queue, row.key) not in moving:
                 said[row] = {reason.code for reason in reasons} - NO_REASON
                 assert said[row] == self.held_back(row, tokens, away), (row, self.wants[row.id], reasons)
         return said
