@@ -66,7 +66,10 @@ def test_serves_counts_and_goes_on_when_a_process_dies(site: Server, committed_d
     [line] = site.logged("POST /tasks")[told:]
     assert "ip=127.0.0.1" in line
     assert "code=401" in line
-    held = query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    held = query(  # those of this process aside: some are kept for the tests behind this one
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name NOT LIKE 'task_scheduler test%%'"
+    )
     assert held[0][0] <= 2 * 4
 
 
