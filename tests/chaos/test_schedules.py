@@ -54,16 +54,21 @@ def busy(stack: Stack) -> Stack:
 
 
 class TestSchedulers:
+    def have_started(self, stack: Stack, count: int) -> None:
+        """Wait until as many schedulers have said so: one that is killed before has not."""
+        eventually(lambda: stack.log.read_text().count("scheduler_started") == count, timeout=30)
+
     def test_killed_one_after_the_other_miss_nothing_and_double_nothing(self, busy: Stack) -> None:
         running = [busy.scheduler() for _ in range(3)]
         decided(2)
-        for _ in range(3):
+        for number in range(3):
+            self.have_started(busy, 3 + number)
             victim = running.pop(0)
             victim.kill()
             victim.wait(10)
             running.append(busy.scheduler())
             decided(1)
-        eventually(lambda: busy.log.read_text().count("scheduler_started") == 6)  # also the last, beside the others
+        self.have_started(busy, 6)  # also the last, beside the others
         for process in running:
             assert busy.stop(process) == 0
         check()
