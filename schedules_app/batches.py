@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from access_app.ids import new_task_id
-from access_app.sql import statement
+from access_app.sql import Copying, statement
 from access_app.texts import escaped
 from schedules_app.calendars import Calendar
 from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
@@ -38,14 +37,6 @@ _LONGEST_REASON: Final = 300
 _ONE_AT_A_TIME: Final = frozenset({Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING})
 
 log = structlog.get_logger(__name__)
-
-
-class Cursor(Protocol):
-    """psycopg's cursor, or Django's round it: a pass runs on either."""
-
-    def execute(self, query: str, params: Any = None, /) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
 
 
 @dataclass(slots=True)
@@ -127,7 +118,7 @@ class Batch:
             self._given_up.append((f"schedule:{row.name}", reason))
         return at
 
-    def write(self, cursor: Cursor) -> None:
+    def write(self, cursor: Copying) -> None:
         """Write everything that was added, in the caller's transaction."""
         if self._bounded and self._tasks:
             self._miss_full(cursor)
@@ -144,7 +135,7 @@ class Batch:
             store_tasks(cursor, SCHEDULED_COLUMNS, rows)
         self.report.schedules = len(self._moves)
 
-    def _miss_full(self, cursor: Cursor) -> None:
+    def _miss_full(self, cursor: Copying) -> None:
         """Miss the slots of tasks whose queues take no more. Nothing makes way for a task that is not made."""
         asked = [(row[QUEUE_AT], row[KEY_AT]) for row in self._tasks.values()]
         found = zip(self._tasks, admit(cursor, asked), strict=True)
@@ -154,7 +145,7 @@ class Batch:
         fired = {fire[0] for fire in self._fires if fire[-1] is not None}
         self._cancels = {schedule: tasks for schedule, tasks in self._cancels.items() if schedule in fired}
 
-    def _make_unique(self, cursor: Cursor) -> set[UUID]:
+    def _make_unique(self, cursor: Copying) -> set[UUID]:
         """Make the tasks that have unique keys, and skip the slots of those whose keys open tasks have.
 
         Before anything is locked, because it may wait for who has just taken a key. Returns the tasks.
@@ -185,7 +176,7 @@ class Batch:
             for move in self._moves
         ]
 
-    def _record_fires(self, cursor: Cursor) -> list[UUID]:
+    def _record_fires(self, cursor: Copying) -> list[UUID]:
         """Write ledger and next times; return which of the tasks are to be made."""
         cursor.execute(statement("record_fires"), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
         return [task_id for (task_id,) in cursor.fetchall()]

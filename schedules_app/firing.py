@@ -18,9 +18,9 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from access_app.sql import statement
+from access_app.sql import Copying, Cursor, statement
 from schedules_app import signals
-from schedules_app.batches import Batch, Cursor, FireReport
+from schedules_app.batches import Batch, FireReport
 from schedules_app.calendars import Calendar, parse_calendar
 from schedules_app.effort import TooCostly
 from schedules_app.firing_rules import Overlap, Pause
@@ -60,7 +60,7 @@ def _due_schedules(cursor: Cursor, limit: int) -> list[StoredSchedule]:
     return [StoredSchedule._make(row) for row in cursor.fetchall()]
 
 
-def fire(cursor: Cursor, rows: Sequence[StoredSchedule], *, pause: Pause | None = None) -> FireReport:
+def fire(cursor: Copying, rows: Sequence[StoredSchedule], *, pause: Pause | None = None) -> FireReport:
     """Decide the due slots of schedules the caller has locked, in the caller's transaction.
 
     ``pause``: decide as if they were paused like this.

@@ -19,9 +19,9 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-from access_app.sql import statement
+from access_app.sql import Cursor, statement
 
 #: A queue and a concurrency key of it; None: the queue itself, or no key.
 Name = tuple[str, str | None]
@@ -72,13 +72,6 @@ class QueueFull(Exception):
         super().__init__(str(full))
         self.full = full
         self.retry_after = retry_after
-
-
-class Cursor(Protocol):
-    """psycopg's cursor, or Django's round it."""
-
-    def execute(self, query: Any, params: Any = None, /) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
 
 
 @dataclass(slots=True)

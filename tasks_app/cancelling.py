@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 from uuid import UUID
 
-from access_app.sql import statement
-
-
-class Cursor(Protocol):
-    """psycopg's cursor, or Django's round it."""
-
-    def execute(self, query: Any, params: Any = None, /) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
+from access_app.sql import Cursor, statement
 
 
 def cancel_tasks(cursor: Cursor, cancels: Sequence[tuple[UUID, str]], *, reason: str) -> list[UUID]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from access_app.sql import Cursor
 from tasks_app.models import UNIQUE_ROW, Task
 
 #: Queue and unique key.
@@ -30,13 +31,6 @@ class DuplicateTask(Exception):
         which = "another task" if task_id is None else f"the task {task_id}"
         super().__init__(f"{which} has this uniqueKey" + (f", and {why}" if why else ""))
         self.task_id = task_id
-
-
-class Cursor(Protocol):
-    """psycopg's cursor, or Django's round it."""
-
-    def execute(self, query: Any, params: Any = None, /) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
 
 
 def holder_of(queue: str, unique_key: str, *, lock: bool = False) -> Task | None:

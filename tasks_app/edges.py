@@ -7,13 +7,13 @@ Edges are stored with the task. What an end means for those who wait for it is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
 
-from access_app.sql import statement
+from access_app.sql import Cursor, statement
 from tasks_app.fields import NewTask
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.states import FINAL, Gate, Otherwise, RunIf
@@ -70,13 +70,6 @@ class TaskEdge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.child_id} waits for {self.parent_id}"
-
-
-class Cursor(Protocol):
-    """psycopg's, and Django's round it."""
-
-    def execute(self, query: Any, params: Any = None) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
 
 
 class Parent(NamedTuple):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -23,10 +22,11 @@ from django.db import Error, connection
 from psycopg.pq import TransactionStatus
 
 from access_app.ids import created_at
+from access_app.sql import Copying
 from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
-from tasks_app.needs import Cursor, Need, ids_of, need_of
+from tasks_app.needs import Need, ids_of, need_of
 
 log = structlog.get_logger(__name__)
 
@@ -62,14 +62,6 @@ _EXPRESSIONS: Final = {
     "run_at": "GREATEST(%s, now())",
     **{row.column: "%s::jsonb" for row in ASKED if row.stored and row.kind.document},
 }
-
-
-class Copying(Cursor, Protocol):
-    """A cursor that can COPY: psycopg's, and Django's round it."""
-
-    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
-    def execute(self, query: Any, params: Any = None, /) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
 
 
 def task_row(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from django.db import models
 from django.db.models.functions import Now
 
-from access_app.sql import statement
+from access_app.sql import Cursor, statement
 from tasks_app import labels
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import BATCH, Session
@@ -51,13 +51,6 @@ class Need(NamedTuple):
 
     labels: str
     slots: int
-
-
-class Cursor(Protocol):
-    """psycopg's, and Django's round it."""
-
-    def execute(self, query: Any, params: Any = None) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
 
 
 def need_of(required: labels.Required | None, slots: int) -> Need | None:

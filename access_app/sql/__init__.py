@@ -6,10 +6,25 @@ which index it rides and why it is not the ORM. Each app has its own ``sql`` fol
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 from django.apps import apps
+
+
+class Cursor(Protocol):
+    """What runs a statement in the caller's transaction: psycopg's cursor, or Django's round it."""
+
+    def execute(self, query: Any, params: Any = None, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Copying(Cursor, Protocol):
+    """A cursor that can COPY."""
+
+    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
 
 
 @cache
