@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection
 
 from access_app.sql import statement
 from flow_app import figures
@@ -93,10 +93,7 @@ def measure_needs(names: Sequence[str], *, labels: Mapping[str, str], horizon: t
         "limit": figures.MOST_COUNTED,
         "slots": USUAL_SLOTS,
     }
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")  # whatever is believed of the table of tasks
-        cursor.execute(statement("measure_needs"), parameters)
-        return [Needy._make(row) for row in cursor.fetchall()]
+    return [Needy(**row) for row in figures.read_rows(statement("measure_needs"), parameters)]
 
 
 def demand(

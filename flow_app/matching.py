@@ -180,13 +180,13 @@ def match(
     reserved = reserve(_startable(candidates, keys, found), workers, met) if met else Reserved[Candidate]()
     for queues, needs, members in classes:
         free = [worker for worker in members if worker.taken < worker.capacity]
-        budget = min(limit, sum(worker.capacity - worker.taken for worker in free))
+        room = sum(worker.capacity - worker.taken for worker in free)
         served = candidates if queues is None else [each for each in candidates if each.queue in queues]
         served = _met(served, needs)
-        if not budget or not served:
-            found.room += budget
+        if not (room and limit and served):
+            found.room += min(room, limit)
             continue
-        before, room = len(found.tasks), sum(worker.capacity - worker.taken for worker in free)
+        before = len(found.tasks)
         ready = _in_turn(served, keys, free[0].share, shares, needs, order)
         openings = Openings(free, reserved.left(found.tasks))
         if found.limits or keys or met or any(each.suspect for each in ready):

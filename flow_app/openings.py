@@ -72,7 +72,7 @@ class Openings:
         The same as to find and use them one by one, where none is kept and nobody is a suspect: nearly always.
         """
         following, taken = self._next, []
-        for _ in range(count if not self._aside else 0):
+        for _ in range(count):
             if not following:
                 break
             place, number = following[0].place, following[0].number + 1
