@@ -66,6 +66,9 @@ class TestMatch:
     def test_stops_at_its_limit_and_reports_no_room(self) -> None:
         found, given = matched([worker(1, slots=9)], [task(n) for n in range(9)], limit=3)
         assert (len(given), found.room) == (3, 0)
+        limited = worker(1, slots=9, limits='{"queue": {"default": 8}}')
+        found, given = matched([limited], [task(n) for n in range(9)], limit=3)
+        assert (len(given), found.room) == (3, 0)
 
     def test_reports_the_room_that_is_left(self) -> None:
         assert matched([worker(1, slots=9), worker(2, queues=["other"])], [task(1)])[0].room == 12
