@@ -7,7 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutants_of
 
 _TESTS: Final = "integration/engine/test_rates.py"
-_KEYS: Final = "integration/engine/test_rates_of_keys.py"
+_KEYS: Final = "integration/engine/test_rates_of_keys.py integration/engine/test_key_buckets.py"
 _TARGETS: Final = "integration/engine/test_rates_of_targets.py"
 
 RATES: Final[list[Mutant]] = [

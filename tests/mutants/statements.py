@@ -236,7 +236,8 @@ STATEMENTS: Final[list[Mutant]] = [
         "match",
         "flow_app/matching.py",
         "unit/test_matching.py",
-        ("budget", 28, "budget = min(limit, sum", "budget = max(limit, sum"),
+        ("budget", 28, "found.gives_plain(ready[:limit], openings)", "found.gives_plain(ready, openings)"),
+        ("room", 28, "found.room += min(room, limit)", "found.room += max(room, limit)"),
         ("limit", 51, "return all(self.limits.get(budget, 1) > 0 for budget in candidate.budgets)", "return True"),
         (
             "prefetch",
