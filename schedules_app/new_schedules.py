@@ -17,6 +17,7 @@ from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
 from tasks_app.fields import ASKED, QUEUE_NAME, NewTask
 from tasks_app.new_tasks import InvalidTask, check_task
+from tasks_app.references import FROM
 
 MAX_DESCRIPTION: Final = 2000
 #: Of an RRULE or a cron expression; what of that is read is decided in ``recurrence``.
@@ -29,6 +30,7 @@ MAX_CALENDARS: Final = 10
 
 _OF_ONE_TASK: Final = "is not taken here: each task of a schedule has a time of its own"
 _OF_ONE_CALL: Final = "is not taken here: a slot whose task may not be made is skipped"
+_OF_NO_TASK: Final = "takes no result here: the tasks of a schedule depend on none"
 
 
 class InvalidSchedule(InvalidInput):
@@ -89,7 +91,9 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
     try:
         payload = check_task(new.task)
     except InvalidTask as error:
-        problems |= {f"task.{name}": text for name, text in error.problems.items()}
+        problems |= {
+            f"task.{name}": _OF_NO_TASK if name.endswith(f".{FROM}") else text for name, text in error.problems.items()
+        }
     for row in ASKED:
         if not row.template and getattr(new.task, row.column) is not row.default:
             problems[f"task.{row.name}"] = _OF_ONE_TASK if row.stored else _OF_ONE_CALL

@@ -7,19 +7,24 @@ Edges are stored with the task. What an end means for those who wait for it is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
 
 from access_app.sql import Cursor, statement
 from tasks_app.fields import NewTask
-from tasks_app.new_tasks import InvalidTask
+from tasks_app.new_tasks import InvalidTask, input_problems, takes_results
 from tasks_app.states import FINAL, Gate, Otherwise, RunIf
 
 #: What is open of a child's edges, or of a parent's.
 OPEN_EDGE: Final = Q(outcome__isnull=True)
+#: Not ``IS NOT NULL``: that follows from what `look_at_joins` asks for, and before statistics know of any settled edge
+#: the planner would walk over all of this index there.
+SETTLED_EDGE: Final = Q(GreaterThan(Length("outcome"), 0))
 #: Columns of a new task that say so, behind those of every task.
 COLUMNS: Final = ("gate", "has_dependents")
 
@@ -57,6 +62,8 @@ class TaskEdge(models.Model):
         indexes = [
             # settle_edges: who waits for a task that has ended.
             models.Index("parent_id", name="task_edges_open", condition=OPEN_EDGE),
+            # delete_ended_tasks: who knows that a task has ended, and may still ask for its result.
+            models.Index("parent_id", name="task_edges_settled", condition=SETTLED_EDGE),
             # look_at_joins: whether any edge of a task is open, or has this outcome.
             models.Index("child_id", "outcome", name="task_edges_outcome"),
         ]
@@ -132,6 +139,14 @@ def children_of(parent: UUID, *, most: int) -> list[UUID]:
         .order_by("child_id")
         .values_list("child_id", flat=True)[:most]
     )
+
+
+def check_inputs(task_id: UUID, task_type: str, payload: Any) -> None:
+    """Raise `InvalidTask` when a new payload of a task takes results of what it does not depend on."""
+    if takes_results(task_type, payload):
+        parents = (parent for parent, _ in edges_of(task_id))
+        if problems := input_problems(task_type, payload, parents):
+            raise InvalidTask(problems)
 
 
 def values_of(new: NewTask, *, has_dependents: bool) -> tuple[int, bool]:

@@ -21,6 +21,7 @@ from tasks_app.edges import TaskJoin as TaskJoin
 from tasks_app.history import TaskExecution as TaskExecution
 from tasks_app.needs import TaskNeeds as TaskNeeds
 from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
+from tasks_app.used_inputs import TaskInputs as TaskInputs
 
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)

@@ -6,16 +6,19 @@ Pure but for the executor registry. Field names in problems are those of the JSO
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from access_app.refusals import InvalidInput, problems_at
+from access_app.refusals import InvalidInput, bounded, problems_at
 from access_app.rights import Action
 from access_app.texts import JSON_NUL
-from tasks_app.executors.base import PayloadError
-from tasks_app.executors.registry import executor_for, executors
+from tasks_app.executors.base import JsonObject, PayloadError
+from tasks_app.executors.registry import executor_for, executors, inputs_of
 from tasks_app.fields import ASKED, NewTask
+from tasks_app.references import MARK, filled, stand_ins
 from tasks_app.states import OnBusy, OnDuplicate, Otherwise, RunIf
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
@@ -42,6 +45,8 @@ def check_task(new: NewTask, *, read: bool = False) -> str:
     problems: dict[str, str] = {}
     text = check_payload(new.type, new.payload, problems)
     problems |= joint_problems(new) if read else field_problems(new)
+    if MARK in text and not problems:
+        problems = input_problems(new.type, new.payload, map(UUID, new.depends_on or ()))
     if problems:
         raise InvalidTask(problems)
     return text
@@ -118,9 +123,41 @@ def dependency_problems(new: NewTask) -> dict[str, str]:
     return {} if new.on_busy == OnBusy.QUEUE else {"dependsOn": "is not taken with onBusy"}
 
 
-def further_actions(new: NewTask) -> list[Action]:
-    """What its caller must be allowed to do to other tasks, besides creating this one."""
+def input_problems(task_type: str, payload: Any, parents: Iterable[UUID]) -> dict[str, str]:
+    """What is wrong with the tasks that a payload takes results of: they are among those its own depends on."""
+    references, _ = inputs_of(task_type, payload)
+    parents, problems = set(parents), {}
+    for each in references:
+        try:
+            known = UUID(each.task) in parents
+        except ValueError:
+            problems[f"{each.field}.$from"] = f"{each.task} is neither the id of a task nor a ref that dependsOn names"
+        else:
+            if not known:
+                problems[f"{each.field}.$from"] = f"{each.task} is not among dependsOn: name it there, too"
+    return bounded(problems.items())
+
+
+def depending_on_inputs(new: NewTask) -> NewTask:
+    """A task that depends on those whose results it takes and on no others, and runs when all have ended, however."""
+    references, _ = inputs_of(new.type, new.payload)
+    parents = tuple(dict.fromkeys(each.task for each in references))
+    return replace(new, depends_on=parents, run_if=RunIf.ALL_DONE) if parents else new
+
+
+def takes_results(task_type: str, payload: Any) -> bool:
+    """Whether a checked payload takes anything from results of other tasks."""
+    return bool(inputs_of(task_type, payload)[0])
+
+
+def further_actions(new: NewTask, text: str = MARK) -> list[Action]:
+    """What its caller must be allowed to do to other tasks, besides creating this one.
+
+    ``text`` is the payload as `check_task` returned it, which spares a look at most.
+    """
     needs = []
+    if MARK in text and takes_results(new.type, new.payload):
+        needs.append(Action.TASK_READ)  # a result may be sent anywhere
     if new.on_duplicate in (OnDuplicate.REPLACE, OnDuplicate.POSTPONE):
         needs.append(Action.TASK_EDIT)
     if new.on_busy == OnBusy.CANCEL_RUNNING:
@@ -154,10 +191,19 @@ def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str
         problems["payload"] = str(error)
         return "{}"
     try:
-        executor.validate(payload)
+        executor.validate(_with_stand_ins(task_type, payload) if MARK in text else payload)
     except PayloadError as error:
         problems.update({f"payload.{name}": text for name, text in error.problems.items()})
     return text
+
+
+def _with_stand_ins(task_type: str, payload: JsonObject) -> JsonObject:
+    """A payload as it can be checked before the results are known that it refers to. Raises `PayloadError`."""
+    references, wrong = inputs_of(task_type, payload)
+    if wrong:
+        raise PayloadError(wrong)
+    checked: JsonObject = filled(payload, stand_ins(references))
+    return checked
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,11 @@ from tasks_app import transitions, wakeups
 from tasks_app.bounds import QueueFull, queue_full
 from tasks_app.creating import Stored, create_many, create_one
 from tasks_app.duplicates import DuplicateTask
+from tasks_app.edges import check_inputs
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.meeting import Created
 from tasks_app.models import Task
-from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, bulk_problems, check_task
+from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, bulk_problems, check_task, depending_on_inputs
 from tasks_app.selectors import task_of
 from tasks_app.states import TaskStatus
 
@@ -83,10 +85,7 @@ def store_tasks(
     ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
 ) -> Stored:
-    """Create many tasks at once, but for those whose unique keys open tasks have, or whose queues are full.
-
-    Else as `create_tasks`.
-    """
+    """As `create_tasks`, but without those whose unique keys open tasks have, or whose queues are full."""
     texts = [_check_one_of_many(new) for new in new_tasks] if texts is None else texts
     ids = new_task_ids(len(new_tasks)) if ids is None else ids
     if not new_tasks:
@@ -113,7 +112,7 @@ def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versio
     with transaction.atomic():
         task = transitions.cancel(task_id, actor=actor, reason=reason, versions=versions)
         if task.status == TaskStatus.RUNNING and task.worker_id is not None:
-            _after_commit_wake_worker(task.worker_id)
+            transaction.on_commit(partial(wakeups.notify_stop, task.worker_id))
         else:  # its room, or its concurrency key, is free
             transaction.on_commit(wakeups.notify_schedulers)
     return task
@@ -122,11 +121,12 @@ def cancel_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versio
 def edit_task(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versions = None) -> Task:
     """Change a task that has not started. ``changes`` are checked columns; see `transitions.edit`.
 
-    Raises `InvalidTask` too, when it would expire before it is due.
+    Raises `InvalidTask` too, when it would expire before it is due, or take results of what it does not depend on.
     """
     with transaction.atomic():
         task = transitions.edit(task_id, changes, actor=actor, versions=versions)
         _check_order(task, changes)
+        check_inputs(task.pk, task.type, changes.get("payload"))
         transaction.on_commit(wakeups.notify_schedulers)
     return task
 
@@ -137,9 +137,8 @@ def _check_order(task: Task, changes: dict[str, Any]) -> None:
     if "expires_at" in changes:
         raise InvalidTask({"expiresAt": EXPIRES_TOO_EARLY})
     if "schedule_at" in changes:
-        raise InvalidTask(
-            {"scheduleAt": f"must lie before expiresAt, {task.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-        )
+        expires = f"{task.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        raise InvalidTask({"scheduleAt": f"must lie before expiresAt, {expires}"})
 
 
 def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
@@ -151,15 +150,11 @@ def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Version
 
 
 def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) -> Task:
-    """Create a new task, due now, with the definition of another in any state. Raises `TaskNotFound`."""
+    """Create a new task, due now, with the definition of another in any state. Raises `TaskNotFound`, `InvalidTask`."""
     source = task_of(task_id)
     return create_task(replace(definition_of(source), correlation_id=correlation_id), created_by=actor).task
 
 
 def definition_of(task: Task) -> NewTask:
-    """What one would ask for to create this task again, without its times."""
-    return NewTask(**{row.column: getattr(task, row.column) for row in ASKED if row.cloned})
-
-
-def _after_commit_wake_worker(worker_id: UUID) -> None:
-    transaction.on_commit(lambda: wakeups.notify_stop(worker_id))
+    """What one would ask for to create this task again, without its times; it depends on what it takes results of."""
+    return depending_on_inputs(NewTask(**{row.column: getattr(task, row.column) for row in ASKED if row.cloned}))

@@ -18,6 +18,7 @@ from access_app.staff import display
 from access_app.staff.outputs import Output, masked, pretty, take_apart
 from tasks_app import selectors
 from tasks_app.admin.dependencies import dependencies_of
+from tasks_app.admin.used_inputs import used_inputs_of
 from tasks_app.admin.why_panel import why_panel
 from tasks_app.fields import ASKED, Asked
 from tasks_app.kinds import INSTANT
@@ -84,6 +85,7 @@ def context_of(task: Task, person: Person) -> dict[str, Any]:
         "retry_policy": pretty(task.retry) if task.retry else "",
         "required_labels": pretty(task.required_labels) if task.required_labels else "",
         "dependencies": dependencies_of(task),
+        "used_inputs": used_inputs_of(task),
         "facts": facts_of(task),
         "times": times_of(task, timezone.now()),
         "running_for": display.span(timezone.now() - task.started_at) if _is_running(task) and task.started_at else "",

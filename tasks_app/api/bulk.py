@@ -24,7 +24,8 @@ from tasks_app.creating import Stored
 from tasks_app.edges import parents_of
 from tasks_app.executors.base import JsonObject
 from tasks_app.graphs import below_refused, circles
-from tasks_app.new_tasks import InvalidTask, bulk_problems
+from tasks_app.new_tasks import InvalidTask, bulk_problems, takes_results
+from tasks_app.references import MARK
 from tasks_app.selectors import statuses_of
 
 MAX_TASKS: Final = 10_000
@@ -156,7 +157,11 @@ def _outcome(item: Any, caller: Caller) -> Outcome:
         return bounded(error.problems.items())
     if text := caller.refusal(Action.TASK_CREATE, task.new.type):
         return {"type": text}
-    return bulk_problems(task.new) or task
+    if problems := bulk_problems(task.new):
+        return problems
+    if MARK in task.text and takes_results(task.new.type, task.new.payload):
+        text = caller.refusal(Action.TASK_READ, task.new.type)
+    return {"payload": text} if text else task
 
 
 def _with_refused(outcomes: list[Outcome], stored: Stored) -> list[Outcome]:

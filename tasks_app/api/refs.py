@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from tasks_app.references import renamed
+
 
 def read_refs(items: Sequence[Any]) -> tuple[dict[str, int], dict[int, str]]:
     """Ref → place of the task that has it, and place → what is wrong with its ref."""
@@ -31,10 +33,14 @@ def read_refs(items: Sequence[Any]) -> tuple[dict[str, int], dict[int, str]]:
 
 
 def resolved(item: Any, refs: Mapping[str, int], ids: Sequence[UUID]) -> Any:
-    """The task that was asked for, with ids for the refs of others."""
+    """The task that was asked for, with ids for the refs of others. What depends on none refers to none."""
     if type(item) is not dict or type(item.get("dependsOn")) is not list:
         return item
-    return item | {"dependsOn": [str(ids[refs[each]]) if _is_ref(each, refs) else each for each in item["dependsOn"]]}
+    names = {each: str(ids[refs[each]]) for each in item["dependsOn"] if _is_ref(each, refs)}
+    if not names:
+        return item
+    named = {"dependsOn": [names.get(each, each) if isinstance(each, str) else each for each in item["dependsOn"]]}
+    return item | named | ({"payload": renamed(item["payload"], names)} if "payload" in item else {})
 
 
 def _is_ref(value: Any, refs: Mapping[str, int]) -> bool:

@@ -17,7 +17,8 @@ from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
 from tasks_app.meeting import Created
 from tasks_app.models import Task
-from tasks_app.new_tasks import further_actions
+from tasks_app.new_tasks import further_actions, takes_results
+from tasks_app.used_inputs import inputs_of
 
 
 class Tasks(ApiViewSet):
@@ -36,6 +37,7 @@ class Tasks(ApiViewSet):
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
         "dependencies": Action.TASK_READ,
+        "inputs": Action.TASK_READ,
     }
     parameters = {"list": TaskFilters, "bulk": BulkQuery}
 
@@ -47,7 +49,7 @@ class Tasks(ApiViewSet):
         idempotency = self.idempotency("POST /tasks", body)
         task = inputs.read_task(body)
         self.require_type(task.new.type)
-        for further in further_actions(task.new):
+        for further in further_actions(task.new, task.text):
             self.caller.require(further, task.new.type)
         made = services.create_task(task.new, created_by=self.caller.name, idempotency=idempotency)
         return self._created(made)
@@ -69,6 +71,8 @@ class Tasks(ApiViewSet):
         task, versions = self._task(task_id), self.versions()
         self.require_type(task.type)
         changes = inputs.read_changes(self.body(), task.type)
+        if takes_results(task.type, changes.get("payload")):
+            self.caller.require(Action.TASK_READ, task.type)
         return self._shown(services.edit_task(task.pk, changes, actor=self.caller.name, versions=versions))
 
     def destroy(self, request: Request, task_id: str) -> Response:
@@ -102,6 +106,11 @@ class Tasks(ApiViewSet):
     def dependencies(self, request: Request, task_id: str) -> Response:
         task = self._task(task_id)
         return Response(outputs.dependencies_json(edges.join_of(task.pk), edges.edges_of(task.pk)))
+
+    @action(detail=True)
+    def inputs(self, request: Request, task_id: str) -> Response:
+        attempt, used = inputs_of(self._task(task_id).pk)
+        return Response({"attempt": attempt, "content": used})
 
     def _task(self, task_id: str) -> Task:
         return selectors.task_of(self.pk(task_id))

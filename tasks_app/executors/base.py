@@ -182,7 +182,9 @@ class Executor(Protocol):
     """One task type. Instances are shared by all pool threads, so they keep no state of an attempt.
 
     It may also have ``docs``, a `TypeDocs`. Without them `/schema` has its tasks as those of any other type. And
-    ``target(payload)``, which returns the name of the host that a task calls: limits of targets hold for it.
+    ``target(payload)``, which returns the name of the host that a task calls: limits of targets hold for it. And
+    ``input_at(payload, place)``, a `references.KindAt`: where its payloads may take something from the results of
+    other tasks. Without it ``$from`` means nothing to the type, and its payloads are what they say.
     """
 
     #: The name in a task's ``type``, upper case.

@@ -30,6 +30,7 @@ from tasks_app.executors.http_payload import HttpCall, RedirectRefused, host_of
 from tasks_app.executors.http_reply import Reply, parse_retry_after
 from tasks_app.executors.http_transport import GuardedSession, trusted_roots
 from tasks_app.executors.lifeline import Lifeline, Stopped
+from tasks_app.references import Kind, Place
 from tasks_app.states import ErrorCode
 
 MAX_REDIRECTS = 10
@@ -65,6 +66,15 @@ class HttpExecutor:
 
     def validate(self, payload: JsonObject) -> None:
         HttpCall.parse(payload)
+
+    def input_at(self, payload: JsonObject, place: Place) -> Kind:
+        """The body, whole or in part, and values of headers. Where the request goes is not up to a result."""
+        match place:
+            case ("body", *_):
+                return Kind.ANY
+            case ("headers", str()):
+                return Kind.TEXT
+        raise ValueError("takes no $from: body and values of headers do")
 
     def target(self, payload: JsonObject) -> str:
         return host_of(payload["url"])

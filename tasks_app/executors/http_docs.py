@@ -7,6 +7,7 @@ from typing import Final
 from access_app.http.openapi.schemas import COUNT, Json, obj, open_obj, schema, string_map
 from tasks_app.executors.base import TypeDocs
 from tasks_app.executors.http_payload import MAX_HEADERS, MAX_URL_BYTES, METHODS
+from tasks_app.references import TEXT_OR_RESULT
 
 _TEXT: Final[Json] = {"type": "string"}
 _FLAG: Final[Json] = {"type": "boolean"}
@@ -21,7 +22,8 @@ DOCS: Final = TypeDocs(
             "headers": schema("HttpHeaders"),
             "body": {
                 "description": "A string is sent byte for byte, as UTF-8. Any other JSON value is sent as the "
-                "database keeps it, names of objects sorted by length and then by bytes: sign strings."
+                "database keeps it, names of objects sorted by length and then by bytes: sign strings. Any value in it "
+                "may be a `ResultReference`."
             },
             "expectedStatus": {
                 "description": "What counts as success; 200 to 299 if absent.",
@@ -50,7 +52,9 @@ DOCS: Final = TypeDocs(
     ),
     parts={
         "HttpHeaders": string_map(
-            maxProperties=MAX_HEADERS, description="Sent with the request. Names count in any case."
+            TEXT_OR_RESULT,
+            maxProperties=MAX_HEADERS,
+            description="Sent with the request. Names count in any case.",
         ),
         "AnswerHeaders": string_map(description="Cookies are hidden; several of one name are joined."),
     },

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from tasks_app.executors.base import Executor, JsonObject, TypeDocs
+from tasks_app.references import KindAt, Reference, read_references
 
 BUILT_IN = (
     "tasks_app.executors.http.HttpExecutor",
@@ -36,6 +37,18 @@ def target_of(task_type: str, payload: JsonObject) -> str | None:
     """What tasks of this type and payload call, where the executor names it; the payload has been checked."""
     target = _targets().get(task_type)
     return None if target is None else target(payload)
+
+
+def inputs_of(task_type: str, payload: JsonObject) -> tuple[list[Reference], dict[str, str]]:
+    """What a payload takes from results, if its type can, and what is wrong with that, by field."""
+    kind_at = _kinds().get(task_type)
+    return ([], {}) if kind_at is None else read_references(payload, kind_at)
+
+
+@cache
+def _kinds() -> dict[str, KindAt]:
+    found = {name: getattr(executor, "input_at", None) for name, executor in executors().items()}
+    return {name: kind_at for name, kind_at in found.items() if kind_at is not None}
 
 
 @cache

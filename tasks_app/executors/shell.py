@@ -20,9 +20,10 @@ from tasks_app.executors import shell_failures, shell_process, shell_sandbox
 from tasks_app.executors.base import Execution, JsonObject, Outcome, PayloadError
 from tasks_app.executors.shell_docs import DOCS
 from tasks_app.executors.shell_launcher import LauncherProcess
-from tasks_app.executors.shell_payload import argv_of, problems_of
+from tasks_app.executors.shell_payload import argv_of, input_at, problems_of
 from tasks_app.executors.shell_policy import environment_of, refusal
 from tasks_app.executors.shell_process import Command, Ending
+from tasks_app.references import Kind, Place
 from tasks_app.states import ErrorCode
 
 
@@ -42,6 +43,9 @@ class ShellExecutor:
     def validate(self, payload: JsonObject) -> None:
         if problems := problems_of(payload):
             raise PayloadError(problems)
+
+    def input_at(self, payload: JsonObject, place: Place) -> Kind:
+        return input_at(payload, place)
 
     def execute(self, execution: Execution) -> Outcome:
         config = self._config or settings.SCHEDULER

@@ -7,6 +7,7 @@ from typing import Final
 from access_app.http.openapi.schemas import Json, closed_set, nullable, obj, open_obj, schema, string_map
 from tasks_app.conf import Sandbox
 from tasks_app.executors.base import TypeDocs
+from tasks_app.references import TEXT_OR_RESULT
 
 _TEXT: Final[Json] = {"type": "string"}
 _FLAG: Final[Json] = {"type": "boolean"}
@@ -18,9 +19,9 @@ DOCS: Final = TypeDocs(
             "command": _TEXT | {"description": f"For `/bin/sh -c`. {_NEVER_BOTH}"},
             "argv": {
                 "type": "array",
-                "items": _TEXT,
+                "items": TEXT_OR_RESULT,
                 "minItems": 1,
-                "description": f"A program and its arguments, without a shell. {_NEVER_BOTH}",
+                "description": f"A program and its arguments, without a shell; no $from in the first. {_NEVER_BOTH}",
             },
             "workingDirectory": _TEXT | {"description": "An absolute path."},
             "environment": schema("Environment"),
@@ -44,7 +45,9 @@ DOCS: Final = TypeDocs(
         description="How the command ended, and what it printed.",
     ),
     parts={
-        "Environment": string_map(description="Variables that the command gets besides the few it always has."),
+        "Environment": string_map(
+            TEXT_OR_RESULT, description="Variables that the command gets besides the few it always has."
+        ),
         "Sandbox": closed_set(Sandbox, "What held a command (SHELL_SANDBOX)."),
     },
     summary="Run a program, one at a time",

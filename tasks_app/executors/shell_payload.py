@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from access_app.refusals import bounded
 from tasks_app.executors.base import JsonObject
+from tasks_app.references import Kind, Place
 
 _FIELDS = frozenset({"command", "argv", "workingDirectory", "environment"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -16,6 +17,10 @@ MAX_STRING_BYTES = 131_072
 MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
 _MAX_PATH_BYTES = 4_096
+_SHELLS = re.compile(r"(.*/)?(ba|da|a|z|k|mk|fi|tc|c|rba|pw)?sh")
+_TAKES_A_WORD = re.compile(r"[-+][A-Za-z]*[oO]|--(rcfile|init-file)")
+#: Variables that choose which code a shell or the loader runs.
+_CHOOSE_CODE = re.compile(r"(LD|DYLD)_.*|(BASH_)?ENV|PATH|IFS|PS4|SHELLOPTS|BASHOPTS")
 
 
 def problems_of(payload: JsonObject) -> dict[str, str]:
@@ -30,6 +35,49 @@ def problems_of(payload: JsonObject) -> dict[str, str]:
 def argv_of(payload: JsonObject) -> list[str]:
     """The program and its arguments, of either kind of payload."""
     return payload["argv"] if "argv" in payload else ["/bin/sh", "-c", payload["command"]]
+
+
+def input_at(payload: JsonObject, place: Place) -> Kind:
+    """What a result becomes at a place: a word of ``argv``, or the value of a variable. Raises ValueError: why neither.
+
+    No part of a result is read by a shell. Of ``argv`` that holds for the shells that are known by their names; a
+    program that runs its arguments as code by another name is its task's own choice.
+    """
+    match place:
+        case ("command", *_):
+            raise ValueError(
+                "takes no $from, as a shell would run what the result says: put it into environment, or into argv"
+            )
+        case ("argv", 0):
+            raise ValueError("takes no $from: which program runs is not up to a result")
+        case ("argv", int(index)):
+            if _is_run_by_shell(payload["argv"][:index]):
+                raise ValueError(
+                    "takes no $from, as a shell would run what the result says: write the command yourself, and give"
+                    " it the result behind that, as $1"
+                )
+            return Kind.TEXT
+        case ("environment", str(name)):
+            if _CHOOSE_CODE.fullmatch(name):
+                raise ValueError("takes no $from: which code runs is not up to a result")
+            return Kind.TEXT
+    raise ValueError("takes no $from: elements of argv and values of environment do")
+
+
+def _is_run_by_shell(before: list[object]) -> bool:
+    """Whether the word behind these is what the first shell among them runs: the first one behind its options."""
+    shells = (at for at, word in enumerate(before) if isinstance(word, str) and _SHELLS.fullmatch(word))
+    shell = next(shells, None)
+    return shell is not None and not _has_operand(before[shell + 1 :])
+
+
+def _has_operand(words: list[object]) -> bool:
+    of_option = False
+    for word in words:
+        if not of_option and not (isinstance(word, str) and word[:1] in ("-", "+")):
+            return True
+        of_option = not of_option and isinstance(word, str) and _TAKES_A_WORD.fullmatch(word) is not None
+    return False
 
 
 def _problems(payload: JsonObject) -> Iterator[tuple[str, str]]:

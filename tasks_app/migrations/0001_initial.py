@@ -3,6 +3,8 @@
 import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.datetime
+import django.db.models.functions.text
+import django.db.models.lookups
 import tasks_app.states
 from django.db import migrations, models
 
@@ -210,7 +212,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'task_edges',
-                'indexes': [models.Index(models.F('parent_id'), condition=models.Q(('outcome__isnull', True)), name='task_edges_open'), models.Index(models.F('child_id'), models.F('outcome'), name='task_edges_outcome')],
+                'indexes': [models.Index(models.F('parent_id'), condition=models.Q(('outcome__isnull', True)), name='task_edges_open'), models.Index(models.F('parent_id'), condition=models.Q(django.db.models.lookups.GreaterThan(django.db.models.functions.text.Length('outcome'), 0)), name='task_edges_settled'), models.Index(models.F('child_id'), models.F('outcome'), name='task_edges_outcome')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('outcome__in', [tasks_app.states.TaskStatus['CANCELLED'], tasks_app.states.TaskStatus['FAILED'], tasks_app.states.TaskStatus['SUCCESS']])), name='task_edges_outcome_is_final'), models.CheckConstraint(condition=models.Q(('child_id', models.F('parent_id')), _negated=True), name='task_edges_of_two')],
             },
         ),
@@ -224,6 +226,17 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'task_joins',
                 'constraints': [models.CheckConstraint(condition=models.Q(('otherwise__in', ['cancel', 'fail']), ('run_if__in', ['all_success', 'all_done', 'any_success', 'any_failed', 'none_failed'])), name='task_joins_rules')],
+            },
+        ),
+        migrations.CreateModel(
+            name='TaskInputs',
+            fields=[
+                ('task_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('attempt', models.IntegerField()),
+                ('used', models.JSONField()),
+            ],
+            options={
+                'db_table': 'task_inputs',
             },
         ),
         migrations.CreateModel(

@@ -21,7 +21,7 @@ from tests.support.api import Api, problem_of
 READS = [
     "/tasks",
     "/tasks/{id}",
-    *(f"/tasks/{{id}}/{part}" for part in ("executions", "events", "dependencies", "why")),
+    *(f"/tasks/{{id}}/{part}" for part in ("executions", "events", "dependencies", "inputs", "why")),
 ]
 OPERATIONS: list[tuple[str, str, Any, str]] = [
     *[("GET", path, None, "tasks:read") for path in READS],

@@ -219,7 +219,7 @@ class TestGetTask:
         ],
     )
     def test_what_is_not_a_uuid_does_not_exist(self, api: Api, text: str) -> None:
-        for path in ("", "/executions", "/events", "/dependencies", "/why"):
+        for path in ("", "/executions", "/events", "/dependencies", "/inputs", "/why"):
             problem_of(api.get(f"/tasks/{text}{path}"), 404)
 
     def test_upper_case_ids_and_trailing_slashes_lead_to_the_same_task(self, api: Api) -> None:
@@ -459,7 +459,7 @@ class TestHistory:
         assert running == {"running": True, "reasons": []}
 
     def test_unknown_tasks_have_none(self, api: Api) -> None:
-        for path in ("executions", "events", "dependencies", "why"):
+        for path in ("executions", "events", "dependencies", "inputs", "why"):
             problem_of(api.get(f"/tasks/{unknown_id()}/{path}"), 404)
 
 

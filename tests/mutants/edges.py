@@ -41,8 +41,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "wake-stop",
             16,
-            "transaction.on_commit(lambda: wakeups.notify_stop(worker_id))",
-            "    wakeups.notify_stop(worker_id)",
+            "transaction.on_commit(partial(wakeups.notify_stop, task.worker_id))",
+            "wakeups.notify_stop(task.worker_id)",
         ),
         ("order", 20, "        _check_order(task, changes)\n", "", "integration/test_api_tasks.py::TestEditTask"),
     ),

@@ -13,6 +13,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.people import PEOPLE
 from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
+from tests.mutants.results import RESULTS
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.workflows import WORKFLOWS
@@ -28,5 +29,6 @@ MUTANTS: Final[list[Mutant]] = [
     *RATES,
     *BOUNDS,
     *WORKFLOWS,
+    *RESULTS,
     *AGEING,
 ]

@@ -108,6 +108,15 @@ WORKFLOWS: Final[list[Mutant]] = [
         "tasks_app/sql/delete_ended_tasks.sql",
         "integration/engine/test_retention.py",
         ("kept", 57, " AND NOT has_dependents", ""),
+        ("row", 59, " AND t.ctid = l.row", ""),
+        ("asked", 59, "IS NOT TRUE)", "IS NULL)"),
+        ("open", 59, "IS NOT TRUE)", "IS FALSE)"),
+        (
+            "inputs",
+            59,
+            "inputs AS (DELETE FROM task_inputs WHERE",
+            "inputs AS (DELETE FROM task_inputs WHERE false AND",
+        ),
         ("edges", 57, "WHERE child_id = ANY(ARRAY(SELECT id FROM old))", "WHERE false"),
     ),
     *mutants_of(

@@ -65,5 +65,5 @@ class TestVocabulary:
     def test_of_errors(self) -> None:
         assert " ".join(ErrorCode) == (
             "EXIT_CODE HTTP_STATUS NETWORK EGRESS_DENIED TIMED_OUT CANCELLED EXPIRED QUARANTINED WORKER_LOST"
-            " TASK_FAILED DEPENDENCY_FAILED INTERNAL"
+            " TASK_FAILED DEPENDENCY_FAILED INPUT_MISSING INPUT_INVALID INPUT_TOO_LARGE INTERNAL"
         )

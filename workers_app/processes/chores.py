@@ -15,7 +15,8 @@ from flow_app.key_buckets import KeyBucketSweeper
 from flow_app.outlook import Outlook
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
-from tasks_app import expiry, needs, retention
+from tasks_app import expiry, needs
+from tasks_app.retention import Retention
 from tasks_app.sessions import BATCH, Session
 from workflows_app import endings
 
@@ -54,7 +55,7 @@ class Chore:
 def slow_chores(outlook: Outlook) -> list[Chore]:
     """Fresh ones, all due at once; ``outlook`` is that of the scheduler."""
     return [
-        Chore("ended_tasks_deleted", RETENTION_EVERY, delete_ended_tasks),
+        Chore("ended_tasks_deleted", RETENTION_EVERY, Retention().delete),
         Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),
         Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
@@ -83,10 +84,6 @@ def settle_endings(session: Session) -> int:
         total += report.opened + report.ended
         if not report.moved:
             return total
-
-
-def delete_ended_tasks(session: Session) -> int:
-    return _until_short(retention.delete_ended_tasks, session)
 
 
 def delete_ended_fires(session: Session) -> int:

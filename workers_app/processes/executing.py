@@ -22,6 +22,7 @@ from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
 from tasks_app.states import TaskStatus
 from workers_app.endings import Ending, ending_of
+from workers_app.inputs import Inputs
 from workers_app.lease import Lease
 from workers_app.processes.heartbeat import CompletionRate
 from workers_app.processes.held import Held, HeldAttempts, Running
@@ -57,6 +58,7 @@ class Executing:
         self.recorder = Recorder(
             Session("recorder"), worker_id, self._recorded, self._ends_come_fast, self._running.none
         )
+        self._inputs = Inputs(Session("inputs"), worker_id)
         #: Slots of all attempts that have been recorded.
         self.ended_slots = 0
         self.rate = CompletionRate()
@@ -119,7 +121,7 @@ class Executing:
 
     def _execute(self, held: Held) -> None:
         began = time.monotonic()
-        outcome = run_attempt(held.execution)
+        outcome = self._inputs.take(held.attempt, held.execution) or run_attempt(held.execution)
         held.ended = True
         self.recorder.put(self._ending(held.attempt, outcome, time.monotonic() - began))
         self._running.end_one()

@@ -25,6 +25,7 @@ from flow_app.outlook import Calm, Outlook
 from flow_app.survey import Survey, survey_due
 from schedules_app import firing
 from tasks_app import signals, wakeups
+from tasks_app.retention import Retention
 from tasks_app.sessions import Session
 from workers_app import recovery
 from workers_app.processes import chores
@@ -222,7 +223,7 @@ class Scheduler(Process):
         chores.follow_zone_rules(self._session)
         while self.tick() == timedelta(0) and not self.stopping:
             pass
-        deleted = chores.delete_ended_tasks(self._session)
+        deleted = Retention().delete(self._session)
         chores.delete_ended_fires(self._session)
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
         done = {"recovered": recovered, "expired": expired, "fired": self._fired}

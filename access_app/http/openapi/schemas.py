@@ -38,9 +38,9 @@ def open_obj(properties: Json, *, required: Sequence[str] = (), **more: Any) -> 
     return obj(properties, required=required, **more) | {"additionalProperties": True}
 
 
-def string_map(**more: Any) -> Json:
-    """An object of any names and texts."""
-    return {"type": "object", "additionalProperties": {"type": "string"}, **more}
+def string_map(value: Json | None = None, **more: Any) -> Json:
+    """An object of any names and texts, or of another value."""
+    return {"type": "object", "additionalProperties": value or {"type": "string"}, **more}
 
 
 def unset(properties: Json) -> Json:

@@ -82,6 +82,19 @@ DEPENDENCIES: Final[Json] = {
     "otherwise": "cancel",
     "content": [{"taskId": _ID, "outcome": "SUCCESS"}],
 }
+INPUTS: Final[Json] = {
+    "attempt": 1,
+    "content": [
+        {
+            "field": "payload.body.rows",
+            "taskId": _ID,
+            "attempt": 1,
+            "path": "/body/rows",
+            "origin": "result",
+            "value": [17, 4],
+        }
+    ],
+}
 EXECUTIONS: Final[Json] = {
     "content": [
         {

@@ -189,7 +189,7 @@ PATHS: Final[Json] = {
         "Create a task like this one",
         {201: _task("The new task, due now.", "Location")},
         (429,),
-        "In any state, without its times.",
+        "In any state, without its times. It depends on the tasks whose results it takes, and on no others.",
     ),
     "/tasks/{task_id}/executions": _task_get(
         "listExecutions", "Ended attempts, oldest first", "ExecutionList", examples.EXECUTIONS
@@ -197,5 +197,8 @@ PATHS: Final[Json] = {
     "/tasks/{task_id}/events": _task_get("listEvents", "Timeline, oldest first", "EventList", examples.EVENTS),
     "/tasks/{task_id}/dependencies": _task_get(
         "listDependencies", "The tasks that it depends on", "Dependencies", examples.DEPENDENCIES
+    ),
+    "/tasks/{task_id}/inputs": _task_get(
+        "listInputs", "What it has taken from the results of others", "UsedInputs", examples.INPUTS
     ),
 }

@@ -19,11 +19,13 @@ from access_app.http.openapi.schemas import (
     closed_set,
     integer,
     listed,
+    nullable,
     obj,
     or_null,
     schema,
     variant,
 )
+from tasks_app import references
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
@@ -189,6 +191,27 @@ SCHEMAS: Final[Json] = {
     ),
     "Dependency": obj(
         {"taskId": ID, "outcome": or_null("TaskStatus")}, description="How a task ended that another one depends on."
+    ),
+    "ResultReference": references.SCHEMA,
+    "UsedInputs": obj(
+        {
+            "attempt": nullable("integer", minimum=1, description="The one that took them; null: none has yet."),
+            "content": array(schema("UsedInput"), maxItems=references.MOST_REFERENCES),
+        },
+        description="What the latest attempt that began has taken from results of other tasks.",
+    ),
+    "UsedInput": obj(
+        {
+            "field": {"type": "string", "description": "Where in the task it went to, as `payload.argv.1`."},
+            "taskId": ID,
+            "attempt": nullable("integer", description="The attempt whose result it was; null: there was none."),
+            "path": {"type": "string"},
+            "origin": schema("InputOrigin"),
+            "value": {"description": "What it was. Secrets are masked, by the names of fields that hold it."},
+        }
+    ),
+    "InputOrigin": closed_set(
+        references.Origin, "It was in the result, is the default, was nowhere, or was of no use where it stands."
     ),
     "ExecutionList": listed(schema("Execution")),
     "EventList": listed(schema("Event")),

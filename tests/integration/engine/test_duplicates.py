@@ -14,11 +14,12 @@ from access_app.idempotency import Idempotency
 from access_app.models import IdempotencyKey
 from schedules_app.firing import fire_due
 from schedules_app.firing_rules import FireState
-from tasks_app import retention, services
+from tasks_app import services
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.fields import NewTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
+from tasks_app.retention import Retention
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED, SUCCEEDED, Engine
 from tests.support.races import locked, rival, transaction
@@ -270,5 +271,5 @@ class TestRetention:
         services.cancel_task(first, actor="me")
         assert IdempotencyKey.objects.get().answered_with == first
         Task.objects.filter(pk=first).update(finished_at=engine.task(first).created_at - timedelta(days=100))
-        retention.delete_ended_tasks(engine.session)
+        Retention().delete(engine.session)
         assert (Task.objects.count(), IdempotencyKey.objects.count()) == (0, 0)

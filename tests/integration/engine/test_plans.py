@@ -227,8 +227,16 @@ def hot_statements(session: Session) -> list[Hot]:
         ),
         Hot(
             "delete_ended_tasks",
-            {"age": "1 day", "statuses": ["SUCCESS"], "limit": 100},
-            "tasks_ended tasks_pkey executions_attempt audit_task",
+            {
+                "age": "1 day",
+                "success_age": "1 day",
+                "failed_age": "1 day",
+                "statuses": ["SUCCESS"],
+                "after": "-infinity",
+                "after_id": UUID(int=0),
+                "limit": 100,
+            },
+            "tasks_ended tasks_pkey executions_attempt audit_task task_edges_settled",
             100 * 8,
         ),
         Hot(

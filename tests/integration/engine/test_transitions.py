@@ -25,7 +25,7 @@ from flow_app.survey import survey_due
 from tasks_app import services, transitions
 from tasks_app.expiry import expire_tasks
 from tasks_app.models import Task
-from tasks_app.retention import delete_ended_tasks
+from tasks_app.retention import Retention
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
 from tasks_app.transitions import IllegalTransition, TaskNotFound
@@ -302,7 +302,7 @@ BY_THE_ENGINE: dict[str, Callable[[Session, Scene], Any]] = {
     "recover": lambda session, scene: [row.next_status for row in Engine(session).recover()],
     "expire": lambda session, scene: expire_tasks(session),
     "hand back": lambda session, scene: assignment.hand_back_assigned(session, worker_id=scene.worker, reason="x"),
-    "delete": lambda session, scene: delete_ended_tasks(session),
+    "delete": lambda session, scene: Retention().delete(session),
 }
 #: Changes people ask for, over Django's connection.
 BY_PEOPLE: dict[str, Callable[[Scene], Any]] = {

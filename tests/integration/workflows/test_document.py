@@ -1,0 +1,94 @@
+"""docs/workflows.md is true: its requests are taken as they stand, and its example of an ETL brings what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+from uuid import UUID
+
+from tasks_app.models import Task
+from tasks_app.states import TaskStatus
+from tests.factories import make_key, make_task
+from tests.support.api import Api
+from tests.support.engine import Engine
+from tests.support.environment_names import ROOT
+from tests.support.peers import Peer, says
+from tests.support.peers import response as written
+from tests.support.taking import Taking
+from workers_app.runner import run_attempt
+from workflows_app.endings import settle_endings
+
+PAGE = (ROOT / "docs" / "workflows.md").read_text()
+BASE = "https://tasks.example"
+#: The task that the page depends on and does not make.
+THERE = "01a22fb8-6d21-7b62-8c3e-5d6f1a2b3c4d"
+ROWS = {"rows": [{"price": 17, "weight": 1}, {"price": 4, "weight": 2}]}
+
+
+def calls() -> list[tuple[str, Any]]:
+    """Path and body of each ``curl`` on the page, which may go over several lines."""
+    found = []
+    for block in re.findall(r"^    curl (.*?)(?=\n\n|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL):
+        words = shlex.split(block.replace("\\\n", " "))
+        [address] = [word for word in words if word.startswith(BASE)]
+        found.append((address.removeprefix(BASE), json.loads(words[words.index("-d") + 1])))
+    return found
+
+
+def run_all(taking: Taking, most: int = 20) -> None:
+    """Start and execute whatever is due, with its inputs, until nothing is."""
+    for _ in range(most):
+        settle_endings(taking.engine.session)
+        taking.engine.assign()
+        attempts = taking.engine.start(taking.worker)
+        if not attempts:
+            return
+        for attempt in attempts:
+            outcome, execution = taking.take(attempt)
+            taking.engine.finish(taking.worker, attempt, outcome or run_attempt(execution))
+    raise AssertionError("there is always something due")
+
+
+class TestRequests:
+    def test_are_answered_as_they_stand(self, engine: Engine) -> None:
+        make_task(id=UUID(THERE))
+        api = Api(make_key())
+        assert len(calls()) == PAGE.count("curl ") >= 3
+        for path, body in calls():
+            assert api.post(path, body).status_code == 201, body
+
+
+class TestResults:
+    def test_flow_through_the_etl_of_the_page(self, engine: Engine, taking: Taking) -> None:
+        [etl] = [body for _, body in calls() if "warehouse" in json.dumps(body)]
+        rows = json.dumps(ROWS).encode()
+        with Peer(says(written(200, rows))) as shop, Peer(says(written(204))) as warehouse:
+            text = json.dumps(etl).replace("https://shop.example", shop.url(""))
+            body = json.loads(text.replace("https://warehouse.example", warehouse.url("")))
+            made = Api(make_key()).post("/tasks/bulk?atomic=true", body)
+            assert made.status_code == 201
+            run_all(taking)
+        assert {task.status for task in Task.objects.all()} == {TaskStatus.SUCCESS}
+        [sent] = warehouse.requests
+        assert json.loads(sent.body) == {"total": 21, "rows": ROWS["rows"]}
+        assert sent.headers["x-source-status"] == "200"
+
+    def test_that_are_not_there_fail_what_takes_them(self, engine: Engine, taking: Taking) -> None:
+        """The codes are those of the page."""
+        parent = taking.ended()
+        codes = set(re.findall(r"^\| `(INPUT_\w+)` \|", PAGE, flags=re.MULTILINE))
+        assert codes == {"INPUT_MISSING", "INPUT_INVALID", "INPUT_TOO_LARGE"}
+        payload = {"argv": ["echo", {"$from": str(parent), "path": "/nothing"}]}
+        child = taking.engine.create(type="SHELL", payload=payload, depends_on=[str(parent)])
+        run_all(taking)
+        task = Api(make_key()).get(f"/tasks/{child}").json()
+        assert (task["status"], task["error"]["code"], task["retryCount"]) == ("FAILED", "INPUT_MISSING", 0)
+
+
+class TestSections:
+    def test_are_listed_at_the_top(self) -> None:
+        listed = re.findall(r"^- \[(.*?)\]\(#(.*?)\)$", PAGE.partition("\n## ")[0], flags=re.MULTILINE)
+        assert [title for title, _ in listed] == re.findall(r"^## (.*)$", PAGE, flags=re.MULTILINE)
+        assert all(anchor == title.lower().replace(" ", "-") for title, anchor in listed)
