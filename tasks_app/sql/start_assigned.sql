@@ -1,5 +1,7 @@
 -- Turn tasks assigned to this worker that take at most %(limit)s slots together into RUNNING attempts, first those that take
--- several, which were given free ones, then by priority, then by due time.
+-- several, which were given free ones, then what was assigned more than a second ago, then by priority, then in the order in
+-- which they were assigned: were it the order of due times, what a queue or a tenant has been given in its turn would wait here
+-- for as long as another one has an older backlog. Nor does a flow of urgent tasks keep another one here for ever.
 --
 -- Nothing starts on another timeline than %(timeline)s: after a failover that lost a start, its fence would be given
 -- out again while the first attempt still runs. The fence grows here and nowhere else. The worker's own row is locked
@@ -13,12 +15,12 @@ WITH me AS MATERIALIZED (
      FOR KEY SHARE
 ),
 mine AS MATERIALIZED (
-  SELECT t.id, t.slots, t.priority, t.run_at
+  SELECT t.id, t.slots, t.priority, t.run_at, t.assigned_at, t.assigned_at > now() - interval '1 second' AS new
     FROM me JOIN tasks t ON t.worker_id = me.worker_id
    WHERE t.worker_id = %(worker_id)s AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
      AND t.assigned_at >= %(floor)s::timestamptz
      AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
-   ORDER BY t.slots > 1 DESC, t.priority DESC, t.run_at, t.id
+   ORDER BY t.slots > 1 DESC, new, t.priority DESC, t.assigned_at, t.run_at, t.id
    LIMIT %(limit)s
    FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
@@ -27,7 +29,7 @@ fitting AS (
   SELECT id FROM mine WHERE NOT (SELECT several FROM costly)
   UNION ALL
   -- Summed up only where some take several: one-time filters.
-  SELECT id FROM (SELECT id, sum(slots) OVER (ORDER BY slots > 1 DESC, priority DESC, run_at, id) AS taken
+  SELECT id FROM (SELECT id, sum(slots) OVER (ORDER BY slots > 1 DESC, new, priority DESC, assigned_at, run_at, id) AS taken
                     FROM mine WHERE (SELECT several FROM costly)) AS m
    WHERE m.taken <= %(limit)s
 ),

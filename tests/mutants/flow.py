@@ -315,7 +315,7 @@ FLOW: Final[list[Mutant]] = [
         f"{_SQL}/start_assigned.sql",
         _SLOTS,
         ("fits", 8, "   WHERE m.taken <= %(limit)s\n", ""),
-        ("first", 28, "   ORDER BY t.slots > 1 DESC, t.priority DESC", "   ORDER BY t.priority DESC"),
+        ("first", 28, "   ORDER BY t.slots > 1 DESC, new,", "   ORDER BY new,"),
     ),
     *mutants_of(
         "slots-held",

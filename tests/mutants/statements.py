@@ -93,6 +93,8 @@ STATEMENTS: Final[list[Mutant]] = [
         ("skip", 34, "OF t SKIP LOCKED", "OF t"),
         ("version", 14, "version = t.version + 1, ", ""),
         ("order", 28, "\n ORDER BY priority DESC, run_at, id", ""),
+        ("turn", 28, "t.priority DESC, t.assigned_at, t.run_at, t.id\n", "t.priority DESC, t.run_at, t.id\n"),
+        ("urgent", 28, "DESC, new, t.priority", "DESC, t.priority"),
         (
             "list",
             8,

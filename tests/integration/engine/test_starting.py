@@ -67,11 +67,25 @@ class TestStartAssigned:
                 priority=priority, run_at=datetime(2024, 1, 1, tzinfo=UTC) - timedelta(seconds=age)
             )
         engine.assign()
+        now = datetime.now(UTC)
         for task_id in (low, first, urgent, second, early):  # neither ids nor places on the page have the order wanted
-            engine.move(task_id, assigned_at=timedelta(0))
+            Task.objects.filter(pk=task_id).update(assigned_at=now)
         order = [urgent, early, second, first, low]  # of equals, the older id
         assert [attempt.task_id for attempt in engine.start(worker, limit=2)] == order[:2]
         assert [attempt.task_id for attempt in engine.start(worker)] == order[2:]
+
+    def test_starts_what_was_assigned_first_before_what_fell_due_first(self, engine: Engine) -> None:
+        worker = engine.worker()
+        first, second = engine.assigned(worker), engine.assigned(worker)
+        engine.move(second, run_at=timedelta(seconds=-9))
+        assert [engine.start(worker, limit=1)[0].task_id for _ in range(2)] == [first, second]
+
+    def test_starts_what_was_assigned_a_second_ago_before_what_is_urgent(self, engine: Engine) -> None:
+        worker = engine.worker()
+        waiting, urgent, other = (engine.assigned(worker, priority=priority) for priority in (0, 9, 0))
+        engine.move(waiting, assigned_at=timedelta(seconds=-1))
+        started = [engine.start(worker, limit=1)[0].task_id for _ in range(3)]
+        assert started == [waiting, urgent, other]
 
     def test_does_not_start_before_its_time(self, engine: Engine) -> None:
         worker = engine.worker()
