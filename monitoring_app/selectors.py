@@ -103,7 +103,7 @@ def survey() -> Survey:
         parameters = {"most": MOST_COUNTED, "lease": settings.SCHEDULER.heartbeat_timeout}
         [facts] = rows(cursor, "survey", parameters)
         # The scheduler's own look at the heads of the queues, so that both mean the same by "due".
-        # A head that is never due by itself belongs to a queue somebody paused.
+        # A head that is never due by itself belongs to a queue that somebody paused, or that is full.
         oldest = max((-head.due_in for head in read_heads(cursor) if head.due_in is not None), default=-1.0)
     return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
 

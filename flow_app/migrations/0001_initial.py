@@ -16,6 +16,16 @@ SELECT name, paused_until, pause_reason
 LIMITED_QUEUES = """
 -- The queues that have a limit, for statements that count against it.
 CREATE VIEW limited_queues AS SELECT name, max_concurrency FROM queues WHERE max_concurrency IS NOT NULL;
+
+-- Whether fewer tasks of a queue than its limit are assigned or running: for surveys, which count without a lock. In PL/pgSQL, whose plan
+-- is kept. Index: tasks_limited.
+CREATE FUNCTION queue_has_room(of_queue text, most integer) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT count(*) < most
+            FROM (SELECT FROM tasks t
+                   WHERE t.limited AND t.queue = of_queue AND t.worker_id IS NOT NULL AND t.finished_at IS NULL
+                   LIMIT most) AS held);
+END $$;
 """
 
 BOUNDED_QUEUES = """
@@ -277,7 +287,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
-        migrations.RunSQL(LIMITED_QUEUES, "DROP VIEW limited_queues"),
+        migrations.RunSQL(LIMITED_QUEUES, "DROP FUNCTION queue_has_room; DROP VIEW limited_queues"),
         migrations.RunSQL(RATES, "DROP FUNCTION rated_key; DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
             " DROP FUNCTION rate_span"),
         migrations.RunSQL(BOUNDED_QUEUES, "DROP FUNCTION is_unbounded; DROP VIEW bounded_queues"),

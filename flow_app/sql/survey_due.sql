@@ -1,6 +1,7 @@
 -- What is waiting, by queue and priority, in how many seconds each head is due, and where it lies: one row per (queue, priority) pair
 -- from queue %(start)s on, at most %(limit)s, plus one row with a NULL queue for the earliest suspect. A queue paused
--- until some time is due then, one paused for good never (NULL), one without a token of its rate when the next one comes. Where the next survey may begin (``floor``) is a second
+-- until some time is due then, one paused for good never (NULL), one without a token of its rate when the next one comes. Nor
+-- is one that has as many tasks as its limit: whoever ends one of them sends a hint. Where the next survey may begin (``floor``) is a second
 -- below the head. No locks: the assignment pass looks again.
 --
 -- Index: tasks_due, hopped from pair to pair (a "loose index scan"), because a plain ordered query walks over a million
@@ -40,11 +41,13 @@ waiting AS (
     WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
-       CASE WHEN q.name IS NULL OR q.paused_until IS NOT NULL
+       CASE WHEN (q.name IS NULL OR q.paused_until IS NOT NULL)
+                 AND (l.name IS NULL OR queue_has_room(l.name, l.max_concurrency))
             THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, NULL::int AS needs_id
   FROM waiting w
   LEFT JOIN paused_queues q ON q.name = w.queue
+  LEFT JOIN limited_queues l ON l.name = w.queue
   CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = w.queue) AS r
  WHERE w.run_at IS NOT NULL
  ORDER BY w.queue, w.priority DESC

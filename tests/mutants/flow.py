@@ -382,4 +382,20 @@ FLOW: Final[list[Mutant]] = [
         ("share", 51, "allot(line, _share_of(queue, workers), ", "allot(line, 1000, "),
         ("seen", 28, "all_seen=len(line) < MOST_SHARERS", "all_seen=True", f"{_ENGINE}/test_turns.py::TestWeights"),
     ),
+    *(
+        mutant
+        for name in ("survey_due", "survey_known", "survey_labelled", "survey_shared")
+        for mutant in mutants_of(
+            f"full-{name}",
+            f"{_FLOW}/{name}.sql",
+            f"{_ENGINE}/test_survey.py",
+            ("room", 28, "queue_has_room(l.name, l.max_concurrency)", "true"),
+        )
+    ),
+    *mutants_of(
+        "full",
+        "flow_app/migrations/0001_initial.py",
+        f"{_ENGINE}/test_survey.py",
+        ("ended", 28, "t.queue = of_queue AND t.worker_id IS NOT NULL AND t.finished_at IS NULL", "t.queue = of_queue"),
+    ),
 ]
