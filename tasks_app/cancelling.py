@@ -1,4 +1,4 @@
-"""Cancelling many tasks in one statement, in the transaction of what they make way for."""
+"""Cancelling many tasks in one statement, in the transaction of what they make way for, or of a bulk operation."""
 
 from __future__ import annotations
 

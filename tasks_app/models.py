@@ -20,6 +20,7 @@ from tasks_app.edges import TaskEdge as TaskEdge  # Django finds tables here
 from tasks_app.edges import TaskJoin as TaskJoin
 from tasks_app.history import TaskExecution as TaskExecution
 from tasks_app.needs import TaskNeeds as TaskNeeds
+from tasks_app.operations import BulkOperation as BulkOperation
 from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
 from tasks_app.used_inputs import TaskInputs as TaskInputs
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from access_app.ids import created_at, new_task_id
 from access_app.keys import create_key
 from access_app.rights import Scope
-from tasks_app.models import Task, TaskExecution
+from tasks_app.models import BulkOperation, Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
 
 
@@ -55,6 +55,21 @@ def make_execution(task: Task, *, attempt: int = 1, **columns: Any) -> TaskExecu
         "task_status": task.status,
     }
     return TaskExecution.objects.create(task=task, attempt=attempt, **{**defaults, **columns})
+
+
+def make_operation(task_type: str = "DUMMY", **columns: Any) -> BulkOperation:
+    """A bulk operation that has begun, and has done nothing yet."""
+    operation_id = new_task_id()
+    defaults: dict[str, Any] = {
+        "action": "cancel",
+        "filter": {"type": task_type},
+        "position": operation_id,
+        "before": operation_id,
+        "count": 7,
+        "asked_by": "test",
+        "barred": [],
+    }
+    return BulkOperation.objects.create(pk=operation_id, **{**defaults, **columns})
 
 
 def make_key(*scopes: str, name: str | None = None) -> str:

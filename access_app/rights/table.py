@@ -13,6 +13,7 @@ class Scope(StrEnum):
     TASKS_READ = "tasks:read"
     TASKS_WRITE = "tasks:write"
     TASKS_SHELL = "tasks:shell"
+    TASKS_BULK = "tasks:bulk"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_WRITE = "schedules:write"
     ADMIN = "admin"
@@ -48,6 +49,28 @@ class Action(Enum):
     TASK_RETRY = "run an ended task again", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
     TASK_CLONE = "create a task like another", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
     EXECUTION_READ = "see the list of all attempts", {Scope.TASKS_READ}, {"tasks_app.view_taskexecution"}, VIEWER
+
+    BULK_READ = "see bulk operations", {Scope.TASKS_BULK}, {"tasks_app.view_bulkoperation"}, VIEWER
+    BULK_CREATE = (
+        "cancel or expire all tasks that match a filter, and see ten of them",
+        {Scope.TASKS_BULK},
+        {"tasks_app.add_bulkoperation", "tasks_app.change_task"},
+        OPERATOR,
+    )
+    BULK_RUN = (
+        "retry, reprioritise or move all tasks that match a filter",
+        {Scope.TASKS_BULK},
+        {"tasks_app.add_bulkoperation", "tasks_app.change_task"},
+        OPERATOR,
+        True,
+    )
+    BULK_STOP = "stop a bulk operation", {Scope.TASKS_BULK}, {"tasks_app.change_bulkoperation"}, OPERATOR
+    BULK_RESUME = (
+        "let a stopped bulk operation go on",
+        {Scope.TASKS_BULK},
+        {"tasks_app.change_bulkoperation", "tasks_app.change_task"},
+        OPERATOR,
+    )
 
     SCHEDULE_READ = (
         "see schedules: template, ledger, preview, simulation",

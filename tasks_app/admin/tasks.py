@@ -10,6 +10,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -40,6 +41,7 @@ _SUMMARY_LENGTH = 160
 @admin.register(Task)
 class TaskAdmin(StaffAdmin):
     page_template = "admin/tasks_app/task/page.html"
+    change_list_template = "admin/tasks_app/task/list.html"
     new_label = "New task"
     reads = Action.TASK_READ
     creates = Action.TASK_CREATE
@@ -60,6 +62,12 @@ class TaskAdmin(StaffAdmin):
     search_fields = ("id",)
     search_help_text = "Task id or correlation id"
     actions = ("cancel_selected", "retry_selected", "clone_selected")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        filters = request.GET.urlencode()
+        may = bool(filters) and person_of(request).may(Action.BULK_CREATE)
+        many = f"{reverse('admin:tasks_app_bulkoperation_add')}?{filters}" if may else ""
+        return super().changelist_view(request, {**(extra_context or {}), "acts_on_all": many})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

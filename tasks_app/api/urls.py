@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from access_app.http.routing import Router
+from tasks_app.api.operation_views import BulkOperations
 from tasks_app.api.views import Tasks
 
 router = Router()
 router.register("tasks", Tasks, "task")
+router.register("bulk-operations", BulkOperations, "bulk-operation")
 urlpatterns = router.urls

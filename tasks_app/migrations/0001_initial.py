@@ -1,5 +1,6 @@
 """Tables of tasks, and what Django's model state cannot say of them: storage, the concurrency-key trigger, an index of ->>."""
 
+import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -277,6 +278,45 @@ class Migration(migrations.Migration):
                 'ordering': ['task_id', 'attempt'],
                 'indexes': [django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['finished_at'], name='executions_finished', pages_per_range=32)],
                 'constraints': [models.UniqueConstraint(fields=('task', 'attempt'), name='executions_attempt'), models.CheckConstraint(condition=models.Q(('status__in', ['SUCCESS', 'FAILED', 'TIMED_OUT', 'CANCELLED', 'LOST', 'RELEASED'])), name='executions_status')],
+            },
+        ),
+        migrations.CreateModel(
+            name='BulkOperation',
+            fields=[
+                ('id', models.UUIDField(help_text='UUIDv7, made by the dry run.', primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('due_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='When the next piece is done, by the rate.')),
+                ('finished_at', models.DateTimeField(blank=True, null=True)),
+                ('position', models.UUIDField(help_text='Tasks up to this id have been dealt with, but those that are held.')),
+                ('before', models.UUIDField(help_text='Tasks from this id on are not looked at: they came later.')),
+                ('count', models.BigIntegerField(help_text='How many tasks matched at the dry run.')),
+                ('touched', models.BigIntegerField(db_default=0)),
+                ('skipped', models.BigIntegerField(db_default=0)),
+                ('failed', models.BigIntegerField(db_default=0)),
+                ('rate_per_second', models.IntegerField(blank=True, null=True)),
+                ('version', models.IntegerField(db_default=1, help_text='Grows when it is stopped, resumed or over; the ETag.')),
+                ('priority', models.SmallIntegerField(blank=True, null=True)),
+                ('queue', models.TextField(blank=True, null=True)),
+                ('action', models.TextField(choices=[('cancel', 'cancel'), ('retry', 'retry'), ('reprioritise', 'reprioritise'), ('move', 'move'), ('expire', 'expire')])),
+                ('state', models.TextField(choices=[('RUNNING', 'RUNNING'), ('STOPPED', 'STOPPED'), ('DONE', 'DONE'), ('FAILED', 'FAILED')], db_default='RUNNING')),
+                ('asked_by', models.TextField()),
+                ('reason', models.TextField(blank=True, db_default='')),
+                ('error', models.TextField(blank=True, help_text='Why it FAILED, or what went wrong with a task.', null=True)),
+                ('filter', models.JSONField(help_text='Parameter of GET /tasks → its values.')),
+                ('skips', models.JSONField(db_default=models.Value({}, models.JSONField()), help_text='Reason → how many.')),
+                ('barred', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), help_text='Types of tasks that whoever asked may not make run.', size=None)),
+                ('held', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), db_default=models.Value([], django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), size=None)), size=None)),
+            ],
+            options={
+                'db_table': 'bulk_operations',
+                'ordering': ['-id'],
+                'indexes': [models.Index(condition=models.Q(('state', 'RUNNING')), fields=['due_at'], name='bulk_operations_due')],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state__in', ['RUNNING', 'STOPPED'])), models.Q(('state__in', ['DONE', 'FAILED']), models.Q(('finished_at', None), _negated=True)), _connector='OR'), name='bulk_operations_state'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('action', 'reprioritise'), ('priority__isnull', False), ('queue__isnull', True)), models.Q(('action', 'move'), ('priority__isnull', True), ('queue__isnull', False)), models.Q(('action__in', ['cancel', 'retry', 'expire']), ('priority__isnull', True), ('queue__isnull', True)), _connector='OR'), name='bulk_operations_target'),
+                    models.CheckConstraint(condition=models.Q(('filter', {}), _negated=True), name='bulk_operations_says_which'),
+                ],
             },
         ),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),

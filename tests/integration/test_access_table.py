@@ -213,6 +213,11 @@ OTHERWISE = {
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,
     "DELETE queue-key": Action.QUEUE_EDIT,
+    "GET bulk-operations": Action.BULK_READ,
+    "POST bulk-operations": Action.BULK_CREATE,
+    "GET bulk-operation": Action.BULK_READ,
+    "POST bulk-operation-stop": Action.BULK_STOP,
+    "POST bulk-operation-resume": Action.BULK_RESUME,
     "GET health-workers": Action.WORKER_READ,
     **{f"GET {route}": Action.HEALTH_READ for route in ("health", "health-metrics", "health-demand", "metrics")},
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
@@ -222,7 +227,7 @@ OTHERWISE = {
 }
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}
 NOUNS = {"taskexecution": "EXECUTION", "blackoutcalendar": "CALENDAR", "schedulefire": "FIRE", "apikey": "KEY",
-         "auditevent": "AUDIT"}  # fmt: skip
+         "bulkoperation": "BULK", "auditevent": "AUDIT"}  # fmt: skip
 
 
 class TestNames:

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants.ageing import AGEING
 from tests.mutants.bounds import BOUNDS
+from tests.mutants.bulk import BULK
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
@@ -30,5 +31,6 @@ MUTANTS: Final[list[Mutant]] = [
     *BOUNDS,
     *WORKFLOWS,
     *RESULTS,
+    *BULK,
     *AGEING,
 ]

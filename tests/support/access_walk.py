@@ -5,6 +5,7 @@ bodies and rows to act on, is written down here; what is missing makes ``tests/i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,14 +19,17 @@ from rest_framework.views import APIView
 
 from access_app import keys
 from access_app.http.viewsets import ApiViewSet
+from access_app.ids import new_task_id
 from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
 from flow_app.models import Queue, QueueKey, Target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
+from tasks_app.acts import BulkAction
 from tasks_app.states import TaskStatus
-from tests.factories import make_execution, make_task
+from tasks_app.tokens import Ask, Ticket, sign
+from tests.factories import make_execution, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 from workers_app.models import Scheduler, Worker
 
@@ -113,6 +117,8 @@ class World:
         put["paused queue"] = Queue.objects.create(name=f"paused-{task_type}", paused_at=whole_now())
         put["target"] = Target.objects.create(host=f"{task_type.lower()}.example")
         put["queue key"] = QueueKey.objects.create(queue=put["queue"].pk, key=f"key/{task_type}")
+        put["operation"] = make_operation(task_type)
+        put["stopped operation"] = make_operation(task_type, state="STOPPED")
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
@@ -141,6 +147,8 @@ _PATHS: Final = {
     "task_id": "task",
     "schedule_id": "schedule",
     "worker_id": "worker",
+    "bulk-operation-resume": "stopped operation",
+    "operation_id": "operation",
 }
 
 
@@ -151,6 +159,7 @@ def _bodies(world: World) -> dict[str, Any]:
     return {
         "POST tasks": template,
         "POST tasks-bulk": {"tasks": [template]},
+        "POST bulk-operations": {"action": "cancel", "filter": {"type": world.task_type}, "dryRun": True},
         "PATCH task": {"priority": 7},
         "POST schedules": {"name": "new", "cron": "0 4 * * *", "task": template},
         "PATCH schedule": {"jitterSeconds": 7},
@@ -190,7 +199,7 @@ def api_operations(world: World) -> Iterator[Operation]:
                 continue
             name = f"{method} {route}"
             url = reverse(route, args=list(_arguments(world, name, route)))
-            changes = not is_read and not route.endswith(("simulate", "recovery", "bulk"))
+            changes = not is_read and not route.endswith(("simulate", "recovery", "bulk", "bulk-operations"))
             yield Operation(name, method, url, (needs,), world.task_type, bodies.get(name), changes)
 
 
@@ -223,6 +232,8 @@ _ROWS: Final = {
     "schedulefire": "fire",
     "blackoutcalendar": "calendar",
     "blackoutcalendar delete": "free calendar",
+    "bulkoperation": "operation",
+    "bulkoperation resume": "stopped operation",
     "queue": "queue",
     "queue resume": "paused queue",
     "queue resume_selected": "paused queue",
@@ -243,7 +254,11 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
     calendar = {"timezone": "UTC", "on_blackout": "skip", "ranges": '[{"dates": "12-31"}]', "version": "1"}
     slot = world.rows["schedule"].last_slot
     since = slot - timedelta(hours=1)
+    ask = Ask(BulkAction.CANCEL, {"type": world.task_type})
+    token = sign(Ticket(new_task_id(), 7, new_task_id(), new_task_id()), ask)
+    many = {"action": "cancel", "filter": json.dumps(ask.filter), "token": token, "confirm": "7"}
     return {
+        "bulkoperation add": many,
         "task add": {**task, "on_busy": "queue", "on_duplicate": "return"},
         "schedule add": {"name": "new", **task, **when, **what_if},
         "schedule edit": {"name": "renamed", "version": "1", **task, **when, **what_if},

@@ -36,6 +36,7 @@ OURS: Final = (
     "task_edges",
     "task_joins",
     "task_inputs",
+    "bulk_operations",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

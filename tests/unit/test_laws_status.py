@@ -29,6 +29,9 @@ STATEMENTS: Final = frozenset(
         "recover_lost_tasks",
         "expire_tasks",
         "cancel_tasks",
+        "retry_tasks",
+        "change_tasks",
+        "expire_now",
         "open_dependents",
         "end_dependents",
     }
@@ -44,7 +47,7 @@ UNSEEN: Final = frozenset(
 )
 #: What has a status or version of its own: none of these is a task or its history.
 OTHER_ROWS: Final = frozenset(
-    {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire"}
+    {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire", "BulkOperation"}
 )
 #: Writes whatever columns a new schedule has.
 OF_OTHER_ROWS: Final = frozenset({"schedules_app.services._insert"})

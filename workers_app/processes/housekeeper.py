@@ -32,6 +32,7 @@ from tasks_app.floors import SCHEDULERS_FORGET_AFTER, Floors
 from tasks_app.sessions import Session
 from workers_app import lease, recovery
 from workers_app.processes import chores
+from workers_app.processes.bulk import BulkRunner
 from workers_app.processes.chores import Chore, logged
 from workers_app.stop_signals import SelfPipe
 
@@ -52,6 +53,7 @@ class Seen(NamedTuple):
     has_expired_tasks: bool
     has_stale_assignments: bool
     has_ended_parents: bool
+    has_bulk_operations: bool
 
 
 class Housekeeper(threading.Thread):
@@ -73,6 +75,7 @@ class Housekeeper(threading.Thread):
         )
         self._interval: float = config.failure_detection_interval.total_seconds()
         self._closed = threading.Event()
+        self._bulk = BulkRunner()
         self._failures, self._logged = 0, False
         self._identity = {
             "scheduler_id": scheduler_id,
@@ -86,6 +89,7 @@ class Housekeeper(threading.Thread):
         """Finish the round, say goodbye, end."""
         self._closed.set()
         self.join(timeout=10)
+        self._bulk.close()
         with contextlib.suppress(DatabaseAway):
             self._session.execute(
                 "UPDATE scheduler_heartbeats SET stopped_at = now() WHERE scheduler_id = %s",
@@ -113,6 +117,8 @@ class Housekeeper(threading.Thread):
             changed += logged("assignments_handed_back", chores.hand_back_stale(self._session))
         if seen.has_ended_parents:
             changed += logged("endings_settled", chores.settle_endings(self._session))
+        if seen.has_bulk_operations:
+            self._bulk.wake()
         changed += sum(chore.do_when_due(self._session, time.monotonic()) for chore in self._chores)
         if changed:
             wakeups.notify_schedulers(self._session)

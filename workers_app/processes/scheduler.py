@@ -28,7 +28,7 @@ from tasks_app import signals, wakeups
 from tasks_app.retention import Retention
 from tasks_app.sessions import Session
 from workers_app import recovery
-from workers_app.processes import chores
+from workers_app.processes import bulk, chores
 from workers_app.processes.base import Process
 from workers_app.processes.housekeeper import Housekeeper
 from workers_app.processes.wakeups import Listener
@@ -221,6 +221,7 @@ class Scheduler(Process):
         report = recovery.recover_system(actor="runscheduler --once", pipe=self.pipe)
         expired = chores.expire_tasks(self._session)
         chores.follow_zone_rules(self._session)
+        bulk.do_due(self._session)
         while self.tick() == timedelta(0) and not self.stopping:
             pass
         deleted = Retention().delete(self._session)

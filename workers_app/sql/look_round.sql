@@ -1,10 +1,10 @@
 -- A scheduler's round: raise its own heartbeat and learn, in one trip, which chores have something to do. The chores then
--- lock and look again. Returns one row: every live worker with its beat and the next floor of what it owns, and four hints.
+-- lock and look again. Returns one row: every live worker with its beat and the next floor of what it owns, and five hints.
 --
 -- tasks_owned keeps entries of what has ended for as long as some snapshot may need them. So what a live worker owns is
 -- looked at from its floor on, the one of %(floors)s that stands where it stands in %(workers)s; and what others own is
 -- looked for between each live worker and the next, where no live one has left any.
--- Indexes: primary keys, tasks_owned, tasks_expiring, tasks_ended_parents.
+-- Indexes: primary keys, tasks_owned, tasks_expiring, tasks_ended_parents, bulk_operations_due.
 WITH me AS (
   INSERT INTO scheduler_heartbeats (scheduler_id, host, pid, version)
   VALUES (%(scheduler_id)s, %(host)s, %(pid)s, %(version)s)
@@ -44,4 +44,5 @@ SELECT ARRAY(SELECT worker_id FROM owned ORDER BY worker_id) AS workers,
                 WHERE expires_at IS NOT NULL AND finished_at IS NULL AND expires_at <= now() AND status <> 'RUNNING')
          AS has_expired_tasks,
        EXISTS (SELECT FROM owned WHERE has_stale) AS has_stale_assignments,
-       EXISTS (SELECT FROM tasks WHERE has_dependents AND finished_at IS NOT NULL) AS has_ended_parents
+       EXISTS (SELECT FROM tasks WHERE has_dependents AND finished_at IS NOT NULL) AS has_ended_parents,
+       EXISTS (SELECT FROM bulk_operations WHERE state = 'RUNNING') AS has_bulk_operations

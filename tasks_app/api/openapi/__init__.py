@@ -6,7 +6,7 @@ from typing import Final
 
 from access_app.http.openapi.chapters import Chapter, union
 from access_app.http.openapi.schemas import ID, Json
-from tasks_app.api.openapi import paths, schemas, types
+from tasks_app.api.openapi import operations, paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
     "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
@@ -20,5 +20,9 @@ _PARAMETERS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    tags = {"tasks": "Create, read, change, cancel, retry."}
-    return Chapter(paths.PATHS, union(types.SCHEMAS, schemas.SCHEMAS), tags, _PARAMETERS)
+    tags = {
+        "tasks": "Create, read, change, cancel, retry.",
+        "bulk operations": "Cancel, retry, move … all tasks that match a filter.",
+    }
+    known = union(types.SCHEMAS, schemas.SCHEMAS, operations.SCHEMAS)
+    return Chapter(union(paths.PATHS, operations.PATHS), known, tags, union(_PARAMETERS, operations.PARAMETERS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.workloads import (
     blocked,
+    bulk,
     ceiling,
     dependencies,
     lateness,
@@ -37,6 +38,7 @@ _ORDER = (
     w5_idle,
     mix,
     dependencies,
+    bulk,
     pressure,
     schedules,
     shares,

@@ -247,7 +247,7 @@ class Round:
 def look_round(session: Session, floors: dict[UUID, str] | None = None) -> Round:
     floors = floors or {}
     parameters = ROUND | {"workers": list(floors), "floors": list(floors.values())}
-    [(workers, _, found, has_lost, _, has_stale, _)] = session.rows("look_round", parameters)
+    [(workers, _, found, has_lost, _, has_stale, *_)] = session.rows("look_round", parameters)
     return Round(dict(zip(workers, found, strict=True)), has_lost, has_stale)
 
 
