@@ -88,6 +88,13 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Webhooks",
+                "items": [
+                    _item("Endpoints", "webhook", "workflows_app", "webhookendpoint", _may(Action.ENDPOINT_READ)),
+                    _item("Deliveries", "outbox", "workflows_app", "delivery", _may(Action.DELIVERY_READ)),
+                ],
+            },
+            {
                 "title": "Processes",
                 "items": [
                     _item("Workers", "memory", "workers_app", "worker", _may(Action.WORKER_READ)),

@@ -22,6 +22,7 @@ from monitoring_app import openapi as monitoring
 from schedules_app.api import openapi as schedules
 from tasks_app.api import openapi as tasks
 from workers_app.api import openapi as workers
+from workflows_app.api import openapi as workflows
 
 _DESCRIPTION = """\
 Create tasks, follow them, change and cancel them; have them made by schedules.
@@ -72,7 +73,10 @@ def _own() -> Chapter:
 
 
 #: In the order in which `/docs` shows them.
-CHAPTERS: Final = (tasks.chapter, schedules.chapter, flow.chapter, workers.chapter, monitoring.chapter, _own)
+CHAPTERS: Final = (
+    *(tasks.chapter, schedules.chapter, workflows.chapter),
+    *(flow.chapter, workers.chapter, monitoring.chapter, _own),
+)
 
 
 @cache
@@ -86,5 +90,6 @@ def document() -> Json:
         "security": [{"apiKey": []}, {"adminSession": []}],
         "tags": [{"name": name, "description": text} for name, text in whole.tags.items()],
         "paths": whole.paths,
+        "webhooks": whole.webhooks,
         "components": components(whole),
     }

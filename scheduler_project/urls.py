@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("flow_app.api.urls")),
     path("", include("schedules_app.api.urls")),
     path("", include("workers_app.api.urls")),
+    path("", include("workflows_app.api.urls")),
     path("", include("monitoring_app.urls")),
     *router.urls,
 ]

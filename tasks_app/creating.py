@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from access_app import audit
-from tasks_app import edges, wakeups
+from tasks_app import edges, notices, wakeups
 from tasks_app.bounds import Full, admit, require_room, unbounded
 from tasks_app.duplicates import holders_of
 from tasks_app.fields import NewTask
@@ -49,6 +49,8 @@ def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempote
     Raises `DuplicateTask`, and `QueueFull` when there is to be another and too many wait.
     """
     insert = partial(_insert_one, task_id, created_by=created_by, text=text, idempotency_key=idempotency_key)
+    if new.callback is not None:
+        notices.check_endpoints([new.callback])
     if new.on_busy != OnBusy.QUEUE:
         with transaction.atomic():
             return meet_busy(new, created_by) or _insert_or_meet(new, insert, created_by)
@@ -86,6 +88,7 @@ def create_many(rows: Sequence[New], created_by: str, idempotency_key: str | Non
         now, bounded = cursor.fetchone()
         if bounded:
             left = _admitted(cursor, stored, left)
+        notices.check_endpoints(new.callback for _, new, _ in rows)
         row_of: RowOf = partial(
             task_row,
             created_by=created_by,

@@ -1,9 +1,7 @@
 """The fields of a task, a line each: those somebody may ask for (`NewTask`), and those the scheduler adds. Pure.
 
-A new field is a line here, a column in ``models`` and a migration. From its line follow reading it (``api.inputs``),
-checking it (``new_tasks``), storing it (``inserting``), cloning it (``services``), keeping it in the template of a
-schedule (``schedules_app.stored``), showing it (``api.outputs``, pages), its form field and its part of the OpenAPI
-document. What a field does is up to the code that knows its name; what is wrong with two of them together, too.
+A new field is a line here, a column in ``models`` and a migration. From its line follow reading and checking it,
+storing, cloning and showing it, templates of schedules, forms and the OpenAPI document; what it does is up to others.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
+from tasks_app.callbacks import CALLBACK, TOLD
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, listed, matching, one_of, visible, whole
 from tasks_app.labels import Required, read_required_labels
@@ -140,6 +139,7 @@ class NewTask:
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
     retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
+    callback: Annotated[JsonObject | None, Asked(CALLBACK, TOLD, null=True, edit=True, listed=False)] = None
     unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
     on_busy: Annotated[str, _once(_BUSY, label="If its concurrency key is busy")] = OnBusy.QUEUE
     on_duplicate: Annotated[str, _once(_DUPLICATE, label="If its unique key is taken")] = OnDuplicate.RETURN

@@ -23,6 +23,7 @@ from psycopg.pq import TransactionStatus
 
 from access_app.ids import created_at
 from access_app.sql import Copying
+from tasks_app import notices
 from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
@@ -47,6 +48,7 @@ _PAYLOAD_AT: Final = COLUMNS.index("payload")
 QUEUE_AT: Final = COLUMNS.index("queue")
 KEY_AT: Final = COLUMNS.index("concurrency_key")
 UNIQUE_KEY_AT: Final = COLUMNS.index("unique_key")
+_CALLBACK_AT: Final = COLUMNS.index("callback")
 #: Columns that hold JSON as text.
 _JSON_AT: Final = (_PAYLOAD_AT, *range(len(_SETTLED), len(_SETTLED) + len(_DOCUMENTS)))
 #: What the index ``tasks_unique_open`` refuses is left out, and nothing else.
@@ -109,6 +111,7 @@ def store_tasks(
     Raises `InvalidTask`: see `needs.ids_of`.
     """
     columns, rows = _with_needs(cursor, columns, list(rows), most_needs)
+    columns, rows = notices.with_marks(cursor, columns, rows, queue_at=QUEUE_AT, callback_at=_CALLBACK_AT)
     unique: list[tuple[Any, ...]] = []
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
@@ -169,6 +172,8 @@ def insert_task(
     with connection.cursor() as cursor:
         if need := _need_of(row):
             more = {**more, "needs_id": ids_of(cursor, [need])[need]}
+        if row[_CALLBACK_AT] is not None or notices.hears(cursor, row[QUEUE_AT]):
+            more = {**more, **notices.MARKED}
         insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None, admitted=admitted)
         row = (*row, *more.values(), *(() if admitted else (row[QUEUE_AT],)))
         if hint is None:

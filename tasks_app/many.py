@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from access_app.sql import Cursor, statement
+from access_app.sql import Copying, Cursor, statement
+from tasks_app import notices
 from tasks_app.acts import BulkAction, Candidate, Skip, Target
 from tasks_app.bounds import admit
 from tasks_app.cancelling import cancel_tasks
@@ -59,7 +60,7 @@ def _queue(deed: Deed, task: Candidate) -> str:
     return deed.target.queue or task.queue
 
 
-def change(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> list[UUID]:
+def change(cursor: Copying, deed: Deed, ids: Sequence[UUID]) -> list[UUID]:
     """Change locked tasks that can be changed, all of them; return the workers that are to stop some."""
     if deed.action is BulkAction.CANCEL:
         cancels = [(task_id, deed.actor) for task_id in ids]
@@ -71,15 +72,17 @@ def change(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> list[UUID]:
     return []
 
 
-def retry_tasks(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> int:
-    """Run ended tasks again; return how many."""
-    cursor.execute(statement("retry_tasks"), {"ids": list(ids), **deed.event})
+def retry_tasks(cursor: Copying, deed: Deed, ids: Sequence[UUID]) -> int:
+    """Run ended tasks again, once it was told that they had ended; return how many."""
+    notices.tell_now(cursor, ids)
+    cursor.execute(statement("retry_tasks"), {"ids": list(ids), "heard": _heard(cursor), **deed.event})
     return _count(cursor)
 
 
 def change_tasks(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> int:
     """Give waiting tasks another priority or queue; return how many."""
-    cursor.execute(statement("change_tasks"), {"ids": list(ids), **deed.target._asdict(), **deed.event})
+    asked = {"ids": list(ids), "heard": _heard(cursor), **deed.target._asdict(), **deed.event}
+    cursor.execute(statement("change_tasks"), asked)
     return _count(cursor)
 
 
@@ -87,6 +90,11 @@ def expire_now(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> int:
     """End waiting tasks as if they had passed their ``expiresAt``; return how many."""
     cursor.execute(statement("expire_now"), {"ids": list(ids), **deed.event})
     return _count(cursor)
+
+
+def _heard(cursor: Cursor) -> list[str]:
+    """Whose tasks are marked from now on, because somebody is to be told of their end."""
+    return list(notices.heard_queues(cursor))
 
 
 def _count(cursor: Cursor) -> int:

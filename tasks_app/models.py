@@ -97,6 +97,9 @@ class Task(models.Model):
     has_dependents = models.BooleanField(
         db_default=False, help_text="Others wait for its end, or did: somebody has to look when it has ended."
     )
+    notifies = models.BooleanField(
+        db_default=False, help_text="Its end is yet to be told to callbacks; then it is marked as having dependents."
+    )
     needs_id = models.IntegerField(
         null=True, blank=True, help_text="What it needs of its worker, a row of task_needs; NULL: nothing."
     )
@@ -119,6 +122,7 @@ class Task(models.Model):
     )
     retry = models.JSONField(null=True, blank=True)
     required_labels = models.JSONField(null=True, blank=True)
+    callback = models.JSONField(null=True, blank=True, help_text="Who is told of its end, besides endpoints.")
     payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
     schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
     scheduled_for = models.DateTimeField(

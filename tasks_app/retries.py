@@ -5,6 +5,7 @@ The delay before retry n (counted from 1) is, with the task's base and cap:
     exponential   base, 2·base, 4·base, 8·base …      min(cap, base · 2^(n-1))
     linear        base, 2·base, 3·base, 4·base …      min(cap, base · n)
     fixed         base, base, base, base …            min(cap, base)
+    schedule      the n-th of a list, then its last   the list's own: no base, no cap
 
 With jitter (the default) the delay is drawn uniformly from the upper half of that value, so that tasks which failed
 together do not come back together ("equal jitter": M. Brooker, Exponential Backoff and Jitter, 2015). A Retry-After
@@ -26,7 +27,8 @@ from tasks_app.executors.base import Outcome
 from tasks_app.states import ExecutionStatus
 
 MAX_DELAY_MS: Final = 2_592_000_000
-_OPTIONS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter"})
+MOST_DELAYS: Final = 100
+_OPTIONS: Final = frozenset({"backoff", "baseDelayMs", "maxDelayMs", "jitter", "delaysMs"})
 #: No `timedelta` sum may overflow however large n grows; 2^40 base units are beyond every cap.
 _MOST_DOUBLINGS: Final = 40
 _RETRIED: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
@@ -35,6 +37,7 @@ _RETRIED: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
 class Backoff(StrEnum):
     EXPONENTIAL = "exponential"
     LINEAR = "linear"
+    SCHEDULE = "schedule"
     FIXED = "fixed"
 
 
@@ -46,6 +49,8 @@ class RetryPolicy:
     base_delay: timedelta
     max_delay: timedelta
     jitter: bool
+    #: Of a schedule: how long before the first retry, before the second …
+    delays: tuple[timedelta, ...] = ()
 
     @classmethod
     def merged(cls, chosen: Mapping[str, Any] | None, *, base_delay: timedelta, max_delay: timedelta) -> RetryPolicy:
@@ -54,21 +59,27 @@ class RetryPolicy:
         A base above the cap is legal and means the cap.
         """
         chosen = chosen or {}
+        delays = tuple(timedelta(milliseconds=each) for each in chosen.get("delaysMs", ()))
+        if delays:  # it is its own base and cap
+            base_delay, max_delay = delays[0], max(delays)
         return cls(
             backoff=Backoff(chosen.get("backoff", Backoff.EXPONENTIAL)),
             base_delay=_milliseconds(chosen.get("baseDelayMs"), base_delay),
             max_delay=_milliseconds(chosen.get("maxDelayMs"), max_delay),
             jitter=bool(chosen.get("jitter", True)),
+            delays=delays,
         )
 
     def full_delay(self, n: int) -> timedelta:
         """The delay before retry ``n`` (≥ 1) without jitter."""
+        if self.delays:
+            return self.delays[min(n, len(self.delays)) - 1]
         match self.backoff:
             case Backoff.EXPONENTIAL:
                 factor: int = 2 ** min(n - 1, _MOST_DOUBLINGS)
             case Backoff.LINEAR:
                 factor = n
-            case Backoff.FIXED:
+            case _:
                 factor = 1
         if self.base_delay and factor > self.max_delay / self.base_delay:
             return self.max_delay
@@ -94,9 +105,24 @@ def read_options(value: Any) -> Any:
             problems[name] = f"must be a whole number from 0 to {MAX_DELAY_MS}"
     if not isinstance(options.get("jitter", True), bool):
         problems["jitter"] = "must be true or false"
+    problems |= _schedule_problems(options)
     if problems:
         raise InvalidInput(problems)
     return options
+
+
+def _schedule_problems(options: Mapping[str, Any]) -> dict[str, str]:
+    if options.get("backoff") != Backoff.SCHEDULE:
+        return {"delaysMs": "is for backoff schedule"} if "delaysMs" in options else {}
+    problems = {name: "is not taken with backoff schedule" for name in ("baseDelayMs", "maxDelayMs") if name in options}
+    if "delaysMs" not in options:
+        return problems | {"delaysMs": "is required with backoff schedule"}
+    delays = options["delaysMs"]
+    if type(delays) is not list or not 1 <= len(delays) <= MOST_DELAYS:
+        return problems | {"delaysMs": f"must be a list of 1 to {MOST_DELAYS}"}
+    if not all(type(each) is int and 0 <= each <= MAX_DELAY_MS for each in delays):
+        return problems | {"delaysMs": f"must be whole numbers from 0 to {MAX_DELAY_MS}"}
+    return problems
 
 
 @dataclass(frozen=True, slots=True)

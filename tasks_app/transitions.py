@@ -17,6 +17,7 @@ from django.db.models.functions import Least, Now
 from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
+from tasks_app import notices
 from tasks_app.bounds import require_room
 from tasks_app.duplicates import unless_taken
 from tasks_app.executors.registry import target_of
@@ -116,15 +117,30 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
     if task.status not in FINAL:
         raise IllegalTransition(task.status, "retried")
     _require_room(task.queue, task)
+    if task.notifies:
+        with connection.cursor() as cursor:
+            notices.tell_now(cursor, [task_id])
     fresh: dict[str, Any] = dict.fromkeys(
         ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "end_reason")
     )
     fresh |= {"status": TaskStatus.PENDING, "run_at": Now(), "schedule_at": Now(), "retry_count": 0, "crash_count": 0}
     fresh["gate"] = Gate.OPEN  # nobody may hold the key any more
+    if _is_told(task):
+        fresh |= notices.MARKED
     if task.expires_at is not None and Task.objects.filter(pk=task_id, expires_at__lte=Now()).exists():
         fresh["expires_at"] = None
     unless_taken(task.queue, task.unique_key, lambda: _write(task, actor, "task.retried", reason, **fresh))
     return Task.objects.get(pk=task_id)
+
+
+def _is_told(task: Task) -> bool:
+    """Whether somebody is to be told of its next end."""
+    return task.callback is not None or _is_heard(task.queue)
+
+
+def _is_heard(queue: str) -> bool:
+    with connection.cursor() as cursor:
+        return notices.hears(cursor, queue)
 
 
 def _back(task: Task) -> dict[str, Any]:
@@ -174,6 +190,10 @@ def _write(
     guard = Task.objects.filter(pk=task.pk, version=task.version, status=task.status)
     to_status = columns.get("status", task.status)
     columns["unsuccessful"] = to_status in UNSUCCESSFUL
+    if columns.get("callback") is not None:
+        notices.check_endpoints([columns["callback"]])
+    if columns.get("callback") is not None or ("queue" in columns and _is_heard(columns["queue"])):
+        columns |= notices.MARKED
     if "payload" in columns:
         columns["target"] = target_of(task.type, columns["payload"])
     if guard.update(version=F("version") + 1, updated_at=Now(), **columns) != 1:

@@ -125,6 +125,9 @@ QUERIES: Final[dict[str, str]] = {
     "what another task waits for is there, and is marked": """
         SELECT count(*) FROM (SELECT parent_id FROM task_edges WHERE outcome IS NULL LIMIT 10000) AS e
          WHERE NOT EXISTS (SELECT FROM tasks p WHERE p.id = e.parent_id AND p.has_dependents)""",
+    "an end that is to be told is marked": """
+        SELECT count(*) FROM (SELECT has_dependents, notifies FROM tasks ORDER BY id DESC LIMIT 10000) AS t
+         WHERE t.notifies AND NOT t.has_dependents""",
     "a closed gate has a cause": """
         SELECT count(*) FROM tasks t
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)

@@ -9,7 +9,9 @@ class WorkflowsAppConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tasks_app import reasons
+        from tasks_app import notices, reasons
+        from workflows_app.callbacks.listening import Endpoints
         from workflows_app.why import why
 
         reasons.register(why)
+        notices.register(Endpoints())

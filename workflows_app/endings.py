@@ -2,10 +2,10 @@
 
 An end itself does nothing about dependents: it would wait for rows that others hold. The mark on the task puts it in
 the index ``tasks_ended_parents``, and a round takes it from there, in one transaction: note the outcome on the open
-edges of children that nobody else holds, decide about these children, open their gate or end them, clear the mark of
-parents without an open edge. A crash anywhere leaves all as it was. Any number of rounds may run at once: no round
-waits for a lock, and what was locked is decided with a snapshot taken behind the lock, so of two ends of one task's
-parents the later sees the earlier.
+edges of children that nobody else holds, decide about these children, open their gate or end them, tell callbacks
+(``callbacks.telling``), clear the mark of parents without an open edge. A crash anywhere leaves all as it was. Any
+number of rounds may run at once: no round waits for a lock, and what was locked is decided with a snapshot taken
+behind the lock, so of two ends of one task's parents the later sees the earlier.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psycopg
 
 from tasks_app.sessions import Row, Session
 from tasks_app.states import Otherwise, TaskStatus
+from workflows_app.callbacks.telling import tell_endings
 from workflows_app.rules import Ends, Verdict, decide
 
 #: Most ended tasks, and most edges, of one round: its transaction stays short.
@@ -32,6 +33,8 @@ class Edges(NamedTuple):
     parents: list[UUID]
     settled: int
     waiting: list[UUID]
+    #: Whether the end of any of them is yet to be told.
+    tells: bool
 
 
 class Join(NamedTuple):
@@ -51,7 +54,7 @@ class Join(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a round did: edges settled, tasks that wait no longer, tasks that were ended, and marks that were cleared.
+    """What a round did: edges settled, tasks that wait no longer, that were ended, marks cleared, and ends told.
 
     ``left``: there is more, or somebody held what belongs to it.
     """
@@ -60,12 +63,13 @@ class Settled(NamedTuple):
     opened: int = 0
     ended: int = 0
     cleared: int = 0
+    told: int = 0
     left: bool = False
 
     @property
     def moved(self) -> bool:
         """Whether another round, at once, may find more to do."""
-        return self.left and bool(self.edges or self.cleared)
+        return self.left and bool(self.edges or self.cleared or self.told)
 
 
 def settle_endings(session: Session, *, parents: int = MOST_PARENTS, edges: int = MOST_EDGES) -> Settled:
@@ -73,7 +77,8 @@ def settle_endings(session: Session, *, parents: int = MOST_PARENTS, edges: int 
     try:
         with session.connection.transaction():
             found = settle_edges(session, parents=parents, edges=edges)
-            return _decide(session, found) if found.parents else Settled()
+            told = tell_endings(session) if found.tells else 0
+            return _decide(session, found)._replace(told=told) if found.parents else Settled()
     except psycopg.Error as error:
         session.fail(error)
 
@@ -89,7 +94,7 @@ def _decide(session: Session, found: Edges) -> Settled:
             end_dependents(session, never)
         held = lock_parents(session, found.parents)
     cleared, left = clear_parents(session, [task_id for (task_id,) in held.fetchall()])
-    return Settled(found.settled, len(runs), len(never), cleared, left)
+    return Settled(found.settled, len(runs), len(never), cleared, left=left)
 
 
 def settle_edges(session: Session, *, parents: int, edges: int) -> Edges:

@@ -129,6 +129,45 @@ class Action(Enum):
     TARGET_READ = "see the rules of hosts that tasks call", {Scope.ADMIN}, {"flow_app.view_target"}, VIEWER
     TARGET_EDIT = "limit how tasks call a host", {Scope.ADMIN}, {"flow_app.change_target"}, OPERATOR
 
+    ENDPOINT_READ = (
+        "see webhook endpoints, without their secrets",
+        {Scope.ADMIN},
+        {"workflows_app.view_webhookendpoint"},
+        VIEWER,
+    )
+    ENDPOINT_CREATE = (
+        "create webhook endpoints",
+        {Scope.ADMIN},
+        {"workflows_app.add_webhookendpoint"},
+        ADMINISTRATOR,
+    )
+    ENDPOINT_EDIT = (
+        "change a webhook endpoint",
+        {Scope.ADMIN},
+        {"workflows_app.change_webhookendpoint"},
+        ADMINISTRATOR,
+    )
+    ENDPOINT_ROTATE = (
+        "give a webhook endpoint another secret",
+        {Scope.ADMIN},
+        {"workflows_app.change_webhookendpoint"},
+        ADMINISTRATOR,
+    )
+    ENDPOINT_REPLAY = (
+        "tell a webhook endpoint once more of all ends of a time",
+        {Scope.ADMIN},
+        {"workflows_app.change_webhookendpoint"},
+        ADMINISTRATOR,
+    )
+    ENDPOINT_DELETE = (
+        "delete a webhook endpoint",
+        {Scope.ADMIN},
+        {"workflows_app.delete_webhookendpoint"},
+        ADMINISTRATOR,
+    )
+    DELIVERY_READ = "see what was delivered to webhooks", {Scope.ADMIN}, {"workflows_app.view_delivery"}, VIEWER
+    DELIVERY_REDELIVER = "deliver a message once more", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR
+
     WORKER_READ = "see workers and their load", ANY_KEY, {"workers_app.view_worker"}, VIEWER
     WORKER_DRAIN = "drain a worker", {Scope.ADMIN}, {"workers_app.change_worker"}, OPERATOR
     SCHEDULER_READ = "see schedulers", ANY_KEY, {"workers_app.view_scheduler"}, VIEWER
@@ -171,5 +210,8 @@ class Action(Enum):
         return self.name.lower().replace("_", ".")
 
 
-#: Who may do the second may do the first as well: tasks name their queue and host, and `why` says what holds it.
-_COMES_WITH: Final = {Action.QUEUE_READ: Action.TASK_READ, Action.TARGET_READ: Action.TASK_READ}
+#: Who may do the second may do the first as well: tasks name their queue, their
+#: host and who is told, and `why` says what holds it.
+_COMES_WITH: Final = dict.fromkeys(
+    (Action.QUEUE_READ, Action.TARGET_READ, Action.ENDPOINT_READ, Action.DELIVERY_READ), Action.TASK_READ
+)

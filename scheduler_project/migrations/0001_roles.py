@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
         ("schedules_app", "0001_initial"),
         ("tasks_app", "0001_initial"),
         ("workers_app", "0001_initial"),
+        ("workflows_app", "0001_initial"),
     ]
 
     operations = [migrations.RunPython(make_roles, migrations.RunPython.noop)]

@@ -83,6 +83,7 @@ def context_of(task: Task, person: Person) -> dict[str, Any]:
         "more_events": max(0, len(events) - MOST_EVENTS),
         "payload": pretty(task.payload),
         "retry_policy": pretty(task.retry) if task.retry else "",
+        "callback": pretty(task.callback) if task.callback else "",
         "required_labels": pretty(task.required_labels) if task.required_labels else "",
         "dependencies": dependencies_of(task),
         "used_inputs": used_inputs_of(task),

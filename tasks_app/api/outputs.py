@@ -114,6 +114,7 @@ def _retry_json(chosen: JsonObject | None) -> JsonObject:
         "baseDelayMs": policy.base_delay // _MILLISECOND,
         "maxDelayMs": policy.max_delay // _MILLISECOND,
         "jitter": policy.jitter,
+        **({"delaysMs": [delay // _MILLISECOND for delay in policy.delays]} if policy.delays else {}),
     }
 
 

@@ -1,7 +1,8 @@
 -- Run the ended tasks %(ids)s again, which the caller has locked and has room for, as `transitions.retry` does one: due now, with
--- their counts at zero. Each has its event, for %(actor)s and with %(reason)s. Returns how many. Index: the primary key.
+-- their counts at zero, and marked when somebody is to be told of their end (%(heard)s: `notices.heard_queues`). Each has its event, for %(actor)s and with %(reason)s. Returns how many. Index: the primary key.
 WITH ended AS MATERIALIZED (
-  SELECT id, status AS was, attempt, coalesce(correlation_id, replace(id::text, '-', '')) AS correlation_id
+  SELECT id, status AS was, attempt, coalesce(correlation_id, replace(id::text, '-', '')) AS correlation_id,
+         callback IS NOT NULL OR ARRAY[queue, '*'] && %(heard)s::text[] AS told
     FROM tasks
    WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('SUCCESS', 'FAILED', 'CANCELLED')
 ),
@@ -11,6 +12,7 @@ moved AS (
          crash_count = 0, worker_id = NULL, assigned_at = NULL, started_at = NULL, finished_at = NULL,
          cancel_requested_at = NULL, end_reason = NULL,
          expires_at = CASE WHEN t.expires_at > now() THEN t.expires_at END,
+         notifies = e.told, has_dependents = t.has_dependents OR e.told,
          version = t.version + 1, updated_at = now()
     FROM ended e
    WHERE t.id = e.id

@@ -223,11 +223,15 @@ OTHERWISE = {
     **{f"GET {route}": Action.SCHEMA_READ for route in ("schema", "docs")},
     **{f"queue {word}": Action.QUEUE_EDIT for word in ("key", "unset_key")},
     **{f"target {word}": Action.TARGET_EDIT for word in ("add", "delete", "forget_selected")},
+    "GET deliveries": Action.DELIVERY_READ,
+    "GET webhook-endpoints": Action.ENDPOINT_READ,
+    "POST webhook-endpoints": Action.ENDPOINT_CREATE,
+    **{f"webhookendpoint {word}": Action.ENDPOINT_EDIT for word in ("enable", "disable")},
     **{f"schedule {word}": Action.SCHEDULE_EDIT for word in ("enable", "preview")},
 }
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}
 NOUNS = {"taskexecution": "EXECUTION", "blackoutcalendar": "CALENDAR", "schedulefire": "FIRE", "apikey": "KEY",
-         "bulkoperation": "BULK", "auditevent": "AUDIT"}  # fmt: skip
+         "bulkoperation": "BULK", "auditevent": "AUDIT", "webhookendpoint": "ENDPOINT"}  # fmt: skip
 
 
 class TestNames:

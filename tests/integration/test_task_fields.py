@@ -63,7 +63,8 @@ def value_of(schema: dict[str, Any]) -> Any:
 
 
 def text_of(schema: dict[str, Any]) -> str:
-    return "2999-01-02T03:04:05.000000Z" if schema.get("format") == "date-time" else "walked"
+    formats = {"date-time": "2999-01-02T03:04:05.000000Z", "uri": "https://walked.example/"}
+    return formats.get(schema.get("format", ""), "walked")
 
 
 def asked(row: Asked) -> dict[str, Any]:

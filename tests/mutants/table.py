@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.ageing import AGEING
 from tests.mutants.bounds import BOUNDS
 from tests.mutants.bulk import BULK
+from tests.mutants.callbacks import CALLBACKS
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
@@ -33,4 +34,5 @@ MUTANTS: Final[list[Mutant]] = [
     *RESULTS,
     *BULK,
     *AGEING,
+    *CALLBACKS,
 ]

@@ -31,6 +31,7 @@ from tasks_app.states import TaskStatus
 from tasks_app.tokens import Ask, Ticket, sign
 from tests.factories import make_execution, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
+from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
 
 TYPES: Final = ("DUMMY", "SHELL")
@@ -119,6 +120,9 @@ class World:
         put["queue key"] = QueueKey.objects.create(queue=put["queue"].pk, key=f"key/{task_type}")
         put["operation"] = make_operation(task_type)
         put["stopped operation"] = make_operation(task_type, state="STOPPED")
+        put["endpoint"], _ = make_endpoint(f"open-{task_type}")
+        put["disabled endpoint"], _ = make_endpoint(f"disabled-{task_type}", enabled=False)
+        put["delivery"] = make_delivery(put["endpoint"])
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
@@ -144,6 +148,8 @@ _PATHS: Final = {
     "queue-key": "queue",
     "queue": "queue",
     "target": "target",
+    "endpoint_id": "endpoint",
+    "delivery_id": "delivery",
     "task_id": "task",
     "schedule_id": "schedule",
     "worker_id": "worker",
@@ -170,6 +176,9 @@ def _bodies(world: World) -> dict[str, Any]:
         "PATCH calendar": {"description": "x"},
         "PATCH queue": {"maxConcurrency": 7},
         "PUT target": {"maxConcurrency": 7},
+        "POST webhook-endpoints": {"name": "new", "url": "https://new.example/", "on": []},
+        "PATCH endpoint": {"ordered": True},
+        "POST endpoint-replay": window,
         "PUT queue-key": {"paused": True},
     }
 
@@ -238,6 +247,9 @@ _ROWS: Final = {
     "queue resume": "paused queue",
     "queue resume_selected": "paused queue",
     "target": "target",
+    "webhookendpoint": "endpoint",
+    "webhookendpoint enable": "disabled endpoint",
+    "delivery": "delivery",
     "worker": "worker",
     "scheduler": "scheduler",
     "apikey": "key",
@@ -278,6 +290,8 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "queue edit": {"max_concurrency": "7", "version": str(world.rows["queue"].version)},
         "target add": {"host": "new.example", "max_concurrency": "7"},
         "target edit": {"max_concurrency": "7", "version": str(world.rows["target"].version)},
+        "webhookendpoint add": {"name": "new", "url": "https://new.example/"},
+        "webhookendpoint edit": {"name": "renamed", "url": "https://new.example/", "version": "1"},
         "target delete": {"version": str(world.rows["target"].version)},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
     }

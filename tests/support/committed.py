@@ -37,6 +37,8 @@ OURS: Final = (
     "task_joins",
     "task_inputs",
     "bulk_operations",
+    "webhook_endpoints",
+    "deliveries",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

@@ -18,7 +18,7 @@ CONTRACTS: Final[list[dict[str, Any]]] = tomllib.loads((ROOT / "pyproject.toml")
 #: What Django loads by their names: an app's start-up may import anything of it, and migrations are history.
 LEFT_OUT: Final = {"apps", "migrations"}
 #: Large packages inside an app, which have an order of their own.
-PACKAGES: Final = ("tasks_app.conf", "workers_app.doctor", "workers_app.processes")
+PACKAGES: Final = ("tasks_app.conf", "workers_app.doctor", "workers_app.processes", "workflows_app.callbacks")
 
 
 def layers_of(container: str) -> dict[str, Any]:

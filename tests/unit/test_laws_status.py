@@ -43,11 +43,19 @@ FUNCTION: Final = "tasks_app.transitions._write"
 UNSEEN: Final = frozenset(
     {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys", "release_key"}
     | {"park_behind_rates", "open_keys"}
-    | {"sort_in", "sort_out", "hold_parents", "clear_parents", "tasks_app.migrations.0001_initial"}
+    | {
+        "sort_in",
+        "sort_out",
+        "hold_parents",
+        "clear_parents",
+        "workflows_app.callbacks.telling.tell",
+        "tasks_app.migrations.0001_initial",
+    }
 )
 #: What has a status or version of its own: none of these is a task or its history.
 OTHER_ROWS: Final = frozenset(
     {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire", "BulkOperation"}
+    | {"WebhookEndpoint"}
 )
 #: Writes whatever columns a new schedule has.
 OF_OTHER_ROWS: Final = frozenset({"schedules_app.services._insert"})

@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from access_app.refusals import InvalidInput
 from tasks_app.executors.base import Outcome, StopReason
-from tasks_app.retries import Backoff, Decision, GiveUp, RetryAt, RetryPolicy, decide
+from tasks_app.retries import Backoff, Decision, GiveUp, RetryAt, RetryPolicy, decide, read_options
 from tasks_app.states import ErrorCode, ExecutionStatus
 
 SECOND = timedelta(seconds=1)
+#: A schedule without delays is not made by anybody, and does not grow.
+_CONSTANT = {Backoff.FIXED, Backoff.SCHEDULE}
 FAILURE = Outcome.failure(ErrorCode.TASK_FAILED, "it broke")
 
 
@@ -40,7 +43,7 @@ class TestFullDelay:
     @pytest.mark.parametrize("n", [41, 65, 1000, 1_000_000])
     def test_never_overflows(self, backoff: Backoff, n: int) -> None:
         widest = policy(backoff, base=86_400, cap=86_400 * 30)
-        assert widest.full_delay(n) == (timedelta(days=1) if backoff is Backoff.FIXED else timedelta(days=30))
+        assert widest.full_delay(n) == (timedelta(days=1) if backoff in _CONSTANT else timedelta(days=30))
 
     @pytest.mark.parametrize("backoff", Backoff)
     def test_is_nothing_for_a_base_of_nothing(self, backoff: Backoff) -> None:
@@ -49,6 +52,13 @@ class TestFullDelay:
     @pytest.mark.parametrize("backoff", Backoff)
     def test_is_the_cap_for_a_base_above_it(self, backoff: Backoff) -> None:
         assert policy(backoff, base=60, cap=10).full_delay(1) == 10 * SECOND
+
+    def test_is_what_the_list_says_and_then_its_last(self) -> None:
+        chosen = {"backoff": "schedule", "delaysMs": [5000, 0, 7000]}
+        made = RetryPolicy.merged(chosen, base_delay=SECOND, max_delay=SECOND)
+        assert [made.full_delay(n) / SECOND for n in range(1, 6)] == [5, 0, 7, 7, 7]
+        assert made.delay(2, chance=0.5, floor=SECOND * 60) == SECOND * 7
+        assert made.delay(1, chance=0.0) == SECOND * 2.5
 
     def test_is_nothing_for_a_cap_of_nothing(self) -> None:
         assert policy(cap=0).full_delay(3) == timedelta(0)
@@ -125,3 +135,32 @@ class TestDecide:
     )
     def test_gives_up_on_what_is_no_failure(self, outcome: Outcome) -> None:
         assert decision(outcome) == GiveUp()
+
+
+class TestReadOptions:
+    """Of a schedule; the others are in ``test_api_inputs``."""
+
+    @pytest.mark.parametrize(
+        ("options", "fields"),
+        [
+            ({"backoff": "schedule"}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": []}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [0] * 101}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [1.5]}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [True]}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [-1]}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [2_592_000_001]}, {"delaysMs"}),
+            ({"backoff": "schedule", "delaysMs": [1], "maxDelayMs": 5}, {"maxDelayMs"}),
+            ({"backoff": "schedule", "delaysMs": [1], "baseDelayMs": 5}, {"baseDelayMs"}),
+            ({"backoff": "fixed", "delaysMs": [1]}, {"delaysMs"}),
+            ({"delaysMs": [1]}, {"delaysMs"}),
+        ],
+    )
+    def test_name_what_is_wrong(self, options: dict[str, object], fields: set[str]) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            read_options(options)
+        assert refused.value.problems.keys() == fields
+
+    def test_take_a_list_of_delays(self) -> None:
+        options = {"backoff": "schedule", "delaysMs": [0, 2_592_000_000], "jitter": False}
+        assert read_options(options) == options

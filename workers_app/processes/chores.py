@@ -19,6 +19,7 @@ from tasks_app import expiry, needs
 from tasks_app.retention import Retention
 from tasks_app.sessions import BATCH, Session
 from workflows_app import endings
+from workflows_app.callbacks.retention import OrphanedDeliveries
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ THAWS_EVERY: Final = timedelta(seconds=20)
 ZONES_EVERY: Final = timedelta(minutes=1)
 NEEDS_EVERY: Final = timedelta(minutes=10)
 PRUNE_EVERY: Final = timedelta(minutes=5)
+DELIVERIES_EVERY: Final = timedelta(minutes=1)
 #: How long an ended process stays in the tables, for people to see.
 PRUNE_AFTER: Final = timedelta(hours=24)
 
@@ -64,6 +66,7 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("key_buckets_removed", GATES_EVERY, KeyBucketSweeper(outlook).sweep),
         Chore("thaws_ended", THAWS_EVERY, end_thaws),
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
+        Chore("orphaned_deliveries_deleted", DELIVERIES_EVERY, OrphanedDeliveries().delete),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
     ]
 
@@ -81,7 +84,7 @@ def settle_endings(session: Session) -> int:
     total = 0
     while True:
         report = endings.settle_endings(session)
-        total += report.opened + report.ended
+        total += report.opened + report.ended + report.told
         if not report.moved:
             return total
 

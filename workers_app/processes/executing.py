@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -28,7 +29,8 @@ from workers_app.processes.heartbeat import CompletionRate
 from workers_app.processes.held import Held, HeldAttempts, Running
 from workers_app.processes.pool import Pool
 from workers_app.recorder import Recorder
-from workers_app.runner import execution_of, run_attempt
+from workers_app.runner import execution_of
+from workflows_app.callbacks.signing import Sealed
 
 #: Ends a second from which on waiting a moment makes batches larger than it makes tasks late.
 FAST_ENDS: Final = 200.0
@@ -93,9 +95,9 @@ class Executing:
         self._told = freed
         return freed > told
 
-    def begin(self, attempts: Iterable[Attempt]) -> None:
+    def begin(self, attempts: Iterable[Attempt], sealed: Mapping[UUID, Sealed] = MappingProxyType({})) -> None:
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
-        batch = [Held(attempt, execution_of(attempt)) for attempt in attempts]
+        batch = [Held(attempt, execution_of(attempt), sealed=sealed.get(attempt.task_id)) for attempt in attempts]
         self.held.add(batch)
         if not self._lease.running:
             for held in batch:
@@ -121,7 +123,7 @@ class Executing:
 
     def _execute(self, held: Held) -> None:
         began = time.monotonic()
-        outcome = self._inputs.take(held.attempt, held.execution) or run_attempt(held.execution)
+        outcome = self._inputs.take(held.attempt, held.execution) or held.run()
         held.ended = True
         self.recorder.put(self._ending(held.attempt, outcome, time.monotonic() - began))
         self._running.end_one()

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from tasks_app.executors.base import Execution, StopReason
+from tasks_app.executors.base import Execution, Outcome, StopReason
 from tasks_app.starting import Attempt
+from workers_app.runner import run_attempt
+from workflows_app.callbacks.signing import Sealed
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +24,12 @@ class Held:
     attempt: Attempt
     execution: Execution
     ended: bool = False
+    #: Of a delivery: it is signed.
+    sealed: Sealed | None = None
+
+    def run(self) -> Outcome:
+        """Execute it and return how it ended."""
+        return self.sealed.run(self.execution, run_attempt) if self.sealed else run_attempt(self.execution)
 
 
 class HeldAttempts:

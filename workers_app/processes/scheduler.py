@@ -136,8 +136,10 @@ class Scheduler(Process):
             return float("inf")
         for _ in range(MOST_ROUNDS):
             report = endings.settle_endings(self._session)
-            if report.opened:
+            if report.opened or report.told:
                 self._outlook.calm = None
+            if report.told:
+                self._outlook.pairs.doubt()
             if not report.moved:
                 break
         self._ended = report.left

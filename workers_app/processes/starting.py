@@ -23,6 +23,7 @@ from workers_app import heartbeats
 from workers_app.heartbeats import BeatReply
 from workers_app.lease import Lease
 from workers_app.processes.executing import Executing
+from workflows_app.callbacks.signing import seal
 
 log = structlog.get_logger(__name__)
 
@@ -91,19 +92,21 @@ class Starter:
             attempts = start_assigned(
                 self.session, worker_id=self._worker_id, limit=limit, timeline=self.timeline, floors=self._floors
             )
+            sealed = seal(self.session, attempts)
         except DatabaseAway:
             self.may_have_more = True
             self._missing = 2  # some may have been started all the same: look for them before the next start
             raise
         except psycopg.Error:
             self.may_have_more = True
+            self._missing = 2
             raise
         # Before they begin: the first may be recorded before the last has begun.
         started = sum(attempt.slots for attempt in attempts)
         if started == limit:
             self.may_have_more = True
             executing.note_full()
-        executing.begin(attempts)
+        executing.begin(attempts, sealed)
         if started == limit:
             return
         if executing.take_untold() or (attempts and occupied + started >= executing.slots):
@@ -115,7 +118,7 @@ class Starter:
         self._missing = 0
         if attempts:
             log.warning("starts_adopted", count=len(attempts))
-            self._executing.begin(attempts)
+            self._executing.begin(attempts, seal(self.session, attempts))
 
     def _started_unknown(self, timeline: str) -> list[Attempt]:
         """What the database says runs here although it is not held."""

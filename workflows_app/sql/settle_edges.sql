@@ -1,10 +1,10 @@
 -- Note on open edges how the task at their end has ended: of at most %(parents)s ended tasks, the first that ended first, and
--- at most %(edges)s edges. Returns these tasks, how many edges were settled, and the tasks that wait behind settled edges,
--- locked. An edge whose waiting task somebody holds is left for the next round: a round waits for nobody, so it cannot be
+-- at most %(edges)s edges. Returns these tasks, how many edges were settled, the tasks that wait behind settled edges,
+-- locked, and whether the end of any is yet to be told. An edge whose waiting task somebody holds is left for the next round: a round waits for nobody, so it cannot be
 -- part of a deadlock. Tasks are asked by their status, which is in no index: asked for what tasks_gated is about, the planner
 -- would walk over all that waits, once for each; edges by where they lie, for the like reason. Indexes: tasks_ended_parents, task_edges_open.
 WITH ended AS MATERIALIZED (
-  SELECT id, status
+  SELECT id, status, notifies
     FROM tasks
    WHERE has_dependents AND finished_at IS NOT NULL
    ORDER BY finished_at
@@ -42,4 +42,4 @@ settled AS (
   RETURNING e.child_id
 )
 SELECT ARRAY(SELECT id FROM ended) AS parents, (SELECT count(*)::int FROM settled) AS settled,
-       ARRAY(SELECT id FROM waiting ORDER BY id) AS waiting
+       ARRAY(SELECT id FROM waiting ORDER BY id) AS waiting, (SELECT coalesce(bool_or(notifies), false) FROM ended) AS tells

@@ -17,6 +17,8 @@ class Chapter:
     #: Name and description of each tag; operations of other apps may use it too.
     tags: dict[str, str] = field(default_factory=dict)
     parameters: Json = field(default_factory=dict)
+    #: What is sent to others.
+    webhooks: Json = field(default_factory=dict)
 
 
 def merged(chapters: Sequence[Chapter]) -> Chapter:
@@ -26,6 +28,7 @@ def merged(chapters: Sequence[Chapter]) -> Chapter:
         schemas=union(*(one.schemas for one in chapters)),
         tags=union(*(one.tags for one in chapters)),
         parameters=union(*(one.parameters for one in chapters)),
+        webhooks=union(*(one.webhooks for one in chapters)),
     )
 
 

@@ -14,6 +14,7 @@ from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
+    NAME,
     Json,
     array,
     closed_set,
@@ -29,9 +30,10 @@ from tasks_app import references
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
+from tasks_app.callbacks import CallbackOn, Include
 from tasks_app.fields import ASKED, FIELDS, MAX_PARENTS, Asked, Field
 from tasks_app.labels import LONGEST_LABEL, MOST_IN_ALL, MOST_KEYS, MOST_VALUES
-from tasks_app.retries import MAX_DELAY_MS, Backoff
+from tasks_app.retries import MAX_DELAY_MS, MOST_DELAYS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
 _DELAY: Final = integer(0, MAX_DELAY_MS)
@@ -40,6 +42,18 @@ _RETRY_FIELDS: Final[Json] = {
     "baseDelayMs": _DELAY,
     "maxDelayMs": _DELAY | {"description": "The longest delay, also of one that a `Retry-After` asks for."},
     "jitter": {"type": "boolean"},
+    "delaysMs": array(
+        _DELAY,
+        minItems=1,
+        maxItems=MOST_DELAYS,
+        description="Of `schedule`, which takes neither of the two others: before each retry; the last comes again.",
+    ),
+}
+_CALLBACK: Final[Json] = {
+    "url": {"type": "string", "format": "uri", "description": "Called unsigned. Either this or `endpoint`."},
+    "endpoint": NAME | {"description": "The name of an endpoint, whose calls are signed."},
+    "on": array(schema("CallbackOn"), minItems=1, description="Absent: every end."),
+    "include": schema("Include"),
 }
 #: Fields whose schema depends on the task's type.
 _OF_TYPE: Final = {"type", "payload"}
@@ -126,7 +140,14 @@ SCHEMAS: Final[Json] = {
         "description": "Each key with the value its worker must have for it, or several of which one will do;"
         f" {MOST_IN_ALL} values in all.",
     },
-    "RetryPolicy": obj(_RETRY_FIELDS, description="The policy in force."),
+    "RetryPolicy": obj(
+        _RETRY_FIELDS,
+        required=[name for name in _RETRY_FIELDS if name != "delaysMs"],
+        description="The policy in force.",
+    ),
+    "Callback": obj(_CALLBACK, required=[], description="Who is told when the task has ended."),
+    "CallbackOn": closed_set(CallbackOn, "An end of a task that somebody is told of."),
+    "Include": closed_set(Include, "What is sent besides how it ended: its result, up to 20 kB."),
     "TaskItem": obj(
         {"type": {"type": "string"}, **_LISTED}, description="A task in a list: without payload and result."
     ),

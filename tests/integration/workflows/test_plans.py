@@ -14,6 +14,7 @@ from tests.support.engine import Engine
 
 COUNT = 2000
 INDEXES = {"tasks_ended_parents", "task_edges_open", "task_edges_outcome", "task_joins_pkey", "tasks_pkey"}
+INDEXES |= {"executions_attempt"}
 
 
 @pytest.mark.usefixtures("new_tables")
@@ -24,7 +25,7 @@ class TestPlans:
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch, parents: int, known: bool
     ) -> None:
         monkeypatch.setattr(test_plans, "GROWING", (*test_plans.GROWING, "task_edges", "task_joins"))
-        names = [str(each) for each in engine.create_many(parents)]
+        names = [str(each) for each in engine.create_many(parents, callback={"url": "https://a.example/"})]
         children = services.create_tasks(
             [NewTask(type="DUMMY", depends_on=[names[place % parents]]) for place in range(COUNT)], created_by="test"
         )
@@ -37,6 +38,7 @@ class TestPlans:
             "look_at_joins": {"ids": children},
             "open_dependents": {"ids": children},
             "lock_parents": {"ids": names},
+            "take_endings": {"most": parents, "only": None, "results": True},
             "clear_parents": {"ids": names},
         }
         plans = {name: explain(engine.session, name, parameters) for name, parameters in asked.items()}

@@ -1,0 +1,1 @@
+"""What ends cause, over HTTP."""

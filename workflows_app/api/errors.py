@@ -1,0 +1,15 @@
+"""The only place that knows which HTTP status belongs to which exception of endpoints and deliveries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from access_app.http.errors import Problems, sentence
+from access_app.http.problems import Problem
+from workflows_app.callbacks.endpoints import EndpointTaken
+from workflows_app.callbacks.redelivering import NotDeliverable
+
+PROBLEMS: Final[Problems] = (
+    (EndpointTaken, lambda error: Problem(409, "name-taken", sentence(error), errors={"name": str(error)})),
+    (NotDeliverable, lambda error: Problem(409, "not-deliverable", sentence(error))),
+)

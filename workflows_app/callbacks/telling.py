@@ -1,0 +1,122 @@
+"""The part of a scheduler's round that tells of ends: deliveries are made in the transaction that clears the mark.
+
+So none is lost and none is made twice, whatever dies when. A delivery is an HTTP task with a row beside it, and is
+itself marked: how it ended says whether its endpoint is to be called further (`heed`), and is told to nobody. Endpoints
+that are ordered have their deliveries wait for each other, as tasks do that depend on others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from access_app.sql import Copying, Cursor, statement
+from tasks_app.sessions import Session
+from workflows_app.callbacks.delivering import deliver
+from workflows_app.callbacks.endings import Ended, consequences
+from workflows_app.callbacks.events import End, Receiver, messages
+
+#: Most deliveries of one round: its transaction stays short.
+MOST: Final = 1000
+#: Seconds until it is tried again after a defect of ours: those who wait for an end must not wait for that.
+FAILED_AGAIN: Final = 5.0
+_RECEIVERS: Final = (
+    "SELECT id, name, url, events, queues, include, ordered FROM webhook_endpoints WHERE disabled IS NULL ORDER BY id"
+)
+_OWN: Final = (
+    "SELECT d.id, d.endpoint_id, e.failing_since FROM deliveries d"
+    " LEFT JOIN webhook_endpoints e ON e.id = d.endpoint_id WHERE d.id = ANY(%s)"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class _Defect:
+    """Before when it is not tried again, by the monotonic clock."""
+
+    until = 0.0
+
+
+def tell_endings(session: Session) -> int:
+    """Tell of ends, in the transaction that the session has begun; return of how many. Raises `psycopg.Error`.
+
+    What is wrong with one message must not keep others from running: a defect is logged, and all stays as it was.
+    """
+    if time.monotonic() < _Defect.until:
+        return 0
+    try:
+        with session.connection.transaction(), session.connection.cursor() as cursor:
+            return tell(cursor)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except Exception:
+        log.exception("telling_failed")
+        _Defect.until = time.monotonic() + FAILED_AGAIN
+        return 0
+
+
+def tell_now(cursor: Copying, ids: Collection[UUID]) -> None:
+    """Tell of the ends of tasks that the caller has locked, in its transaction."""
+    while tell(cursor, only=ids):
+        pass
+
+
+def tell(cursor: Copying, *, only: Collection[UUID] | None = None) -> int:
+    """Make the deliveries for ended tasks whose end is yet to be told; return for how many."""
+    receivers = receivers_of(cursor)
+    most = max(1, MOST // max(1, len(receivers)))
+    ends = take_endings(cursor, most=most, only=only, results=any(each.include for each in receivers))
+    if ends:
+        own = {row.id: row for row in _own(cursor, [end.id for end in ends])}
+        deliver(cursor, messages((end for end in ends if end.id not in own), receivers))
+        heed(cursor, [own[end.id] for end in ends if end.id in own], {end.id: end for end in ends})
+        cursor.execute("UPDATE tasks SET notifies = false WHERE id = ANY(%s)", [[end.id for end in ends]])
+    return len(ends)
+
+
+def receivers_of(cursor: Cursor) -> list[Receiver]:
+    """The endpoints to which something is delivered."""
+    cursor.execute(_RECEIVERS)
+    found = cursor.fetchall()
+    return [Receiver(pk, name, url, frozenset(events), *filters) for pk, name, url, events, *filters in found]
+
+
+def take_endings(cursor: Cursor, *, most: int, only: Collection[UUID] | None, results: bool) -> list[End]:
+    """Lock ended tasks whose end is yet to be told."""
+    cursor.execute(statement("take_endings"), {"most": most, "only": only and list(only), "results": results})
+    return [End._make(row) for row in cursor.fetchall()]
+
+
+def heed(cursor: Cursor, ended: Sequence[Ended], ends: Mapping[UUID, End]) -> None:
+    """Note which endpoints answer, and disable those that are gone or have failed for too long."""
+    if not ended:
+        return
+    cursor.execute("SELECT now()")
+    [(now,)] = cursor.fetchall()
+    heed_deliveries(cursor, list(_verdicts(ended, ends, now)))
+
+
+def _verdicts(ended: Sequence[Ended], ends: Mapping[UUID, End], now: datetime) -> Iterator[tuple[Any, ...]]:
+    for endpoint in {each.endpoint_id: each for each in ended if each.endpoint_id is not None}.values():
+        own = [ends[each.id] for each in ended if each.endpoint_id == endpoint.endpoint_id]
+        yield (endpoint.endpoint_id, *consequences(endpoint.failing_since, own, now))
+
+
+def heed_deliveries(cursor: Cursor, verdicts: Sequence[tuple[Any, ...]]) -> None:
+    """Write what follows for endpoints: since when each fails, and why it is disabled."""
+    if verdicts:
+        endpoints, failing_since, disabled = map(list, zip(*verdicts, strict=True))
+        parameters = {"endpoints": endpoints, "failing_since": failing_since, "disabled": disabled}
+        cursor.execute(statement("heed_deliveries"), parameters)
+
+
+def _own(cursor: Cursor, ids: Iterable[UUID]) -> list[Ended]:
+    """Those of the tasks that are deliveries themselves."""
+    cursor.execute(_OWN, [list(ids)])
+    return [Ended._make(row) for row in cursor.fetchall()]

@@ -1,0 +1,66 @@
+"""Tables of those who are told of ends, and of what was delivered."""
+
+import django.contrib.postgres.fields
+import django.db.models.deletion
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+        ('tasks_app', '0001_initial'),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='WebhookEndpoint',
+            fields=[
+                ('id', models.UUIDField(primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('previous_until', models.DateTimeField(blank=True, help_text='Until when the secret before signs, too.', null=True)),
+                ('failing_since', models.DateTimeField(blank=True, help_text='NULL: the last delivery that ended arrived.', null=True)),
+                ('disabled_at', models.DateTimeField(blank=True, null=True)),
+                ('last_delivery', models.UUIDField(blank=True, help_text='Of an ordered one: what the next waits for.', null=True)),
+                ('version', models.IntegerField(db_default=1, help_text='Grows by one with every edit; the ETag.')),
+                ('ordered', models.BooleanField(db_default=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('url', models.TextField()),
+                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, db_default=[], default=list, size=None)),
+                ('queues', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, help_text='NULL: of every queue.', null=True, size=None)),
+                ('include', models.TextField(blank=True, null=True)),
+                ('disabled', models.TextField(blank=True, help_text='Why nothing is delivered; NULL: it is.', null=True)),
+                ('created_by', models.TextField()),
+                ('salt', models.BinaryField(max_length=16)),
+                ('proof', models.BinaryField(help_text='What a secret is recognised by.', max_length=16)),
+                ('previous_salt', models.BinaryField(blank=True, max_length=16, null=True)),
+            ],
+            options={
+                'db_table': 'webhook_endpoints',
+                'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled__in', ['gone', 'failing', 'by_hand']), _connector='OR'), models.Q(('include__isnull', True), ('include__in', ['result']), _connector='OR'), ('events__contained_by', ['task.succeeded', 'task.failed', 'task.cancelled', 'task.quarantined'])), name='webhook_endpoints_sets'), models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled_at__isnull', True)), models.Q(('disabled__isnull', False), ('disabled_at__isnull', False)), _connector='OR'), name='webhook_endpoints_disabled'), models.CheckConstraint(condition=models.Q(models.Q(('previous_salt__isnull', True), ('previous_until__isnull', True)), models.Q(('previous_salt__isnull', False), ('previous_until__isnull', False)), _connector='OR'), name='webhook_endpoints_rotated')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Delivery',
+            fields=[
+                ('task', models.OneToOneField(db_column='id', db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, primary_key=True, related_name='+', serialize=False, to='tasks_app.task')),
+                ('source_id', models.UUIDField(help_text='The task whose end it is about.')),
+                ('redelivers', models.UUIDField(blank=True, help_text='The delivery that it repeats.', null=True)),
+                ('event', models.TextField()),
+                ('webhook_id', models.TextField(help_text='The id of the message: the same however often it is sent.')),
+                ('url', models.TextField()),
+                ('digest', models.BinaryField(help_text='SHA-256 of the body: nothing else is signed.', max_length=32)),
+                ('endpoint', models.ForeignKey(blank=True, db_constraint=False, db_index=False, help_text="NULL: the url of a task's own callback.", null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='workflows_app.webhookendpoint')),
+            ],
+            options={
+                'verbose_name_plural': 'deliveries',
+                'db_table': 'deliveries',
+                'ordering': ['-task_id'],
+                'indexes': [models.Index(models.F('endpoint_id'), models.F('task_id'), name='deliveries_endpoint'), models.Index(models.F('source_id'), models.F('task_id'), name='deliveries_source')],
+            },
+        ),
+    ]
