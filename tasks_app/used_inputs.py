@@ -84,9 +84,9 @@ def _masked(value: Any, *, secret: bool) -> Any:
         return [_masked(item, secret=False) for item in value]
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            inner = _masked(json.loads(value), secret=False)
-        except (ValueError, RecursionError):
+            return json.dumps(_masked(json.loads(value), secret=False), ensure_ascii=False, separators=(",", ":"))
+        except ValueError:
             pass
-        else:
-            return json.dumps(inner, ensure_ascii=False, separators=(",", ":"))
+        except RecursionError:
+            return MASK  # nobody has looked at what is in there
     return masking.masked(value, MASK)

@@ -140,7 +140,8 @@ class Taken:
         """A value as its place takes it. Raises `InputProblem`."""
         try:
             value = valued(value, reference.kind)
-            self._size += len(json_text(value))
+            if self._size <= MAX_PAYLOAD_BYTES:  # else it costs nothing any more
+                self._size += len(json_text(value))
         except ValueError as error:
             raise _invalid(reference.field, str(error)) from None
         if self._size > MAX_PAYLOAD_BYTES:

@@ -70,13 +70,22 @@ def take_apart(result: Any) -> Output:
 
 
 def readable(text: str) -> str:
-    """Captured text without what steers terminals; a whole JSON document is laid out."""
+    """Captured text without what steers terminals; a whole JSON document is laid out, unless it is too deep to mask."""
     if text[:1] in "{[":
         try:
-            return pretty(json.loads(text))
+            value = json.loads(text)
         except (ValueError, RecursionError):
             pass
+        else:
+            return _laid_out(value)
     return _TERMINAL.sub("", text).replace("\r\n", "\n")
+
+
+def _laid_out(value: Any) -> str:
+    try:
+        return pretty(value)
+    except RecursionError:
+        return MASK  # nobody has looked for secrets in it
 
 
 def summary(payload_value: str | None) -> str:

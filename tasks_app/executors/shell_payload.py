@@ -19,6 +19,8 @@ _POINTER_BYTES = 8
 _MAX_PATH_BYTES = 4_096
 _SHELLS = re.compile(r"(.*/)?(ba|da|a|z|k|mk|fi|tc|c|rba|pw)?sh")
 _TAKES_A_WORD = re.compile(r"[-+][A-Za-z]*[oO]|--(rcfile|init-file)")
+#: No command line has more options; each reference in it costs a look at them.
+_LOOKED_AT = 1_000
 #: Variables that choose which code a shell or the loader runs.
 _CHOOSE_CODE = re.compile(r"(LD|DYLD)_.*|(BASH_)?ENV|PATH|IFS|PS4|SHELLOPTS|BASHOPTS")
 
@@ -66,9 +68,10 @@ def input_at(payload: JsonObject, place: Place) -> Kind:
 
 def _is_run_by_shell(before: list[object]) -> bool:
     """Whether the word behind these is what the first shell among them runs: the first one behind its options."""
-    shells = (at for at, word in enumerate(before) if isinstance(word, str) and _SHELLS.fullmatch(word))
+    words = before[:_LOOKED_AT]
+    shells = (at for at, word in enumerate(words) if isinstance(word, str) and _SHELLS.fullmatch(word))
     shell = next(shells, None)
-    return shell is not None and not _has_operand(before[shell + 1 :])
+    return shell is not None and not _has_operand(words[shell + 1 :])
 
 
 def _has_operand(words: list[object]) -> bool:

@@ -116,6 +116,7 @@ WORKFLOWS: Final[list[Mutant]] = [
             59,
             "inputs AS (DELETE FROM task_inputs WHERE",
             "inputs AS (DELETE FROM task_inputs WHERE false AND",
+            "integration/engine/test_used_inputs.py::TestDeletion",
         ),
         ("edges", 57, "WHERE child_id = ANY(ARRAY(SELECT id FROM old))", "WHERE false"),
     ),

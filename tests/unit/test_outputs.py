@@ -49,6 +49,9 @@ class TestReadable:
     def test_lays_out_json_and_masks_it(self) -> None:
         assert readable('{"token": "t"}') == f'{{\n  "token": "{MASK}"\n}}'
 
+    def test_shows_nothing_of_what_is_too_deep_to_be_masked(self) -> None:
+        assert "hush" not in readable("[" * 900 + '{"password": "hush"}' + "]" * 900)
+
     @pytest.mark.parametrize("text", ["{broken", "[" * 5000, "[1] trailing"])
     def test_shows_what_only_looks_like_json_as_it_is(self, text: str) -> None:
         assert readable(text) == text

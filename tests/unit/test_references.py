@@ -63,6 +63,7 @@ class TestPlaces:
             ("SHELL", shell("dash", FROM), "argv.1"),
             ("SHELL", shell("env", "-i", "zsh", "-c", FROM), "argv.4"),
             ("SHELL", shell("busybox", "ash", "-c", FROM), "argv.3"),
+            ("SHELL", shell("sh", *["-u"] * 5000, FROM), "argv.5001"),
             ("SHELL", shell("true", BASH_ENV=FROM), "environment.BASH_ENV"),
             ("SHELL", shell("true", LD_PRELOAD=FROM), "environment.LD_PRELOAD"),
             ("SHELL", shell("true", A={"x": FROM}), "environment.A.x"),
@@ -75,7 +76,7 @@ class TestPlaces:
             ("HTTP", {"url": "http://example.com/", "expectedStatus": [FROM]}, "expectedStatus.0"),
             ("HTTP", FROM, "$from"),
         ],
-        ids=range(21),
+        ids=range(22),
     )
     def test_are_no_others(self, task_type: str, payload: Any, field: str) -> None:
         found = problems(task_type, payload)

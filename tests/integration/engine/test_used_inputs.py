@@ -70,9 +70,10 @@ class TestInputsOf:
             ("payload.body", "", {"stdout": '[{"secret": {"a": "hush"}}]'}, {"stdout": '[{"secret":"••••••••"}]'}),
             ("payload.argv.1", "/a", "https://me:hush@example.com/?sig=hush", None),
             ("payload.argv.1", "/a", "{no json", "{no json"),
+            ("payload.argv.1", "/a", "[" * 900 + '{"password": "hush"}' + "]" * 900, "••••••••"),
             ("payload.body.token", "", None, None),
         ],
-        ids=range(9),
+        ids=range(10),
     )
     def test_masks_what_pages_mask(self, taking: Taking, where: str, path: str, value: Any, shown: Any) -> None:
         attempt = taking.engine.running(taking.worker)
