@@ -112,18 +112,20 @@ def look_at_keys(
     names = sorted(wanted)
     asked: dict[str, Any] = {"queues": [queue for queue, _ in names], "keys": [key for _, key in names]}
     asked["ages"] = [ages.get(queue) for queue, _ in names]
-    rows = session.rows("look_at_keys", asked | {"wanted": [wanted[name] for name in names]}, of=KeyRow)
+    rows = session.rows("look_at_keys", asked | {"wanted": [wanted[name] for name in names]}, of=KeyRow, binary=True)
     found: dict[KeyName, Key] = {}
     for row in rows:
         if row.most is not None:
             found[row.queue, row.concurrency_key] = Key(row.most, row.holders or [], row.slots or [], [], row.tokens)
     for row in rows:
         if row.most is None:
-            key, place_in_line = row.concurrency_key, (row.priority, row.run_at)
-            first = Candidate(row.first, row.queue, *place_in_line, key, row.suspect, row.target, row.needs_id)
-            found[row.queue, key].firsts.append(first._replace(slots=row.takes or 1))
+            key, needs = row.concurrency_key, (row.needs_id, row.takes or 1)
+            first = Candidate(row.first, row.queue, row.priority, row.run_at, key, row.suspect, row.target, *needs)
+            found[row.queue, key].firsts.append(first)
+    order = order_by(ages)
     for each in found.values():
-        each.firsts.sort(key=order_by(ages))
+        if len(each.firsts) > 1:
+            each.firsts.sort(key=order)
     return found
 
 

@@ -66,16 +66,26 @@ class Session:
         return self._connection
 
     @overload
-    def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]: ...
+    def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, binary: bool = False) -> list[Row]: ...
     @overload
-    def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, of: type[Named]) -> list[Named]: ...
-    def rows(self, name: str, parameters: Mapping[str, Any] | None = None, *, of: type[Any] | None = None) -> list[Any]:
+    def rows(
+        self, name: str, parameters: Mapping[str, Any] | None = None, *, of: type[Named], binary: bool = False
+    ) -> list[Named]: ...
+    def rows(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        of: type[Any] | None = None,
+        binary: bool = False,
+    ) -> list[Any]:
         """Run one statement file as a transaction of its own and return its rows. Raises `DatabaseAway`.
 
-        ``of`` is a named tuple with the statement's columns; rows of more than two columns have one.
+        ``of`` is a named tuple with the statement's columns; rows of more than two columns have one. For
+        ``binary`` see `send`.
         """
         try:
-            return self.send(name, parameters, of=of).fetchall()
+            return self.send(name, parameters, of=of, binary=binary).fetchall()
         except psycopg.Error as error:
             self.fail(error)
 

@@ -6,5 +6,5 @@ UPDATE tasks t
    SET status = 'SCHEDULED', worker_id = m.worker_id, assigned_at = now(), gate = 0, key_slot = m.key_slot,
        limited = t.queue = ANY(%(limited)s::text[]) OR coalesce(t.target = ANY(%(targets)s::text[]), false),
        version = t.version + 1, updated_at = now()
-  FROM unnest(%(ids)b::uuid[], %(workers)b::uuid[], %(key_slots)s::smallint[]) AS m(id, worker_id, key_slot)
+  FROM unnest(%(ids)b::uuid[], %(workers)b::uuid[], %(key_slots)b::smallint[]) AS m(id, worker_id, key_slot)
  WHERE t.id = m.id AND t.status = 'PENDING'

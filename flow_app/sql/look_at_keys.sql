@@ -10,7 +10,7 @@
 WITH keys AS MATERIALIZED (
   SELECT k.queue, k.concurrency_key, k.wanted, k.age, l.most, l.tokens, held.holders, held.slots,
          greatest(0, least(k.wanted + 100, l.tokens, l.most - coalesce(cardinality(held.holders), 0))) AS looked_at
-    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(wanted)s::int[], %(ages)s::int[])
+    FROM unnest(%(queues)b::text[], %(keys)b::text[], %(wanted)b::int[], %(ages)s::int[])
            AS k(queue, concurrency_key, wanted, age)
     LEFT JOIN queues q ON q.name = k.queue AND NOT starts_with(k.concurrency_key, 'schedule:')
     LEFT JOIN queue_keys e ON e.queue = k.queue AND e.key = k.concurrency_key

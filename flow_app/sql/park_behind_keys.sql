@@ -14,7 +14,7 @@ WITH held AS MATERIALIZED (
 ),
 full_keys AS MATERIALIZED (
   SELECT k.queue, k.concurrency_key
-    FROM unnest(%(queues)s::text[], %(keys)s::text[], %(held)s::int[]) AS k(queue, concurrency_key, held)
+    FROM unnest(%(queues)b::text[], %(keys)b::text[], %(held)b::int[]) AS k(queue, concurrency_key, held)
     LEFT JOIN (SELECT queue, concurrency_key, count(*) AS n FROM held GROUP BY queue, concurrency_key) AS h
            ON h.queue = k.queue AND h.concurrency_key = k.concurrency_key
    WHERE k.held = coalesce(h.n, 0)

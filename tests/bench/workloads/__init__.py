@@ -11,6 +11,7 @@ from tests.bench.workloads import (
     listeners,
     mix,
     pressure,
+    rules,
     schedules,
     shares,
     snapshot,
@@ -43,6 +44,7 @@ _ORDER = (
     schedules,
     shares,
     blocked,
+    rules,
     soak,
 )
 WORKLOADS = {module.WORKLOAD.name: module.WORKLOAD for module in _ORDER}
