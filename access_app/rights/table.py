@@ -139,31 +139,31 @@ class Action(Enum):
         "create webhook endpoints",
         {Scope.ADMIN},
         {"workflows_app.add_webhookendpoint"},
-        ADMINISTRATOR,
+        OPERATOR,
     )
     ENDPOINT_EDIT = (
         "change a webhook endpoint",
         {Scope.ADMIN},
         {"workflows_app.change_webhookendpoint"},
-        ADMINISTRATOR,
+        OPERATOR,
     )
     ENDPOINT_ROTATE = (
         "give a webhook endpoint another secret",
         {Scope.ADMIN},
         {"workflows_app.change_webhookendpoint"},
-        ADMINISTRATOR,
+        OPERATOR,
     )
     ENDPOINT_REPLAY = (
         "tell a webhook endpoint once more of all ends of a time",
         {Scope.ADMIN},
         {"workflows_app.change_webhookendpoint"},
-        ADMINISTRATOR,
+        OPERATOR,
     )
     ENDPOINT_DELETE = (
         "delete a webhook endpoint",
         {Scope.ADMIN},
         {"workflows_app.delete_webhookendpoint"},
-        ADMINISTRATOR,
+        OPERATOR,
     )
     DELIVERY_READ = "see what was delivered to webhooks", {Scope.ADMIN}, {"workflows_app.view_delivery"}, VIEWER
     DELIVERY_REDELIVER = "deliver a message once more", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR

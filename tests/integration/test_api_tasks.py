@@ -19,7 +19,7 @@ TASK_FIELDS = (
     | {"retryCount", "crashCount", "attempt", "timeoutMs", "expiresAt", "retry", "onWorkerLost", "slots"}
     | {"correlationId", "concurrencyKey", "idempotencyKey", "createdBy", "workerId", "version"}
     | {"cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt", "result"}
-    | {"error", "scheduleId", "scheduledFor", "uniqueKey", "fairKey", "requiredLabels"}
+    | {"error", "scheduleId", "scheduledFor", "uniqueKey", "fairKey", "requiredLabels", "callback"}
 )
 ENDED = [TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED]
 

@@ -83,6 +83,7 @@ BROKEN_BY = {
     "what another task waits for is there, and is marked": (
         "INSERT INTO task_edges (child_id, parent_id) VALUES ('{waiting}', '{running}')"
     ),
+    "an end that is to be told is marked": "UPDATE tasks SET notifies = true WHERE id = '{running}'",
     "a closed gate has a cause": "UPDATE tasks SET gate = 4 WHERE id = '{waiting}'",
 }
 
