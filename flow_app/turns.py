@@ -23,7 +23,7 @@ from flow_app.rooms import Room, ages_of, room_for
 from flow_app.sharing import Sharer, Shares, TenantName, allot
 from tasks_app.sessions import Row, Session
 
-#: Most tasks of one pair that a pass sorts in, and a quarter as many of its newest: together as many as a pass gives away.
+#: Most tasks of one pair that a pass sorts in, and a quarter as many of its newest: together all that it may give away.
 #: Some 58 µs each, measured on two busy cores.
 MOST_SORTED: Final = 800
 #: Most tenants of a queue that one pass looks at; each costs some 20 µs, measured on two busy cores.
