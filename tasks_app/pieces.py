@@ -41,7 +41,7 @@ REST: Final = 0.5
 #: Seconds until tasks are looked for again that somebody held; and how many are kept in mind before no more are met.
 HELD_AGAIN: Final = 0.1
 MOST_HELD: Final = 1000
-#: A rate is kept in parts of so many seconds, and no more than one part of it is made up for.
+#: A rate is kept in parts of so many seconds: a piece changes no more than one of them allows.
 PART: Final = 0.25
 
 
@@ -264,6 +264,5 @@ def advance_bulk_operation(session: Session, taken: Taken, piece: Piece, *, rest
         "error": piece.error,
         "state": str(piece.state),
         "rest": rest,
-        "slack": PART,
     }
     [(piece.rest,)] = session.send("advance_bulk_operation", parameters).fetchall()

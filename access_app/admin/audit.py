@@ -25,6 +25,7 @@ _PAGES: Final = {
     "queue": "flow_app_queue",
     "worker": "workers_app_worker",
     "calendar": "schedules_app_blackoutcalendar",
+    "bulk_operation": "tasks_app_bulkoperation",
 }
 #: Kinds of targets that a list finds by their names.
 _LISTS: Final = {"schedule": "schedules_app_schedule", "user": "auth_user", "group": "auth_group"}

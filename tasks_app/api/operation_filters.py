@@ -27,6 +27,13 @@ NAMES: Final = tuple(TaskFilters.base_filters)
 _NOTHING: Final = f"must name at least one of {', '.join(NAMES)}"
 
 
+def _name(text: str) -> str:
+    """Of a key or a person."""
+    if not text.isprintable():
+        raise ValueError("must be text that can be seen")
+    return text
+
+
 class OperationFilters(ListFilters):
     """Operations are listed by when their dry run was made."""
 
@@ -35,7 +42,7 @@ class OperationFilters(ListFilters):
 
     state = By("state", one_of(list(OperationState)), schema("BulkOperationState"), "Operations in this state.")
     action = By("action", one_of(list(BulkAction)), schema("BulkAction"), "Operations that do this.")
-    asked_by = By("asked_by", str, {"type": "string"}, "Operations that this key, or `user:NAME`, has asked for.")
+    asked_by = By("asked_by", _name, {"type": "string"}, "Operations that this key, or `user:NAME`, has asked for.")
 
 
 def read_filter(value: Any) -> dict[str, Any]:
@@ -49,7 +56,14 @@ def read_filter(value: Any) -> dict[str, Any]:
         problems = dict(_form_problems(value))
     if problems:
         raise InvalidInput({f"filter.{name}": problem for name, problem in bounded(problems.items()).items()})
-    return {name: value[name] for name in NAMES if name in value}
+    return {name: _canonical(name, value[name]) for name in NAMES if name in value}
+
+
+def _canonical(name: str, value: Any) -> Any:
+    """One form of what means the same, which is what a token is bound to."""
+    if not TaskFilters.base_filters[name].parameter.repeated:
+        return value
+    return sorted({value} if isinstance(value, str) else set(value))
 
 
 def _problem(name: str, value: Any) -> str | None:

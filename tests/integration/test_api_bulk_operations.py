@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from access_app.rights import Scope
 from tasks_app.api.filters import TaskFilters
+from tasks_app.api.operation_filters import condition_of_filter
 from tasks_app.models import BulkOperation
 from tests.factories import make_key, make_task, unknown_id
 from tests.support.api import Api, fields_of, problem_of
@@ -81,6 +83,10 @@ class TestDryRun:
         make_task(queue="a", correlation_id="mine")
         listed = api.get(f"/tasks?{name}={text}").json()["totalElements"]
         assert api.post(PATH, {"action": "cancel", "filter": {name: text}, "dryRun": True}).json()["count"] == listed
+        condition = condition_of_filter({name: text})
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM tasks WHERE {condition.sql}", condition.parameters)
+            assert cursor.fetchone() == (listed,)
 
 
 class TestCreate:
@@ -106,6 +112,12 @@ class TestCreate:
         token = api.post(PATH, asked(dryRun=True)).json()["token"]
         other = {"action": "cancel", "filter": {"status": ["RUNNING"]}, "token": token}
         assert fields_of(api.post(PATH, other)) == {"token"}
+
+    def test_takes_the_same_filter_in_other_words(self, api: Api) -> None:
+        token = api.post(PATH, {"action": "cancel", "filter": {"status": "PENDING"}, "dryRun": True}).json()["token"]
+        same = {"action": "cancel", "filter": {"status": ["PENDING", "PENDING"]}, "token": token}
+        assert api.post(PATH, same).json()["filter"] == {"status": ["PENDING"]}
+        assert fields_of(api.get(f"{PATH}?askedBy=a%07b")) == {"askedBy"}
 
     @pytest.mark.parametrize(
         ("body", "fields"),

@@ -64,7 +64,7 @@ BULK: Final[list[Mutant]] = [
         _PIECES,
         ("locked", _PROMISE, "\n   FOR NO KEY UPDATE SKIP LOCKED", ""),
         ("wait", _PROMISE, " SKIP LOCKED", ""),
-        ("due", _PROMISE, " AND due_at <= now()", ""),
+        ("due", _PROMISE, " AND (due_at <= now() OR due_at > now() + interval '1 minute')", ""),
         ("stopped", _PROMISE, "state = 'RUNNING' AND ", ""),
     ),
     *mutants_of(
@@ -97,7 +97,7 @@ BULK: Final[list[Mutant]] = [
         "tasks_app/sql/advance_bulk_operation.sql",
         _PIECES,
         ("stop", _PROMISE, " AND state = 'RUNNING'", ""),
-        ("slack", _PROMISE, "greatest(due_at, now() - make_interval(secs => %(slack)s))", "due_at"),
+        ("rate", _PROMISE, "greatest(\n         clock_timestamp() +", "least(\n         clock_timestamp() +"),
     ),
     *mutants_of(
         "bulk-change-tasks",

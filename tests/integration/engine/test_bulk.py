@@ -11,7 +11,7 @@ from tasks_app.models import BulkOperation
 from tasks_app.pieces import Pace
 from tasks_app.sessions import Session
 from tests.support.ears import Ear
-from tests.support.engine import Engine
+from tests.support.engine import Engine, in_seconds
 from tests.support.operations import begin, row_of
 from tests.support.schedulers import stepped_scheduler
 from tests.support.waiting import eventually
@@ -29,7 +29,7 @@ class TestStep:
         assert step(engine.session, Pace()) == 0.0
         rest = step(engine.session, Pace())
         assert rest is not None and 0 < rest <= 0.25
-        BulkOperation.objects.filter(pk=operation_id).update(due_at="2099-01-01T00:00:00Z")
+        BulkOperation.objects.filter(pk=operation_id).update(due_at=in_seconds(30))
         assert step(engine.session, Pace()) == LATEST
 
     def test_tells_workers_what_is_to_stop_and_schedulers_what_is_due(

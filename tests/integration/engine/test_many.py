@@ -11,7 +11,9 @@ import pytest
 from access_app.models import AuditEvent
 from flow_app.models import Queue
 from tasks_app import services
+from tasks_app.acts import BulkAction, Target
 from tasks_app.edges import TaskEdge
+from tasks_app.many import Deed, change_tasks, expire_now, retry_tasks
 from tasks_app.models import Task
 from tasks_app.sessions import Session
 from tests.support.engine import FAILED_FOR_GOOD, Engine, in_seconds
@@ -42,12 +44,38 @@ def failed(engine: Engine, worker: UUID, **fields: Any) -> UUID:
     return attempt.task_id
 
 
+def deed(action: BulkAction, **target: Any) -> Deed:
+    return Deed(action, Target(**target), "x", "")
+
+
+class TestGuards:
+    @pytest.mark.parametrize(
+        ("change", "given"),
+        [
+            (retry_tasks, deed(BulkAction.RETRY)),
+            (change_tasks, deed(BulkAction.MOVE, queue="b")),
+            (expire_now, deed(BulkAction.EXPIRE)),
+        ],
+    )
+    def test_compare_the_status_themselves(
+        self, engine: Engine, change: Callable[[Any, Deed, list[UUID]], int], given: Deed
+    ) -> None:
+        """Whatever their caller has looked at."""
+        worker = engine.worker(slots=1)
+        task_id = engine.running(worker).task_id
+        version = engine.task(task_id).version
+        assert change(engine.session.connection.cursor(), given, [task_id]) == 0
+        assert (engine.task(task_id).status, engine.task(task_id).version) == ("RUNNING", version)
+        assert events(task_id) == []
+
+
 class TestRetryTasks:
     def test_does_what_a_retry_of_one_does(self, engine: Engine) -> None:
         worker = engine.worker(slots=1)
         one, many = (failed(engine, worker, expires_at=in_seconds(60), priority=3) for _ in range(2))
         for task_id in (one, many):
-            engine.session.execute("UPDATE tasks SET expires_at = created_at WHERE id = %s", [task_id])
+            sets = "expires_at = created_at, end_reason = 'EXPIRED'"
+            engine.session.execute(f"UPDATE tasks SET {sets} WHERE id = %s", [task_id])
         finish(engine.session, begin("retry", createdAfter=f"{engine.task(many).created_at:%Y-%m-%dT%H:%M:%S.%fZ}"))
         services.retry_task(one, actor="x")
         assert alike(engine.task(one), engine.task(many)) == {}
