@@ -67,6 +67,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Work",
                 "items": [
                     _item("Tasks", "task_alt", "tasks_app", "task", _may(Action.TASK_READ)),
+                    _item("Batches", "stacks", "workflows_app", "batch", _may(Action.BATCH_READ)),
                     _item("Executions", "history", "tasks_app", "taskexecution", _may(Action.EXECUTION_READ)),
                     _item("Bulk operations", "done_all", "tasks_app", "bulkoperation", _may(Action.BULK_READ)),
                     _item("Queues", "low_priority", "flow_app", "queue", _may(Action.QUEUE_READ)),

@@ -75,8 +75,12 @@ def _insert_or_meet(new: NewTask, insert: Callable[..., Task | None], created_by
         admitted = True
 
 
-def create_many(rows: Sequence[New], created_by: str, idempotency_key: str | None = None) -> Stored:
+def create_many(
+    rows: Sequence[New], created_by: str, idempotency_key: str | None = None, batch_id: UUID | None = None
+) -> Stored:
     """COPY the rows in, in the caller's transaction: one statement whatever their number, two with unique keys.
+
+    ``batch_id``: the batch they belong to, which the caller holds.
 
     Of those whose queue, or concurrency key, takes no more, the first are stored as far as there is room. ``now`` is
     the database's, as for every due time.
@@ -96,8 +100,8 @@ def create_many(rows: Sequence[New], created_by: str, idempotency_key: str | Non
             correlation=audit.correlation_id(),
             now=now,
         )
-        if any(new.depends_on for _, new, _ in rows):
-            ended = _copy_with_edges(cursor, stored, left, row_of)
+        if batch_id is not None or any(new.depends_on for _, new, _ in rows):
+            ended = _copy_with_edges(cursor, stored, left, row_of, batch_id)
         else:
             _copy(cursor, stored, left, row_of)
     if ended:
@@ -116,8 +120,10 @@ def _copy(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, columns: 
         left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
 
 
-def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf) -> bool:
-    """The same of tasks of which some wait for others, of the same call too; whether any of those has ended."""
+def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, batch_id: UUID | None = None) -> bool:
+    """The same of tasks that are in a batch, or of which some wait for others, of the same call too; whether any of
+    those has ended.
+    """
     if stored.full:
         left = _without_dependents(stored, left)
     children = {task_id: new for task_id, new, _ in left if new.depends_on}
@@ -127,8 +133,15 @@ def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf
     def row_with_edges(task_id: UUID, new: NewTask, text: str) -> tuple[Any, ...]:
         return row_of(task_id, new, text) + edges.values_of(new, has_dependents=task_id in parents)
 
-    _copy(cursor, stored, left, row_with_edges, COLUMNS + edges.COLUMNS)
-    edges.add_edges(cursor, children)
+    def row_of_member(task_id: UUID, new: NewTask, text: str) -> tuple[Any, ...]:
+        return row_of(task_id, new, text) + edges.member_values(new, batch_id)
+
+    if batch_id is None:
+        _copy(cursor, stored, left, row_with_edges, COLUMNS + edges.COLUMNS)
+    else:
+        _copy(cursor, stored, left, row_of_member, COLUMNS + edges.MEMBER_COLUMNS)
+    if children:
+        edges.add_edges(cursor, children)
     return ended
 
 

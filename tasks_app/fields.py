@@ -18,14 +18,14 @@ from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
 from tasks_app.callbacks import CALLBACK, TOLD
 from tasks_app.executors.base import JsonObject
-from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, listed, matching, one_of, visible, whole
+from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
 from tasks_app.labels import Required, read_required_labels
+from tasks_app.parents import PARENTS, WholeBatch
 from tasks_app.retries import read_options
 from tasks_app.states import OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
 MAX_TIMEOUT_MS: Final = 86_400_000
 MAX_SLOTS: Final = 1000
-MAX_PARENTS: Final = 1000
 MAX_DEBOUNCE_SECONDS: Final = 7 * 86_400
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 #: The default of a field that has none.
@@ -99,8 +99,7 @@ _DUPLICATE: Final = one_of(
 )
 _DEBOUNCE: Final = "With onDuplicate postpone: due so long after the latest call."
 _DEBOUNCE_MAX: Final = "And never put off further than so long after the first one."
-_PARENTS: Final = listed(visible(100), MAX_PARENTS)
-_DEPENDS: Final = "Ids of tasks that must end first; in a bulk call also each other's ref."
+_DEPENDS: Final = """Ids of tasks that must end first, or {"batch": id}; in a bulk call also each other's ref."""
 _REF: Final = "What dependsOn of the other tasks of a bulk call name it by."
 _RUN_IF: Final = one_of(
     RunIf,
@@ -146,7 +145,7 @@ class NewTask:
     debounce_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE)] = None
     debounce_max_seconds: Annotated[int | None, _once(whole(1, MAX_DEBOUNCE_SECONDS), _DEBOUNCE_MAX)] = None
     ref: Annotated[str | None, _once(visible(100), _REF, null=True, form=False)] = None
-    depends_on: Annotated[Sequence[str] | None, _once(_PARENTS, _DEPENDS, null=True, form=False)] = None
+    depends_on: Annotated[Sequence[str | WholeBatch] | None, _once(PARENTS, _DEPENDS, null=True, form=False)] = None
     run_if: Annotated[str, _once(_RUN_IF, "When those it depends on let it run.", form=False)] = RunIf.ALL_SUCCESS
     otherwise: Annotated[str, _once(_OTHERWISE, "If they never will.", form=False)] = Otherwise.CANCEL
 
@@ -190,6 +189,7 @@ KEPT: Final = tuple(
         retry_count=Field(COUNT, "Retries granted after failures; never above maxRetries."),
         crash_count=Field(COUNT, "Attempts lost with their worker."),
         attempt=Field(COUNT, "Grows with every start, and never goes back."),
+        batch_id=Field(ID, "The batch it belongs to.", null=True),
         schedule_id=Field(ID, "The recurring schedule that made it.", null=True),
         scheduled_for=Field(INSTANT, "The time of the schedule it was made for.", null=True),
         idempotency_key=Field(TEXT, null=True),

@@ -16,6 +16,7 @@ from tasks_app.acts import BulkAction, Candidate, Skip, Target
 from tasks_app.bounds import admit
 from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import Key, holders_of
+from tasks_app.rerunning import reopen_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def change(cursor: Copying, deed: Deed, ids: Sequence[UUID]) -> list[UUID]:
 
 
 def retry_tasks(cursor: Copying, deed: Deed, ids: Sequence[UUID]) -> int:
-    """Run ended tasks again, once it was told that they had ended; return how many."""
+    """Run ended tasks again, once it was told that they had ended; return how many. Their batches are locked."""
+    reopen_batches(cursor, ids)
     notices.tell_now(cursor, ids)
     cursor.execute(statement("retry_tasks"), {"ids": list(ids), "heard": _heard(cursor), **deed.event})
     return _count(cursor)

@@ -39,11 +39,17 @@ WAITING_PARTS: Final = (
 )
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
+BATCHED_ROW = Q(batch_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
 NEEDY_ROW = Q(required_labels__isnull=False) | Q(slots__gt=1)
 UNIQUE_ROW = Q(unique_key__isnull=False) & OPEN_ROW
 #: A task whose caller sent none bears its own id, which is not stored again: it is found by the primary key.
 SENT_CORRELATION = Q(correlation_id__isnull=False)
+
+
+def in_batch(batch_id: UUID) -> Q:
+    """The rows of a batch, in two parts that each have an index."""
+    return Q(OPEN_ROW, batch_id=batch_id) | Q(ENDED_ROW, batch_id=batch_id)
 
 
 def own_correlation_id(task_id: UUID) -> str:
@@ -70,6 +76,7 @@ class Task(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     worker_id = models.UUIDField(null=True, blank=True)
+    batch_id = models.UUIDField(null=True, blank=True, help_text="The batch it belongs to.")
     version = models.IntegerField(db_default=1, help_text="Grows by one with every change; the ETag.")
     attempt = models.IntegerField(db_default=0, help_text="The fence: grows with every start, never goes back.")
     max_retries = models.IntegerField()
@@ -224,6 +231,11 @@ class Task(models.Model):
             models.Index("schedule_id", name="tasks_schedule_open", condition=OPEN_ROW & SCHEDULED_ROW),
             # Lists of a schedule's tasks, newest first.
             models.Index("schedule_id", "id", name="tasks_schedule", condition=SCHEDULED_ROW),
+            # look_at_batches: the youngest open task of a batch. By a time that no other index is in the order of, so
+            # that no planner walks over all tasks there are to find it.
+            models.Index("batch_id", "created_at", name="tasks_batch_open", condition=BATCHED_ROW & OPEN_ROW),
+            # How a batch has ended, its counts, its list.
+            models.Index("batch_id", "unsuccessful", name="tasks_batch_ended", condition=BATCHED_ROW & ENDED_ROW),
         ]
         constraints = [
             # At most one assigned or running task per slot of a (queue, key), kept by the database itself.

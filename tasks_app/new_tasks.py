@@ -46,7 +46,8 @@ def check_task(new: NewTask, *, read: bool = False) -> str:
     text = check_payload(new.type, new.payload, problems)
     problems |= joint_problems(new) if read else field_problems(new)
     if MARK in text and not problems:
-        problems = input_problems(new.type, new.payload, map(UUID, new.depends_on or ()))
+        parents = [UUID(each) for each in new.depends_on or () if isinstance(each, str)]
+        problems = input_problems(new.type, new.payload, parents)
     if problems:
         raise InvalidTask(problems)
     return text
@@ -115,7 +116,7 @@ def dependency_problems(new: NewTask) -> dict[str, str]:
         return {name: "means nothing without dependsOn" for name, said in rules.items() if said}
     for parent in new.depends_on:
         try:
-            UUID(parent)
+            UUID(parent if isinstance(parent, str) else str(parent.id))
         except ValueError:
             return {"dependsOn": f"{parent} is neither the id of a task nor a ref of this call"}
     if new.unique_key is not None:
@@ -172,6 +173,12 @@ def bulk_problems(new: NewTask) -> dict[str, str]:
     if new.on_busy != OnBusy.QUEUE:
         return {"onBusy": "must be queue here: it is decided for one task at a time"}
     return {}
+
+
+def member_problems(new: NewTask) -> dict[str, str]:
+    """What a task of a batch cannot ask for besides: an open task of its unique key would stand outside of it."""
+    taken = {} if new.unique_key is None else {"uniqueKey": "is not taken in a batch, which is made of new tasks"}
+    return bulk_problems(new) | taken
 
 
 def check_payload(task_type: str, payload: Any, problems: dict[str, str]) -> str:

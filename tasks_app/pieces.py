@@ -23,6 +23,7 @@ from access_app.sql import statement
 from tasks_app.acts import BulkAction, Candidate, OperationState, Skip, Target, skip_by_status, skip_of
 from tasks_app.conditions import Condition
 from tasks_app.many import Deed, change, refused
+from tasks_app.rerunning import lock_batches_of
 from tasks_app.sessions import Session, named
 
 log = structlog.get_logger(__name__)
@@ -162,6 +163,9 @@ def _done(session: Session, taken: Taken, pace: Pace, read: ReadFilter) -> Piece
     found = find_matching(session, taken, condition, size=size, window=LOOKS * pace.size)
     able = _able(piece, taken.deed.action, found)
     rows = lock_matching(session, able, condition) if able else []
+    if rows and taken.deed.action is BulkAction.RETRY:
+        kept = lock_batches_of(session.connection.cursor(), [row.id for row in rows])
+        rows = [row for row in rows if row.id not in kept]
     locked = {row.id for row in rows}
     piece.held = [task_id for task_id in able if task_id not in locked]
     _change(session, taken, rows, piece)

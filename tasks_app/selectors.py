@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from access_app import audit
 from access_app.models import AuditEvent
-from tasks_app.models import OPEN_ROW, OWNED_ROW, SCHEDULED_ROW, UNSUCCESSFUL_ROW, Task, TaskExecution
+from tasks_app.models import ENDED_ROW, OPEN_ROW, OWNED_ROW, SCHEDULED_ROW, UNSUCCESSFUL_ROW, Task, TaskExecution
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 from tasks_app.transitions import TaskNotFound
 
@@ -23,6 +23,7 @@ _END_MESSAGES = {
     ErrorCode.EXPIRED: "passed its expiresAt before it started",
     ErrorCode.QUARANTINED: "lost its worker too many times, and is kept from taking down another",
     ErrorCode.DEPENDENCY_FAILED: "those it depends on have ended so that it never runs; its timeline names one",
+    ErrorCode.BATCH_FAILED: "cancelled, because too many tasks of its batch have failed",
     ErrorCode.WORKER_LOST: "its worker was lost or gave it back unfinished, and onWorkerLost is fail",
 }
 
@@ -69,6 +70,26 @@ def owned_tasks() -> QuerySet[Task]:
 def open_tasks(schedule_id: UUID) -> QuerySet[Task]:
     """What a schedule made and has not ended, oldest first. Index: tasks_schedule_open."""
     return Task.objects.filter(OPEN_ROW, SCHEDULED_ROW, schedule_id=schedule_id).order_by("id")
+
+
+def count_in_batch(batch_id: UUID) -> dict[str, int]:
+    """How many tasks of a batch there are of each status. Indexes: tasks_batch_open, tasks_batch_ended."""
+    found: dict[str, int] = {}
+    for part in (OPEN_ROW, ENDED_ROW):
+        rows = Task.objects.filter(part, batch_id=batch_id).order_by().values_list("status").annotate(Count("pk"))
+        found |= dict(rows)
+    return found
+
+
+def count_open_in_batch(batch_id: UUID, *, most: int) -> int:
+    """How many tasks of a batch are open, up to a bound. Index: tasks_batch_open."""
+    return Task.objects.filter(OPEN_ROW, batch_id=batch_id).order_by()[:most].count()
+
+
+def failed_types_in_batch(batch_id: UUID) -> list[str]:
+    """The types of tasks of a batch that have not succeeded. Index: tasks_batch_ended."""
+    rows = Task.objects.filter(ENDED_ROW, UNSUCCESSFUL_ROW, batch_id=batch_id).order_by()
+    return list(rows.values_list("type", flat=True).distinct())
 
 
 def latest_failures() -> QuerySet[Task]:

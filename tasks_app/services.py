@@ -27,6 +27,7 @@ from tasks_app.fields import ASKED, NewTask
 from tasks_app.meeting import Created
 from tasks_app.models import Task
 from tasks_app.new_tasks import EXPIRES_TOO_EARLY, InvalidTask, bulk_problems, check_task, depending_on_inputs
+from tasks_app.rerunning import retry
 from tasks_app.selectors import task_of
 from tasks_app.states import TaskStatus
 
@@ -84,6 +85,7 @@ def store_tasks(
     texts: Sequence[str] | None = None,
     ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
+    batch_id: UUID | None = None,
 ) -> Stored:
     """As `create_tasks`, but without those whose unique keys open tasks have, or whose queues are full."""
     texts = [_check_one_of_many(new) for new in new_tasks] if texts is None else texts
@@ -92,7 +94,7 @@ def store_tasks(
         return Stored([])
     with transaction.atomic():
         rows = list(zip(ids, new_tasks, texts, strict=True))
-        return create_many(rows, created_by, idempotency.key if idempotency else None)
+        return create_many(rows, created_by, idempotency.key if idempotency else None, batch_id)
 
 
 def full_for(stored: Stored) -> QueueFull:
@@ -141,12 +143,11 @@ def _check_order(task: Task, changes: dict[str, Any]) -> None:
         raise InvalidTask({"scheduleAt": f"must lie before expiresAt, {expires}"})
 
 
-def retry_task(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
-    """Run an ended task again. See `transitions.retry`."""
+def retry_task(task_id: UUID, *, actor: str, **options: Any) -> Task:
+    """Run an ended task again. See `rerunning.retry`."""
     with transaction.atomic():
-        task = transitions.retry(task_id, actor=actor, reason=reason, versions=versions)
         transaction.on_commit(wakeups.notify_schedulers)
-    return task
+        return retry(task_id, actor=actor, **options)
 
 
 def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) -> Task:

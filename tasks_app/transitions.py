@@ -110,6 +110,8 @@ def postpone(task: Task, by: timedelta, *, at_most: timedelta | None, actor: str
 def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Task:
     """Make an ended task PENDING again, due now, with its counts at zero; ``attempt`` goes on.
 
+    Its batch is held by the caller, and not done (`rerunning.reopen_batches`).
+
     Raises `TaskNotFound`, `Stale`, `IllegalTransition` (not ended), `DuplicateTask` (an open one has its unique key),
     and `QueueFull`: it comes to wait as a new one does.
     """
@@ -125,6 +127,7 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
     )
     fresh |= {"status": TaskStatus.PENDING, "run_at": Now(), "schedule_at": Now(), "retry_count": 0, "crash_count": 0}
     fresh["gate"] = Gate.OPEN  # nobody may hold the key any more
+    fresh["has_dependents"] = task.has_dependents or task.batch_id is not None  # its batch was opened again
     if _is_told(task):
         fresh |= notices.MARKED
     if task.expires_at is not None and Task.objects.filter(pk=task_id, expires_at__lte=Now()).exists():

@@ -11,6 +11,8 @@ from access_app.keys import create_key
 from access_app.rights import Scope
 from tasks_app.models import BulkOperation, Task, TaskExecution
 from tasks_app.states import ExecutionStatus, TaskStatus
+from workflows_app.batch_rules import DONE, BatchStatus
+from workflows_app.models import Batch
 
 
 def make_task(**columns: Any) -> Task:
@@ -37,6 +39,18 @@ def make_task(**columns: Any) -> Task:
         defaults |= {"finished_at": made + timedelta(seconds=1), "unsuccessful": status != TaskStatus.SUCCESS}
     Task.objects.create(pk=task_id, **{**defaults, **columns})
     return Task.objects.get(pk=task_id)
+
+
+def make_batch(**columns: Any) -> Batch:
+    """A batch in any state, without tasks; what its status demands is filled in."""
+    batch_id = columns.pop("id", None) or new_task_id()
+    made, status = created_at(batch_id), columns.get("status", BatchStatus.RUNNING)
+    defaults: dict[str, Any] = {"created_at": made, "name": "a batch", "status": status, "created_by": "test"}
+    if status in DONE:
+        ended = made + timedelta(seconds=1)
+        defaults |= {"finished_at": ended, "completed_at": ended, "completion": 1}
+    Batch.objects.create(pk=batch_id, **{**defaults, **columns})
+    return Batch.objects.get(pk=batch_id)
 
 
 def make_execution(task: Task, *, attempt: int = 1, **columns: Any) -> TaskExecution:

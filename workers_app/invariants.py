@@ -124,16 +124,38 @@ QUERIES: Final[dict[str, str]] = {
                               AND (h.worker_id IS NOT NULL OR h.worker_id IS NULL AND h.gate IN (0, 6)))""",
     "what another task waits for is there, and is marked": """
         SELECT count(*) FROM (SELECT parent_id FROM task_edges WHERE outcome IS NULL LIMIT 10000) AS e
-         WHERE NOT EXISTS (SELECT FROM tasks p WHERE p.id = e.parent_id AND p.has_dependents)""",
+         WHERE NOT EXISTS (SELECT FROM tasks p WHERE p.id = e.parent_id AND p.has_dependents)
+           AND NOT EXISTS (SELECT FROM batches b WHERE b.id = e.parent_id AND b.has_dependents)""",
     "an end that is to be told is marked": """
         SELECT count(*) FROM (SELECT has_dependents, notifies FROM tasks ORDER BY id DESC LIMIT 10000) AS t
          WHERE t.notifies AND NOT t.has_dependents""",
+    "a batch that is done has nothing open": """
+        SELECT (SELECT count(*) FROM tasks t JOIN batches b ON b.id = t.batch_id
+                 WHERE t.batch_id IS NOT NULL AND t.finished_at IS NULL AND b.finished_at IS NOT NULL)
+             + (SELECT count(*) FROM batches i JOIN batches o ON o.id = i.parent_id
+                 WHERE i.finished_at IS NULL AND o.finished_at IS NOT NULL)""",
+    "a batch without anything open is done, or will be looked at": """
+        SELECT count(*) FROM batches b
+         WHERE b.finished_at IS NULL AND b.status = 'RUNNING' AND NOT b.look
+           AND NOT EXISTS (SELECT FROM tasks t WHERE t.batch_id = b.id AND t.finished_at IS NULL)
+           AND NOT EXISTS (SELECT FROM tasks t
+                            WHERE t.batch_id = b.id AND t.finished_at IS NOT NULL AND t.has_dependents)
+           AND NOT EXISTS (SELECT FROM batches i
+                            WHERE i.parent_id = b.id AND (i.finished_at IS NULL OR i.has_dependents))""",
+    "the batch of an open task is there": """
+        SELECT count(*) FROM tasks t
+         WHERE t.batch_id IS NOT NULL AND t.finished_at IS NULL
+           AND NOT EXISTS (SELECT FROM batches b WHERE b.id = t.batch_id)""",
     "a closed gate has a cause": """
         SELECT count(*) FROM tasks t
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)
            AND NOT (gate = 2 AND EXISTS (
-                      SELECT FROM task_edges e JOIN tasks p ON p.id = e.parent_id
-                       WHERE e.child_id = t.id AND e.outcome IS NULL AND (p.finished_at IS NULL OR p.has_dependents)))
+                      SELECT FROM task_edges e
+                       WHERE e.child_id = t.id AND e.outcome IS NULL
+                         AND (EXISTS (SELECT FROM tasks p
+                                       WHERE p.id = e.parent_id AND (p.finished_at IS NULL OR p.has_dependents))
+                              OR EXISTS (SELECT FROM batches b
+                                          WHERE b.id = e.parent_id AND (b.finished_at IS NULL OR b.has_dependents)))))
            AND NOT (gate = 4 AND concurrency_key IS NOT NULL)
            AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
                     AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",

@@ -3,9 +3,10 @@
 An end itself does nothing about dependents: it would wait for rows that others hold. The mark on the task puts it in
 the index ``tasks_ended_parents``, and a round takes it from there, in one transaction: note the outcome on the open
 edges of children that nobody else holds, decide about these children, open their gate or end them, tell callbacks
-(``callbacks.telling``), clear the mark of parents without an open edge. A crash anywhere leaves all as it was. Any
-number of rounds may run at once: no round waits for a lock, and what was locked is decided with a snapshot taken
-behind the lock, so of two ends of one task's parents the later sees the earlier.
+(``callbacks.telling``), decide about the batches of what has ended (``batch_endings``), clear the mark of parents
+without an open edge. A crash anywhere leaves all as it was. Any number of rounds may run at once: no round waits for a
+lock, and what was locked is decided with a snapshot taken behind the lock, so of two ends of one task's parents the
+later sees the earlier.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import psycopg
 
 from tasks_app.sessions import Row, Session
 from tasks_app.states import Otherwise, TaskStatus
+from workflows_app.batch_endings import NOTHING, decide_batches
 from workflows_app.callbacks.telling import tell_endings
 from workflows_app.rules import Ends, Verdict, decide
 
@@ -28,11 +30,15 @@ _STATUS: Final = {Otherwise.CANCEL: TaskStatus.CANCELLED, Otherwise.FAIL: TaskSt
 
 
 class Edges(NamedTuple):
-    """The ended tasks that were looked at, how many edges were settled, and waiting tasks, locked for it."""
+    """The ended tasks and batches that were looked at, how many edges were settled, the waiting tasks that were locked
+    for it, and the batches to look at.
+    """
 
     parents: list[UUID]
+    done: list[UUID]
     settled: int
     waiting: list[UUID]
+    batches: list[UUID]
     #: Whether the end of any of them is yet to be told.
     tells: bool
 
@@ -54,7 +60,8 @@ class Join(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a round did: edges settled, tasks that wait no longer, that were ended, marks cleared, and ends told.
+    """What a round did: edges settled, tasks that wait no longer or were made, tasks that were ended, marks of tasks
+    cleared, ends told, and batches that are done.
 
     ``left``: there is more, or somebody held what belongs to it.
     """
@@ -64,12 +71,13 @@ class Settled(NamedTuple):
     ended: int = 0
     cleared: int = 0
     told: int = 0
+    batches: int = 0
     left: bool = False
 
     @property
     def moved(self) -> bool:
         """Whether another round, at once, may find more to do."""
-        return self.left and bool(self.edges or self.cleared or self.told)
+        return self.left and any((self.edges, self.cleared, self.told, self.ended, self.batches))
 
 
 def settle_endings(session: Session, *, parents: int = MOST_PARENTS, edges: int = MOST_EDGES) -> Settled:
@@ -78,7 +86,9 @@ def settle_endings(session: Session, *, parents: int = MOST_PARENTS, edges: int 
         with session.connection.transaction():
             found = settle_edges(session, parents=parents, edges=edges)
             told = tell_endings(session) if found.tells else 0
-            return _decide(session, found)._replace(told=told) if found.parents else Settled()
+            if not (found.parents or found.done or found.batches):
+                return Settled()
+            return _decide(session, found)._replace(told=told)
     except psycopg.Error as error:
         session.fail(error)
 
@@ -93,8 +103,10 @@ def _decide(session: Session, found: Edges) -> Settled:
         if never:
             end_dependents(session, never)
         held = lock_parents(session, found.parents)
-    cleared, left = clear_parents(session, [task_id for (task_id,) in held.fetchall()])
-    return Settled(found.settled, len(runs), len(never), cleared, left=left)
+    batches = decide_batches(session, found.batches, found.done) if found.batches or found.done else NOTHING
+    cleared, left = clear_parents(session, [task_id for (task_id,) in held.fetchall()], batches.held)
+    opened, ended = len(runs) + batches.made, len(never) + batches.stopped
+    return Settled(found.settled, opened, ended, cleared, batches=batches.done, left=left)
 
 
 def settle_edges(session: Session, *, parents: int, edges: int) -> Edges:
@@ -125,7 +137,10 @@ def lock_parents(session: Session, ids: Sequence[UUID]) -> psycopg.Cursor[Row]:
     return session.send("lock_parents", {"ids": ids})
 
 
-def clear_parents(session: Session, ids: Sequence[UUID]) -> tuple[int, bool]:
-    """Clear the mark of locked tasks that have no open edge: of how many, and whether any other has one."""
-    [(cleared, left)] = session.send("clear_parents", {"ids": ids}).fetchall()
+def clear_parents(session: Session, ids: Sequence[UUID], batches: Sequence[UUID] = ()) -> tuple[int, bool]:
+    """Clear the mark of locked tasks that have no open edge, and whose batch is one of those that were looked at.
+
+    Return of how many, and whether any other has one.
+    """
+    [(cleared, left)] = session.send("clear_parents", {"ids": ids, "batches": list(batches)}).fetchall()
     return cleared, left

@@ -71,6 +71,17 @@ class Action(Enum):
         {"tasks_app.change_bulkoperation", "tasks_app.change_task"},
         OPERATOR,
     )
+    BATCH_READ = "see batches: what is in them, how far they are", {Scope.TASKS_READ}, {"tasks_app.view_task"}, VIEWER
+    BATCH_CREATE = "make a batch of tasks", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    BATCH_ADD = "add tasks to a batch", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    BATCH_CLOSE = (
+        "let a batch be done, to which nothing more is added",
+        {Scope.TASKS_WRITE},
+        {"tasks_app.change_task"},
+        OPERATOR,
+    )
+    BATCH_CANCEL = "cancel what waits in a batch", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR
+    BATCH_RETRY = "run again what failed in a batch", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
 
     SCHEDULE_READ = (
         "see schedules: template, ledger, preview, simulation",

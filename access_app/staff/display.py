@@ -63,8 +63,8 @@ _TONES: Final = {
     "MISSED": "red",
 }
 
-#: The worker in an actor, or in "assigned to worker:…"; the task in "task … has not ended".
-_LINKED: Final = re.compile(r"(worker:|task )([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+#: The worker in an actor, or in "assigned to worker:…"; the task in "task … has not ended"; the batch in the like.
+_LINKED: Final = re.compile(r"(worker:|task |batch )([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 #: Below so many seconds: unit and its seconds, smaller unit and its seconds.
 _SCALES: Final = (
     (60, 1, "s", 1, ""),
@@ -94,6 +94,11 @@ def task_link(task_id: UUID) -> SafeString:
     return format_html('<a class="ts-link ts-mono" href="{}" title="{}">{}</a>', url, task_id, short_id(task_id))
 
 
+def batch_link(batch_id: UUID) -> SafeString:
+    url = reverse("admin:workflows_app_batch_change", args=[batch_id])
+    return format_html('<a class="ts-link ts-mono" href="{}" title="{}">{}</a>', url, batch_id, short_id(batch_id))
+
+
 def worker_link(worker_id: UUID | None) -> SafeString | str:
     if worker_id is None:
         return EMPTY
@@ -108,15 +113,19 @@ def schedule_link(schedule_id: UUID) -> SafeString:
     )
 
 
+_LINKS: Final = {"worker:": worker_link, "task ": task_link, "batch ": batch_link}
+
+
 def with_links(text: str) -> SafeString:
-    """A text in which ``worker:<id>`` and the id in ``task <id>`` are links, and the rest is escaped.
+    """A text in which ``worker:<id>`` and the ids of ``task <id>`` and ``batch <id>`` are links, the rest is escaped.
 
     Credentials in URLs are masked: reasons and errors quote them.
     """
     plain, *found = _LINKED.split(words(text))
     pieces: list[SafeString | str] = [plain]
     for kind, row_id, rest in zip(found[::3], found[1::3], found[2::3], strict=True):
-        pieces += [worker_link(UUID(row_id))] if kind == "worker:" else [kind, task_link(UUID(row_id))]
+        shown = _LINKS[kind](UUID(row_id))
+        pieces += [shown] if kind == "worker:" else [kind, shown]
         pieces.append(rest)
     return format_html_join("", "{}", ((piece,) for piece in pieces))
 

@@ -8,7 +8,7 @@ from typing import Final
 from django.utils.safestring import SafeString
 
 from access_app.staff import display
-from tasks_app.edges import children_of, edges_of, join_of
+from tasks_app.edges import Edge, children_of, edges_of, join_of
 from tasks_app.fields import ASKED
 from tasks_app.models import Task
 
@@ -34,7 +34,7 @@ def dependencies_of(task: Task) -> Dependencies | None:
     children = children_of(task.pk, most=MOST_SHOWN + 1) if task.has_dependents else []
     if join is None and not children:
         return None
-    shown = [(display.task_link(parent), display.badge(outcome) if outcome else None) for parent, outcome in edges]
+    shown = [(_link(edge), display.badge(edge.outcome) if edge.outcome else None) for edge in edges]
     rule = (
         ""
         if join is None
@@ -47,3 +47,7 @@ def dependencies_of(task: Task) -> Dependencies | None:
         children=[display.task_link(child) for child in children[:MOST_SHOWN]],
         more_children=len(children) > MOST_SHOWN,
     )
+
+
+def _link(edge: Edge) -> SafeString:
+    return display.batch_link(edge.parent_id) if edge.of_batch else display.task_link(edge.parent_id)

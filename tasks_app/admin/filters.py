@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from access_app.staff.filters import BarFilter, ChoiceFilter, uuid_of
 from tasks_app.executors.registry import executors
-from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS
+from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
 
 
@@ -71,3 +71,10 @@ class ScheduleFilter(BarFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(schedule_id=uuid_of(value))
+
+
+class BatchFilter(BarFilter):
+    title, parameter_name, placeholder, rare = "in batch", "batch", "Batch id", True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(in_batch(uuid_of(value)))

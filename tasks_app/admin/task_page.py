@@ -151,6 +151,7 @@ def facts_of(task: Task) -> list[tuple[str, SafeString | str]]:
         ("Idempotency key", display.text_or_dash(task.idempotency_key)),
         ("Created by", task.created_by),
         *([("Schedule", display.schedule_link(task.schedule_id))] if task.schedule_id else []),
+        *([("Batch", display.batch_link(task.batch_id))] if task.batch_id else []),
         ("Version", str(task.version)),
     ]
 

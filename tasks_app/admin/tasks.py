@@ -23,6 +23,7 @@ from access_app.staff.outputs import summary
 from tasks_app import selectors
 from tasks_app.admin import task_actions, task_page
 from tasks_app.admin.filters import (
+    BatchFilter,
     QueueFilter,
     ScheduleFilter,
     TaskStatusFilter,
@@ -58,6 +59,7 @@ class TaskAdmin(StaffAdmin):
         CreatedBeforeFilter,
         WorkerFilter,
         ScheduleFilter,
+        BatchFilter,
     )
     search_fields = ("id",)
     search_help_text = "Task id or correlation id"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from access_app.http.problems import Problem, field_errors
 from access_app.http.renderers import dumps
@@ -21,10 +21,11 @@ from tasks_app.api.errors import queue_full
 from tasks_app.api.refs import read_refs, resolved
 from tasks_app.bounds import QueueFull
 from tasks_app.creating import Stored
-from tasks_app.edges import parents_of
+from tasks_app.edges import batches_of, batches_there, parents_of
 from tasks_app.executors.base import JsonObject
+from tasks_app.fields import NewTask
 from tasks_app.graphs import below_refused, circles
-from tasks_app.new_tasks import InvalidTask, bulk_problems, takes_results
+from tasks_app.new_tasks import InvalidTask, bulk_problems, member_problems, takes_results
 from tasks_app.references import MARK
 from tasks_app.selectors import statuses_of
 
@@ -47,6 +48,21 @@ class BulkResult:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """All tasks of a call, each of which can be stored, their ids, and the ids by ref."""
+
+    tasks: list[inputs.CheckedTask]
+    ids: list[UUID]
+    refs: dict[str, UUID]
+
+    def refuse_full(self, stored: Stored) -> None:
+        """Raise `Problem` when some found no room: then none is to be stored."""
+        if stored.full:
+            refusals = _with_refused(list(self.tasks), stored)
+            raise queue_full(services.full_for(stored), errors=_errors_of(refusals))
+
+
 def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency | None) -> BulkResult:
     """Store the tasks that can be stored (all or none when ``atomic``) and return one result for each, in order.
 
@@ -55,7 +71,7 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
     """
     items = _read_tasks(body)
     fresh = new_task_ids(len(items))
-    outcomes = _outcomes(items, fresh, caller)
+    outcomes, _ = _outcomes(items, fresh, caller, bulk_problems)
     good = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
     if not good or (atomic and len(good) < len(outcomes)):
         raise _nothing_stored(outcomes)
@@ -83,6 +99,16 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
                 lives_with = None if document["created"] else stored.ids[min(stored.existing)]
                 answer_with(caller.name, idempotency, stored.ids, document, lives_with=lives_with)
     return BulkResult(document, replayed=False)
+
+
+def check_members(items: list[Any], *, caller: Caller) -> Checked:
+    """The tasks of a call that are to be in a batch, all of them. Raises `Problem` when one cannot be stored."""
+    ids = new_task_ids(len(items))
+    outcomes, refs = _outcomes(items, ids, caller, member_problems)
+    tasks = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
+    if len(tasks) < len(outcomes):
+        raise Problem.invalid(_errors_of(outcomes))
+    return Checked(tasks, ids, {ref: ids[place] for ref, place in refs.items()})
 
 
 def _read_tasks(body: Any) -> list[Any]:
@@ -113,15 +139,17 @@ class _Refusals:
         return errors
 
 
-def _outcomes(items: list[Any], ids: list[UUID], caller: Caller) -> list[Outcome]:
-    """Each task of a call as it can be stored, or why it cannot."""
+def _outcomes(
+    items: list[Any], ids: list[UUID], caller: Caller, problems: Callable[[NewTask], Refusal]
+) -> tuple[list[Outcome], dict[str, int]]:
+    """Each task of a call as it can be stored, or why it cannot; and the places of those with a ref."""
     refs, wrong = read_refs(items)
-    outcomes = [_outcome(resolved(item, refs, ids), caller) for item in items]
+    outcomes = [_outcome(resolved(item, refs, ids), caller, problems) for item in items]
     for place, text in wrong.items():
         outcomes[place] = _refused(outcomes[place], "ref", text)
     if any(isinstance(outcome, inputs.CheckedTask) and outcome.new.depends_on for outcome in outcomes):
         _refuse_dependents(outcomes, refs, ids)
-    return outcomes
+    return outcomes, refs
 
 
 def _refuse_dependents(outcomes: list[Outcome], refs: Mapping[str, int], ids: list[UUID]) -> None:
@@ -132,7 +160,8 @@ def _refuse_dependents(outcomes: list[Outcome], refs: Mapping[str, int], ids: li
         for place, outcome in enumerate(outcomes)
         if isinstance(outcome, inputs.CheckedTask) and outcome.new.depends_on
     }
-    if sum(map(len, parents.values())) > MAX_EDGES:
+    waits_for = {place: batches_of(outcomes[place].new) for place in parents}  # type: ignore[union-attr]  # as above
+    if sum(map(len, [*parents.values(), *waits_for.values()])) > MAX_EDGES:
         raise Problem.invalid({"tasks": f"must not have more than {MAX_EDGES:,} dependsOn in all"})
     inner = {place: [places[each] for each in above if each in places] for place, above in parents.items()}
     for place, text in circles(inner, names).items():
@@ -142,23 +171,33 @@ def _refuse_dependents(outcomes: list[Outcome], refs: Mapping[str, int], ids: li
     for place, above in parents.items():
         if missing := [each for each in above if each not in places and each not in there]:
             outcomes[place] = {"dependsOn": f"there is no task {missing[0]}"}
+    _refuse_missing_batches(outcomes, waits_for)
     for place, parent in below_refused(inner, {at for at, each in enumerate(outcomes) if isinstance(each, dict)}):
         outcomes[place] = {"dependsOn": f"{names.get(parent, f'tasks.{parent}')}, on which it depends, was refused"}
+
+
+def _refuse_missing_batches(outcomes: list[Outcome], waits_for: Mapping[int, list[UUID]]) -> None:
+    if named := {each for batches in waits_for.values() for each in batches}:
+        with connection.cursor() as cursor:
+            missing = named - batches_there(cursor, named)
+        for place, batches in waits_for.items():
+            if lacks := missing.intersection(batches):
+                outcomes[place] = {"dependsOn": f"there is no batch {min(lacks)}"}
 
 
 def _refused(outcome: Outcome, name: str, text: str) -> Refusal:
     return {name: text} if isinstance(outcome, inputs.CheckedTask) else {**outcome, name: text}
 
 
-def _outcome(item: Any, caller: Caller) -> Outcome:
+def _outcome(item: Any, caller: Caller, problems: Callable[[NewTask], Refusal]) -> Outcome:
     try:
         task = inputs.read_task(item)
     except InvalidTask as error:
         return bounded(error.problems.items())
     if text := caller.refusal(Action.TASK_CREATE, task.new.type):
         return {"type": text}
-    if problems := bulk_problems(task.new):
-        return problems
+    if wrong := problems(task.new):
+        return wrong
     if MARK in task.text and takes_results(task.new.type, task.new.payload):
         text = caller.refusal(Action.TASK_READ, task.new.type)
     return {"payload": text} if text else task
@@ -195,16 +234,20 @@ def _document(outcomes: list[Outcome], stored: Stored) -> JsonObject:
     }
 
 
+def _errors_of(outcomes: list[Outcome]) -> Refusal:
+    """What is wrong with the tasks of a call, by their places."""
+    return bounded(
+        (f"tasks.{index}.{name}", text)
+        for index, refusal in enumerate(outcomes)
+        if not isinstance(refusal, inputs.CheckedTask)
+        for name, text in refusal.items()
+    )
+
+
 def _nothing_stored(outcomes: list[Outcome], full: QueueFull | None = None) -> Problem:
     """400; 429 when some were refused for want of room, and may be taken later."""
     refusals = [_NOT_STORED if isinstance(outcome, inputs.CheckedTask) else outcome for outcome in outcomes]
-    errors = bounded(
-        (f"tasks.{index}.{name}", text)
-        for index, refusal in enumerate(refusals)
-        if refusal is not _NOT_STORED
-        for name, text in refusal.items()
-    )
-    kept = _Refusals()
+    errors, kept = _errors_of(outcomes), _Refusals()
     items = [{"errors": field_errors(r) if r is _NOT_STORED else kept.errors(r)} for r in refusals]
     more = {"created": 0, "existing": 0, "failed": len(refusals), "items": items}
     detail = "No task was stored; items says why, in the order of the tasks."

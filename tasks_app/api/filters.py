@@ -19,7 +19,7 @@ from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.registry import executors
 from tasks_app.fields import QUEUE_NAME
-from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_PARTS
+from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
 from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -62,7 +62,7 @@ def _of_correlation(correlation_id: str) -> Q:
     return reduce(operator.or_, _bearers(correlation_id))
 
 
-def _created(text: str) -> UUID:
+def created_from(text: str) -> UUID:
     """The lowest id of the first millisecond that is not before the instant: ids hold whole milliseconds."""
     at = instant(text)
     rest = at.microsecond % 1000
@@ -89,11 +89,12 @@ class TaskFilters(ListFilters):
     queue = By("queue", _QUEUE, NAME, "Tasks of this queue.")
     worker_id = By("worker_id", uuid, ID, "Tasks held, or last run, by this worker.")
     schedule_id = By("schedule_id", uuid, ID, "Tasks made by this schedule.")
+    batch_id = By(in_batch, uuid, ID, "Tasks of this batch.")
     correlation_id = By(
         _of_correlation, _CORRELATION, _TEXT | {"pattern": CORRELATION}, "Tasks with this correlation id."
     )
-    created_after = By("id__gte", _created, INSTANT, "createdAt ≥ this.")
-    created_before = By("id__lt", _created, INSTANT, "createdAt < this.")
+    created_after = By("id__gte", created_from, INSTANT, "createdAt ≥ this.")
+    created_before = By("id__lt", created_from, INSTANT, "createdAt < this.")
     scheduled_after = By("schedule_at__gte", instant, INSTANT, "scheduleAt ≥ this.")
     scheduled_before = By("schedule_at__lt", instant, INSTANT, "scheduleAt < this.")
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from access_app.http.fields import Fields, or_null, read_fields
+from access_app.http.fields import Fields, flag, or_null, read_fields, read_object
+from access_app.http.problems import Problem
 from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
 from tasks_app.new_tasks import InvalidTask, check_payload, check_task, joint_problems, order_problems
 
@@ -61,6 +62,14 @@ def read_changes(data: Any, task_type: str) -> dict[str, Any]:
     if "schedule_at" in changes:  # past = now, by the database's clock as for a new task
         changes["schedule_at"] = Greatest(Value(changes["schedule_at"]), Now())
     return changes
+
+
+def read_retry(data: Any) -> bool:
+    """Whether what never ran because of a task is to run again with it. Raises `Problem`."""
+    values, problems = read_object(data, {"dependents": ("dependents", flag)})
+    if problems:
+        raise Problem.invalid(problems)
+    return bool(values.get("dependents", False))
 
 
 def _further_problems(values: dict[str, Any]) -> dict[str, str]:

@@ -7,14 +7,13 @@ from datetime import timedelta
 from functools import cache
 from operator import attrgetter
 from typing import Final
-from uuid import UUID
 
 from django.conf import settings
 
 from access_app.http.times import show_instant
 from access_app.rights import Action, Caller
 from tasks_app import selectors
-from tasks_app.edges import TaskJoin
+from tasks_app.edges import Edge, TaskJoin
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import FIELDS
 from tasks_app.models import Task, TaskExecution
@@ -84,11 +83,13 @@ def event_json(event: selectors.Event) -> JsonObject:
     }
 
 
-def dependencies_json(join: TaskJoin | None, edges: Sequence[tuple[UUID, str | None]]) -> JsonObject:
+def dependencies_json(join: TaskJoin | None, edges: Sequence[Edge]) -> JsonObject:
     return {
         "runIf": join and join.run_if,
         "otherwise": join and join.otherwise,
-        "content": [{"taskId": str(parent), "outcome": outcome} for parent, outcome in edges],
+        "content": [
+            {"batchId" if edge.of_batch else "taskId": str(edge.parent_id), "outcome": edge.outcome} for edge in edges
+        ],
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.conf import settings
 from django.urls import reverse
 from rest_framework.decorators import action
@@ -83,8 +85,10 @@ class Tasks(ApiViewSet):
     def retry(self, request: Request, task_id: str) -> Response:
         task, versions = self._task(task_id), self.versions()
         self.require_type(task.type)
-        self.empty_body()
-        return self._shown(services.retry_task(task.pk, actor=self.caller.name, versions=versions))
+        below = inputs.read_retry(self.optional_body())
+        allow = self._allow if below else None
+        task = services.retry_task(task.pk, actor=self.caller.name, versions=versions, dependents=allow)
+        return self._shown(task)
 
     @action(detail=True, methods=["post"])
     def clone(self, request: Request, task_id: str) -> Response:
@@ -111,6 +115,10 @@ class Tasks(ApiViewSet):
     def inputs(self, request: Request, task_id: str) -> Response:
         attempt, used = inputs_of(self._task(task_id).pk)
         return Response({"attempt": attempt, "content": used})
+
+    def _allow(self, types: Collection[str]) -> None:
+        for task_type in sorted(types):
+            self.require_type(task_type)
 
     def _task(self, task_id: str) -> Task:
         return selectors.task_of(self.pk(task_id))

@@ -1,7 +1,7 @@
 -- Look at %(limit)s tasks that ended with one of %(statuses)s more than %(age)s ago, in the order in which they ended behind
 -- (%(after)s, %(after_id)s), and delete them with their history, their events, what they depended on and took from others, and
 -- their idempotency keys (a key of a bulk call goes with the last of its tasks; one of a request that was answered with a task
--- that was there already goes with that one). Kept are those whose dependents do not know of their end, have not ended, or
+-- that was there already goes with that one). Kept are those whose batch is not done, whose dependents do not know of their end, have not ended, or
 -- have, but not so long ago that they would go themselves (%(success_age)s, %(failed_age)s; NULL: never): they may be run again,
 -- and ask for results then. What keeps a dependent is not asked, or a chain without an end would be kept as a whole.
 -- A row that has changed since it was looked at is left for the next time: it may have got a dependent that this snapshot
@@ -19,7 +19,8 @@ old AS MATERIALIZED (
   SELECT t.id, t.created_by, t.idempotency_key
     FROM looked l
     JOIN tasks t ON t.id = l.id AND t.ctid = l.row
-   WHERE NOT EXISTS (
+   WHERE (t.batch_id IS NULL OR NOT EXISTS (SELECT FROM batches b WHERE b.id = t.batch_id AND b.finished_at IS NULL))
+     AND NOT EXISTS (
            SELECT FROM task_edges e
              JOIN tasks c ON c.id = e.child_id
             WHERE e.parent_id = l.id AND length(e.outcome) > 0

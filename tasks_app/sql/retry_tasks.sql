@@ -12,7 +12,7 @@ moved AS (
          crash_count = 0, worker_id = NULL, assigned_at = NULL, started_at = NULL, finished_at = NULL,
          cancel_requested_at = NULL, end_reason = NULL,
          expires_at = CASE WHEN t.expires_at > now() THEN t.expires_at END,
-         notifies = e.told, has_dependents = t.has_dependents OR e.told,
+         notifies = e.told, has_dependents = t.has_dependents OR e.told OR t.batch_id IS NOT NULL,
          version = t.version + 1, updated_at = now()
     FROM ended e
    WHERE t.id = e.id

@@ -68,7 +68,12 @@ CALLBACKS: Final[list[Mutant]] = [
         "told",
         "tasks_app/sql/retry_tasks.sql",
         _TELLING,
-        ("all-retry", 61, "notifies = e.told, has_dependents = t.has_dependents OR e.told,", ""),
+        (
+            "all-retry",
+            61,
+            "notifies = e.told, has_dependents = t.has_dependents OR e.told OR t.batch_id IS NOT NULL,",
+            "",
+        ),
     ),
     *mutants_of(
         "told",

@@ -437,8 +437,8 @@ EDGES: Final[list[Mutant]] = [
         (
             "retry",
             39,
-            "        self.require_type(task.type)\n        self.empty_body()\n        return self._shown",
-            "        self.empty_body()\n        return self._shown",
+            "        self.require_type(task.type)\n        below",
+            "        below",
         ),
         (
             "clone",

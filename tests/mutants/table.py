@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants.ageing import AGEING
+from tests.mutants.batches import BATCHES
 from tests.mutants.bounds import BOUNDS
 from tests.mutants.bulk import BULK
 from tests.mutants.callbacks import CALLBACKS
@@ -35,4 +36,5 @@ MUTANTS: Final[list[Mutant]] = [
     *BULK,
     *AGEING,
     *CALLBACKS,
+    *BATCHES,
 ]

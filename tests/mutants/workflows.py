@@ -27,7 +27,7 @@ WORKFLOWS: Final[list[Mutant]] = [
         ("held", 57, "     AND o.child_id NOT IN (SELECT id FROM held)\n", ""),
         ("skip", 57, " SKIP LOCKED", ""),
         ("edges", 57, "   LIMIT %(edges)s\n),\nchildren", "),\nchildren"),
-        ("ended", 57, "WHERE has_dependents AND finished_at IS NOT NULL", "WHERE has_dependents"),
+        ("ended", 57, "tasks\n   WHERE has_dependents AND finished_at IS NOT NULL", "tasks\n   WHERE has_dependents"),
     ),
     *mutants_of(
         "settle",
@@ -126,7 +126,7 @@ WORKFLOWS: Final[list[Mutant]] = [
         _API,
         ("circles", 57, "for place, text in circles(inner, names).items():", "for place, text in ():"),
         ("below", 57, "    for place, parent in below_refused(", "    for place, parent in () and below_refused("),
-        ("bound", 57, "sum(map(len, parents.values())) > MAX_EDGES", "False"),
+        ("bound", 57, "sum(map(len, [*parents.values(), *waits_for.values()])) > MAX_EDGES", "False"),
     ),
     *mutants_of(
         "refs",

@@ -29,7 +29,7 @@ from schedules_app.models import ScheduleFire
 from tasks_app.acts import BulkAction
 from tasks_app.states import TaskStatus
 from tasks_app.tokens import Ask, Ticket, sign
-from tests.factories import make_execution, make_operation, make_task
+from tests.factories import make_batch, make_execution, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
@@ -123,6 +123,9 @@ class World:
         put["endpoint"], _ = make_endpoint(f"open-{task_type}")
         put["disabled endpoint"], _ = make_endpoint(f"disabled-{task_type}", enabled=False)
         put["delivery"] = make_delivery(put["endpoint"])
+        put["batch"] = make_batch(status="OPEN", on_complete=template)
+        put["failed batch"] = make_batch(status="FAILED")
+        make_task(type=task_type, payload=payload, status=ended, attempt=1, batch_id=put["failed batch"].pk)
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
@@ -139,6 +142,8 @@ class World:
 #: Of which row a path is; the first name that fits: method and route, route, parameter.
 _PATHS: Final = {
     "task-retry": "ended task",
+    "batch-retry": "failed batch",
+    "batch_id": "batch",
     "schedule-resume": "paused schedule",
     "queue-resume": "paused queue",
     "DELETE calendar": "free calendar",
@@ -167,6 +172,8 @@ def _bodies(world: World) -> dict[str, Any]:
         "POST tasks-bulk": {"tasks": [template]},
         "POST bulk-operations": {"action": "cancel", "filter": {"type": world.task_type}, "dryRun": True},
         "PATCH task": {"priority": 7},
+        "POST batches": {"name": "new", "tasks": [template]},
+        "POST batch-tasks": {"tasks": [template]},
         "POST schedules": {"name": "new", "cron": "0 4 * * *", "task": template},
         "PATCH schedule": {"jitterSeconds": 7},
         "POST schedules-simulate": {"schedule": {"cron": "0 4 * * *", "task": template}, **window},
@@ -234,6 +241,9 @@ _ROWS: Final = {
     "task retry": "ended task",
     "task retry_selected": "ended task",
     "taskexecution": "execution",
+    "batch": "batch",
+    "batch change": "failed batch",
+    "batch retry": "failed batch",
     "schedule": "schedule",
     "schedule resume": "paused schedule",
     "schedule resume_selected": "paused schedule",

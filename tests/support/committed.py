@@ -39,6 +39,7 @@ OURS: Final = (
     "bulk_operations",
     "webhook_endpoints",
     "deliveries",
+    "batches",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

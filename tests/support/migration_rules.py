@@ -16,7 +16,8 @@ from django.db.models import NOT_PROVIDED
 
 #: The newest migration of each app in the last release: what came with it was judged then, and stays as it is.
 RELEASED = dict.fromkeys(
-    ("access_app", "flow_app", "monitoring_app", "schedules_app", "tasks_app", "workers_app"), "0001_initial"
+    ("access_app", "flow_app", "monitoring_app", "schedules_app", "tasks_app", "workers_app", "workflows_app"),
+    "0001_initial",
 )
 
 #: Adds something that the release before does not know, and so cannot miss.

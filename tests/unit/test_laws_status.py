@@ -34,6 +34,8 @@ STATEMENTS: Final = frozenset(
         "expire_now",
         "open_dependents",
         "end_dependents",
+        "stop_waiting",
+        "rerun_tasks",
     }
 )
 #: The function behind cancel, edit and retry: what a person may ask for, one task at a time.
@@ -56,6 +58,7 @@ UNSEEN: Final = frozenset(
 OTHER_ROWS: Final = frozenset(
     {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire", "BulkOperation"}
     | {"WebhookEndpoint"}
+    | {"Batch"}
 )
 #: Writes whatever columns a new schedule has.
 OF_OTHER_ROWS: Final = frozenset({"schedules_app.services._insert"})

@@ -18,7 +18,7 @@ from schedules_app.retention import delete_old_fires
 from tasks_app import expiry, needs
 from tasks_app.retention import Retention
 from tasks_app.sessions import BATCH, Session
-from workflows_app import endings
+from workflows_app import endings, retention
 from workflows_app.callbacks.retention import OrphanedDeliveries
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
     """Fresh ones, all due at once; ``outlook`` is that of the scheduler."""
     return [
         Chore("ended_tasks_deleted", RETENTION_EVERY, Retention().delete),
+        Chore("ended_batches_deleted", RETENTION_EVERY, delete_ended_batches),
         Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),
         Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
@@ -84,9 +85,13 @@ def settle_endings(session: Session) -> int:
     total = 0
     while True:
         report = endings.settle_endings(session)
-        total += report.opened + report.ended + report.told
+        total += report.opened + report.ended + report.told + report.batches
         if not report.moved:
             return total
+
+
+def delete_ended_batches(session: Session) -> int:
+    return _until_short(retention.delete_ended_batches, session)
 
 
 def delete_ended_fires(session: Session) -> int:

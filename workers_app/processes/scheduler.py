@@ -227,6 +227,7 @@ class Scheduler(Process):
         while self.tick() == timedelta(0) and not self.stopping:
             pass
         deleted = Retention().delete(self._session)
+        chores.delete_ended_batches(self._session)
         chores.delete_ended_fires(self._session)
         recovered = report.handed_back + report.retried + report.failed + report.cancelled
         done = {"recovered": recovered, "expired": expired, "fired": self._fired}

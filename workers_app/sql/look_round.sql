@@ -4,7 +4,8 @@
 -- tasks_owned keeps entries of what has ended for as long as some snapshot may need them. So what a live worker owns is
 -- looked at from its floor on, the one of %(floors)s that stands where it stands in %(workers)s; and what others own is
 -- looked for between each live worker and the next, where no live one has left any.
--- Indexes: primary keys, tasks_owned, tasks_expiring, tasks_ended_parents, bulk_operations_due.
+-- Indexes: primary keys, tasks_owned, tasks_expiring, tasks_ended_parents, bulk_operations_due,
+-- batches_ended_parents, batches_to_look_at.
 WITH me AS (
   INSERT INTO scheduler_heartbeats (scheduler_id, host, pid, version)
   VALUES (%(scheduler_id)s, %(host)s, %(pid)s, %(version)s)
@@ -44,5 +45,7 @@ SELECT ARRAY(SELECT worker_id FROM owned ORDER BY worker_id) AS workers,
                 WHERE expires_at IS NOT NULL AND finished_at IS NULL AND expires_at <= now() AND status <> 'RUNNING')
          AS has_expired_tasks,
        EXISTS (SELECT FROM owned WHERE has_stale) AS has_stale_assignments,
-       EXISTS (SELECT FROM tasks WHERE has_dependents AND finished_at IS NOT NULL) AS has_ended_parents,
+       EXISTS (SELECT FROM tasks WHERE has_dependents AND finished_at IS NOT NULL)
+       OR EXISTS (SELECT FROM batches WHERE has_dependents AND finished_at IS NOT NULL)
+       OR EXISTS (SELECT FROM batches WHERE look) AS has_ended_parents,
        EXISTS (SELECT FROM bulk_operations WHERE state = 'RUNNING') AS has_bulk_operations

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from access_app.http.openapi.chapters import Chapter
+from access_app.http.openapi.chapters import Chapter, union
+from workflows_app.api import openapi_batches as batches
 from workflows_app.api import openapi_callbacks as callbacks
 
 
 def chapter() -> Chapter:
-    return Chapter(callbacks.PATHS, callbacks.SCHEMAS, callbacks.TAGS, webhooks=callbacks.WEBHOOKS)
+    return Chapter(
+        union(batches.PATHS, callbacks.PATHS),
+        union(batches.SCHEMAS, callbacks.SCHEMAS),
+        {**batches.TAGS, **callbacks.TAGS},
+        webhooks=callbacks.WEBHOOKS,
+    )

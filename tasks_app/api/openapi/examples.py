@@ -16,6 +16,7 @@ TASK_ITEM: Final[Json] = {
     "queue": "default",
     "priority": 0,
     "scheduleAt": "2030-01-31T11:00:00.000000Z",
+    "batchId": None,
     "scheduleId": None,
     "scheduledFor": None,
     "nextRunAt": "2030-01-31T11:00:00.000000Z",

@@ -139,6 +139,7 @@ def _task_post(
     responses: dict[int, Json],
     problems: tuple[int, ...],
     text: str,
+    asked: str = "Empty",
 ) -> Json:
     parameters = [_IF_MATCH] if 412 in problems else [_CORRELATION]
     return {
@@ -152,7 +153,7 @@ def _task_post(
             problems=(*BODY_PROBLEMS, 404, *problems),
             description=text,
             parameters=parameters,
-            requestBody=body(schema("Empty"), required=False),
+            requestBody=body(schema(asked), required=False),
         ),
     }
 
@@ -181,7 +182,9 @@ PATHS: Final[Json] = {
         "Run an ended task again",
         {200: _task("PENDING again, due now; attempt goes on, retryCount and crashCount are 0.")},
         (409, 412, 429),
-        "The same id; a past expiresAt is cleared.",
+        "The same id; a past expiresAt is cleared. With `dependents`, what never ran because of it waits for it anew. "
+        "The batch of a task that runs again is no longer done.",
+        "RetryRequest",
     ),
     "/tasks/{task_id}/clone": _task_post(
         Action.TASK_CLONE,

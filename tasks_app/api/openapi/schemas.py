@@ -31,8 +31,9 @@ from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
 from tasks_app.callbacks import CallbackOn, Include
-from tasks_app.fields import ASKED, FIELDS, MAX_PARENTS, Asked, Field
+from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.labels import LONGEST_LABEL, MOST_IN_ALL, MOST_KEYS, MOST_VALUES
+from tasks_app.parents import MAX_PARENTS
 from tasks_app.retries import MAX_DELAY_MS, MOST_DELAYS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
@@ -211,7 +212,9 @@ SCHEMAS: Final[Json] = {
         description="Empty for a task that was created without dependsOn.",
     ),
     "Dependency": obj(
-        {"taskId": ID, "outcome": or_null("TaskStatus")}, description="How a task ended that another one depends on."
+        {"taskId": ID, "batchId": ID, "outcome": or_null("TaskStatus")},
+        required=["outcome"],
+        description="How a task, or a batch, ended that another task depends on.",
     ),
     "ResultReference": references.SCHEMA,
     "UsedInputs": obj(
@@ -234,6 +237,13 @@ SCHEMAS: Final[Json] = {
     "InputOrigin": closed_set(
         references.Origin, "It was in the result, is the default, was nowhere, or was of no use where it stands."
     ),
+    "RetryRequest": obj(
+        {"dependents": {"type": "boolean", "default": False}},
+        required=[],
+        description="`dependents`: with those that ended without having run because of it.",
+    ),
+    "Parent": {"oneOf": [{"type": "string", "minLength": 1, "maxLength": 100}, schema("WholeBatch")]},
+    "WholeBatch": obj({"batch": ID}, description="All that is in a batch."),
     "ExecutionList": listed(schema("Execution")),
     "EventList": listed(schema("Event")),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.workloads import (
+    batches,
     blocked,
     bulk,
     ceiling,
@@ -40,6 +41,7 @@ _ORDER = (
     mix,
     dependencies,
     bulk,
+    batches,
     pressure,
     schedules,
     shares,

@@ -83,6 +83,17 @@ BROKEN_BY = {
     "what another task waits for is there, and is marked": (
         "INSERT INTO task_edges (child_id, parent_id) VALUES ('{waiting}', '{running}')"
     ),
+    "a batch that is done has nothing open": (
+        "INSERT INTO batches (id, created_at, name, status, created_by, finished_at)"
+        " VALUES ('{worker}', now(), 'b', 'SUCCESS', 'test', now());"
+        "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{waiting}'"
+    ),
+    "a batch without anything open is done, or will be looked at": (
+        "INSERT INTO batches (id, created_at, name, status, created_by)"
+        " VALUES ('{worker}', now(), 'b', 'RUNNING', 'test');"
+        "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{ended}'"
+    ),
+    "the batch of an open task is there": "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{running}'",
     "an end that is to be told is marked": "UPDATE tasks SET notifies = true WHERE id = '{running}'",
     "a closed gate has a cause": "UPDATE tasks SET gate = 4 WHERE id = '{waiting}'",
 }

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
-from tests.factories import make_key, make_task
+from tests.factories import make_batch, make_key, make_task
 from tests.support.api import Api
 from tests.support.engine import Engine
 from tests.support.environment_names import ROOT
@@ -19,6 +19,7 @@ from tests.support.peers import response as written
 from tests.support.taking import Taking
 from workers_app.runner import run_attempt
 from workflows_app.endings import settle_endings
+from workflows_app.models import Batch
 
 PAGE = (ROOT / "docs" / "workflows.md").read_text()
 BASE = "https://tasks.example"
@@ -33,8 +34,16 @@ def calls() -> list[tuple[str, Any]]:
     for block in re.findall(r"^    curl (.*?)(?=\n\n|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL):
         words = shlex.split(block.replace("\\\n", " "))
         [address] = [word for word in words if word.startswith(BASE)]
-        found.append((address.removeprefix(BASE), json.loads(words[words.index("-d") + 1])))
+        body = words[words.index("-d") + 1] if "-d" in words else "null"
+        found.append((address.removeprefix(BASE), json.loads(body)))
     return found
+
+
+def send(api: Api, path: str, body: Any, names: dict[str, str]) -> Any:
+    """Send a request of the page, with what the reader puts in the place of names."""
+    for name, value in names.items():
+        path, body = path.replace(name, value), json.loads(json.dumps(body).replace(name, value))
+    return api.post(path, body)
 
 
 def run_all(taking: Taking, most: int = 20) -> None:
@@ -54,10 +63,34 @@ def run_all(taking: Taking, most: int = 20) -> None:
 class TestRequests:
     def test_are_answered_as_they_stand(self, engine: Engine) -> None:
         make_task(id=UUID(THERE))
-        api = Api(make_key())
-        assert len(calls()) == PAGE.count("curl ") >= 3
+        failed = make_batch(status="FAILED")
+        make_task(batch_id=failed.pk, status="FAILED")
+        api, names = Api(make_key()), {"$FAILED": str(failed.pk)}
+        assert len(calls()) == PAGE.count("curl ") >= 12
         for path, body in calls():
-            assert api.post(path, body).status_code == 201, body
+            response = send(api, path, body, names)
+            assert response.status_code in (200, 201), (path, body)
+            names |= {"$BATCH": response.json()["id"]} if path == "/batches" else {}
+
+
+class TestBatches:
+    def test_the_saga_of_the_page_undoes_what_was_done_in_the_opposite_order(
+        self, engine: Engine, taking: Taking
+    ) -> None:
+        [saga] = [body for _, body in calls() if "unreserve" in json.dumps(body)]
+        made = Api(make_key()).post("/batches", saga).json()
+        run_all(taking)
+        found = {ref: Task.objects.get(pk=task_id) for ref, task_id in made["refs"].items()}
+        assert [ref for ref, task in found.items() if task.status != TaskStatus.SUCCESS] == ["ship"]
+        assert found["refund"].started_at < found["unreserve"].started_at
+        assert Batch.objects.get(pk=made["id"]).status == "FAILED"
+
+    def test_the_nightly_one_of_the_page_brings_its_report_and_no_alert(self, engine: Engine, taking: Taking) -> None:
+        [nightly] = [body for _, body in calls() if "nightly-2030" in json.dumps(body)]
+        made = Api(make_key()).post("/batches", nightly).json()
+        run_all(taking)
+        assert Batch.objects.get(pk=made["id"]).status == "SUCCESS"
+        assert list(Task.objects.filter(batch_id=None).values_list("queue", "status")) == [("reports", "SUCCESS")]
 
 
 class TestResults:

@@ -112,7 +112,7 @@ class TestDependsOn:
         child = depends(engine, parent)
         assert waits(engine, child)
         assert engine.violations() == {}
-        assert settle(engine) == Settled(1, 1, 0, 1, False)
+        assert settle(engine) == Settled(1, 1, 0, 1)
 
     def test_of_a_task_that_there_is_not_is_refused(self, engine: Engine) -> None:
         with pytest.raises(InvalidTask) as refused:

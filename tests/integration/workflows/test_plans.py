@@ -15,6 +15,7 @@ from tests.support.engine import Engine
 COUNT = 2000
 INDEXES = {"tasks_ended_parents", "task_edges_open", "task_edges_outcome", "task_joins_pkey", "tasks_pkey"}
 INDEXES |= {"executions_attempt"}
+INDEXES |= {"batches_ended_parents", "batches_to_look_at", "batches_pkey"}
 
 
 @pytest.mark.usefixtures("new_tables")
@@ -39,7 +40,7 @@ class TestPlans:
             "open_dependents": {"ids": children},
             "lock_parents": {"ids": names},
             "take_endings": {"most": parents, "only": None, "results": True},
-            "clear_parents": {"ids": names},
+            "clear_parents": {"ids": names, "batches": []},
         }
         plans = {name: explain(engine.session, name, parameters) for name, parameters in asked.items()}
         assert set().union(*(plan.indexes for plan in plans.values())) <= INDEXES

@@ -1,0 +1,354 @@
+"""When a batch is done: not before its last row has ended, whoever ends it and however; then once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tasks_app import services
+from tasks_app.models import Task
+from tasks_app.parents import WholeBatch
+from tasks_app.sessions import Session
+from tasks_app.states import Gate
+from tests.factories import make_batch
+from tests.support.batches import add, dummy, made_for, make, settled, status, tasks_of
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine, in_seconds
+from tests.support.races import locked
+from tests.support.races import transaction as begun
+from tests.support.schedulers import stepped_scheduler
+from workflows_app import batches
+from workflows_app.batch_endings import (
+    clear_batches,
+    count_failures,
+    end_batches,
+    judge_batches,
+    lock_batches,
+    look_at_batches,
+    stop_batches,
+    stop_waiting,
+)
+from workflows_app.endings import settle_endings
+from workflows_app.models import Batch
+from workflows_app.new_batches import FailFast
+
+OpenSession = Callable[[], Session]
+LATER = in_seconds(3600)
+
+
+def end(engine: Engine, *task_ids: UUID, outcome: Any = SUCCEEDED) -> None:
+    """These tasks run now, and end so; others that are due stay assigned until their worker is lost."""
+    worker = engine.worker(slots=100)
+    engine.assign()
+    for attempt in engine.start(worker):
+        if attempt.task_id in task_ids:
+            engine.finish(worker, attempt, outcome)
+    engine.lose(worker)
+
+
+def cancel(*task_ids: UUID) -> None:
+    for task_id in task_ids:
+        services.cancel_task(task_id, actor="test")
+
+
+class TestDecideBatches:
+    def test_is_done_when_its_last_task_has_ended_and_not_before(self, engine: Engine) -> None:
+        batch = make(dummy(), dummy())
+        first, second = tasks_of(batch)
+        end(engine, first)
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("RUNNING", [])
+        end(engine, second)
+        report = settled(engine)
+        assert (status(batch), report.left) == ("SUCCESS", False)
+        assert made_for(batch) == ["onComplete", "onSuccess"]
+        assert engine.violations() == {}
+
+    def test_without_tasks_is_done_at_once(self, engine: Engine) -> None:
+        batch = make()
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("SUCCESS", ["onComplete", "onSuccess"])
+
+    def test_is_not_done_while_it_is_open(self, engine: Engine) -> None:
+        batch = make(open=True)
+        settled(engine)
+        end(engine, *add(batch, dummy()))
+        settled(engine)
+        assert status(batch) == "OPEN"
+        batches.close_batch(batch.pk, actor="test")
+        settled(engine)
+        assert (status(batch), engine.violations()) == ("SUCCESS", {})
+
+    @pytest.mark.parametrize("how", ["cancelled", "expired", "lost"])
+    def test_whatever_ended_the_last_one(self, engine: Engine, how: str) -> None:
+        batch = make(dummy(on_worker_lost="fail"))
+        [task_id] = tasks_of(batch)
+        if how == "cancelled":
+            cancel(task_id)
+        elif how == "expired":
+            engine.move(task_id, expires_at=-timedelta(minutes=1))
+            engine.session.rows("expire_tasks", {"limit": 10})
+        else:
+            worker = engine.worker()
+            engine.assign()
+            engine.start(worker)
+            engine.lose(worker)
+        settled(engine)
+        assert status(batch) == ("CANCELLED" if how == "cancelled" else "FAILED")
+        assert made_for(batch) == (["onComplete"] if how == "cancelled" else ["onComplete", "onFailure"])
+
+    def test_is_not_done_before_those_in_it_and_what_these_make(self, engine: Engine) -> None:
+        outer = make(name="outer")
+        inner = make(dummy(), parent=outer.pk, name="inner")
+        settled(engine)
+        assert (status(outer), status(inner)) == ("RUNNING", "RUNNING")
+        end(engine, *tasks_of(inner), outcome=FAILED_FOR_GOOD)
+        settled(engine)
+        assert (status(outer), status(inner)) == ("RUNNING", "FAILED")
+        made = tasks_of(outer)
+        assert len(made) == 2
+        end(engine, *made)
+        settled(engine)
+        assert status(outer) == "FAILED"
+        assert engine.violations() == {}
+
+    def test_of_two_ends_at_once_the_later_round_sees_both(self, engine: Engine, open_session: OpenSession) -> None:
+        """Each has the mark of one task. If neither saw the other's end, the batch would be open for ever."""
+        batch = make(dummy(), dummy())
+        first, second = tasks_of(batch)
+        cancel(first)
+        with begun(other := open_session()):
+            lock_batches(other, [batch.pk])
+            [look] = look_at_batches(other, [batch.pk]).fetchall()
+            assert look.open
+            cancel(second)
+            blocked = settle_endings(engine.session)
+            assert (blocked.cleared, blocked.batches, blocked.left) == (0, 0, True)
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("CANCELLED", ["onComplete"])
+
+    def test_that_somebody_adds_to_is_left_alone(self, engine: Engine, open_session: OpenSession) -> None:
+        batch = make(dummy())
+        cancel(*tasks_of(batch))
+        with begun(other := open_session()):
+            other.execute("SELECT FROM batches WHERE id = %s FOR SHARE", [batch.pk])
+            report = settle_endings(engine.session)
+            assert (report.cleared, report.batches, report.left) == (0, 0, True)
+        settled(engine)
+        assert status(batch) == "CANCELLED"
+
+    def test_lets_those_run_that_depend_on_all_of_it(self, engine: Engine) -> None:
+        batch = make(dummy(), dummy())
+        child = engine.create(depends_on=[WholeBatch(batch.pk)])
+        saga = engine.create(depends_on=[WholeBatch(batch.pk)], run_if="any_failed")
+        end(engine, *tasks_of(batch))
+        assert engine.task(child).gate == Gate.DEPENDENCY
+        assert engine.violations() == {}
+        settled(engine)
+        assert engine.task(child).gate == Gate.OPEN
+        assert engine.statuses([child, saga]) == ["PENDING", "CANCELLED"]
+        assert engine.violations() == {}
+
+    def test_of_one_that_is_done_is_seen_at_once(self, engine: Engine) -> None:
+        batch = make()
+        settled(engine)
+        child = engine.create(depends_on=[WholeBatch(batch.pk)])
+        settled(engine)
+        assert engine.task(child).gate == Gate.OPEN
+
+    def test_what_cannot_be_made_keeps_nothing_from_being_done(self, engine: Engine) -> None:
+        batch = make(dummy())
+        Batch.objects.filter(pk=batch.pk).update(on_complete={"type": "LOST"})
+        end(engine, *tasks_of(batch))
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("SUCCESS", ["onSuccess"])
+        [[reason]] = engine.session.fetch("SELECT reason FROM audit_events WHERE action = 'batch.follow_up_refused'")
+        assert reason.startswith("onComplete is refused: type: must be one of")
+
+
+class TestHints:
+    def test_that_were_lost_are_made_up_for_by_the_housekeeper(self, engine: Engine) -> None:
+        batch = make()
+        with stepped_scheduler() as scheduler:
+            scheduler._housekeeper.round()
+        assert status(batch) == "SUCCESS"
+
+
+class TestLockBatches:
+    def test_passes_over_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
+        held, free = make_batch(), make_batch()
+        with locked(open_session(), "batches", "id", held.pk), begun(engine.session):
+            assert lock_batches(engine.session, [held.pk, free.pk]).fetchall() == [(free.pk,)]
+
+
+class TestLookAtBatches:
+    def test_says_what_is_open(self, engine: Engine) -> None:
+        done, idle, open_, busy = make_batch(status="SUCCESS"), make_batch(), make_batch(status="OPEN"), make(dummy())
+        outer = make_batch()
+        make_batch(parent_id=outer.pk)
+        found = look_at_batches(engine.session, [each.pk for each in (done, idle, open_, busy, outer)]).fetchall()
+        assert {look.id: look.open for look in found} == {
+            idle.pk: False,
+            open_.pk: True,
+            busy.pk: True,
+            outer.pk: True,
+        }
+
+
+class TestCountFailures:
+    def test_stops_at_the_limit_and_counts_all_for_a_part(self, engine: Engine) -> None:
+        limited = make(*[dummy()] * 4, fail_fast=FailFast(2, percent=False))
+        part = make(*[dummy()] * 4, fail_fast=FailFast(50, percent=True))
+        end(engine, *tasks_of(limited)[:3], *tasks_of(part)[:1], outcome=FAILED_FOR_GOOD)
+        found = {each.id: each for each in count_failures(engine.session, [limited.pk, part.pk])}
+        assert found[limited.pk][1:] == (2, False, 2, 0)
+        assert found[part.pk][1:] == (50, True, 1, 4)
+
+
+class TestStopBatches:
+    def test_stops_those_in_it_that_nobody_holds(self, engine: Engine, open_session: OpenSession) -> None:
+        outer = make_batch(status="OPEN")
+        free, held = make_batch(parent_id=outer.pk), make_batch(parent_id=outer.pk)
+        make_batch(parent_id=outer.pk, status="SUCCESS")
+        with locked(open_session(), "batches", "id", held.pk):
+            assert set(stop_batches(engine.session, [outer.pk])) == {outer.pk, free.pk}
+        assert status(outer) == "RUNNING"
+        assert stop_batches(engine.session, [outer.pk]) == [held.pk]
+
+
+class TestStopWaiting:
+    def test_leaves_what_runs_or_is_held_and_takes_no_more_than_it_may(
+        self, engine: Engine, open_session: OpenSession
+    ) -> None:
+        batch = make(*[dummy()] * 4)
+        ids = tasks_of(batch)
+        worker = engine.worker(slots=1)
+        engine.assign(limit=1)
+        [running] = engine.start(worker)
+        waiting = [task_id for task_id in ids if task_id != running.task_id]
+        with locked(open_session(), "tasks", "id", waiting[0]):
+            assert stop_waiting(engine.session, [batch.pk]) == 2
+        assert stop_waiting(engine.session, [batch.pk], limit=1) == 1
+        assert engine.statuses([running.task_id, *waiting]) == ["RUNNING", *["CANCELLED"] * 3]
+
+    def test_gives_back_what_was_assigned_and_its_timeline_knows(self, engine: Engine) -> None:
+        batch = make(dummy(), fail_fast=FailFast(1, percent=False))
+        [task_id] = tasks_of(batch)
+        engine.worker()
+        engine.assign()
+        assert stop_waiting(engine.session, [batch.pk]) == 1
+        task = engine.task(task_id)
+        assert (task.status, task.end_reason) == ("CANCELLED", "BATCH_FAILED")
+        [[reason, detail]] = engine.session.fetch(
+            "SELECT reason, detail FROM audit_events WHERE task_id = %s", [task_id]
+        )
+        assert (reason, "assignedAt" in detail) == (f"its batch {batch.pk} has failed fast", True)
+
+
+class TestFailFast:
+    @pytest.mark.parametrize("limit", [FailFast(2, percent=False), FailFast(40, percent=True)], ids=str)
+    def test_cancels_what_waits_here_and_in_those_in_it(self, engine: Engine, limit: FailFast) -> None:
+        batch = make(*[dummy()] * 2, *[dummy(schedule_at=LATER)] * 3, fail_fast=limit)
+        inner = make(dummy(schedule_at=LATER), parent=batch.pk)
+        first, second, *rest = tasks_of(batch)
+        end(engine, first, outcome=FAILED_FOR_GOOD)
+        settled(engine)
+        assert set(engine.statuses(rest)) == {"PENDING"}
+        end(engine, second, outcome=FAILED_FOR_GOOD)
+        settled(engine)
+        assert set(engine.statuses(rest)) == {"CANCELLED"}
+        assert (status(inner), {engine.task(each).end_reason for each in rest}) == ("CANCELLED", {"BATCH_FAILED"})
+        end(engine, *[each for each in tasks_of(batch) if each not in (first, second, *rest)])
+        settled(engine)
+        assert status(batch) == "FAILED"
+        assert engine.violations() == {}
+
+
+class TestCancelled:
+    def test_is_done_when_what_ran_has_ended(self, engine: Engine) -> None:
+        batch = make(dummy(), dummy(schedule_at=LATER))
+        inner = make(dummy(schedule_at=LATER), parent=batch.pk, open=True)
+        runs, waits = tasks_of(batch)
+        worker = engine.worker()
+        engine.assign()
+        [attempt] = engine.start(worker)
+        batches.cancel_batch(batch.pk, actor="test")
+        settled(engine)
+        assert engine.statuses([runs, waits]) == ["RUNNING", "CANCELLED"]
+        assert (status(batch), status(inner)) == ("RUNNING", "CANCELLED")
+        engine.finish(worker, attempt, SUCCEEDED)
+        settled(engine)
+        made = [each for each in tasks_of(batch) if each not in (runs, waits)]
+        end(engine, *made)
+        settled(engine)
+        assert (status(batch), engine.violations()) == ("CANCELLED", {})
+
+    def test_in_more_rounds_than_one(self, engine: Engine) -> None:
+        batch = make(*[dummy(schedule_at=LATER)] * 1500)
+        batches.cancel_batch(batch.pk, actor="test")
+        settled(engine)
+        assert (status(batch), Task.objects.filter(batch_id=batch.pk, status="CANCELLED").count()) == (
+            "CANCELLED",
+            1500,
+        )
+
+
+class TestJudgeBatches:
+    def verdict(self, engine: Engine, batch: Batch) -> tuple[bool, bool]:
+        [judged] = judge_batches(engine.session, [batch.pk])
+        return judged.failed, judged.cancelled
+
+    def test_a_task_that_was_not_needed_counts_for_nothing(self, engine: Engine) -> None:
+        batch = make(dummy(), name="saga")
+        [work] = tasks_of(batch)
+        [undo] = add(batch, dummy(depends_on=[str(work)], run_if="any_failed"))
+        [after] = add(batch, dummy(depends_on=[str(undo)]))
+        end(engine, work)
+        settled(engine)
+        assert engine.statuses([undo, after]) == ["CANCELLED", "CANCELLED"]
+        assert self.verdict(engine, batch) == (False, False)
+        assert status(batch) == "SUCCESS"
+
+    def test_one_that_never_ran_for_something_outside_counts(self, engine: Engine) -> None:
+        outside = engine.create(max_retries=0)
+        batch = make(dummy(depends_on=[str(outside)]))
+        end(engine, outside, outcome=FAILED_FOR_GOOD)
+        settled(engine)
+        assert (self.verdict(engine, batch), status(batch)) == ((False, True), "CANCELLED")
+
+    def test_the_batches_in_it_count(self, engine: Engine) -> None:
+        outer = make_batch()
+        assert self.verdict(engine, outer) == (False, False)
+        make_batch(parent_id=outer.pk, status="CANCELLED")
+        make_batch(parent_id=outer.pk, status="FAILED")
+        assert self.verdict(engine, outer) == (True, True)
+
+
+class TestEndBatches:
+    def test_ends_each_once_under_the_next_number(self, engine: Engine) -> None:
+        batch = make_batch(completion=3)
+        [done] = end_batches(engine.session, [batch.pk], ["FAILED"])
+        assert (done.status, done.completion) == ("FAILED", 4)
+        assert end_batches(engine.session, [batch.pk], ["SUCCESS"]) == []
+        assert status(batch) == "FAILED"
+
+
+class TestClearBatches:
+    def test_keeps_the_mark_of_a_done_one_whose_outer_one_was_not_looked_at(self, engine: Engine) -> None:
+        outer = make_batch()
+        inner = make_batch(parent_id=outer.pk, status="SUCCESS", has_dependents=True)
+        assert clear_batches(engine.session, looked=[], done=[inner.pk], held=[inner.pk]) == 0
+        assert clear_batches(engine.session, looked=[], done=[], held=[inner.pk, outer.pk]) == 0
+        assert clear_batches(engine.session, looked=[], done=[inner.pk], held=[inner.pk, outer.pk]) == 1
+
+    def test_keeps_the_one_that_says_look_while_something_is_left_to_stop(self, engine: Engine) -> None:
+        batch = make(dummy(schedule_at=LATER))
+        Batch.objects.filter(pk=batch.pk).update(stopping=True)
+        asked = {"looked": [batch.pk], "done": [], "held": [batch.pk]}
+        assert clear_batches(engine.session, **asked) == 0
+        stop_waiting(engine.session, [batch.pk])
+        assert clear_batches(engine.session, **{**asked, "looked": []}) == 0
+        assert clear_batches(engine.session, **asked) == 1
