@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -107,6 +108,32 @@ class TestResults:
         [sent] = warehouse.requests
         assert json.loads(sent.body) == {"total": 21, "rows": ROWS["rows"]}
         assert sent.headers["x-source-status"] == "200"
+
+    def test_of_what_succeeded_are_there_when_the_rest_of_a_batch_runs_again(
+        self, engine: Engine, taking: Taking, tmp_path: Path
+    ) -> None:
+        there, api = tmp_path / "there", Api(make_key())
+
+        def shell(script: str, *parents: str) -> dict[str, Any]:
+            taken = [{"$from": parent, "path": "/stdout"} for parent in parents]
+            argv = ["sh", "-c", script, "sh", *taken]
+            return {"type": "SHELL", "maxRetries": 0, "payload": {"argv": argv}, "dependsOn": list(parents) or None}
+
+        tasks = [
+            shell("printf 4") | {"ref": "extract"},
+            shell(f'test -e {there} && printf "$(($1 + 17))"', "extract") | {"ref": "sum"},
+            shell('printf "$1 of $2"', "sum", "extract") | {"ref": "load"},
+        ]
+        made = api.post("/batches", {"name": "b", "tasks": tasks}).json()
+        run_all(taking)
+        assert api.get(f"/batches/{made['id']}").json()["status"] == "FAILED"
+        there.touch()
+        assert api.post(f"/batches/{made['id']}/retry", {"only": "failed"}).status_code == 200
+        run_all(taking)
+        assert api.get(f"/batches/{made['id']}").json()["status"] == "SUCCESS"
+        load = api.get(f"/tasks/{made['refs']['load']}").json()
+        assert load["result"]["stdout"] == "21 of 4"
+        assert [api.get(f"/tasks/{made['refs'][ref]}").json()["attempt"] for ref in ("extract", "sum")] == [1, 2]
 
     def test_that_are_not_there_fail_what_takes_them(self, engine: Engine, taking: Taking) -> None:
         """The codes are those of the page."""
