@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.template.response import SimpleTemplateResponse
+from django.test import Client
 from psycopg.conninfo import make_conninfo
 
 from tests.factories import make_key
@@ -24,6 +27,29 @@ def api(db: None) -> Api:
 def anonymous(db: None) -> Api:
     """A caller without a key."""
     return Api(None)
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    """Maria, who may do everything in the admin."""
+    client.force_login(User.objects.create_superuser("maria"))
+    return client
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    """Victor, who may look at everything."""
+    user = User.objects.create_user("victor", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def fresh_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 
@@ -16,6 +15,7 @@ from tasks_app.admin.tasks import TaskAdmin
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
+from tests.support.people import said, sign_in
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 
 pytestmark = pytest.mark.django_db
@@ -35,21 +35,9 @@ def operator(client: Client) -> Client:
     return sign_in(client, *EVERYTHING)
 
 
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
 def act(client: Client, url: str, action: str, *rows: Any, **more: str) -> str:
     data = {"action": action, "index": "0", "_selected_action": [str(row.pk) for row in rows], **more}
     return said(client.post(url, data))
-
-
-def said(response: Any) -> str:
-    assert response.status_code in (200, 302), response.status_code
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def paused(**columns: Any) -> Schedule:
@@ -189,8 +177,8 @@ class TestManyAtOnce:
     def test_is_a_page_at_most(self, client: Client, url: str, action: str) -> None:
         client.force_login(User.objects.create_superuser("root"))
         rows = {TASKS: make_task(), SCHEDULES: make_schedule(), QUEUES: Queue.objects.create(name="q")}
-        for said in ("1", "on", "true", "2", "01", "false"):
-            assert "one page at a time" in act(client, url, action, rows[url], select_across=said)
+        for across in ("1", "on", "true", "2", "01", "false"):
+            assert "one page at a time" in act(client, url, action, rows[url], select_across=across)
         assert Task.objects.get().status == TaskStatus.PENDING
         assert not Schedule.objects.get().paused
         assert Queue.objects.get().paused_at is None

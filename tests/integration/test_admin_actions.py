@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
+from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
 from access_app.models import AuditEvent
@@ -18,6 +17,7 @@ from flow_app.models import Queue
 from tasks_app.models import Task
 from tasks_app.states import FINAL, Gate, TaskStatus, WorkerState
 from tests.factories import make_task
+from tests.support.people import said, sign_in
 from workers_app.models import Worker
 
 pytestmark = pytest.mark.django_db
@@ -27,28 +27,9 @@ QUEUES = "/admin/flow_app/queue/"
 WORKERS = "/admin/workers_app/worker/"
 
 
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
 def act(client: Client, action: str, *tasks: Task, **more: str) -> str:
     data = {"action": action, "index": "0", "_selected_action": [str(task.pk) for task in tasks], **more}
     return said(client.post(TASKS, data))
-
-
-def said(response: Any) -> str:
-    """The messages an answer leaves behind."""
-    assert response.status_code in (200, 302), response.status_code
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def audited(task_id: UUID) -> list[tuple[str, str, str]]:

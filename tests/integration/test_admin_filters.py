@@ -25,12 +25,6 @@ admin.autodiscover()  # tests are made of its pages before any test asks for one
 TASKS = "/admin/tasks_app/task/"
 
 
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
 def lists() -> list[StaffAdmin]:
     return [each for each in admin.site._registry.values() if isinstance(each, StaffAdmin)]
 

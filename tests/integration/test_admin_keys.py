@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db
 KEYS = "/admin/access_app/apikey/"
 
 
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
 def create(client: Client, name: str = "shop", **fields: Any) -> Any:
     return client.post(f"{KEYS}add/", {"name": name, "scopes": ["tasks:read"], **fields})
 

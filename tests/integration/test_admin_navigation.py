@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from flow_app.queues import pause_queue
@@ -19,12 +18,6 @@ from tests.support.pages import make_worker
 from tests.support.schedules import make_calendar, make_schedule
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
 
 
 def links(html: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -25,46 +25,17 @@ from tasks_app.fields import QUEUE_NAME, NewTask
 from tasks_app.models import Task, TaskExecution
 from tasks_app.states import ExecutionStatus, Gate, TaskStatus
 from tests.factories import make_execution, make_task
+from tests.support.pages import make_worker
+from tests.support.people import READING_FORMS
 from tests.support.schedules import make_schedule
 from workers_app.models import Scheduler, Worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_cache")]
 
 SCRIPT = "<script>alert(1)</script>"
 TOKEN = "a=1&access_token=hunter2"
 REASON = f"{SCRIPT} see https://x/?{TOKEN}"
-#: Forms of a page on which nothing can be done: the list's own, without actions, and the one that signs out.
-READING_FORMS = {
-    '<form id="changelist-form" class="group" method="post" novalidate>',
-    '<form id="logout-form" method="post" action="/admin/logout/" class="mx-1">',
-}
 TASKS = "/admin/tasks_app/task/"
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-@pytest.fixture
-def viewer(client: Client) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client.force_login(user)
-    return client
-
-
-def make_worker(**columns: Any) -> Worker:
-    defaults = {"worker_id": uuid4(), "pid": 7, "slots": 4, "host": "node-1", "name": "worker-a"}
-    return Worker.objects.create(**{**defaults, **columns})
 
 
 def make_history() -> Task:

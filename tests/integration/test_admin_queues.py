@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,29 +21,13 @@ from flow_app.rules import RULES
 from tasks_app.states import Gate, TaskStatus
 from tests.factories import make_execution, make_task
 from tests.support.forms import forms_of, send_untouched
+from tests.support.people import said, sign_in
 
 pytestmark = pytest.mark.django_db
 
 QUEUES = "/admin/flow_app/queue/"
 SCRIPT = "<script>alert(1)</script>"
 TURNED = "a\u202eb"
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
-def said(response: Any) -> str:
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def listed(client: Client, query: str = "") -> list[str]:

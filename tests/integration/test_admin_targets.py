@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,6 +21,7 @@ from flow_app.targets import Rules, put_target
 from tasks_app.states import Gate, TaskStatus
 from tests.factories import make_task
 from tests.support.forms import forms_of, send_untouched
+from tests.support.people import said, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -32,25 +31,8 @@ SET = {"max_concurrency": "4", "respect_retry_after": "on"}
 
 
 @pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-@pytest.fixture
 def target() -> Target:
     return put_target("api.example.com", Rules(max_concurrency=3), actor="a")[0]
-
-
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
-def said(response: Any) -> str:
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def statements(client: Client, url: str) -> int:

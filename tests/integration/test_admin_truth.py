@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.contrib.messages import constants
 from django.contrib.messages.storage.base import Message
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.core.cache import cache
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
@@ -25,24 +22,11 @@ from tests.support.forms import send_untouched
 from tests.support.pages import admin_addresses, make_everything, make_schedules, make_worker
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_cache")]
 
 TASKS = "/admin/tasks_app/task/"
 SCHEDULES = "/admin/schedules_app/schedule/"
 LEVELS = (constants.DEBUG, constants.INFO, constants.SUCCESS, constants.WARNING, constants.ERROR)
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
 
 
 def leave_messages(client: Client) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -22,25 +21,13 @@ from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 from tests.factories import make_task
 from tests.support.forms import forms_of
+from tests.support.people import sign_in
 from workers_app.models import Worker
 
 pytestmark = pytest.mark.django_db
 
 SCRIPT = "<script>alert(1)</script>"
 VIEWS = ("view_task", "view_queue", "view_target", "view_worker", "view_scheduler")
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
 
 
 def page_of(task: Task) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -79,7 +79,7 @@ class TestCreateTask:
             ({"type": "NOPE"}, "type"),
             ({"type": ["DUMMY"]}, "type"),
             ({"type": "DUMMY", "status": "RUNNING"}, "status"),
-            ({"type": "DUMMY", "id": str(uuid4())}, "id"),
+            ({"type": "DUMMY", "id": str(UUID(int=7))}, "id"),
             ({"type": "DUMMY", "createdBy": "me"}, "createdBy"),
             ({"type": "DUMMY", "schedule_at": "2030-01-01T00:00:00Z"}, "schedule_at"),
             ({"type": "DUMMY", "payload": None}, "payload"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,12 +21,14 @@ from scheduler_project.openapi import document
 from tasks_app import notices
 from tasks_app.models import Task
 from tasks_app.services import cancel_task
-from tests.factories import make_key, make_task, unknown_id
+from tests.factories import make_key, make_task
 from tests.support.api import Api, fields_of, problem_of, validator
 from tests.support.webhooks import EVERY, make_delivery, make_endpoint
 from workflows_app.callbacks.redelivering import MOST_REPLAYED
 from workflows_app.callbacks.tables import Delivery, WebhookEndpoint
 
+#: The id of no endpoint.
+NOBODY = UUID(int=7)
 NEW = {"name": "on-call", "url": "https://hooks.example.com/tasks", "on": ["task.failed"], "queues": ["billing"]}
 
 
@@ -121,7 +124,7 @@ class TestEndpoints:
         api.post("/webhook-endpoints", NEW)
         assert fields_of(api.post("/webhook-endpoints", {**NEW, "name": "other"})) == {"name"}
 
-    @pytest.mark.parametrize("path", ["/x", f"/{unknown_id()}", f"/{unknown_id()}/rotate", f"/{unknown_id()}/replay"])
+    @pytest.mark.parametrize("path", ["/x", f"/{NOBODY}", f"/{NOBODY}/rotate", f"/{NOBODY}/replay"])
     def test_of_an_id_that_none_has_do_not_exist(self, api: Api, path: str) -> None:
         at = f"/webhook-endpoints{path}"
         window = {"from": "2026-01-01T00:00:00Z"} if "replay" in path else None

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.contrib.messages import get_messages
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -24,6 +23,7 @@ from tasks_app.models import Task
 from tests.factories import make_task
 from tests.integration.schedules.test_admin_actions import NEW
 from tests.support.api import Api, fields_of
+from tests.support.people import said
 from tests.support.schedules import make_calendar, make_schedule
 
 pytestmark = pytest.mark.django_db
@@ -104,16 +104,6 @@ class TestApi:
             echoed = api.post("/tasks", TASK, X_Correlation_ID=f"a{steering}b", User_Agent=f"a{steering}b")
             assert steering not in echoed["X-Correlation-ID"]
             assert steering not in echoed.json()["correlationId"]
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-def said(response: Any) -> str:
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 @pytest.mark.usefixtures("unrendered")

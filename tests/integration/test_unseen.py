@@ -6,7 +6,6 @@ import re
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import User
 from django.db.models import CharField, JSONField, TextField
 from django.test import Client
 
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.django_db
 #: The name of a file that reads "invoice cod.exe" once its direction is turned.
 TURNED = "invoice \u202eexe.doc\u2066 \x1b[31m\x07 \u200bsplit\U000e0041"
 FIELDS = re.compile(r'<textarea\b.*?</textarea>|\bvalue="[^"]*"', re.DOTALL)
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
 
 
 def test_no_page_has_one(staff: Client) -> None:

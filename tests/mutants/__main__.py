@@ -24,6 +24,9 @@ def main() -> int:
         parser.error("no mutant has such a name")
     promises = {m.name: m.promise for m in chosen}
     bad = 0
+    print(
+        f"first the tests as they are, then {len(chosen)} mutants, some five seconds each", file=sys.stderr, flush=True
+    )
     for result in run_all(chosen, jobs=options.jobs):
         bad += result.verdict != "killed"
         promise = promises.get(result.name, "")

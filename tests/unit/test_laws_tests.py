@@ -1,7 +1,10 @@
-"""The law of tests: a file of tests has the name of what it tests, so that who changes a module finds its tests."""
+"""The laws of tests: a file has the name of what it tests, so that who changes a module finds its tests; and each
+process that collects tests finds the same ones.
+"""
 
 from __future__ import annotations
 
+import ast
 from typing import Final
 
 import pytest
@@ -47,3 +50,22 @@ def test_a_file_of_tests_is_named_after_a_module_and_perhaps_an_aspect_of_it(fol
         return any("_".join(words[:end]) in known for end in range(1, len(words) + 1))
 
     assert {name for name in files - OTHER if not mirrors(name)} == set(), "name it after the module"
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Of what a test may be named after: what stands in a mapping has a number instead."""
+    if isinstance(node, ast.Dict):
+        return set()
+    inner = {name for child in ast.iter_child_nodes(node) for name in names_in(child)}
+    return inner | {node.id} if isinstance(node, ast.Name) else inner
+
+
+def test_no_test_is_named_by_an_id_that_is_another_one_in_each_process() -> None:
+    """Processes that run tests side by side compare what they have collected, and refuse to begin."""
+    fresh = {"unknown_id", "new_task_id", "uuid4"}
+    found = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "parametrize":
+                found += [f"{path.name}:{call.lineno}"] if names_in(call) & fresh else []
+    assert found == []

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
+from django.contrib.auth.models import User
 from django.test import Client
 
 from access_app.models import AuditEvent
@@ -18,6 +17,7 @@ from schedules_app import services
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from tasks_app.models import Task
+from tests.support.people import said, sign_in
 from tests.support.schedules import MINUTE, ledger, make_calendar, make_schedule, tasks_of, whole_now
 
 pytestmark = pytest.mark.django_db
@@ -35,24 +35,6 @@ NEW: dict[str, Any] = {
     "payload": "{}", "priority": "0", "max_retries": "", "timeout_ms": "1000", "slots": "1", "concurrency_key": "",
     "correlation_id": "", "on_worker_lost": "retry",
 }  # fmt: skip
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-def sign_in(client: Client, *permissions: str) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
-def said(response: Any) -> str:
-    assert response.status_code in (200, 302), response.status_code
-    return " | ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def press(client: Client, schedule: Schedule, word: str, **data: str) -> Any:

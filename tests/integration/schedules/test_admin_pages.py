@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Permission, User
-from django.core.cache import cache
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,41 +18,17 @@ from access_app.models import AuditEvent
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from tests.factories import make_task
+from tests.support.people import READING_FORMS
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_cache")]
 
 SCRIPT = "<script>alert(1)</script>"
 TOKEN = "?a=1&access_token=hunter2"
 SCHEDULES = "/admin/schedules_app/schedule/"
 FIRES = "/admin/schedules_app/schedulefire/"
 CALENDARS = "/admin/schedules_app/blackoutcalendar/"
-READING_FORMS = {
-    '<form id="changelist-form" class="group" method="post" novalidate>',
-    '<form id="logout-form" method="post" action="/admin/logout/" class="mx-1">',
-}
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def staff(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("maria"))
-    return client
-
-
-@pytest.fixture
-def viewer(client: Client) -> Client:
-    user = User.objects.create_user("victor", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client.force_login(user)
-    return client
 
 
 def make_fire(schedule: Schedule, slot: datetime, state: FireState = FireState.FIRED, **columns: Any) -> ScheduleFire:
