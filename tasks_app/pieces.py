@@ -32,13 +32,13 @@ log = structlog.get_logger(__name__)
 ReadFilter = Callable[[Mapping[str, Any]], Condition]
 
 #: Seconds that a piece is to take, and how many tasks it changes at first and at most.
-AIM: Final = 0.05
+AIM: Final = 0.02
 FIRST: Final = 200
 MOST: Final = 2000
 #: A piece looks at so many tasks for each one that this process changes in one.
 LOOKS: Final = 10
 #: Of the time a piece took, the operation rests so much before the next: others have the database, too.
-REST: Final = 0.5
+REST: Final = 1.0
 #: Seconds until tasks are looked for again that somebody held; and how many are kept in mind before no more are met.
 HELD_AGAIN: Final = 0.1
 MOST_HELD: Final = 1000

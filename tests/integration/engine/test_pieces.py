@@ -196,7 +196,7 @@ def piece_beside(session: Session) -> Piece | None:
 class TestPace:
     def test_follows_how_long_a_piece_took(self) -> None:
         pace = Pace(100)
-        pace.note(0.1)
+        pace.note(2 * pieces.AIM)
         assert pace.size == 50
         pace.note(0.001)
         assert pace.size == 100
