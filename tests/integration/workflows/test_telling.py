@@ -119,6 +119,14 @@ class TestTakeEndings:
         run(engine, task_id)
         assert (settle(engine), sources()) == (1, [task_id])
 
+    def test_an_end_without_an_attempt_has_no_error_of_the_attempt_before(self, engine: Engine) -> None:
+        task_id = ended(engine, FAILED_FOR_GOOD, callback=URL)
+        services.retry_task(task_id, actor="test")
+        services.cancel_task(task_id, actor="test")
+        settle(engine)
+        codes = {each.event: body_of(each)["data"]["task"]["errorCode"] for each in Delivery.objects.all()}
+        assert codes == {"task.failed": "HTTP_STATUS", "task.cancelled": None}
+
     def test_tells_again_when_somebody_ran_it_again(self, engine: Engine) -> None:
         task_id = ended(engine, callback=URL)
         settle(engine)
@@ -189,6 +197,18 @@ class TestTakeEndings:
             report = settle_endings(engine.session)
             assert (report.told, report.left) == (0, True)
         assert (settle(engine), len(sources())) == (0, 1)
+
+    def test_is_one_round_at_a_time_whose_deliveries_are_in_the_order_of_the_ends(
+        self, engine: Engine, open_session: OpenSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(telling, "MOST", 1)
+        for _ in range(2):
+            ended(engine, callback=URL)
+        with begun(other := open_session()):
+            with other.connection.cursor() as cursor:
+                assert telling.tell(cursor) == 1
+            assert settle_endings(engine.session).told == 0
+        assert settle(engine) == 1
 
     def test_leaves_what_somebody_holds_for_the_next_round(self, engine: Engine, open_session: OpenSession) -> None:
         held, free = ended(engine, callback=URL), ended(engine, callback=URL)
