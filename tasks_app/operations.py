@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from tasks_app.acts import BulkAction, OperationState
-
-OVER: Final = frozenset({OperationState.DONE, OperationState.FAILED})
+from tasks_app.sessions import BATCH, Session
 
 
 class BulkOperation(models.Model):
@@ -78,3 +76,9 @@ class BulkOperation(models.Model):
     def done(self) -> int:
         """How many tasks have been dealt with: each is touched, skipped or failed, and in one of these only."""
         return self.touched + self.skipped + self.failed
+
+
+def delete_old_operations(session: Session, *, limit: int = BATCH) -> int:
+    """Delete up to ``limit`` operations past the retention of failed tasks. Raises `DatabaseAway`."""
+    age = settings.SCHEDULER.retention_failed
+    return 0 if age is None else len(session.rows("delete_old_operations", {"age": age, "limit": limit}))

@@ -100,6 +100,12 @@ BULK: Final[list[Mutant]] = [
         ("rate", _PROMISE, "greatest(\n         clock_timestamp() +", "least(\n         clock_timestamp() +"),
     ),
     *mutants_of(
+        "bulk-old",
+        "tasks_app/sql/delete_old_operations.sql",
+        "integration/engine/test_operations.py",
+        ("age", _PROMISE, "finished_at < now() - %(age)s::interval", "finished_at < now()"),
+    ),
+    *mutants_of(
         "bulk-change-tasks",
         "tasks_app/sql/change_tasks.sql",
         _MANY,

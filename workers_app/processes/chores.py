@@ -15,7 +15,7 @@ from flow_app.key_buckets import KeyBucketSweeper
 from flow_app.outlook import Outlook
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
-from tasks_app import expiry, needs
+from tasks_app import expiry, needs, operations
 from tasks_app.retention import Retention
 from tasks_app.sessions import BATCH, Session
 from workflows_app import endings, retention
@@ -60,6 +60,7 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("ended_tasks_deleted", RETENTION_EVERY, Retention().delete),
         Chore("ended_batches_deleted", RETENTION_EVERY, delete_ended_batches),
         Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),
+        Chore("old_operations_deleted", RETENTION_EVERY, delete_old_operations),
         Chore("zone_rules_followed", ZONES_EVERY, follow_zone_rules),
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
@@ -96,6 +97,10 @@ def delete_ended_batches(session: Session) -> int:
 
 def delete_ended_fires(session: Session) -> int:
     return _until_short(delete_old_fires, session)
+
+
+def delete_old_operations(session: Session) -> int:
+    return _until_short(operations.delete_old_operations, session)
 
 
 def delete_unused_needs(session: Session) -> int:
