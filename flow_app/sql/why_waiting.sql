@@ -60,37 +60,26 @@ SELECT t.run_at <= now() AS due, coalesce(t.expires_at <= now(), false) AS expir
             OR EXISTS (SELECT FROM met_needs m WHERE m.worker_id = live.worker_id AND m.needs_id = t.needs_id))) AS w
   CROSS JOIN LATERAL (
     SELECT count(*) AS n
-      FROM ((SELECT 1 FROM tasks a
-              WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
-                AND t.needs_id IS NULL AND a.queue = t.queue AND a.run_at <= now() AND o.age IS NULL
-                AND (a.priority > t.priority
-                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
-              LIMIT 10000)
-            UNION ALL
-            (SELECT 1 FROM tasks a
-              WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
-                AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.run_at <= now() AND o.age IS NULL
-                AND (a.priority > t.priority
-                     OR a.priority = t.priority AND (a.run_at, a.id) < (t.run_at, t.id))
-              LIMIT 10000)
-            UNION ALL
-            -- Where priorities age: of each of them, what was due early enough.
-            (SELECT 1
-               FROM generate_series(-100, 100) AS p(level)
-               CROSS JOIN LATERAL (
-                 SELECT 1 FROM tasks a
-                  WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
-                    AND t.needs_id IS NULL AND a.queue = t.queue AND a.priority = p.level
-                    AND a.run_at <= least(now(), aged_at(o.at, -p.level, o.age))
-                    AND (aged_at(a.run_at, a.priority, o.age), a.run_at, a.id) < (o.at, t.run_at, t.id)
-                 UNION ALL
-                 SELECT 1 FROM tasks a
-                  WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
-                    AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.priority = p.level
-                    AND a.run_at <= least(now(), aged_at(o.at, -p.level, o.age))
-                    AND (aged_at(a.run_at, a.priority, o.age), a.run_at, a.id) < (o.at, t.run_at, t.id)) AS line
-              WHERE o.age IS NOT NULL
-              LIMIT 10000)) AS first) AS ahead
+      FROM (SELECT 1
+              FROM generate_series(-100, 100) AS p(level)
+              CROSS JOIN LATERAL (
+                -- Of each priority, what was due before that, or just then and was created before.
+                SELECT CASE WHEN o.age IS NOT NULL THEN aged_at(o.at, -p.level, o.age)
+                            WHEN p.level > t.priority THEN 'infinity'
+                            WHEN p.level = t.priority THEN t.run_at END AS due) AS b
+              CROSS JOIN LATERAL (
+                SELECT 1 FROM tasks a
+                 WHERE a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0 AND a.needs_id IS NULL
+                   AND t.needs_id IS NULL AND a.queue = t.queue AND a.priority = p.level AND a.run_at <= least(now(), b.due)
+                   AND (a.run_at < b.due OR (a.run_at, a.id) < (t.run_at, t.id))
+                UNION ALL
+                SELECT 1 FROM tasks a
+                 WHERE a.needs_id IS NOT NULL AND a.worker_id IS NULL AND a.finished_at IS NULL AND a.gate = 0 AND a.crash_count = 0
+                   AND a.needs_id = t.needs_id AND a.queue = t.queue AND a.priority = p.level
+                   AND a.run_at <= least(now(), b.due)
+                   AND (a.run_at < b.due OR (a.run_at, a.id) < (t.run_at, t.id))) AS line
+             WHERE b.due IS NOT NULL
+             LIMIT 10000) AS first) AS ahead
   CROSS JOIN LATERAL (
     -- How fast the queue moves: its last 200 of the last 2,000 tasks that ran and ended, none older than an hour.
     SELECT count(*) AS ended, extract(epoch FROM max(its.finished_at) - min(its.finished_at))::float8 AS ended_in

@@ -58,7 +58,7 @@ AGEING: Final[list[Mutant]] = [
         "ageing-why",
         f"{_FLOW}/why_waiting.sql",
         _AGEING,
-        ("ahead", 58, "WHERE o.age IS NOT NULL\n              LIMIT", "WHERE false\n              LIMIT"),
+        ("ahead", 58, "WHEN o.age IS NOT NULL THEN aged_at(o.at, -p.level, o.age)\n", "WHEN false THEN now()\n"),
         ("key", 58, "WHERE o.age IS NOT NULL AND (aged_at", "WHERE false AND (aged_at"),
     ),
     *mutants_of(
