@@ -119,9 +119,8 @@ CALLBACKS: Final[list[Mutant]] = [
         ("url", 61, 'found.url or payload["url"]', 'payload["url"]'),
         ("disabled", 61, "if found.disabled is not None:", "if False:"),
         ("deleted", 61, "if found.url is None:", "if False:"),
-        ("key", 61, "if proof_of(found.keys[0]) != found.proof:", "if False:"),
         ("gone", 61, '(outcome.result or {}).get("statusCode") != _GONE', "True"),
-        ("overlap", 61, "CASE WHEN e.previous_until > now() THEN e.previous_salt END", "e.previous_salt"),
+        ("overlap", 61, "CASE WHEN e.previous_until > now() THEN e.previous_secret END", "e.previous_secret"),
     ),
     *mutants_of(
         "signed",

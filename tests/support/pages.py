@@ -23,6 +23,7 @@ from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_operation, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
+from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
 
 
@@ -96,6 +97,8 @@ def make_everything(text: str) -> Task:
     pause_queue("a.b:c", actor="user:maria", reason=text)
     put_target("api.example.com", Rules(max_concurrency=4), actor="user:maria")
     keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
+    endpoint, _ = make_endpoint("on-call", url="https://x.example/?token=hunter2")
+    make_delivery(endpoint, source_id=task.pk)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
     return task
 

@@ -35,7 +35,7 @@ class WebhookEndpointAdmin(StaffAdmin):
         "disable": Action.ENDPOINT_EDIT,
         "delete": Action.ENDPOINT_DELETE,
     }
-    list_defers = ("salt", "proof", "previous_salt")
+    list_defers = ("secret", "previous_secret")
     list_display = ("endpoint_name", "state", "hears", "failing", "made")
     search_fields = ("name",)
     search_help_text = "Part of the name"

@@ -1,4 +1,4 @@
-"""Endpoints and deliveries as JSON. No secret is in any of them: none is stored."""
+"""Endpoints and deliveries as JSON. No secret is in any of them."""
 
 from __future__ import annotations
 

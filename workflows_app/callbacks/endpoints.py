@@ -1,6 +1,6 @@
 """What a person or a program may ask of endpoints: create, edit, rotate the secret, delete.
 
-Each is one transaction with one audit event. A secret is returned by who makes it, once; it is stored nowhere.
+Each is one transaction with one audit event. A secret is returned by who makes it, once, and written down nowhere else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -24,7 +23,7 @@ from tasks_app import notices
 from tasks_app.callbacks import ENDPOINT_NAME, read_include, read_url
 from tasks_app.fields import QUEUE_NAME
 from workflows_app.callbacks.events import Disabled, Event
-from workflows_app.callbacks.secrets import key_of, new_salt, proof_of, shown
+from workflows_app.callbacks.secrets import new_key, shown
 from workflows_app.callbacks.tables import WebhookEndpoint
 
 #: Every task is matched with every endpoint.
@@ -63,9 +62,8 @@ class NewEndpoint:
 def create_endpoint(new: NewEndpoint, *, created_by: str) -> tuple[WebhookEndpoint, str]:
     """Create an endpoint; return it and its secret. Raises `InvalidEndpoint`, `EndpointTaken`."""
     _check(new)
-    endpoint_id, salt = new_task_id(), new_salt()
-    key = key_of(settings.SECRET_KEY, endpoint_id, salt)
-    own = {"id": endpoint_id, "salt": salt, "proof": proof_of(key), "created_by": created_by}
+    endpoint_id, key = new_task_id(), new_key()
+    own = {"id": endpoint_id, "secret": key, "created_by": created_by}
     try:
         with transaction.atomic():
             if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
@@ -111,15 +109,14 @@ def rotate_secret(
 
     Raises `EndpointNotFound`, `Stale`.
     """
-    salt = new_salt()
-    key = key_of(settings.SECRET_KEY, endpoint_id, salt)
+    key = new_key()
     with transaction.atomic():
         endpoint = _lock(endpoint_id, versions)
-        previous: dict[str, Any] = {"previous_salt": None, "previous_until": None}
+        previous: dict[str, Any] = {"previous_secret": None, "previous_until": None}
         if overlap:
-            previous = {"previous_salt": endpoint.salt, "previous_until": _database_now() + overlap}
+            previous = {"previous_secret": endpoint.secret, "previous_until": _database_now() + overlap}
         WebhookEndpoint.objects.filter(pk=endpoint_id).update(
-            version=F("version") + 1, updated_at=Now(), salt=salt, proof=proof_of(key), **previous
+            version=F("version") + 1, updated_at=Now(), secret=key, **previous
         )
         detail = {"overlapSeconds": overlap // timedelta(seconds=1)}
         audit.record(actor, "endpoint.rotated", _target(endpoint.name), detail=detail)

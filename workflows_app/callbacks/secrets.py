@@ -1,7 +1,7 @@
 """Secrets of endpoints, and signatures made with them, as Standard Webhooks 1.0 describes ``v1``. Pure but for chance.
 
-A secret is kept nowhere. It is made of SECRET_KEY and of a salt, which is random and stored, by HMAC-SHA256; so a copy
-of the database has none. Who has another SECRET_KEY makes other secrets: `proof_of` lets him notice.
+A secret is stored with its endpoint, as it is: whoever signs needs it, and workers share no SECRET_KEY with the web. It
+is in no task, and nothing shows it but the response to whoever made it.
 """
 
 from __future__ import annotations
@@ -12,29 +12,19 @@ import hmac
 import os
 from collections.abc import Iterable
 from typing import Final
-from uuid import UUID
 
 PREFIX: Final = "whsec_"
-_SALT: Final = 16
+LENGTH: Final = 32
 
 
-def new_salt() -> bytes:
-    return os.urandom(_SALT)
-
-
-def key_of(secret_key: str, endpoint: UUID, salt: bytes) -> bytes:
-    """The 32 bytes that messages to an endpoint are signed with."""
-    return hmac.digest(secret_key.encode(), b"webhook endpoint " + endpoint.bytes + salt, hashlib.sha256)
+def new_key() -> bytes:
+    """What messages to an endpoint are signed with."""
+    return os.urandom(LENGTH)
 
 
 def shown(key: bytes) -> str:
     """A key as it is given to whoever verifies."""
     return PREFIX + base64.b64encode(key).decode()
-
-
-def proof_of(key: bytes) -> bytes:
-    """By what a key is recognised. Says nothing of it."""
-    return hashlib.sha256(b"webhook key " + key).digest()[:_SALT]
 
 
 def signature(keys: Iterable[bytes], webhook_id: str, timestamp: int, body: bytes) -> str:

@@ -15,20 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
-
 from tasks_app.executors.base import Execution, Outcome
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
 from tasks_app.states import ErrorCode
 from workflows_app.callbacks.delivering import ID_HEADER
-from workflows_app.callbacks.secrets import key_of, proof_of, signature
+from workflows_app.callbacks.secrets import signature
 
 _MAY_BE: Final = f'"{ID_HEADER}"'
 _GONE: Final = 410
 _FIND: Final = (
-    "SELECT d.id, d.webhook_id, d.digest, d.endpoint_id, e.url, e.disabled, e.salt, e.proof,"
-    " CASE WHEN e.previous_until > now() THEN e.previous_salt END"
+    "SELECT d.id, d.webhook_id, d.digest, d.endpoint_id, e.url, e.disabled, e.secret,"
+    " CASE WHEN e.previous_until > now() THEN e.previous_secret END"
     " FROM deliveries d LEFT JOIN webhook_endpoints e ON e.id = d.endpoint_id WHERE d.id = ANY(%s)"
 )
 
@@ -42,15 +40,13 @@ class Found(NamedTuple):
     endpoint_id: UUID | None
     url: str | None
     disabled: str | None
-    salt: bytes | None
-    proof: bytes | None
-    previous_salt: bytes | None
+    secret: bytes | None
+    previous_secret: bytes | None
 
     @property
     def keys(self) -> list[bytes]:
         """The newest first."""
-        salts = [salt for salt in (self.salt, self.previous_salt) if salt is not None]
-        return [key_of(settings.SECRET_KEY, self.endpoint_id, salt) for salt in salts] if self.endpoint_id else []
+        return [key for key in (self.secret, self.previous_secret) if key is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +75,6 @@ class Sealed:
             return _refused("its endpoint was deleted")
         if found.disabled is not None:
             return _refused("its endpoint is disabled")
-        if proof_of(found.keys[0]) != found.proof:
-            text = "this worker has another SECRET_KEY than the endpoint's secret was made with: rotate the secret"
-            return Outcome.failure(ErrorCode.INTERNAL, text, retryable=True)
         return None
 
     def _signed(self, payload: Mapping[str, Any], timestamp: int) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Tables of those who are told of ends: endpoints, and what is delivered to them.
 
 A delivery is an HTTP task with a row beside it: how it stands, when it is tried again and why it waits is the task's.
-No secret is stored: an endpoint has the salts that its secrets are made with (``secrets``).
+Secrets are in columns of their own, which nobody reads but the workers that sign.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -17,8 +15,7 @@ from access_app.texts import MAX_NAME
 from tasks_app.callbacks import Include
 from tasks_app.models import Task
 from workflows_app.callbacks.events import Disabled, Event
-
-_SALT: Final = 16
+from workflows_app.callbacks.secrets import LENGTH
 
 
 class WebhookEndpoint(models.Model):
@@ -40,9 +37,8 @@ class WebhookEndpoint(models.Model):
     include = models.TextField(null=True, blank=True)
     disabled = models.TextField(null=True, blank=True, help_text="Why nothing is delivered; NULL: it is.")
     created_by = models.TextField()
-    salt = models.BinaryField(max_length=_SALT)
-    proof = models.BinaryField(max_length=_SALT, help_text="What a secret is recognised by.")
-    previous_salt = models.BinaryField(max_length=_SALT, null=True, blank=True)
+    secret = models.BinaryField(max_length=LENGTH)
+    previous_secret = models.BinaryField(max_length=LENGTH, null=True, blank=True)
 
     class Meta:
         db_table = "webhook_endpoints"
@@ -61,8 +57,8 @@ class WebhookEndpoint(models.Model):
             ),
             models.CheckConstraint(
                 name="webhook_endpoints_rotated",
-                condition=Q(previous_salt__isnull=True, previous_until__isnull=True)
-                | Q(previous_salt__isnull=False, previous_until__isnull=False),
+                condition=Q(previous_secret__isnull=True, previous_until__isnull=True)
+                | Q(previous_secret__isnull=False, previous_until__isnull=False),
             ),
         ]
 

@@ -41,14 +41,13 @@ class Migration(migrations.Migration):
                 ('include', models.TextField(blank=True, null=True)),
                 ('disabled', models.TextField(blank=True, help_text='Why nothing is delivered; NULL: it is.', null=True)),
                 ('created_by', models.TextField()),
-                ('salt', models.BinaryField(max_length=16)),
-                ('proof', models.BinaryField(help_text='What a secret is recognised by.', max_length=16)),
-                ('previous_salt', models.BinaryField(blank=True, max_length=16, null=True)),
+                ('secret', models.BinaryField(max_length=32)),
+                ('previous_secret', models.BinaryField(blank=True, max_length=32, null=True)),
             ],
             options={
                 'db_table': 'webhook_endpoints',
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled__in', ['gone', 'failing', 'by_hand']), _connector='OR'), models.Q(('include__isnull', True), ('include__in', ['result']), _connector='OR'), ('events__contained_by', ['task.succeeded', 'task.failed', 'task.cancelled', 'task.quarantined'])), name='webhook_endpoints_sets'), models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled_at__isnull', True)), models.Q(('disabled__isnull', False), ('disabled_at__isnull', False)), _connector='OR'), name='webhook_endpoints_disabled'), models.CheckConstraint(condition=models.Q(models.Q(('previous_salt__isnull', True), ('previous_until__isnull', True)), models.Q(('previous_salt__isnull', False), ('previous_until__isnull', False)), _connector='OR'), name='webhook_endpoints_rotated')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled__in', ['gone', 'failing', 'by_hand']), _connector='OR'), models.Q(('include__isnull', True), ('include__in', ['result']), _connector='OR'), ('events__contained_by', ['task.succeeded', 'task.failed', 'task.cancelled', 'task.quarantined'])), name='webhook_endpoints_sets'), models.CheckConstraint(condition=models.Q(models.Q(('disabled__isnull', True), ('disabled_at__isnull', True)), models.Q(('disabled__isnull', False), ('disabled_at__isnull', False)), _connector='OR'), name='webhook_endpoints_disabled'), models.CheckConstraint(condition=models.Q(models.Q(('previous_secret__isnull', True), ('previous_until__isnull', True)), models.Q(('previous_secret__isnull', False), ('previous_until__isnull', False)), _connector='OR'), name='webhook_endpoints_rotated')],
             },
         ),
         migrations.CreateModel(

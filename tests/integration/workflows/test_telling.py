@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 
 from access_app.models import AuditEvent
+from schedules_app.firing import fire_due
 from tasks_app import notices, services
 from tasks_app.executors.base import Outcome
 from tasks_app.fields import NewTask
@@ -23,6 +24,7 @@ from tasks_app.states import ErrorCode, Gate
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
 from tests.support.operations import begin, finish
 from tests.support.races import transaction as begun
+from tests.support.schedules import make_schedule
 from tests.support.webhooks import make_endpoint
 from workflows_app.callbacks import telling
 from workflows_app.callbacks.endpoints import delete_endpoint, edit_endpoint
@@ -238,6 +240,12 @@ class TestMarks:
         assert self.marked(one, *many) == [False] * 3
         assert not Task.objects.filter(has_dependents=True).exists()
 
+    def test_what_schedules_make_is_marked_too(self, engine: Engine) -> None:
+        make_schedule(task={"type": "DUMMY", "callback": URL})
+        make_schedule(task={"type": "DUMMY"})
+        assert fire_due(engine.session).tasks == 2
+        assert {each.callback == URL: each.notifies for each in Task.objects.all()} == {True: True, False: False}
+
     def test_a_queue_that_somebody_hears(self, engine: Engine) -> None:
         make_endpoint(queues=["billing"])
         ids = [engine.create(), engine.create(queue="billing"), *engine.create_many(1, queue="billing")]
@@ -312,6 +320,20 @@ class TestDelivering:
             services.cancel_task(engine.create(), actor="test")
         settle(engine)
         assert 1 < Task.objects.filter(queue="callbacks").values("concurrency_key").distinct().count() <= 4
+
+    def test_one_that_hangs_delays_no_other(self, engine: Engine) -> None:
+        """Whatever is on its way to it: it holds a few slots."""
+        hanging, _ = make_endpoint("hanging", queues=["a"])
+        other, _ = make_endpoint("other", url="https://hooks.example.com/other", queues=["b"])
+        ids = [*engine.create_many(40, queue="a"), engine.create(queue="b")]
+        for task_id in ids:
+            services.cancel_task(task_id, actor="test")
+        settle(engine)
+        worker = engine.worker(slots=6)
+        engine.settle()
+        started = {attempt.task_id for attempt in engine.start(worker)}
+        receivers = [each.endpoint_id for each in Delivery.objects.filter(pk__in=started)]
+        assert (receivers.count(hanging.pk), receivers.count(other.pk)) == (4, 1)
 
     def test_those_of_an_ordered_endpoint_wait_for_each_other(self, engine: Engine) -> None:
         make_endpoint(ordered=True)
