@@ -50,10 +50,10 @@ class Judged(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The batches that were looked at, how many are done, what was made for that, and tasks that were cancelled."""
+    """The batches that were looked at; how many were stopped or are done, what was made, what was cancelled."""
 
     held: Sequence[UUID] = ()
-    done: int = 0
+    changed: int = 0
     made: int = 0
     stopped: int = 0
 
@@ -76,7 +76,7 @@ def decide_batches(session: Session, batches: Collection[UUID], done: Collection
     made = make_follow_ups(session, _end(session, ended)) if ended else 0
     if done or any(look.marked for look in looks):
         clear_batches(session, looked=held.difference(fresh), done=done, held=held)
-    return Decided(list(held), len(ended), made, stopped)
+    return Decided(list(held), len(ended) + len(fresh), made, stopped)
 
 
 def _failing(session: Session, ids: Sequence[UUID]) -> set[UUID]:

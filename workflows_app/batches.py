@@ -229,10 +229,13 @@ def _require_open(joined: Joined) -> None:
 
 
 def _check_circle(cursor: Cursor, batch_id: UUID, members: Members, *, awaited: bool) -> None:
-    """Refuse tasks that wait, over whatever others, for the batch that they are to be in."""
+    """Refuse tasks that wait, over whatever others, for the batch that they are to be in.
+
+    Not ``awaited``: nobody waits for it or for those around it, these tasks neither, whose batches are marked by now.
+    """
     batches = {each for new in members.tasks for each in edges.batches_of(new)}
     tasks = {each for new in members.tasks for each in edges.parents_of(new)} - set(members.ids)
-    if batches or (awaited and tasks):
+    if awaited and (batches or tasks):
         cursor.execute(_LOCK_CIRCLES)
         if find_circle(cursor, batch_id, batches | tasks):
             raise InvalidTask({"dependsOn": _CIRCLE})

@@ -61,7 +61,7 @@ class Join(NamedTuple):
 
 class Settled(NamedTuple):
     """What a round did: edges settled, tasks that wait no longer or were made, tasks that were ended, marks of tasks
-    cleared, ends told, and batches that are done.
+    cleared, ends told, and batches that were stopped or are done.
 
     ``left``: there is more, or somebody held what belongs to it.
     """
@@ -106,7 +106,7 @@ def _decide(session: Session, found: Edges) -> Settled:
     batches = decide_batches(session, found.batches, found.done) if found.batches or found.done else NOTHING
     cleared, left = clear_parents(session, [task_id for (task_id,) in held.fetchall()], batches.held)
     opened, ended = len(runs) + batches.made, len(never) + batches.stopped
-    return Settled(found.settled, opened, ended, cleared, batches=batches.done, left=left)
+    return Settled(found.settled, opened, ended, cleared, batches=batches.changed, left=left)
 
 
 def settle_edges(session: Session, *, parents: int, edges: int) -> Edges:

@@ -1,7 +1,8 @@
 -- Before tasks run again: lock the batches of the tasks %(ids)s and those they lie in, and open again the ones that were done; with
 -- them the batches %(also)s are locked, and marked as having dependents, because the tasks are to wait for them again. All stay
 -- locked until the caller's commit, so that nobody ends one meanwhile; before the tasks, and in id order, as everybody locks
--- batches. Returns those that there are, and which were opened. Indexes: the primary keys.
+-- batches. One that anybody has waited for is marked as well: a retry may let them wait again, and who adds to it has to know
+-- (find_circle.sql). Returns those that there are, and which were opened. Indexes: the primary keys, task_edges_settled.
 WITH RECURSIVE around(id) AS (
   SELECT batch_id FROM tasks WHERE id = ANY(%(ids)s::uuid[]) AND batch_id IS NOT NULL
   UNION
@@ -20,7 +21,8 @@ changed AS (
          finished_at = CASE WHEN h.opened THEN NULL ELSE b.finished_at END,
          cancelled_at = CASE WHEN h.opened THEN NULL ELSE b.cancelled_at END,
          stopping = b.stopping AND NOT h.opened,
-         has_dependents = b.has_dependents OR b.id = ANY(%(also)s::uuid[]) OR b.parent_id IS NOT NULL,
+         has_dependents = b.has_dependents OR b.id = ANY(%(also)s::uuid[]) OR b.parent_id IS NOT NULL
+                          OR EXISTS (SELECT FROM task_edges e WHERE e.parent_id = b.id AND length(e.outcome) > 0),
          version = b.version + CASE WHEN h.opened THEN 1 ELSE 0 END,
          updated_at = CASE WHEN h.opened THEN now() ELSE b.updated_at END
     FROM held h

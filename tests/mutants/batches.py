@@ -197,4 +197,23 @@ BATCHES: Final[list[Mutant]] = [
         ("full", 63, "            checked.refuse_full(made.stored)\n", ""),
         ("types", 63, "        self._allow({task.type for task in new.follow_ups.values()})\n", ""),
     ),
+    *mutants_of(
+        "batch-many",
+        "tasks_app/sql/lock_batches_of.sql",
+        _BATCHES,
+        ("skip", 63, " SKIP LOCKED", ""),
+        ("around", 63, "SELECT a.task_id, b.parent_id FROM", "SELECT a.task_id, NULL::uuid FROM"),
+    ),
+    *mutants_of("batch-many", "tasks_app/many.py", _BATCHES, ("reopen", 63, "    reopen_batches(cursor, ids)\n", "")),
+    *mutants_of(
+        "reopen-marks",
+        "tasks_app/sql/reopen_batches.sql",
+        _BATCHES,
+        (
+            "waited",
+            63,
+            "EXISTS (SELECT FROM task_edges e WHERE e.parent_id = b.id AND length(e.outcome) > 0)",
+            "false",
+        ),
+    ),
 ]

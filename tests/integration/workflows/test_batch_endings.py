@@ -115,6 +115,13 @@ class TestDecideBatches:
         assert status(outer) == "FAILED"
         assert engine.violations() == {}
 
+    def test_in_which_nothing_but_a_batch_is_ends_after_it(self, engine: Engine) -> None:
+        outer = make(follow_ups={})
+        inner = make(dummy(), parent=outer.pk, follow_ups={})
+        end(engine, *tasks_of(inner))
+        settled(engine)
+        assert (status(inner), status(outer)) == ("SUCCESS", "SUCCESS")
+
     def test_of_two_ends_at_once_the_later_round_sees_both(self, engine: Engine, open_session: OpenSession) -> None:
         """Each has the mark of one task. If neither saw the other's end, the batch would be open for ever."""
         batch = make(dummy(), dummy())
@@ -231,8 +238,9 @@ class TestStopWaiting:
         waiting = [task_id for task_id in ids if task_id != running.task_id]
         with locked(open_session(), "tasks", "id", waiting[0]):
             assert stop_waiting(engine.session, [batch.pk]) == 2
-        assert stop_waiting(engine.session, [batch.pk], limit=1) == 1
+        assert stop_waiting(engine.session, [batch.pk]) == 1
         assert engine.statuses([running.task_id, *waiting]) == ["RUNNING", *["CANCELLED"] * 3]
+        assert stop_waiting(engine.session, [make(*[dummy()] * 3).pk], limit=2) == 2
 
     def test_gives_back_what_was_assigned_and_its_timeline_knows(self, engine: Engine) -> None:
         batch = make(dummy(), fail_fast=FailFast(1, percent=False))
@@ -285,6 +293,13 @@ class TestCancelled:
         end(engine, *made)
         settled(engine)
         assert (status(batch), engine.violations()) == ("CANCELLED", {})
+
+    def test_with_an_empty_open_one_in_it_that_is_looked_at_in_the_same_round(self, engine: Engine) -> None:
+        outer = make(open=True, follow_ups={})
+        inner = make(parent=outer.pk, open=True, follow_ups={})
+        batches.cancel_batch(outer.pk, actor="test")
+        settled(engine)
+        assert (status(inner), status(outer)) == ("CANCELLED", "CANCELLED")
 
     def test_in_more_rounds_than_one(self, engine: Engine) -> None:
         batch = make(*[dummy(schedule_at=LATER)] * 1500)

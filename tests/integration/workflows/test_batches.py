@@ -168,6 +168,17 @@ class TestFindCircle:
         with pytest.raises(InvalidTask):
             add(batch, dummy(depends_on=[str(after)]))
 
+    def test_also_after_a_task_of_it_was_retried_alone(self, engine: Engine) -> None:
+        """Nobody waits for it at that time; whoever did would, once all is retried."""
+        batch = make(dummy())
+        after = engine.create(depends_on=[WholeBatch(batch.pk)])
+        [task_id] = tasks_of(batch)
+        end(engine, task_id, outcome=FAILED_FOR_GOOD)
+        settled(engine)
+        services.retry_task(task_id, actor="test")
+        with pytest.raises(InvalidTask):
+            add(batch, dummy(depends_on=[str(after)], run_if="all_done"))
+
     def test_takes_turns(self, engine: Engine, open_session: OpenSession) -> None:
         batch, watcher = make(open=True), open_session()
         engine.create(depends_on=[WholeBatch(batch.pk)])
