@@ -32,6 +32,7 @@ CALLBACKS: Final[list[Mutant]] = [
         "workflows_app/callbacks/telling.py",
         _TELLING,
         ("own", 61, "for end in ends if end.id not in own)", "for end in ends)"),
+        ("frozen", 61, "            cursor.execute(_UNLESS_FROZEN)\n", ""),
         ("clear", 61, "SET notifies = false", "SET notifies = notifies"),
         ("defect", 61, "    except Exception:\n", "    except ZeroDivisionError if False else ():\n"),
     ),

@@ -26,6 +26,8 @@ from workflows_app.callbacks.events import End, Receiver, messages
 MOST: Final = 1000
 #: Seconds until it is tried again after a defect of ours: those who wait for an end must not wait for that.
 FAILED_AGAIN: Final = 5.0
+#: The round of one that is frozen in it must not be the last: nobody else can make one meanwhile.
+_UNLESS_FROZEN: Final = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
 _RECEIVERS: Final = (
     "SELECT id, name, url, events, queues, include, ordered FROM webhook_endpoints WHERE disabled IS NULL ORDER BY id"
 )
@@ -52,6 +54,7 @@ def tell_endings(session: Session) -> int:
         return 0
     try:
         with session.connection.transaction(), session.connection.cursor() as cursor:
+            cursor.execute(_UNLESS_FROZEN)
             return tell(cursor)
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise

@@ -212,6 +212,14 @@ class TestTakeEndings:
             assert settle_endings(engine.session).told == 0
         assert settle(engine) == 1
 
+    def test_of_a_process_that_is_frozen_is_ended_by_the_server(self, engine: Engine) -> None:
+        """Nobody else could tell of anything."""
+        ended(engine, callback=URL)
+        with begun(engine.session):
+            assert telling.tell_endings(engine.session) == 1
+            assert engine.session.fetch("SHOW idle_in_transaction_session_timeout") == [("2s",)]
+        assert engine.session.fetch("SHOW idle_in_transaction_session_timeout") == [("0",)]
+
     def test_leaves_what_somebody_holds_for_the_next_round(self, engine: Engine, open_session: OpenSession) -> None:
         held, free = ended(engine, callback=URL), ended(engine, callback=URL)
         with begun(other := open_session()):
