@@ -171,7 +171,8 @@ class TestDeliveries:
         assert found("") == [str(two.pk), str(one.pk)]
         assert found(f"endpoint={endpoint.pk}") == [str(one.pk)]
         assert found(f"taskId={two.source_id}") == [str(two.pk)]
-        assert found("status=PENDING") == [str(two.pk)]
+        assert found("status=PENDING") == found("status=PENDING&status=RUNNING") == [str(two.pk)]
+        assert found("status=FAILED") == found("status=FAILED&status=SUCCESS") == [str(one.pk)]
         first = api.get("/deliveries?cursor=&size=1").json()
         assert api.get(f"/deliveries?cursor={first['next']}&size=1").json()["content"][0]["id"] == str(one.pk)
         assert fields_of(api.get("/deliveries?status=NOPE&endpoint=x")) == {"status", "endpoint"}
@@ -312,6 +313,23 @@ class TestPages:
         refused = staff.post(reverse("admin:workflows_app_webhookendpoint_add"), {"name": "a b", "url": "ftp://a"})
         assert refused.status_code == 422
         assert not WebhookEndpoint.objects.exists()
+
+    def test_of_two_tabs_the_second_changes_nothing(self, staff: Client) -> None:
+        endpoint, _ = make_endpoint()
+        at = reverse("admin:workflows_app_webhookendpoint_edit", args=[endpoint.pk])
+        form = {"name": "renamed", "url": "https://a.example/", "version": "1"}
+        assert staff.post(at, form).status_code == 302
+        second = staff.post(at, {**form, "name": "other"})
+        assert (second.status_code, "meanwhile" in second.content.decode()) == (422, True)
+        assert WebhookEndpoint.objects.get().name == "renamed"
+
+    def test_list_deliveries_by_status(self, staff: Client) -> None:
+        make_delivery(status="FAILED")
+        make_delivery(status="PENDING")
+        at = reverse("admin:workflows_app_delivery_changelist")
+        for status, count in (("", 2), ("FAILED", 1), ("PENDING", 1), ("SUCCESS", 0)):
+            page = staff.get(at, {"status": status} if status else {}).content.decode()
+            assert page.count("task.failed") == count, status
 
     def test_send_a_delivery_once_more(self, staff: Client) -> None:
         endpoint, _ = make_endpoint()

@@ -16,7 +16,7 @@ from access_app.staff.filters import BarFilter, ChoiceFilter, uuid_of
 from tasks_app.states import TaskStatus
 from workflows_app.callbacks import redelivering
 from workflows_app.callbacks.redelivering import NotDeliverable
-from workflows_app.callbacks.tables import Delivery
+from workflows_app.callbacks.tables import Delivery, status_hint
 
 
 class StatusFilter(ChoiceFilter):
@@ -26,7 +26,7 @@ class StatusFilter(ChoiceFilter):
         return [(status, status.capitalize()) for status in TaskStatus]
 
     def narrow_to(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(task__status=value)
+        return queryset.filter(status_hint([value]), task__status=value)
 
 
 class EndpointFilter(BarFilter):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.db.models import Q
+
 from access_app.http.filters import By, ListFilters
 from access_app.http.openapi.schemas import ID, NAME, array, schema
 from access_app.http.query import matching, one_of, uuid
 from tasks_app.callbacks import ENDPOINT_NAME
 from tasks_app.states import TaskStatus
+from workflows_app.callbacks.tables import status_hint
 
 _NAME: Final = matching(ENDPOINT_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
 
@@ -36,3 +39,7 @@ class DeliveryFilters(ListFilters):
         "Any of these; repeat the parameter.",
         repeated=True,
     )
+
+    def hint(self) -> Q:
+        """What failed is rare, and so is what has not ended: tasks have indexes of both."""
+        return status_hint(self.data.getlist("status"))

@@ -6,6 +6,8 @@ Secrets are in columns of their own, which nobody reads but the workers that sig
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -14,6 +16,7 @@ from django.db.models.functions import Now
 from access_app.texts import MAX_NAME
 from tasks_app.callbacks import Include
 from tasks_app.models import Task
+from tasks_app.states import FINAL, UNSUCCESSFUL
 from workflows_app.callbacks.events import Disabled, Event
 from workflows_app.callbacks.secrets import LENGTH
 
@@ -102,3 +105,10 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.webhook_id}"
+
+
+def status_hint(statuses: Collection[str]) -> Q:
+    """True of deliveries with these statuses anyway, in the words of the partial indexes of tasks."""
+    if statuses and UNSUCCESSFUL.issuperset(statuses):
+        return Q(task__unsuccessful=True)
+    return Q(task__finished_at__isnull=True) if statuses and FINAL.isdisjoint(statuses) else Q()
