@@ -213,7 +213,7 @@ def _places_of(refused: Sequence[Candidate]) -> dict[str, list[Any]]:
 def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]) -> psycopg.Cursor[Row]:
     """Park what waits for keys that are full with what was given away, or kept for others; one row says how many."""
     given = Counter(found.keys)
-    kept = kept_for(found, keys)
+    kept = places_kept(found, keys)
     full = [name for name, key in keys.items() if len(key.holders) + given[name] + len(kept.get(name, ())) >= key.most]
     asked: dict[str, Any] = {"queues": [queue for queue, _ in full], "keys": [key for _, key in full]}
     asked["held"] = [len(keys[name].holders) for name in full]
@@ -222,7 +222,7 @@ def park_behind_keys(session: Session, found: Match, keys: Mapping[KeyName, Key]
     return session.send("park_behind_keys", asked)
 
 
-def kept_for(found: Match, keys: Mapping[KeyName, Key]) -> dict[KeyName, list[UUID]]:
+def places_kept(found: Match, keys: Mapping[KeyName, Key]) -> dict[KeyName, list[UUID]]:
     """For whom a slot of their key stays free: first in its line, and not given away for want of a worker of their own.
 
     Without that what waits behind them would be looked at by every pass, in the place of what could run.
