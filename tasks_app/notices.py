@@ -65,9 +65,13 @@ def heard_queues(cursor: Cursor) -> Collection[str]:
     """The queues that `hears` goes by."""
     if _Known.teller is not None and time.monotonic() >= _Known.until:
         began = time.monotonic()
-        _Known.queues = _Known.teller.heard_queues(cursor)
-        _Known.until = began + KEPT_FOR
+        know_of(_Known.teller.heard_queues(cursor), since=began)
     return _Known.queues
+
+
+def know_of(queues: Collection[str], *, since: float) -> None:
+    """Keep in mind who listens, as it was by the monotonic clock."""
+    _Known.queues, _Known.until = queues, since + KEPT_FOR
 
 
 def with_marks(

@@ -9,6 +9,7 @@ import gc
 import ipaddress
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -64,6 +65,14 @@ def passwords_hashed_quickly(django_test_environment: None) -> Iterator[None]:
 
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens() -> None:
+    """As if it had just been looked: what this process knows of who hears of ends outlives the database of a test."""
+    from tasks_app import notices
+
+    notices.know_of((), since=time.monotonic())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -30,13 +29,6 @@ from workflows_app.callbacks.tables import Delivery, WebhookEndpoint
 #: The id of no endpoint.
 NOBODY = UUID(int=7)
 NEW = {"name": "on-call", "url": "https://hooks.example.com/tasks", "on": ["task.failed"], "queues": ["billing"]}
-
-
-@pytest.fixture(autouse=True)
-def _nobody_listens() -> Iterator[None]:
-    notices.forget()
-    yield
-    notices.forget()
 
 
 class TestEndpoints:

@@ -59,6 +59,9 @@ NAMING: Final = {
     "schedules_app.api.openapi.examples": "examples for readers",
     "tasks_app.api.openapi.examples": "examples for readers",
     "tasks_app.executors.shell_sandbox": "tries whether a command can be confined here",
+    "workflows_app.api.openapi_batches": "examples for readers",
+    "workflows_app.callbacks.delivering": "a delivery is an HTTP task",
+    "workflows_app.callbacks.signing": "a delivery is an HTTP task",
     "scheduler_project.management.commands.quickstart": "three samples, and an example for readers",
 }
 

@@ -16,7 +16,14 @@ from tasks_app.states import ErrorCode, ExecutionStatus
 
 ZERO = timedelta(0)
 delays = st.timedeltas(ZERO, timedelta(milliseconds=MAX_DELAY_MS))
-policies = st.builds(RetryPolicy, st.sampled_from(Backoff), delays, delays, st.booleans())
+formulas = st.sampled_from([each for each in Backoff if each != Backoff.SCHEDULE])
+growing = st.builds(RetryPolicy, formulas, delays, delays, st.booleans())
+schedules = st.builds(
+    lambda each, jitter: RetryPolicy(Backoff.SCHEDULE, each[0], max(each), jitter, tuple(each)),
+    st.lists(delays, min_size=1, max_size=9),
+    st.booleans(),
+)
+policies = growing | schedules
 counts = st.integers(1, 10**9)
 chances = st.floats(0, 1, exclude_max=True)
 floors = st.none() | st.timedeltas(timedelta(days=-999), timedelta(days=99_999))
@@ -28,7 +35,7 @@ class TestFullDelay:
     def test_stays_between_nothing_and_the_cap(self, policy: RetryPolicy, n: int) -> None:
         assert ZERO <= policy.full_delay(n) <= policy.max_delay
 
-    @given(policies, counts)
+    @given(growing, counts)
     def test_never_shrinks(self, policy: RetryPolicy, n: int) -> None:
         assert policy.full_delay(n) <= policy.full_delay(n + 1)
 
@@ -36,7 +43,11 @@ class TestFullDelay:
     def test_begins_with_the_base_or_the_cap(self, policy: RetryPolicy) -> None:
         assert policy.full_delay(1) == min(policy.base_delay, policy.max_delay)
 
-    @given(policies, st.integers(1, 20))
+    @given(schedules, st.integers(1, 20))
+    def test_is_the_one_of_its_place_and_then_the_last_of_all(self, policy: RetryPolicy, n: int) -> None:
+        assert policy.full_delay(n) == [*policy.delays, *[policy.delays[-1]] * 20][n - 1]
+
+    @given(growing, st.integers(1, 20))
     def test_is_the_formula_of_the_contract(self, policy: RetryPolicy, n: int) -> None:
         factor = {Backoff.EXPONENTIAL: 2 ** (n - 1), Backoff.LINEAR: n, Backoff.FIXED: 1}[policy.backoff]
         assert policy.full_delay(n) == min(policy.max_delay, policy.base_delay * factor)
@@ -74,7 +85,7 @@ class TestMerged:
         st.fixed_dictionaries(
             {},
             optional={
-                "backoff": st.sampled_from([str(b) for b in Backoff]),
+                "backoff": formulas.map(str),
                 "baseDelayMs": st.integers(0, MAX_DELAY_MS),
                 "maxDelayMs": st.integers(0, MAX_DELAY_MS),
                 "jitter": st.booleans(),

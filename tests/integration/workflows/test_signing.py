@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 from standardwebhooks import WebhookVerificationError
 
-from tasks_app import notices, services
+from tasks_app import services
 from tasks_app.executors.base import Outcome
 from tasks_app.executors.registry import executor_for
 from tasks_app.models import Task
@@ -36,13 +36,10 @@ DOCUMENT = settings.BASE_DIR / "docs" / "callbacks.md"
 
 
 @pytest.fixture(autouse=True)
-def _loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Receivers are on loopback."""
     executor = executor_for("HTTP")
     monkeypatch.setattr(executor, "_config", LOOPBACK)
-    notices.forget()
-    yield
-    notices.forget()
 
 
 @pytest.fixture

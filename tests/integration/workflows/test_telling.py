@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -34,14 +34,6 @@ from workflows_app.endings import settle_endings
 
 OpenSession = Callable[[], Session]
 URL = {"url": "https://own.example/"}
-
-
-@pytest.fixture(autouse=True)
-def _nobody_listens() -> Iterator[None]:
-    """What a test before has left in this process's mind."""
-    notices.forget()
-    yield
-    notices.forget()
 
 
 def run(engine: Engine, task_id: UUID, outcome: Outcome = SUCCEEDED) -> None:
@@ -448,6 +440,7 @@ class TestDeleteOrphanedDeliveries:
 
 def test_the_statement_that_inserts_is_the_same_while_nobody_listens(engine: Engine) -> None:
     """Nothing is added to it, and nothing asked more often than once a second."""
+    notices.forget()
     with connection.execute_wrapper(counted := Counted()):
         engine.create()
         engine.create()
