@@ -21,7 +21,7 @@ from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
-from tests.factories import make_execution, make_operation, make_task
+from tests.factories import make_batch, make_execution, make_operation, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
@@ -99,6 +99,10 @@ def make_everything(text: str) -> Task:
     keys.create_key("shop", ["tasks:read"], actor=f"user:{text}")
     endpoint, _ = make_endpoint("on-call", url="https://x.example/?token=hunter2")
     make_delivery(endpoint, source_id=task.pk)
+    outer, later = make_batch(name=text, status="OPEN"), {"type": "DUMMY", "x": text}
+    batch = make_batch(name=text, parent_id=outer.pk, status="FAILED", created_by=text, on_complete=later)
+    make_task(batch_id=batch.pk, status=TaskStatus.FAILED)
+    AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
     return task
 
