@@ -51,6 +51,11 @@ def answer_with(
     )
 
 
+def keep_with(created_by: str, idempotency: Idempotency, task_id: UUID) -> None:
+    """Keep the answer of a key that this transaction took as long as a task that does not bear the key."""
+    IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(answered_with=task_id)
+
+
 def drop_idempotency_key(created_by: str, key: str) -> None:
     """Forget a key: the next request with it is a new one."""
     IdempotencyKey.objects.filter(created_by=created_by, key=key).delete()

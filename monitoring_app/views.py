@@ -70,7 +70,9 @@ class Probes(MonitoringViewSet):
     def ready(self, request: Request) -> Response:
         """Without a key only the status; with a valid one, the checks behind it."""
         report = health.readiness()
-        checks = {"checks": report.checks_json()} if isinstance(request.auth, Caller) else {}
+        caller = request.auth
+        seen = isinstance(caller, Caller) and caller.may(Action.HEALTH_READ)
+        checks = {"checks": report.checks_json()} if seen else {}
         return self.shown({"status": report.status, **checks}, status=200 if report.is_available else 503)
 
 

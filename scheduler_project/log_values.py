@@ -25,12 +25,12 @@ _TRACEBACKS: Final = frozenset({"exc_info", "exception", "stack"})
 #: Secrets inside longer text that is no URL. No pattern takes a quote or a backslash, so that JSON stays JSON.
 _SECRET_TEXT = re.compile(
     r"""(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"""  # an Authorization header
-    r"""|(\bts_)[A-Za-z0-9_-]{16,}"""  # an API key of ours
+    r"""|(\btst?_)[A-Za-z0-9_.-]{16,}"""  # an API key, or a task token, of ours
     r"""|(\b(?:password|passwd|pwd|secret_key|api_?key|token)=)[^\s"'&\\,;]+""",  # a conninfo
     re.I,
 )
 #: One of these is in every text that _SECRET_TEXT changes: looking for them is ten times faster than the pattern.
-_SIGNS: Final = ("bearer", "basic", "ts_", "word=", "passwd=", "pwd=", "key=", "token=")
+_SIGNS: Final = ("bearer", "basic", "ts_", "tst_", "word=", "passwd=", "pwd=", "key=", "token=")
 _NEWLINE_OR_TAB = re.compile(r"([\n\t])")
 
 

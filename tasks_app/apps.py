@@ -4,7 +4,7 @@ import sys
 
 from django.apps import AppConfig
 
-from access_app.rights import task_types
+from access_app.rights import bearers, task_types
 
 
 class TasksAppConfig(AppConfig):
@@ -15,6 +15,7 @@ class TasksAppConfig(AppConfig):
     def ready(self) -> None:
         _check_executors()
         task_types.register(_scopes)
+        _know_task_tokens()
 
 
 def _check_executors() -> None:
@@ -26,6 +27,12 @@ def _check_executors() -> None:
     except (ImportError, AttributeError, TypeError) as error:
         sys.stderr.write(f"TASK_EXECUTORS: {error}\n")
         sys.exit(2)
+
+
+def _know_task_tokens() -> None:
+    from tasks_app import task_tokens
+
+    bearers.register(task_tokens.PREFIX, task_tokens.caller_of)
 
 
 def _scopes() -> dict[str, str | None]:

@@ -18,7 +18,7 @@ from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
 from tasks_app.callbacks import CALLBACK, TOLD
 from tasks_app.executors.base import JsonObject
-from tasks_app.kinds import COUNT, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
+from tasks_app.kinds import COUNT, FLAG, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
 from tasks_app.labels import Required, read_required_labels
 from tasks_app.parents import PARENTS, WholeBatch
 from tasks_app.retries import read_options
@@ -70,7 +70,6 @@ class Asked(Field):
 _PAYLOAD: Final = document("Payload", anything)
 _QUEUE: Final = matching(QUEUE_NAME, "1 to 100 characters of A-Z a-z 0-9 . _ : -")
 _CORRELATION: Final = matching(CORRELATION_ID, "1 to 128 characters of A-Z a-z 0-9 . _ -")
-_RETRY: Final = document("RetryOptions", read_options)
 _LOST: Final = one_of(OnWorkerLost, {"retry": "run it again", "fail": "fail it (at most once)"})
 _LABELS: Final = document("RequiredLabels", read_required_labels)
 _OF_ITS_WORKER: Final = 'Runs only where they are all found, as {"gpu": "a100", "zone": ["a", "b"]}: of a list, one.'
@@ -136,8 +135,9 @@ class NewTask:
     required_labels: Annotated[Required | None, Asked(_LABELS, _OF_ITS_WORKER, null=True, edit=True)] = None
     slots: Annotated[int, Asked(whole(1, MAX_SLOTS), _SLOTS, label="Slots it takes", edit=True)] = 1
     correlation_id: Annotated[str | None, Asked(_CORRELATION, "Absent: the request's.", cloned=False)] = None
-    retry: Annotated[JsonObject | None, Asked(_RETRY, null=True, form=False)] = None
+    retry: Annotated[JsonObject | None, Asked(document("RetryOptions", read_options), null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
+    task_token: Annotated[bool, Asked(FLAG, "Each attempt gets one, for its batch, progress and inputs.")] = False
     callback: Annotated[JsonObject | None, Asked(CALLBACK, TOLD, null=True, edit=True, listed=False)] = None
     unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
     on_busy: Annotated[str, _once(_BUSY, label="If its concurrency key is busy")] = OnBusy.QUEUE

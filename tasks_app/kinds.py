@@ -13,6 +13,7 @@ from re import Pattern
 from typing import Any, Final
 
 from access_app.http.fields import Read, anything
+from access_app.http.fields import flag as read_flag
 from access_app.http.fields import text as read_text
 from access_app.http.fields import whole as read_whole
 from access_app.http.openapi.schemas import COUNT as COUNT_SCHEMA
@@ -116,3 +117,4 @@ INSTANT: Final = Kind(schema=INSTANT_SCHEMA, read=parse_instant, check=_check_zo
 TEXT: Final = Kind(schema={"type": "string"}, read=read_text)
 ID: Final = Kind(schema=ID_SCHEMA, show=str)
 COUNT: Final = Kind(schema=COUNT_SCHEMA)
+FLAG: Final = Kind(schema={"type": "boolean"}, read=read_flag)

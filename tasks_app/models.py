@@ -21,6 +21,7 @@ from tasks_app.edges import TaskJoin as TaskJoin
 from tasks_app.history import TaskExecution as TaskExecution
 from tasks_app.needs import TaskNeeds as TaskNeeds
 from tasks_app.operations import BulkOperation as BulkOperation
+from tasks_app.progress import TaskProgress as TaskProgress
 from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
 from tasks_app.used_inputs import TaskInputs as TaskInputs
 
@@ -107,6 +108,7 @@ class Task(models.Model):
     notifies = models.BooleanField(
         db_default=False, help_text="Its end is yet to be told to callbacks; then it is marked as having dependents."
     )
+    task_token = models.BooleanField(db_default=False, help_text="Each of its attempts gets a token.")
     needs_id = models.IntegerField(
         null=True, blank=True, help_text="What it needs of its worker, a row of task_needs; NULL: nothing."
     )

@@ -33,6 +33,8 @@ class Attempt(NamedTuple):
     scheduled_for: datetime | None = None
     #: How many of its worker it takes.
     slots: int = 1
+    #: None: it gets no token; else the id of the batch that it may add to, or nothing.
+    token_for: str | None = None
     #: Where the next start may begin to look; only from a start that was asked for it.
     next_floor: str | None = None
 

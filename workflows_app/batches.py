@@ -22,10 +22,12 @@ from access_app.sql import Cursor, statement
 from access_app.versions import Stale, Versions
 from schedules_app.stored import template_json
 from tasks_app import edges, services, wakeups
+from tasks_app.attempts import hold_attempt
 from tasks_app.creating import Stored
 from tasks_app.fields import NewTask
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.rerunning import Allow, rerun
+from tasks_app.task_tokens import Fence
 from workflows_app.batch_rules import DONE, BatchStatus, FollowUp
 from workflows_app.batch_table import MAX_DEPTH, Batch
 from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch
@@ -51,6 +53,8 @@ class Members:
     tasks: Sequence[NewTask] = ()
     texts: Sequence[str] = ()
     ids: Sequence[UUID] = ()
+    #: The attempt that adds them by its token.
+    added_by: Fence | None = None
 
 
 class Made(NamedTuple):
@@ -104,13 +108,16 @@ def add_tasks(batch_id: UUID, members: Members, *, created_by: str, idempotency:
     """Add tasks to a batch that is not done. Raises `BatchNotFound`, `BatchDone`, `InvalidTask`; else as
     `create_batch`.
 
-    Others may add at the same time; a task of the batch that runs keeps it from being done meanwhile.
+    Others may add at the same time; a task of the batch that runs keeps it from being done meanwhile. What an attempt
+    adds is added only while it runs (`AttemptOver`).
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
             joined = _join(cursor, batch_id, members)
             if joined is None:
                 raise BatchNotFound(f"there is no batch {batch_id}")
+            if members.added_by is not None:
+                hold_attempt(members.added_by)
             _require_open(joined)
             _check_circle(cursor, batch_id, members, awaited=joined.awaited)
         return _store(members, batch_id, created_by, idempotency)

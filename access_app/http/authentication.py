@@ -1,6 +1,7 @@
-"""Who is calling: an API key (``Authorization: Bearer …``) or the session of somebody who may use the admin.
+"""Who is calling: an API key (``Authorization: Bearer …``), another credential in its place (``rights.bearers``), or
+the session of somebody who may use the admin.
 
-Either becomes a `Caller` in ``request.auth``. What a caller may do is said by the table of ``rights``.
+Each becomes a `Caller` in ``request.auth``. What a caller may do is said by the table of ``rights``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rest_framework.request import Request
 from access_app.http.clients import client_address
 from access_app.keys import find_key
 from access_app.models import ApiKey
-from access_app.rights import Caller, KeyCaller, Person
+from access_app.rights import Caller, KeyCaller, Person, bearers
 
 CHALLENGE: Final = 'Bearer realm="task-scheduler"'
 #: What RFC 6750 §2.1 calls b64token; anything else is refused before the database is asked.
@@ -31,6 +32,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         if header is None:
             return None
         match = _BEARER.fullmatch(header.strip())
+        if match and (read := bearers.reader_of(match[1])):
+            return None, _seen(_read(read, match[1]))
         key = self.find(match[1], address=client_address(request._request)) if match else None
         if key is None:
             raise AuthenticationFailed("The API key is unknown, revoked or expired, or its owner's account is closed.")
@@ -55,6 +58,13 @@ class AdminSessionAuthentication(SessionAuthentication):
         # Not DRF's request: the check looks for a form field, and DRF would read the body to have one.
         self.enforce_csrf(plain)  # type: ignore[arg-type]
         return user, _seen(Person(user))
+
+
+def _read(read: bearers.Read, credential: str) -> Caller:
+    caller = read(credential)
+    if caller is None:
+        raise AuthenticationFailed("The token is not one that was given out here.")
+    return caller
 
 
 def _seen(caller: Caller) -> Caller:

@@ -43,7 +43,8 @@ class Caller(ABC):
         """Why not, without a full stop; None when they may."""
         lacking = [self._lacks(way) for way in action.ways]
         if all(lacking):
-            return " or ".join(filter(None, (lacking[0], *(str(text).removeprefix(_NEEDS) for text in lacking[1:]))))
+            texts = (str(lacking[0]), *(str(text).removeprefix(_NEEDS) for text in lacking[1:]))
+            return " or ".join(dict.fromkeys(texts))
         scope = type_scope(task_type) if action.runs and task_type is not None else None
         return None if scope is None else self._may_not_run(str(task_type), scope)
 

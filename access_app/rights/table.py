@@ -36,10 +36,12 @@ STAFF: Final = frozenset[str]()
 
 @unique
 class Action(Enum):
-    """The table. Columns: what it allows, scopes a key needs, Django permissions a person needs, the least role.
+    """The table. Columns: what it allows, scopes a key needs, Django permissions a person needs, the least role;
+    two more.
 
     ``runs``: it may make a task run, or run at another time or place. Where the type of the task needs a scope of its
     own (SHELL: ``tasks:shell``), a key needs that as well, and only superusers of people. Stopping does not need it.
+    ``by_task``: a task may do it by its token, to itself and its batch.
     """
 
     TASK_READ = "see tasks: payload, result, attempts, timeline", {Scope.TASKS_READ}, {"tasks_app.view_task"}, VIEWER
@@ -48,6 +50,22 @@ class Action(Enum):
     TASK_CANCEL = "cancel a task", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR
     TASK_RETRY = "run an ended task again", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
     TASK_CLONE = "create a task like another", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    TASK_INPUTS = (
+        "see what a task took from the results of others",
+        {Scope.TASKS_READ},
+        {"tasks_app.view_task"},
+        VIEWER,
+        False,
+        True,
+    )
+    TASK_PROGRESS = (
+        "report how far a running task is",
+        {Scope.TASKS_WRITE},
+        {"tasks_app.change_task"},
+        OPERATOR,
+        False,
+        True,
+    )
     EXECUTION_READ = "see the list of all attempts", {Scope.TASKS_READ}, {"tasks_app.view_taskexecution"}, VIEWER
 
     BULK_READ = "see bulk operations", {Scope.TASKS_BULK}, {"tasks_app.view_bulkoperation"}, VIEWER
@@ -73,7 +91,7 @@ class Action(Enum):
     )
     BATCH_READ = "see batches: what is in them, how far they are", {Scope.TASKS_READ}, {"tasks_app.view_task"}, VIEWER
     BATCH_CREATE = "make a batch of tasks", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
-    BATCH_ADD = "add tasks to a batch", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
+    BATCH_ADD = "add tasks to a batch", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True, True
     BATCH_CLOSE = (
         "let a batch be done, to which nothing more is added",
         {Scope.TASKS_WRITE},
@@ -204,12 +222,14 @@ class Action(Enum):
         permissions: Collection[str],
         role: Role,
         runs: bool = False,
+        by_task: bool = False,
     ) -> None:
         self.allows = allows
         self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
         self.permissions = frozenset(permissions)
         self.role = role
         self.runs = runs
+        self.by_task = by_task
 
     @property
     def ways(self) -> tuple[Action, ...]:

@@ -81,6 +81,8 @@ def form_field(row: Asked) -> forms.Field:
         return UtcInstant(**given | {"label": f"{row.label} (UTC)"})
     if row.kind.document:
         return JsonText(**given)
+    if schema["type"] == "boolean":
+        return forms.BooleanField(**given | {"required": False})
     if schema["type"] == "integer":
         return forms.IntegerField(
             **given | {"help_text": f"{schema['minimum']} to {schema['maximum']}. {row.help}".strip()}

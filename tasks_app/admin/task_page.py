@@ -23,6 +23,7 @@ from tasks_app.admin.why_panel import why_panel
 from tasks_app.fields import ASKED, Asked
 from tasks_app.kinds import INSTANT
 from tasks_app.models import Task, TaskExecution
+from tasks_app.progress import progress_of
 from tasks_app.selectors import Event
 from tasks_app.states import TaskStatus
 
@@ -87,6 +88,7 @@ def context_of(task: Task, person: Person) -> dict[str, Any]:
         "required_labels": pretty(task.required_labels) if task.required_labels else "",
         "dependencies": dependencies_of(task),
         "used_inputs": used_inputs_of(task),
+        "progress": progress_of(task.pk) if task.attempt else None,
         "facts": facts_of(task),
         "times": times_of(task, timezone.now()),
         "running_for": display.span(timezone.now() - task.started_at) if _is_running(task) and task.started_at else "",
@@ -160,6 +162,8 @@ def fact_of(row: Asked, value: Any) -> SafeString | str:
     """The value of a field as a page shows it."""
     if link := _LINKS.get(row.column):
         return link(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     return display.text_or_dash(row.kind.words.get(value, value))

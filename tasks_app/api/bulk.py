@@ -101,10 +101,13 @@ def create(body: Any, *, caller: Caller, atomic: bool, idempotency: Idempotency 
     return BulkResult(document, replayed=False)
 
 
-def check_members(items: list[Any], *, caller: Caller) -> Checked:
-    """The tasks of a call that are to be in a batch, all of them. Raises `Problem` when one cannot be stored."""
+def check_members(items: list[Any], *, caller: Caller, needs: Action = Action.TASK_CREATE) -> Checked:
+    """The tasks of a call that are to be in a batch, all of them. Raises `Problem` when one cannot be stored.
+
+    ``needs``: what it takes to have them run.
+    """
     ids = new_task_ids(len(items))
-    outcomes, refs = _outcomes(items, ids, caller, member_problems)
+    outcomes, refs = _outcomes(items, ids, caller, member_problems, needs)
     tasks = [outcome for outcome in outcomes if isinstance(outcome, inputs.CheckedTask)]
     if len(tasks) < len(outcomes):
         raise Problem.invalid(_errors_of(outcomes))
@@ -140,11 +143,15 @@ class _Refusals:
 
 
 def _outcomes(
-    items: list[Any], ids: list[UUID], caller: Caller, problems: Callable[[NewTask], Refusal]
+    items: list[Any],
+    ids: list[UUID],
+    caller: Caller,
+    problems: Callable[[NewTask], Refusal],
+    needs: Action = Action.TASK_CREATE,
 ) -> tuple[list[Outcome], dict[str, int]]:
     """Each task of a call as it can be stored, or why it cannot; and the places of those with a ref."""
     refs, wrong = read_refs(items)
-    outcomes = [_outcome(resolved(item, refs, ids), caller, problems) for item in items]
+    outcomes = [_outcome(resolved(item, refs, ids), caller, problems, needs) for item in items]
     for place, text in wrong.items():
         outcomes[place] = _refused(outcomes[place], "ref", text)
     if any(isinstance(outcome, inputs.CheckedTask) and outcome.new.depends_on for outcome in outcomes):
@@ -189,12 +196,12 @@ def _refused(outcome: Outcome, name: str, text: str) -> Refusal:
     return {name: text} if isinstance(outcome, inputs.CheckedTask) else {**outcome, name: text}
 
 
-def _outcome(item: Any, caller: Caller, problems: Callable[[NewTask], Refusal]) -> Outcome:
+def _outcome(item: Any, caller: Caller, problems: Callable[[NewTask], Refusal], needs: Action) -> Outcome:
     try:
         task = inputs.read_task(item)
     except InvalidTask as error:
         return bounded(error.problems.items())
-    if text := caller.refusal(Action.TASK_CREATE, task.new.type):
+    if text := caller.refusal(needs, task.new.type):
         return {"type": text}
     if wrong := problems(task.new):
         return wrong

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from access_app.http.authentication import CHALLENGE
 from access_app.http.errors import Problems, sentence
 from access_app.http.problems import Problem
 from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
+from tasks_app.progress import NotRunning
+from tasks_app.task_tokens import AttemptOver
 from tasks_app.transitions import IllegalTransition
 
 
@@ -33,7 +36,15 @@ def queue_full(
     return Problem(429, "queue-full", detail or sentence(error), errors=errors, headers=headers, more=told)
 
 
+def attempt_over(error: AttemptOver) -> Problem:
+    """401, as RFC 6750 §3.1 has it for a token that is no longer valid."""
+    challenge = f'{CHALLENGE}, error="invalid_token"'
+    return Problem(401, "attempt-over", sentence(error), headers={"WWW-Authenticate": challenge})
+
+
 PROBLEMS: Final[Problems] = (
+    (AttemptOver, attempt_over),
+    (NotRunning, lambda error: Problem(409, "not-running", sentence(error))),
     (IllegalTransition, lambda error: Problem(409, "illegal-transition", sentence(error))),
     (DuplicateTask, duplicate),
     (QueueFull, queue_full),

@@ -11,10 +11,13 @@ from typing import Any, Final
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from access_app.http.fields import Fields, flag, or_null, read_fields, read_object
+from access_app.http.fields import Fields, flag, or_null, read_fields, read_object, text
 from access_app.http.problems import Problem
+from access_app.texts import problem_of_line
 from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
+from tasks_app.kinds import whole
 from tasks_app.new_tasks import InvalidTask, check_payload, check_task, joint_problems, order_problems
+from tasks_app.progress import MAX_COUNT, MAX_NOTE, Report
 
 #: JSON field → attribute of `NewTask`, and how its value is read. Fields without a default of their own may be null.
 CREATE: Final[Fields] = {
@@ -70,6 +73,28 @@ def read_retry(data: Any) -> bool:
     if problems:
         raise Problem.invalid(problems)
     return bool(values.get("dependents", False))
+
+
+def read_report(data: Any) -> Report:
+    """How far a task says that it is. Raises `Problem`, and `InvalidInput` for what does not fit together."""
+    values, problems = read_object(data, _REPORT)
+    if problems:
+        raise Problem.invalid(problems)
+    return Report.of(**values)
+
+
+def _read_note(value: Any) -> Any:
+    if text(value) and (problem := problem_of_line(value, MAX_NOTE)):
+        raise ValueError(problem)
+    return value
+
+
+_REPORT: Final[Fields] = {
+    "percent": ("percent", whole(0, 100).read),
+    "done": ("done", whole(0, MAX_COUNT).read),
+    "total": ("total", whole(0, MAX_COUNT).read),
+    "note": ("note", _read_note),
+}
 
 
 def _further_problems(values: dict[str, Any]) -> dict[str, str]:

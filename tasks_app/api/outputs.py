@@ -17,6 +17,7 @@ from tasks_app.edges import Edge, TaskJoin
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import FIELDS
 from tasks_app.models import Task, TaskExecution
+from tasks_app.progress import TaskProgress
 from tasks_app.retries import RetryPolicy
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -80,6 +81,20 @@ def event_json(event: selectors.Event) -> JsonObject:
         "actor": event.actor,
         "reason": event.reason,
         "attempt": event.attempt,
+    }
+
+
+def progress_json(progress: TaskProgress | None) -> JsonObject:
+    """What was reported last, all of it null when nothing was."""
+    if progress is None:
+        return dict.fromkeys(("attempt", "percent", "done", "total", "note", "reportedAt"))
+    return {
+        "attempt": progress.attempt,
+        "percent": progress.percent,
+        "done": progress.done,
+        "total": progress.total,
+        "note": progress.note,
+        "reportedAt": show_instant(progress.reported_at),
     }
 
 

@@ -13,10 +13,11 @@ from rest_framework.response import Response
 from access_app.http.pagination import Shelf
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
-from tasks_app import edges, selectors, services
+from tasks_app import edges, progress, selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
+from tasks_app.api.own import fence_of, held_for
 from tasks_app.meeting import Created
 from tasks_app.models import Task
 from tasks_app.new_tasks import further_actions, takes_results
@@ -39,7 +40,9 @@ class Tasks(ApiViewSet):
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
         "dependencies": Action.TASK_READ,
-        "inputs": Action.TASK_READ,
+        "inputs": Action.TASK_INPUTS,
+        "progress": Action.TASK_READ,
+        "report": Action.TASK_PROGRESS,
     }
     parameters = {"list": TaskFilters, "bulk": BulkQuery}
 
@@ -113,8 +116,22 @@ class Tasks(ApiViewSet):
 
     @action(detail=True)
     def inputs(self, request: Request, task_id: str) -> Response:
-        attempt, used = inputs_of(self._task(task_id).pk)
+        with held_for(self.caller, self.pk(task_id)):
+            attempt, used = inputs_of(self._task(task_id).pk)
         return Response({"attempt": attempt, "content": used})
+
+    @action(detail=True)
+    def progress(self, request: Request, task_id: str) -> Response:
+        return Response(outputs.progress_json(progress.progress_of(self._task(task_id).pk)))
+
+    @progress.mapping.put
+    def report(self, request: Request, task_id: str) -> Response:
+        pk = self.pk(task_id)
+        fence = fence_of(self.caller, pk)
+        report = inputs.read_report(self.body())
+        if fence is None:
+            selectors.task_of(pk)
+        return Response(outputs.progress_json(progress.report_progress(pk, report, fence=fence)))
 
     def _allow(self, types: Collection[str]) -> None:
         for task_type in sorted(types):

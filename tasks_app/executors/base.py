@@ -112,6 +112,10 @@ class Execution:
     deadline: float = 0.0
     #: The time of its schedule that the task was made for; None: no schedule made it.
     scheduled_for: datetime | None = None
+    #: What it shows the API, where it asked for one. Never part of a result, a log line or a text about it.
+    token: str | None = field(default=None, repr=False)
+    #: With a token: the batch that it may add to.
+    batch_id: str | None = None
     #: Set with RELEASE when no grace is left: kill, do not ask.
     immediate: bool = False
     stop_reason: StopReason | None = None

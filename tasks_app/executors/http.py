@@ -84,6 +84,8 @@ class HttpExecutor:
             call = HttpCall.parse(execution.payload)
         except PayloadError as error:  # stored by another version: no retry will mend it
             return Outcome.failure(ErrorCode.TASK_FAILED, f"payload: {error}", retryable=False)
+        if execution.token is not None:  # with the caller's headers, and so to no other origin
+            call = replace(call, headers={**call.headers, "X-Task-Token": execution.token})
         config: Config = self._config or settings.SCHEDULER
         with Lifeline(execution) as lifeline:
             dial = Dialer(lifeline, allowed=config.http_allowed_private_networks, resolver=self._resolver)
@@ -159,6 +161,8 @@ class _Exchange:
         headers["Connection"] = "close"  # the peer closes first, and keeps the TIME_WAIT
         headers["X-Task-Id"] = str(execution.task_id)
         headers["X-Task-Attempt"] = str(execution.attempt)
+        if execution.batch_id is not None:
+            headers["X-Task-Batch-Id"] = execution.batch_id
         headers["X-Correlation-ID"] = execution.correlation_id
         if execution.scheduled_for_text is not None:
             headers["X-Scheduled-For"] = execution.scheduled_for_text

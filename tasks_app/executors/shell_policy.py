@@ -49,6 +49,8 @@ def environment_of(execution: Execution, environ: Mapping[bytes, bytes], config:
         "TASK_ID": str(execution.task_id),
         "TASK_ATTEMPT": str(execution.attempt),
         "TASK_CORRELATION_ID": execution.correlation_id,
+        **({} if execution.token is None else {"TASK_SCHEDULER_TOKEN": execution.token}),
+        **({} if execution.batch_id is None else {"TASK_BATCH_ID": execution.batch_id}),
         **({} if scheduled_for is None else {"SCHEDULED_FOR": scheduled_for}),
     }
 

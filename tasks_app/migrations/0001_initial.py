@@ -178,6 +178,7 @@ class Migration(migrations.Migration):
                 ('unsuccessful', models.BooleanField(db_default=False, help_text='FAILED or CANCELLED, for an index: with status in it, every start would write to all indexes.')),
                 ('has_dependents', models.BooleanField(db_default=False, help_text='Others wait for its end, or did: somebody has to look when it has ended.')),
                 ('notifies', models.BooleanField(db_default=False, help_text='Its end is yet to be told to callbacks; then it is marked as having dependents.')),
+                ('task_token', models.BooleanField(db_default=False, help_text='Each of its attempts gets a token.')),
                 ('needs_id', models.IntegerField(blank=True, help_text='What it needs of its worker, a row of task_needs; NULL: nothing.', null=True)),
                 ('type', models.TextField()),
                 ('status', models.TextField(choices=[(tasks_app.states.TaskStatus['PENDING'], tasks_app.states.TaskStatus['PENDING']), (tasks_app.states.TaskStatus['SCHEDULED'], tasks_app.states.TaskStatus['SCHEDULED']), (tasks_app.states.TaskStatus['RUNNING'], tasks_app.states.TaskStatus['RUNNING']), (tasks_app.states.TaskStatus['SUCCESS'], tasks_app.states.TaskStatus['SUCCESS']), (tasks_app.states.TaskStatus['FAILED'], tasks_app.states.TaskStatus['FAILED']), (tasks_app.states.TaskStatus['CANCELLED'], tasks_app.states.TaskStatus['CANCELLED'])], db_default=tasks_app.states.TaskStatus['PENDING'])),
@@ -242,6 +243,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'task_inputs',
+            },
+        ),
+        migrations.CreateModel(
+            name='TaskProgress',
+            fields=[
+                ('task_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('reported_at', models.DateTimeField()),
+                ('done', models.BigIntegerField(null=True)),
+                ('total', models.BigIntegerField(null=True)),
+                ('attempt', models.IntegerField()),
+                ('percent', models.SmallIntegerField(null=True)),
+                ('note', models.TextField(db_default='')),
+            ],
+            options={
+                'db_table': 'task_progress',
             },
         ),
         migrations.CreateModel(

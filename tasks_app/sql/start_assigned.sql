@@ -39,10 +39,11 @@ started AS (
    -- Not a join: over a table that was vacuumed while it was empty, the planner would walk the whole primary key.
    WHERE t.id = ANY(ARRAY(SELECT id FROM fitting))
   RETURNING t.id, t.attempt, t.type, t.payload, t.timeout_ms, t.correlation_id, t.max_retries, t.retry_count, t.retry,
-            (t.concurrency_key IS NOT NULL OR t.limited) AS keyed, t.started_at, t.scheduled_for, t.slots, t.run_at, t.priority
+            (t.concurrency_key IS NOT NULL OR t.limited) AS keyed, t.started_at, t.scheduled_for, t.slots,
+            CASE WHEN t.task_token THEN coalesce(t.batch_id::text, '') END AS token_for, t.run_at, t.priority
 )
 SELECT id AS task_id, attempt, type, payload, timeout_ms, correlation_id, max_retries, retry_count, retry, keyed,
-       (SELECT now()::text) AS started_at, scheduled_for, slots,
+       (SELECT now()::text) AS started_at, scheduled_for, slots, token_for,
        CASE WHEN %(ask)s THEN
          (SELECT (assigned_at - interval '1 second')::text
             FROM tasks

@@ -213,6 +213,8 @@ OTHERWISE = {
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,
     "DELETE queue-key": Action.QUEUE_EDIT,
+    "GET task-inputs": Action.TASK_INPUTS,
+    "PUT task-progress": Action.TASK_PROGRESS,
     "GET bulk-operations": Action.BULK_READ,
     "POST bulk-operations": Action.BULK_CREATE,
     "GET bulk-operation": Action.BULK_READ,

@@ -101,6 +101,7 @@ class TestDocumented:
         for method, action in demands(view).items():
             assert described[method]["security"] == [
                 *({"apiKey": sorted(way.scopes)} for way in action.ways),
+                *([{"taskToken": []}] if action.by_task else []),
                 *({"adminSession": sorted(way.permissions)} for way in action.ways),
             ]
 

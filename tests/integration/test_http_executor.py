@@ -391,6 +391,15 @@ class TestRedirects:
         seen = [peer.requests[0].headers["x-scheduled-for"] for peer in (first, last)]
         assert seen == ["2026-03-29T01:30:00.000000Z"] * 2
 
+    def test_take_a_task_token_to_the_same_origin_only(self) -> None:
+        with Peer(says(response())) as other, Peer(redirects("/b", other.url(), status=307)) as first:
+            work = attempt({"url": first.url(), "followRedirects": True})
+            work.token, work.batch_id = "tst_x", "b"
+            HttpExecutor(LOOPBACK, resolver=no_dns).execute(work)
+        got = [*first.requests, *other.requests]
+        assert [each.headers.get("x-task-token") for each in got] == ["tst_x", "tst_x", None]
+        assert [each.headers["x-task-batch-id"] for each in got] == ["b"] * 3
+
     def test_take_no_secret_to_another_origin_but_name_the_task(self) -> None:
         secrets = {"Authorization": "Bearer s", "Cookie": "s", "X-Api-Key": "s"}
         with Peer(says(response())) as other, Peer(redirects(other.url(), status=307)) as first:

@@ -67,8 +67,8 @@ INPUTS: Final[list[Mutant]] = [
         (
             "retry",
             13,
-            "Asked(_RETRY, null=True, form=False)]",
-            "Asked(_RETRY, null=True)]",
+            "read_options), null=True, form=False)]",
+            "read_options), null=True)]",
             f"{_FIELDS}::TestFormFields",
         ),
         ("type", 13, "Annotated[str, Asked(TEXT)]", "Annotated[str, Asked(TEXT, edit=True)]", _EDIT),

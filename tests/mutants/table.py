@@ -19,6 +19,7 @@ from tests.mutants.rates import RATES
 from tests.mutants.results import RESULTS
 from tests.mutants.schedules import SCHEDULES
 from tests.mutants.statements import STATEMENTS
+from tests.mutants.tokens import TOKENS
 from tests.mutants.workflows import WORKFLOWS
 
 MUTANTS: Final[list[Mutant]] = [
@@ -37,4 +38,5 @@ MUTANTS: Final[list[Mutant]] = [
     *AGEING,
     *CALLBACKS,
     *BATCHES,
+    *TOKENS,
 ]

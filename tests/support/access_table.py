@@ -14,8 +14,8 @@ PAGE: Final = ROOT / "docs" / "security.md"
 BEGIN: Final = "<!-- made by python -m tests.support.access_table -->"
 END: Final = "<!-- end -->"
 _HEADER: Final = (
-    "| action | allows | a key needs | a person needs | roles | type's scope |",
-    "|---|---|---|---|---|---|",
+    "| action | allows | a key needs | a person needs | roles | type's scope | task token |",
+    "|---|---|---|---|---|---|---|",
 )
 
 
@@ -34,7 +34,8 @@ def _rows() -> Iterator[str]:
         key = "no key may" if action.scopes is None else _either(way.scopes or () for way in action.ways) or "any key"
         person = _either(way.permissions for way in action.ways) or "any staff"
         also = "yes" if action.runs else ""
-        yield f"| `{action}` | {action.allows} | {key} | {person} | {action.role} | {also} |"
+        token = "yes" if action.by_task else ""
+        yield f"| `{action}` | {action.allows} | {key} | {person} | {action.role} | {also} | {token} |"
 
 
 def _either(ways: Iterable[Collection[str]]) -> str:

@@ -101,6 +101,7 @@ class World:
         made = cls(task_type)
         put, ended = made.rows, TaskStatus.FAILED
         put["task"] = make_task(type=task_type, payload=payload)
+        put["running task"] = make_task(type=task_type, payload=payload, status=TaskStatus.RUNNING)
         put["ended task"] = make_task(type=task_type, payload=payload, status=ended, attempt=1)
         told = {"result": RESULTS[task_type], "error_code": "TASK_FAILED", "error_message": "task-secret"}
         put["execution"] = make_execution(put["ended task"], **told)
@@ -142,6 +143,7 @@ class World:
 #: Of which row a path is; the first name that fits: method and route, route, parameter.
 _PATHS: Final = {
     "task-retry": "ended task",
+    "task-progress": "running task",
     "batch-retry": "failed batch",
     "batch_id": "batch",
     "schedule-resume": "paused schedule",
@@ -172,6 +174,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "POST tasks-bulk": {"tasks": [template]},
         "POST bulk-operations": {"action": "cancel", "filter": {"type": world.task_type}, "dryRun": True},
         "PATCH task": {"priority": 7},
+        "PUT task-progress": {"percent": 7},
         "POST batches": {"name": "new", "tasks": [template]},
         "POST batch-tasks": {"tasks": [template]},
         "POST schedules": {"name": "new", "cron": "0 4 * * *", "task": template},
@@ -215,7 +218,9 @@ def api_operations(world: World) -> Iterator[Operation]:
                 continue
             name = f"{method} {route}"
             url = reverse(route, args=list(_arguments(world, name, route)))
-            changes = not is_read and not route.endswith(("simulate", "recovery", "bulk", "bulk-operations"))
+            changes = not is_read and not route.endswith(
+                ("simulate", "recovery", "bulk", "bulk-operations", "progress")
+            )
             yield Operation(name, method, url, (needs,), world.task_type, bodies.get(name), changes)
 
 

@@ -36,6 +36,7 @@ OURS: Final = (
     "task_edges",
     "task_joins",
     "task_inputs",
+    "task_progress",
     "bulk_operations",
     "webhook_endpoints",
     "deliveries",

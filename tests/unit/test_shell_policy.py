@@ -118,3 +118,12 @@ class TestEnvironmentOf:
         assert {name for name, value in seen.items() if value == "the worker's"} == {
             "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
         }  # fmt: skip
+
+
+class TestTaskToken:
+    def test_is_in_the_environment_whatever_the_payload_says(self) -> None:
+        execution = Execution(uuid4(), 1, "SHELL", {"environment": {"TASK_SCHEDULER_TOKEN": "x"}}, timedelta(1), "c")
+        assert environment_of(execution, {}, config_of())["TASK_SCHEDULER_TOKEN"] == "x"
+        execution.token, execution.batch_id = "tst_1", "b"
+        given = environment_of(execution, {}, config_of())
+        assert (given["TASK_SCHEDULER_TOKEN"], given["TASK_BATCH_ID"]) == ("tst_1", "b")

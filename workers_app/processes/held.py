@@ -14,6 +14,7 @@ from uuid import UUID
 from tasks_app.executors.base import Execution, Outcome, StopReason
 from tasks_app.starting import Attempt
 from workers_app.runner import run_attempt
+from workers_app.showing import show, silenced
 from workflows_app.callbacks.signing import Sealed
 
 
@@ -29,7 +30,9 @@ class Held:
 
     def run(self) -> Outcome:
         """Execute it and return how it ended."""
-        return self.sealed.run(self.execution, run_attempt) if self.sealed else run_attempt(self.execution)
+        show(self.attempt, self.execution)
+        outcome = self.sealed.run(self.execution, run_attempt) if self.sealed else run_attempt(self.execution)
+        return silenced(outcome, self.execution.token)
 
 
 class HeldAttempts:

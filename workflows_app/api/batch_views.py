@@ -28,6 +28,7 @@ from workflows_app.api.batch_filters import BatchFilters
 from workflows_app.api.errors import PROBLEMS
 from workflows_app.batch_table import Batch
 from workflows_app.batches import Members
+from workflows_app.own_batch import adder_of
 
 _TEMPLATES = ("on_complete", "on_success", "on_failure")
 
@@ -75,16 +76,18 @@ class Batches(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def tasks(self, request: Request, batch_id: str) -> Response:
-        pk, body = self.pk(batch_id), self.body(limit=settings.MAX_BULK_BODY)
+        pk = self.pk(batch_id)
+        adder, body = adder_of(self.caller, pk), self.body(limit=settings.MAX_BULK_BODY)
         idempotency = self.idempotency(f"POST /batches/{pk}/tasks", body)
-        checked = bulk.check_members(inputs.read_more(body), caller=self.caller)
+        checked = bulk.check_members(inputs.read_more(body), caller=adder.caller, needs=Action.BATCH_ADD)
         document = {"ids": [str(each) for each in checked.ids], "refs": {r: str(i) for r, i in checked.refs.items()}}
         with transaction.atomic():
             if idempotency is not None:
                 replay = take_idempotency_key(self.caller.name, idempotency, checked.ids, document)
                 if replay is not None:
+                    adder.require_running()
                     return self.created(replay.response, replayed=True)
-            stored = batches.add_tasks(pk, _members(checked), created_by=self.caller.name, idempotency=idempotency)
+            stored = adder.add(pk, _members(checked), idempotency)
             checked.refuse_full(stored)
         return self.created(document)
 

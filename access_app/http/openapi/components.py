@@ -132,6 +132,11 @@ SHARED: Final = Chapter(
 )
 _SECURITY: Final[Json] = {
     "apiKey": {"type": "http", "scheme": "bearer", "description": "`manage.py createapikey` makes one."},
+    "taskToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`tst_…`: each attempt of a task with `taskToken` has one, for its batch and itself.",
+    },
     "adminSession": {
         "type": "apiKey",
         "in": "cookie",

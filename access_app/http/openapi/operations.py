@@ -54,7 +54,7 @@ def operation(
     **more: Any,
 ) -> Json:
     """One operation. 401, 403, 500 and 503 are added to the problems it names, 400 because of unknown parameters."""
-    statuses = sorted({400, 401, *((403,) if action.scopes or action.permissions else ()), *problems, 500, 503})
+    statuses = sorted({400, 401, 403, *problems, 500, 503})
     named = {str(status): each for status, each in responses.items()}
     for status in statuses:
         named = problem(status) | named
@@ -72,7 +72,8 @@ def operation(
 def _security(action: Action) -> list[Json]:
     """The same for programs: OpenAPI lets schemes other than OAuth list the roles that are required."""
     keys = [{"apiKey": sorted(way.scopes or ())} for way in action.ways]
-    return [*keys, *({"adminSession": sorted(way.permissions)} for way in action.ways)]
+    token: list[Json] = [{"taskToken": []}] if action.by_task else []
+    return [*keys, *token, *({"adminSession": sorted(way.permissions)} for way in action.ways)]
 
 
 def _needs(action: Action) -> str:
@@ -80,7 +81,8 @@ def _needs(action: Action) -> str:
     key = f"Scope: {' or '.join(_names(way.scopes or ()) for way in action.ways)}" if action.scopes else "Any valid key"
     person = " or ".join(_names(way.permissions) for way in action.ways)
     typed = "; SHELL tasks need `tasks:shell` as well" if action.runs else ""
-    return f"{key}{typed}. With a session: {person or 'any member of staff'}."
+    token = " Or the token of a task, for itself." if action.by_task else ""
+    return f"{key}{typed}.{token} With a session: {person or 'any member of staff'}."
 
 
 def _names(names: Collection[str]) -> str:

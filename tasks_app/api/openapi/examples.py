@@ -83,6 +83,14 @@ DEPENDENCIES: Final[Json] = {
     "otherwise": "cancel",
     "content": [{"taskId": _ID, "outcome": "SUCCESS"}],
 }
+PROGRESS: Final[Json] = {
+    "attempt": 1,
+    "percent": 25,
+    "done": 30,
+    "total": 120,
+    "note": "page 30",
+    "reportedAt": "2030-01-31T06:00:01.000000Z",
+}
 INPUTS: Final[Json] = {
     "attempt": 1,
     "content": [

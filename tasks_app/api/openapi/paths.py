@@ -158,7 +158,9 @@ def _task_post(
     }
 
 
-def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json:
+def _task_get(
+    operation_id: str, summary: str, name: str, example: Json, *, action: Action = Action.TASK_READ, **more: Json
+) -> Json:
     return {
         "parameters": [_TASK_ID],
         "get": operation(
@@ -166,9 +168,10 @@ def _task_get(operation_id: str, summary: str, name: str, example: Json) -> Json
             operation_id,
             summary,
             {200: response(f"{summary}.", schema(name), example=example)},
-            action=Action.TASK_READ,
+            action=action,
             problems=(404,),
         ),
+        **more,
     }
 
 
@@ -202,6 +205,27 @@ PATHS: Final[Json] = {
         "listDependencies", "The tasks that it depends on", "Dependencies", examples.DEPENDENCIES
     ),
     "/tasks/{task_id}/inputs": _task_get(
-        "listInputs", "What it has taken from the results of others", "UsedInputs", examples.INPUTS
+        "listInputs",
+        "What it has taken from the results of others",
+        "UsedInputs",
+        examples.INPUTS,
+        action=Action.TASK_INPUTS,
+    ),
+    "/tasks/{task_id}/progress": _task_get(
+        "getProgress",
+        "How far it is, as it said last",
+        "Progress",
+        examples.PROGRESS,
+        put=operation(
+            "tasks",
+            "reportProgress",
+            "Say how far a running task is",
+            {200: response("As it is shown from now on.", schema("Progress"), example=examples.PROGRESS)},
+            action=Action.TASK_PROGRESS,
+            problems=(*BODY_PROBLEMS, 404, 409),
+            description="In the place of what was said before. The answer is what is kept: ten reports a second, "
+            "and the first that says 100 percent.",
+            requestBody=body(schema("ProgressReport"), examples={"counted": {"value": {"done": 30, "total": 120}}}),
+        ),
     ),
 }

@@ -14,6 +14,7 @@ from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
+    INSTANT_OR_NULL,
     NAME,
     Json,
     array,
@@ -34,6 +35,7 @@ from tasks_app.callbacks import CallbackOn, Include
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.labels import LONGEST_LABEL, MOST_IN_ALL, MOST_KEYS, MOST_VALUES
 from tasks_app.parents import MAX_PARENTS
+from tasks_app.progress import MAX_COUNT, MAX_NOTE
 from tasks_app.retries import MAX_DELAY_MS, MOST_DELAYS, Backoff
 from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
 
@@ -236,6 +238,26 @@ SCHEMAS: Final[Json] = {
     ),
     "InputOrigin": closed_set(
         references.Origin, "It was in the result, is the default, was nowhere, or was of no use where it stands."
+    ),
+    "Progress": obj(
+        {
+            "attempt": nullable("integer", minimum=1, description="The one that said it; null: none has said a word."),
+            "percent": nullable("integer", minimum=0, maximum=100),
+            "done": nullable("integer", minimum=0),
+            "total": nullable("integer", minimum=0),
+            "note": nullable("string", maxLength=MAX_NOTE),
+            "reportedAt": INSTANT_OR_NULL,
+        }
+    ),
+    "ProgressReport": obj(
+        {
+            "percent": integer(0, 100),
+            "done": integer(0, MAX_COUNT),
+            "total": integer(0, MAX_COUNT),
+            "note": {"type": "string", "maxLength": MAX_NOTE},
+        },
+        required=[],
+        description="`percent`, or `done`, also of `total`: then the percentage follows. `note` is a line of text.",
     ),
     "RetryRequest": obj(
         {"dependents": {"type": "boolean", "default": False}},

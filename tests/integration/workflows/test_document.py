@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import urllib.request
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tasks_app.models import Task
+import pytest
+from django.conf import settings
+
+from tasks_app.executors.shell_policy import environment_of
+from tasks_app.models import Task, TaskProgress
 from tasks_app.states import TaskStatus
 from tests.factories import make_batch, make_key, make_task
 from tests.support.api import Api
@@ -18,7 +24,9 @@ from tests.support.environment_names import ROOT
 from tests.support.peers import Peer, says
 from tests.support.peers import response as written
 from tests.support.taking import Taking
-from workers_app.runner import run_attempt
+from workers_app.processes.held import Held
+from workers_app.runner import execution_of, run_attempt
+from workers_app.showing import show
 from workflows_app.endings import settle_endings
 from workflows_app.models import Batch
 
@@ -92,6 +100,34 @@ class TestBatches:
         run_all(taking)
         assert Batch.objects.get(pk=made["id"]).status == "SUCCESS"
         assert list(Task.objects.filter(batch_id=None).values_list("queue", "status")) == [("reports", "SUCCESS")]
+
+
+class TestTaskTokens:
+    def test_fan_out_as_on_the_page(self, engine: Engine, taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The script is run as it stands, with what a worker gives it, but for its way to the API."""
+        [asked] = [body for _, body in calls() if "fan_out" in json.dumps(body)]
+        [script] = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+        made = Api(make_key()).post("/batches", asked).json()
+        engine.assign()
+        [attempt] = engine.start(taking.worker)
+        [held] = [Held(attempt, execution_of(attempt))]
+        show(attempt, held.execution)
+        for name, value in environment_of(held.execution, {}, settings.SCHEDULER).items():
+            monkeypatch.setenv(name, value)
+        api = Api(held.execution.token)
+
+        def urlopen(request: urllib.request.Request) -> io.BytesIO:
+            path = request.full_url.removeprefix(BASE)
+            headers = {"Idempotency_Key": key} if (key := request.get_header("Idempotency-key")) else {}
+            answer = api.send(request.get_method(), path, request.data, **headers)
+            assert answer.status_code in (200, 201), answer.content
+            return io.BytesIO(answer.content)
+
+        monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+        for _ in range(2):  # as by a second attempt
+            exec(script, {})
+        assert Task.objects.filter(batch_id=made["id"]).count() == 31
+        assert TaskProgress.objects.values_list("percent", flat=True).get() == 100
 
 
 class TestResults:
