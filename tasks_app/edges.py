@@ -196,6 +196,11 @@ def children_of(parent: UUID, *, most: int) -> list[UUID]:
     )
 
 
+def has_settled_children(parent: UUID) -> bool:
+    """Whether any task depended on one and knows of its end. Index: task_edges_settled."""
+    return TaskEdge.objects.filter(SETTLED_EDGE, parent_id=parent).exists()
+
+
 def check_inputs(task_id: UUID, task_type: str, payload: Any) -> None:
     """Raise `InvalidTask` when a new payload of a task takes results of what it does not depend on."""
     if takes_results(task_type, payload):

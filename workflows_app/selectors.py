@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Count
+
 from access_app.refusals import NotFound
 from tasks_app.selectors import count_in_batch
 from tasks_app.states import FINAL, TaskStatus
@@ -61,9 +63,9 @@ def batches_by_id(ids: Iterable[UUID]) -> dict[UUID, Batch]:
 def counts_of(batch: Batch) -> Counts:
     """Its own tasks and batches, counted now. Indexes: tasks_batch_open, tasks_batch_ended, batches_inner."""
     found = count_in_batch(batch.pk)
-    inner = Batch.objects.filter(parent_id=batch.pk)
     by_status = {str(status): found.get(status, 0) for status in TaskStatus}
-    return Counts(by_status, inner.filter(OPEN_BATCH).count(), inner.filter(DONE_BATCH).count())
+    inner = {"open_batches": Count("pk", filter=OPEN_BATCH), "done_batches": Count("pk", filter=DONE_BATCH)}
+    return Counts(by_status, **Batch.objects.filter(parent_id=batch.pk).order_by().aggregate(**inner))
 
 
 def inner_batches(batch_id: UUID, *, most: int) -> list[Batch]:

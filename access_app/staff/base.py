@@ -97,6 +97,8 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
     new_label: ClassVar[str] = ""
     posts: ClassVar[dict[str, Action]] = {}
     forms: ClassVar[dict[str, Action]] = {}
+    #: Further pages of a row, for whoever may see it: ``page_<word>``.
+    pages: ClassVar[tuple[str, ...]] = ()
     #: The column that `task_types` reads.
     type_column: ClassVar[str] = "pk"
     #: Columns that may be large and that the list does not show.
@@ -186,6 +188,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         views = {word: self._posting(word) for word in self.posts} | {word: self._form(word) for word in self.forms}
+        views |= {word: self._page(word) for word in self.pages}
         mine = [
             path(f"<path:object_id>/{word}/", self.admin_site.admin_view(view), name=f"{name}_{word}")
             for word, view in views.items()
@@ -215,14 +218,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
             if not self.has_add_permission(request):
                 raise PermissionDenied
             return self.new_page(request)
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        row = self.get_object(request, unquote(object_id))
-        if row is None:
-            return self._gone(request, object_id)
-        return self.render_page(request, row, self.page_context(request, row))
+        return self._show(request, object_id, lambda of, row: self.render_page(of, row, self.page_context(of, row)))
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -259,6 +255,20 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
             return self._done(request, object_id, self.posts[word], getattr(self, f"post_{word}"))
 
         return view
+
+    def _page(self, word: str) -> Any:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            return self._show(request, object_id, getattr(self, f"page_{word}"))
+
+        return view
+
+    def _show(self, request: HttpRequest, object_id: str, page: Any) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        row = self.get_object(request, unquote(object_id))
+        return self._gone(request, object_id) if row is None else page(request, row)
 
     def _form(self, word: str) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:

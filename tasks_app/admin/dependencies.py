@@ -8,7 +8,7 @@ from typing import Final
 from django.utils.safestring import SafeString
 
 from access_app.staff import display
-from tasks_app.edges import Edge, children_of, edges_of, join_of
+from tasks_app.edges import Edge, children_of, edges_of, has_settled_children, join_of
 from tasks_app.fields import ASKED
 from tasks_app.models import Task
 
@@ -26,13 +26,16 @@ class Dependencies:
     more_parents: int
     children: list[SafeString]
     more_children: bool
+    #: Some have seen its end, and are not shown.
+    had_children: bool
 
 
 def dependencies_of(task: Task) -> Dependencies | None:
-    """None for one without any. Those that have seen the end of a task no longer wait for it, and are not shown."""
+    """None for one without any. Those that have seen the end of a task no longer wait for it; the graph shows them."""
     join, edges = join_of(task.pk), edges_of(task.pk)
     children = children_of(task.pk, most=MOST_SHOWN + 1) if task.has_dependents else []
-    if join is None and not children:
+    had_children = task.finished_at is not None and has_settled_children(task.pk)
+    if join is None and not children and not had_children:
         return None
     shown = [(_link(edge), display.badge(edge.outcome) if edge.outcome else None) for edge in edges]
     rule = (
@@ -46,6 +49,7 @@ def dependencies_of(task: Task) -> Dependencies | None:
         more_parents=max(0, len(shown) - MOST_SHOWN),
         children=[display.task_link(child) for child in children[:MOST_SHOWN]],
         more_children=len(children) > MOST_SHOWN,
+        had_children=had_children,
     )
 
 

@@ -30,6 +30,7 @@ from tasks_app.admin.filters import (
     TypeFilter,
     WorkerFilter,
 )
+from tasks_app.admin.graph import graph_around
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, WAITING_PARTS, Task
 from tasks_app.states import TaskStatus
@@ -46,6 +47,7 @@ class TaskAdmin(StaffAdmin):
     new_label = "New task"
     reads = Action.TASK_READ
     creates = Action.TASK_CREATE
+    pages = ("graph",)
     posts = {"cancel": Action.TASK_CANCEL, "retry": Action.TASK_RETRY, "clone": Action.TASK_CLONE}
     type_column = "type"
     list_defers = ("payload", "retry")
@@ -153,6 +155,10 @@ class TaskAdmin(StaffAdmin):
         offered = task_actions.allowed(row) & self.may_do(request, row)
         retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
         return {**task_page.context_of(row, person_of(request)), "offered": offered, "retry_tone": retry_tone}
+
+    def page_graph(self, request: HttpRequest, row: Task) -> HttpResponse:
+        context = {"title": f"Graph around {row.type}", "task": row, "graph": graph_around(row)}
+        return self.render(request, "admin/tasks_app/task/graph.html", context)
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
         task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).show(request)

@@ -25,6 +25,19 @@ PEOPLE: Final[list[Mutant]] = [
         ),
     ),
     *mutants_of(
+        "graph",
+        "tasks_app/neighbourhood.py",
+        "integration/engine/test_neighbourhood.py",
+        ("tasks", 41, "found[:MOST_TASKS], *made", "found, *made"),
+        ("edges", 41, "inner[:MOST_EDGES], outer", "inner, outer"),
+    ),
+    *mutants_of(
+        "graph",
+        "tasks_app/admin/graph.py",
+        "integration/test_admin_graph.py",
+        ("masked", 40, "what=summary(task.line) or", "what=task.line or"),
+    ),
+    *mutants_of(
         "access",
         "access_app/rights/callers.py",
         "unit/test_rights.py",

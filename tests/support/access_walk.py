@@ -351,6 +351,8 @@ def _operations_of(
     buttons = {**model_admin.posts, **model_admin.forms}
     yield Operation(f"GET {name}_changelist", "GET", listed, (reads,), world.task_type, offers=bulk)
     yield Operation(f"GET {name}_change", "GET", url("change"), (reads,), world.task_type, offers=buttons)
+    for word in model_admin.pages:
+        yield Operation(f"GET {name}_{word}", "GET", url(word), (reads,), world.task_type)
     may: dict[str, Any] = {"actions": (creates,) if creates else (), "never": creates is None}
     yield Operation(f"GET {name}_add", "GET", f"{listed}add/", **may)
     if creates is Action.KEY_CREATE:  # it gives the scope away, which needs all that the scope allows

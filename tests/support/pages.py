@@ -19,12 +19,16 @@ from flow_app.queues import edit_queue, pause_queue
 from flow_app.targets import Rules, put_target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
+from tasks_app.edges import TaskEdge, TaskJoin
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_batch, make_execution, make_operation, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
+from workflows_app.batch_rules import FollowUp
+from workflows_app.models import Batch
+from workflows_app.selectors import follow_ups_made
 
 
 def make_worker(**columns: Any) -> Worker:
@@ -104,7 +108,29 @@ def make_everything(text: str) -> Task:
     make_task(batch_id=batch.pk, status=TaskStatus.FAILED)
     AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
+    make_graph(text)
     return task
+
+
+def make_graph(text: str) -> Batch:
+    """A batch whose tasks depend on each other, on a batch in it, and on a task elsewhere, with a text in its names."""
+    batch = make_batch(name=text, status="FAILED", on_complete={"type": "DUMMY", "payload": {"x": text}})
+    inner = make_batch(name=text, parent_id=batch.pk, status="SUCCESS")
+    make_task(
+        id=follow_ups_made(batch)[FollowUp.COMPLETE], created_by="test", status=TaskStatus.RUNNING, worker_id=uuid4()
+    )
+    elsewhere, fell, clean = make_task(), TaskStatus.FAILED, {"batch_id": batch.pk, "payload": {"command": text}}
+    parts = [make_task(**clean, status=status, attempt=1) for status in (TaskStatus.SUCCESS, fell)]
+    never = make_task(**clean, status=TaskStatus.CANCELLED, end_reason="DEPENDENCY_FAILED")
+    last = make_task(**clean, type="SHELL", gate=2, has_dependents=True)
+    for child, parents in ((never, parts), (last, [never, parts[1], elsewhere])):
+        for parent in parents:
+            ended = parent.status if parent.finished_at else None
+            TaskEdge.objects.create(child_id=child.pk, parent_id=parent.pk, outcome=ended)
+    TaskEdge.objects.create(child_id=last.pk, parent_id=inner.pk, of_batch=True, outcome="SUCCESS")
+    TaskJoin.objects.create(task_id=last.pk, run_if="any_failed", otherwise="cancel")
+    TaskJoin.objects.create(task_id=never.pk, run_if="all_success", otherwise="cancel")
+    return batch
 
 
 def make_schedules(text: str) -> None:

@@ -29,6 +29,7 @@ from tasks_app.edges import children_of
 from tasks_app.selectors import failed_types_in_batch
 from tasks_app.states import TaskStatus
 from workflows_app import batches, selectors
+from workflows_app.admin.batch_graph import graph_of_batch
 from workflows_app.batch_rules import DONE, BatchStatus
 from workflows_app.batch_table import DONE_BATCH, OPEN_BATCH, Batch
 from workflows_app.batches import BatchDone
@@ -108,13 +109,15 @@ class BatchAdmin(StaffAdmin):
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         counts = selectors.counts_of(row)
-        inner = selectors.inner_batches(row.pk, most=MOST_SHOWN + 1)
+        has_inner = counts.open_batches or counts.done_batches
+        inner = selectors.inner_batches(row.pk, most=MOST_SHOWN + 1) if has_inner else []
         waiting = children_of(row.pk, most=MOST_SHOWN + 1)
-        sees_audit = person_of(request).may(Action.AUDIT_READ)
+        sees_audit, sees_tasks = map(person_of(request).may, (Action.AUDIT_READ, Action.TASK_READ))
         return {
             "badge": state_badge(row),
             "offered": allowed(row, counts) & self.may_do(request, row),
             "counts": counts,
+            "graph": graph_of_batch(row, counts.total, inner[:MOST_SHOWN]) if sees_tasks else None,
             "percent": int(counts.progress * 100),
             "statuses": [status_line(row, status, counts) for status in TaskStatus],
             "all_tasks": tasks_url(row),
