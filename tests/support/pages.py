@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from access_app import keys
+from access_app.ids import new_task_ids
 from access_app.models import AuditEvent
 from flow_app.queue_keys import set_key
 from flow_app.queues import edit_queue, pause_queue
@@ -104,18 +105,22 @@ def make_everything(text: str) -> Task:
     endpoint, _ = make_endpoint("on-call", url="https://x.example/?token=hunter2")
     make_delivery(endpoint, source_id=task.pk)
     outer, later = make_batch(name=text, status="OPEN"), {"type": "DUMMY", "x": text}
-    batch = make_batch(name=text, parent_id=outer.pk, status="FAILED", created_by=text, on_complete=later)
-    make_task(batch_id=batch.pk, status=TaskStatus.FAILED)
+    batch = make_graph(text, parent_id=outer.pk, created_by=text, on_complete=later)
     AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
-    make_graph(text)
     return task
 
 
-def make_graph(text: str) -> Batch:
-    """A batch whose tasks depend on each other, on a batch in it, and on a task elsewhere, with a text in its names."""
-    batch = make_batch(name=text, status="FAILED", on_complete={"type": "DUMMY", "payload": {"x": text}})
-    inner = make_batch(name=text, parent_id=batch.pk, status="SUCCESS")
+def make_graph(text: str, **columns: Any) -> Batch:
+    """A batch whose tasks depend on each other, on a batch in it, and on a task elsewhere, with a text in its names.
+
+    It and the last of its tasks are the youngest of all: what lists begin with.
+    """
+    inner_id, batch_id = new_task_ids(2)
+    at, later = datetime.now(UTC) - timedelta(minutes=1), {"type": "DUMMY", "payload": {"x": text}}
+    ended = {"status": "FAILED", "finished_at": at, "completed_at": at}
+    batch = make_batch(id=batch_id, name=text, **{**ended, "on_complete": later, **columns})
+    inner = make_batch(id=inner_id, name=text, parent_id=batch.pk, status="SUCCESS")
     make_task(
         id=follow_ups_made(batch)[FollowUp.COMPLETE], created_by="test", status=TaskStatus.RUNNING, worker_id=uuid4()
     )
@@ -125,8 +130,8 @@ def make_graph(text: str) -> Batch:
     last = make_task(**clean, type="SHELL", gate=2, has_dependents=True)
     for child, parents in ((never, parts), (last, [never, parts[1], elsewhere])):
         for parent in parents:
-            ended = parent.status if parent.finished_at else None
-            TaskEdge.objects.create(child_id=child.pk, parent_id=parent.pk, outcome=ended)
+            outcome = parent.status if parent.finished_at else None
+            TaskEdge.objects.create(child_id=child.pk, parent_id=parent.pk, outcome=outcome)
     TaskEdge.objects.create(child_id=last.pk, parent_id=inner.pk, of_batch=True, outcome="SUCCESS")
     TaskJoin.objects.create(task_id=last.pk, run_if="any_failed", otherwise="cancel")
     TaskJoin.objects.create(task_id=never.pk, run_if="all_success", otherwise="cancel")
