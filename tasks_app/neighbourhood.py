@@ -24,7 +24,7 @@ MOST_TASKS: Final = 300
 MOST_EDGES: Final = 1_000
 #: How many of those a task depends on, and that depend on it, are looked for from it.
 _BREADTH: Final = 100
-#: Of a batch that is too large, what the look begins with: so many that failed, are open, and have succeeded.
+#: Of a batch that is too large, what the look begins with: so many that did not succeed, are open, and succeeded.
 _FIRST: Final = 10
 #: Of what lies outside, so many are read of each task, to be named.
 MOST_OUTSIDE: Final = 6
@@ -77,7 +77,7 @@ def tasks_around(task_id: UUID) -> Neighbourhood:
 
 
 def tasks_in(batch_id: UUID, *, total: int, made: Collection[UUID] = ()) -> Neighbourhood:
-    """The tasks of a batch that has ``total`` of them; of too many those around what failed, or is open.
+    """The tasks of a batch that has ``total`` of them; of too many those around some of each kind.
 
     ``made`` are other tasks that are to be shown with them.
     """

@@ -1,8 +1,8 @@
--- The tasks of a picture, %(most)s at most: %(seeds)s, of the batch %(batch)s (if it is one) the first %(first)s of what failed, is open
--- and has ended, and then whatever depends on them or they depend on, the nearest first; of a batch its own only. A task brings in
--- %(breadth)s of each kind at most, so that both sides of one with very many are seen. It stops when there are enough: a recursive
--- statement makes no more rows than are fetched. Not the ORM: recursion. Indexes: tasks_batch_open, tasks_batch_ended, the primary
--- keys, task_edges_open, task_edges_settled.
+-- The tasks of a picture, %(most)s at most: %(seeds)s, of the batch %(batch)s (if it is one) %(first)s each of what did not succeed, is
+-- open and succeeded, and then whatever depends on them or they depend on, the nearest first; of a batch its own only. A task
+-- brings in %(breadth)s of each kind at most, so that both sides of one with very many are seen. It stops when there are enough: a
+-- recursive statement makes no more rows than are fetched. Not the ORM: recursion. Indexes: tasks_batch_open, tasks_batch_ended,
+-- the primary keys, task_edges_open, task_edges_settled.
 WITH RECURSIVE near(id) AS (
   SELECT id
     FROM (SELECT unnest(%(seeds)s::uuid[]) AS id
