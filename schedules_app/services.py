@@ -32,6 +32,7 @@ from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.selectors import database_now
 from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
 from tasks_app import wakeups
+from tasks_app.approving import group_problem
 
 #: What makes the next slot another one. Edits of anything else leave it alone.
 _TIMING: Final = frozenset(
@@ -233,6 +234,8 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
 def _check(new: NewSchedule, now: datetime, *, may_have_ended: bool = False) -> None:
     """Raises `InvalidSchedule`. The calendars it names are locked against deletion until it is stored."""
     check_schedule(new, now=now, may_have_ended=may_have_ended)
+    if problem := group_problem([new.task.approval]):
+        raise InvalidSchedule({"task.approval.of": problem})
     locked = "SELECT name FROM blackout_calendars WHERE name = ANY(%s) ORDER BY name FOR KEY SHARE"
     found = BlackoutCalendar.objects.raw(locked, [list(new.calendars)])
     if missing := set(new.calendars) - {calendar.name for calendar in found}:

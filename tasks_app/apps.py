@@ -16,6 +16,10 @@ class TasksAppConfig(AppConfig):
         _check_executors()
         task_types.register(_scopes)
         _know_task_tokens()
+        from tasks_app import reasons
+        from tasks_app.why import why
+
+        reasons.register(why)
 
 
 def _check_executors() -> None:

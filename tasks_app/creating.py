@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from access_app import audit
-from tasks_app import edges, notices, wakeups
+from tasks_app import approving, edges, notices, wakeups
 from tasks_app.bounds import Full, admit, require_room, unbounded
 from tasks_app.duplicates import holders_of
 from tasks_app.fields import NewTask
@@ -51,6 +51,7 @@ def create_one(task_id: UUID, new: NewTask, text: str, created_by: str, idempote
     insert = partial(_insert_one, task_id, created_by=created_by, text=text, idempotency_key=idempotency_key)
     if new.callback is not None:
         notices.check_endpoints([new.callback])
+    approving.check_groups([new.approval])
     if new.on_busy != OnBusy.QUEUE:
         with transaction.atomic():
             return meet_busy(new, created_by) or _insert_or_meet(new, insert, created_by)
@@ -93,6 +94,7 @@ def create_many(
         if bounded:
             left = _admitted(cursor, stored, left)
         notices.check_endpoints(new.callback for _, new, _ in rows)
+        approving.check_groups(new.approval for _, new, _ in rows)
         row_of: RowOf = partial(
             task_row,
             created_by=created_by,
@@ -156,7 +158,8 @@ def _without_dependents(stored: Stored, left: list[New]) -> list[New]:
 
 def _is_plain(new: NewTask, now: datetime) -> bool:
     """Whether it is due, for every worker, and waits for nothing else."""
-    return (new.schedule_at is None or new.schedule_at <= now) and not _needs(new) and not new.depends_on
+    due = new.schedule_at is None or new.schedule_at <= now
+    return due and not _needs(new) and not new.depends_on and new.approval is None
 
 
 def _insert_one(
@@ -166,8 +169,8 @@ def _insert_one(
     row = task_row(task_id, new, text, created_by, idempotency_key=idempotency_key, correlation=audit.correlation_id())
     if new.depends_on:
         return _insert_with_edges(task_id, new, row, admitted=admitted)
-    if _needs(new):
-        return _insert_with_needs(row, admitted=admitted)
+    if _needs(new) or new.approval is not None:
+        return _insert_without_hint(row, admitted=admitted)
     pairs = {(new.queue, new.priority)}
     # Due for certain, and a transaction of its own: then the hint goes in the same trip, when nobody else sends any.
     hint = wakeups.own_hint(pairs) if new.schedule_at is None and connection.get_autocommit() else None
@@ -182,8 +185,8 @@ def _needs(new: NewTask) -> bool:
     return need_of(new.required_labels, new.slots) is not None
 
 
-def _insert_with_needs(row: tuple[Any, ...], *, admitted: bool) -> Task | None:
-    """The same of a task that needs something of its worker: no hint says where it is, and a survey finds it."""
+def _insert_without_hint(row: tuple[Any, ...], *, admitted: bool) -> Task | None:
+    """The same of a task that needs something of its worker, or an approval: no hint says where it is."""
     with transaction.atomic():
         task = insert_task(row, admitted=admitted)
         _after_commit_wake_schedulers(())

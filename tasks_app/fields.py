@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
+from tasks_app.approvals import APPROVAL, CONSENT
 from tasks_app.callbacks import CALLBACK, TOLD
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, FLAG, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
@@ -139,6 +140,7 @@ class NewTask:
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
     task_token: Annotated[bool, Asked(FLAG, "Each attempt gets one, for its batch, progress and inputs.")] = False
     callback: Annotated[JsonObject | None, Asked(CALLBACK, TOLD, null=True, edit=True, listed=False)] = None
+    approval: Annotated[JsonObject | None, Asked(APPROVAL, CONSENT, null=True, listed=False)] = None
     unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
     on_busy: Annotated[str, _once(_BUSY, label="If its concurrency key is busy")] = OnBusy.QUEUE
     on_duplicate: Annotated[str, _once(_DUPLICATE, label="If its unique key is taken")] = OnDuplicate.RETURN
@@ -174,8 +176,7 @@ def _kept(**columns: Field) -> list[Field]:
 
 
 def _json_name(column: str) -> str:
-    first, *rest = column.split("_")
-    return first + "".join(map(str.capitalize, rest))
+    return column[0] + column.title().replace("_", "")[1:]
 
 
 #: What somebody may ask for.

@@ -23,7 +23,7 @@ from psycopg.pq import TransactionStatus
 
 from access_app.ids import created_at
 from access_app.sql import Copying
-from tasks_app import notices
+from tasks_app import approving, notices
 from tasks_app.executors.registry import target_of
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.models import Task
@@ -49,6 +49,8 @@ QUEUE_AT: Final = COLUMNS.index("queue")
 KEY_AT: Final = COLUMNS.index("concurrency_key")
 UNIQUE_KEY_AT: Final = COLUMNS.index("unique_key")
 _CALLBACK_AT: Final = COLUMNS.index("callback")
+_APPROVAL_AT: Final = COLUMNS.index("approval")
+_NOW_AT: Final = COLUMNS.index("updated_at")
 #: Columns that hold JSON as text.
 _JSON_AT: Final = (_PAYLOAD_AT, *range(len(_SETTLED), len(_SETTLED) + len(_DOCUMENTS)))
 #: What the index ``tasks_unique_open`` refuses is left out, and nothing else.
@@ -62,6 +64,8 @@ _EXPRESSIONS: Final = {
     "updated_at": "COALESCE(%s, now())",
     "schedule_at": "GREATEST(%s, now())",
     "run_at": "GREATEST(%s, now())",
+    "approval_asked_at": "now() + %s::interval",
+    "approval_ends_at": "now() + %s::interval",
     **{row.column: "%s::jsonb" for row in ASKED if row.stored and row.kind.document},
 }
 
@@ -111,6 +115,7 @@ def store_tasks(
     Raises `InvalidTask`: see `needs.ids_of`.
     """
     columns, rows = _with_needs(cursor, columns, list(rows), most_needs)
+    columns, rows = approving.with_gates(columns, rows, approval_at=_APPROVAL_AT, now_at=_NOW_AT)
     columns, rows = notices.with_marks(cursor, columns, rows, queue_at=QUEUE_AT, callback_at=_CALLBACK_AT)
     unique: list[tuple[Any, ...]] = []
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
@@ -174,6 +179,8 @@ def insert_task(
             more = {**more, "needs_id": ids_of(cursor, [need])[need]}
         if row[_CALLBACK_AT] is not None or notices.hears(cursor, row[QUEUE_AT]):
             more = {**more, **notices.MARKED}
+        if row[_APPROVAL_AT] is not None:
+            more = {**more, **approving.columns_of(row[_APPROVAL_AT], more.get("gate", 0))}
         insert, fields, documents = _insert_statement(*more, unique=row[UNIQUE_KEY_AT] is not None, admitted=admitted)
         row = (*row, *more.values(), *(() if admitted else (row[QUEUE_AT],)))
         if hint is None:

@@ -40,6 +40,7 @@ WAITING_PARTS: Final = (
 )
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
+APPROVAL_ROW = Q(approval_asked_at__isnull=False) & OPEN_ROW
 BATCHED_ROW = Q(batch_id__isnull=False)
 UNSUCCESSFUL_ROW = Q(unsuccessful=True)
 NEEDY_ROW = Q(required_labels__isnull=False) | Q(slots__gt=1)
@@ -76,6 +77,8 @@ class Task(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    approval_asked_at = models.DateTimeField(null=True, blank=True, help_text="Since when its approval is waited for.")
+    approval_ends_at = models.DateTimeField(null=True, blank=True, help_text="Until when; NULL: without an end.")
     worker_id = models.UUIDField(null=True, blank=True)
     batch_id = models.UUIDField(null=True, blank=True, help_text="The batch it belongs to.")
     version = models.IntegerField(db_default=1, help_text="Grows by one with every change; the ETag.")
@@ -132,6 +135,7 @@ class Task(models.Model):
     retry = models.JSONField(null=True, blank=True)
     required_labels = models.JSONField(null=True, blank=True)
     callback = models.JSONField(null=True, blank=True, help_text="Who is told of its end, besides endpoints.")
+    approval = models.JSONField(null=True, blank=True, help_text="Who must approve it before it runs.")
     payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
     schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
     scheduled_for = models.DateTimeField(
@@ -192,20 +196,13 @@ class Task(models.Model):
             ),
             # Whoever opens a gate, and counts of what waits behind one; empty while none is closed.
             models.Index(
-                F("queue"),
-                F("gate"),
-                F("priority").desc(),
-                F("run_at"),
-                F("id"),
+                *(F("queue"), F("gate"), F("priority").desc(), F("run_at"), F("id")),
                 name="tasks_gated",
                 condition=Q(gate__gt=Gate.KEY) & WAITING_ROW,
             ),
             # open_targets: what waits for the rules of a target.
             models.Index(
-                F("target"),
-                F("priority").desc(),
-                F("run_at"),
-                F("id"),
+                *(F("target"), F("priority").desc(), F("run_at"), F("id")),
                 name="tasks_gated_target",
                 condition=Q(gate=Gate.TARGET) & WAITING_ROW,
             ),
@@ -215,6 +212,9 @@ class Task(models.Model):
                 name="tasks_turns",
                 condition=Q(tenant__isnull=False) & WAITING_ROW & Q(gate=Gate.TURN),
             ),
+            # time_out_approvals, and lists of what waits for an approval; empty while nothing does.
+            # By no gate: what tasks_gated is about, the planner might walk over, all that waits for anything.
+            models.Index("approval_ends_at", name="tasks_approval", condition=APPROVAL_ROW),
             # expire_tasks, and the scheduler's next wake-up.
             models.Index(
                 "expires_at", name="tasks_expiring", condition=Q(expires_at__isnull=False, finished_at__isnull=True)

@@ -27,7 +27,7 @@ EXPIRES_TOO_EARLY: Final = "must lie after scheduleAt: the task would expire bef
 #: Fields that `joint_problems` compares, which takes readable ones.
 _JOINT: Final = {
     *("scheduleAt", "expiresAt", "onBusy", "onDuplicate", "debounceSeconds", "debounceMaxSeconds"),
-    *("dependsOn", "runIf", "otherwise"),
+    *("dependsOn", "runIf", "otherwise", "approval"),
 }
 _CHECKS: Final = tuple((row.name, row.default, row.kind.check or row.kind.read) for row in ASKED)
 _values_of: Final = attrgetter(*(row.column for row in ASKED))
@@ -67,7 +67,8 @@ def field_problems(new: NewTask) -> dict[str, str]:
 
 def joint_problems(new: NewTask) -> dict[str, str]:
     """What is wrong with fields together, each of which may be right."""
-    return order_problems(new) | duplicate_problems(new) | busy_problems(new) | dependency_problems(new)
+    alone = order_problems(new) | duplicate_problems(new) | busy_problems(new)
+    return alone | dependency_problems(new) | approval_problems(new)
 
 
 def order_problems(new: NewTask) -> dict[str, str]:
@@ -122,6 +123,15 @@ def dependency_problems(new: NewTask) -> dict[str, str]:
     if new.unique_key is not None:
         return {"dependsOn": "is not taken with uniqueKey"}
     return {} if new.on_busy == OnBusy.QUEUE else {"dependsOn": "is not taken with onBusy"}
+
+
+def approval_problems(new: NewTask) -> dict[str, str]:
+    """As `dependency_problems`: what is approved is what runs, so no other task takes its place."""
+    if new.approval is None:
+        return {}
+    if new.unique_key is not None:
+        return {"approval": "is not taken with uniqueKey"}
+    return {} if new.on_busy == OnBusy.QUEUE else {"approval": "is not taken with onBusy"}
 
 
 def input_problems(task_type: str, payload: Any, parents: Iterable[UUID]) -> dict[str, str]:

@@ -24,6 +24,8 @@ _END_MESSAGES = {
     ErrorCode.QUARANTINED: "lost its worker too many times, and is kept from taking down another",
     ErrorCode.DEPENDENCY_FAILED: "those it depends on have ended so that it never runs; its timeline names one",
     ErrorCode.BATCH_FAILED: "cancelled, because too many tasks of its batch have failed",
+    ErrorCode.REJECTED: "somebody rejected it; its timeline says who and why",
+    ErrorCode.APPROVAL_TIMEOUT: "nobody has approved it in time",
     ErrorCode.WORKER_LOST: "its worker was lost or gave it back unfinished, and onWorkerLost is fail",
 }
 

@@ -6,27 +6,30 @@ audit row, in the caller's transaction. The changes that scheduler and workers m
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper, F, Value
-from django.db.models.functions import Least, Now
+from django.db.models.functions import Greatest, Least, Now
 
 from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Stale, Versions
-from tasks_app import notices
+from tasks_app import approving, notices
 from tasks_app.bounds import require_room
 from tasks_app.duplicates import unless_taken
 from tasks_app.executors.registry import target_of
 from tasks_app.models import Task
 from tasks_app.needs import ids_of, need_of
-from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, Gate, TaskStatus
+from tasks_app.states import FINAL, PASS_GATES, UNSUCCESSFUL, WAITING, ErrorCode, Gate, TaskStatus
 
 #: So long before it expires, a task that is put off is due at the latest.
 _BEFORE_IT_EXPIRES: Final = timedelta(seconds=1)
+#: Raises, when somebody may not decide about a locked task.
+Allow = Callable[[Task], None]
 
 
 class TaskNotFound(NotFound):
@@ -36,8 +39,8 @@ class TaskNotFound(NotFound):
 class IllegalTransition(Exception):
     """The task's status does not allow the change. ``status`` is what it was."""
 
-    def __init__(self, status: str, change: str) -> None:
-        super().__init__(f"a task that is {status} cannot be {change}")
+    def __init__(self, status: str, change: str, because: str = "") -> None:
+        super().__init__(f"a task that is {status} cannot be {change}" + (f": {because}" if because else ""))
         self.status = status
 
 
@@ -57,6 +60,37 @@ def cancel(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = 
     return Task.objects.get(pk=task_id)
 
 
+def approve(task_id: UUID, *, actor: str, allow: Allow, reason: str = "", versions: Versions = None) -> Task:
+    """Let a task run that waits for an approval: at its time, or at once.
+
+    ``allow`` raises when somebody may not decide about the locked task. Raises `TaskNotFound`, `Stale`,
+    `IllegalTransition`: it waits for none, or no longer.
+    """
+    task = _asked(task_id, versions, allow, "approved")
+    if Task.objects.filter(pk=task_id, approval_ends_at__lte=Now()).exists():
+        raise IllegalTransition(task.status, "approved", "the time for that is over")
+    due = Greatest(F("run_at"), Now())
+    _write(task, actor, "task.approved", reason, run_at=due, **approving.asked(None))
+    return Task.objects.get(pk=task_id)
+
+
+def reject(task_id: UUID, *, actor: str, allow: Allow, reason: str = "", versions: Versions = None) -> Task:
+    """End a task that waits for an approval, CANCELLED. As `approve`, but never too late while it waits."""
+    task = _asked(task_id, versions, allow, "rejected")
+    ended: dict[str, Any] = {"status": TaskStatus.CANCELLED, "end_reason": ErrorCode.REJECTED, "finished_at": Now()}
+    _write(task, actor, "task.rejected", reason, **ended)
+    return Task.objects.get(pk=task_id)
+
+
+def _asked(task_id: UUID, versions: Versions, allow: Allow, change: str) -> Task:
+    """The locked task, about whose approval somebody is to decide."""
+    task = _lock(task_id, versions)
+    if task.status != TaskStatus.PENDING or task.gate != Gate.APPROVAL:
+        raise IllegalTransition(task.status, change, "it waits for no approval")
+    allow(task)
+    return task
+
+
 def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versions = None) -> Task:
     """Change columns of a task that has not started; an assigned one goes back to PENDING in the same statement.
 
@@ -73,7 +107,8 @@ def edit(task_id: UUID, changes: dict[str, Any], *, actor: str, versions: Versio
     queue, key = changes.get("queue", task.queue), task.unique_key if "queue" in changes else None
     if queue != task.queue:
         _require_room(queue, task)
-    unless_taken(queue, key, lambda: _write(task, actor, "task.edited", "", detail=detail, **changes, **_back(task)))
+    back = _back(task, changes)
+    unless_taken(queue, key, lambda: _write(task, actor, "task.edited", "", detail=detail, **changes, **back))
     return Task.objects.get(pk=task_id)
 
 
@@ -84,7 +119,8 @@ def replace(task: Task, columns: dict[str, Any], *, actor: str) -> Task:
     """
     if task.status not in WAITING:
         raise IllegalTransition(task.status, "replaced")
-    _write(task, actor, "task.replaced", "", **_with_needs(task, columns), **_back(task), retry_count=0, crash_count=0)
+    fresh = _back(task, columns) | {"crash_count": 0, "retry_count": 0}
+    _write(task, actor, "task.replaced", "", **_with_needs(task, columns), **fresh)
     return Task.objects.get(pk=task.pk)
 
 
@@ -103,7 +139,7 @@ def postpone(task: Task, by: timedelta, *, at_most: timedelta | None, actor: str
     if not Task.objects.filter(pk=task.pk, run_at__lt=due).exists():
         return None
     silent = task.status == TaskStatus.PENDING
-    _write(task, actor, "task.postponed", "", silent=silent, run_at=due, schedule_at=due, **_back(task))
+    _write(task, actor, "task.postponed", "", silent=silent, run_at=due, schedule_at=due, **_back(task, ["run_at"]))
     return Task.objects.get(pk=task.pk)
 
 
@@ -126,7 +162,7 @@ def retry(task_id: UUID, *, actor: str, reason: str = "", versions: Versions = N
         ("worker_id", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "end_reason")
     )
     fresh |= {"status": TaskStatus.PENDING, "run_at": Now(), "schedule_at": Now(), "retry_count": 0, "crash_count": 0}
-    fresh["gate"] = Gate.OPEN  # nobody may hold the key any more
+    fresh |= approving.asked(task.approval)  # nobody may hold the key any more
     fresh["has_dependents"] = task.has_dependents or task.batch_id is not None  # its batch was opened again
     if _is_told(task):
         fresh |= notices.MARKED
@@ -146,10 +182,11 @@ def _is_heard(queue: str) -> bool:
         return notices.hears(cursor, queue)
 
 
-def _back(task: Task) -> dict[str, Any]:
+def _back(task: Task, changed: Collection[str]) -> dict[str, Any]:
     """What a task is again that waits, whether it was assigned or not."""
     gate = Gate.OPEN if task.gate in PASS_GATES else task.gate  # it may be about another queue, key or rate now
-    return {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate}
+    asked = approving.asked(task.approval) if approving.asks_anew(task, changed) else {}
+    return {"status": TaskStatus.PENDING, "worker_id": None, "assigned_at": None, "gate": gate} | asked
 
 
 def _with_needs(task: Task, changes: dict[str, Any]) -> dict[str, Any]:

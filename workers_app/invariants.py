@@ -146,6 +146,12 @@ QUERIES: Final[dict[str, str]] = {
         SELECT count(*) FROM tasks t
          WHERE t.batch_id IS NOT NULL AND t.finished_at IS NULL
            AND NOT EXISTS (SELECT FROM batches b WHERE b.id = t.batch_id)""",
+    "what is given to a worker was approved, if it has to be": """
+        SELECT count(*) FROM tasks t
+         WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.approval IS NOT NULL
+           AND coalesce((SELECT e.action FROM audit_events e
+                 WHERE e.task_id = t.id AND e.action IN ('task.approved', 'task.approval_timed_out', 'task.retried')
+                 ORDER BY e.id DESC LIMIT 1), '') NOT IN ('task.approved', 'task.approval_timed_out')""",
     "a closed gate has a cause": """
         SELECT count(*) FROM tasks t
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)
@@ -156,6 +162,7 @@ QUERIES: Final[dict[str, str]] = {
                                        WHERE p.id = e.parent_id AND (p.finished_at IS NULL OR p.has_dependents))
                               OR EXISTS (SELECT FROM batches b
                                           WHERE b.id = e.parent_id AND (b.finished_at IS NULL OR b.has_dependents)))))
+           AND NOT (gate = 3 AND approval IS NOT NULL AND approval_asked_at IS NOT NULL)
            AND NOT (gate = 4 AND concurrency_key IS NOT NULL)
            AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
                     AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",

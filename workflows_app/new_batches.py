@@ -13,6 +13,7 @@ from uuid import UUID
 
 from access_app.refusals import InvalidInput
 from access_app.texts import problem_of_line
+from tasks_app.approving import group_problem
 from tasks_app.fields import ASKED, NewTask
 from workflows_app.batch_rules import FollowUp
 
@@ -63,6 +64,8 @@ def check_batch(new: NewBatch) -> None:
         problems["name"] = problem
     for which, task in new.follow_ups.items():
         problems |= {f"{which}.{name}": text for name, text in follow_up_problems(task).items()}
+        if not problems and (problem := group_problem([task.approval])):
+            problems[f"{which}.approval.of"] = problem
     if problems:
         raise InvalidBatch(problems)
 

@@ -49,6 +49,18 @@ class Action(Enum):
     TASK_EDIT = "change a task that has not started", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
     TASK_CANCEL = "cancel a task", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR
     TASK_RETRY = "run an ended task again", {Scope.TASKS_WRITE}, {"tasks_app.change_task"}, OPERATOR, True
+    TASK_APPROVE = (
+        "approve a task that waits for that, as one whom it names",
+        {Scope.TASKS_WRITE},
+        {"tasks_app.view_task"},
+        VIEWER,
+    )
+    TASK_REJECT = (
+        "reject a task that waits for an approval, as one whom it names",
+        {Scope.TASKS_WRITE},
+        {"tasks_app.view_task"},
+        VIEWER,
+    )
     TASK_CLONE = "create a task like another", {Scope.TASKS_WRITE}, {"tasks_app.add_task"}, OPERATOR, True
     TASK_INPUTS = (
         "see what a task took from the results of others",

@@ -11,13 +11,15 @@ from operator import or_
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from access_app.approvers import approvers_of
+from access_app.staff.base import person_of
 from access_app.staff.filters import BarFilter, ChoiceFilter, uuid_of
 from tasks_app.executors.registry import executors
-from tasks_app.models import ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
-from tasks_app.states import FINAL, ExecutionStatus, TaskStatus
+from tasks_app.models import APPROVAL_ROW, ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
+from tasks_app.states import FINAL, ExecutionStatus, Gate, TaskStatus
 
 
 class TaskStatusFilter(ChoiceFilter):
@@ -78,3 +80,22 @@ class BatchFilter(BarFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(in_batch(uuid_of(value)))
+
+
+class ApprovalFilter(ChoiceFilter):
+    title, parameter_name, kind, rare = "approval", "approval", "select", True
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("waiting", "Waiting for one"), ("mine", "Waiting for mine")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        self._request = request
+        return super().queryset(request, queryset)
+
+    def narrow_to(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        waiting = queryset.filter(APPROVAL_ROW, gate=Gate.APPROVAL)
+        if value == "waiting":
+            return waiting
+        person = person_of(self._request)
+        mine = waiting.filter(approval__of__in=approvers_of(person))
+        return mine.exclude(~Q(approval__allowRequester=True), created_by=person.name)

@@ -14,14 +14,15 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app.rights import Caller, Person, Refused
 from access_app.staff.display import task_link
 from access_app.versions import Stale, Versions
-from tasks_app import services
+from tasks_app import approving, deciding, services
 from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
 from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
-from tasks_app.states import FINAL, TaskStatus
+from tasks_app.states import FINAL, Gate, TaskStatus
 from tasks_app.transitions import IllegalTransition, TaskNotFound
 
 #: How many tasks of each outcome a message names.
@@ -45,8 +46,14 @@ class Report:
         messages.add_message(request, level, format_html_join(" ", "{}", ((_sentence(*part),) for part in parts)))
 
 
-def allowed(task: Task) -> set[str]:
-    """The actions the state of a task allows."""
+def allowed(task: Task, person: Person) -> set[str]:
+    """The actions the state of a task allows, and the approval that it waits for."""
+    waits = task.status == TaskStatus.PENDING and task.gate == Gate.APPROVAL
+    decides = {"approve", "reject"} if waits and approving.refusal(person, task) is None else set()
+    return _allowed(task) | decides
+
+
+def _allowed(task: Task) -> set[str]:
     if task.status in FINAL:
         return {"retry", "clone"}
     return {"clone"} if task.cancel_requested_at is not None else {"cancel", "clone"}
@@ -78,6 +85,22 @@ def clone(task_ids: Iterable[UUID], *, actor: str) -> tuple[Report, list[Task]]:
     return _each(task_ids, one, "not cloned"), made
 
 
+def approve(task_id: UUID, *, caller: Caller, reason: str, versions: Versions) -> Report:
+    def one(task_id: UUID) -> str:
+        deciding.approve_task(task_id, caller=caller, reason=reason, versions=versions)
+        return "approved"
+
+    return _each([task_id], one, "not approved: it waits for that no longer")
+
+
+def reject(task_id: UUID, *, caller: Caller, reason: str, versions: Versions) -> Report:
+    def one(task_id: UUID) -> str:
+        deciding.reject_task(task_id, caller=caller, reason=reason, versions=versions)
+        return "rejected"
+
+    return _each([task_id], one, "not rejected: it waits for no approval any longer")
+
+
 def _each(task_ids: Iterable[UUID], one: Callable[[UUID], str], refused: str) -> Report:
     """Each task in a transaction of its own: the refusal of one holds up no other."""
     report = Report()
@@ -94,6 +117,8 @@ def _each(task_ids: Iterable[UUID], one: Callable[[UUID], str], refused: str) ->
             report.add("left alone, because an open task has its unique key", task_id, ok=False)
         except QueueFull as error:
             report.add(f"refused, because {error.full}", task_id, ok=False)
+        except Refused as error:
+            report.add(f"left alone ({error})", task_id, ok=False)
         except InvalidTask as error:
             report.add(f"refused ({error})", task_id, ok=False)
     return report

@@ -85,6 +85,7 @@ def context_of(task: Task, person: Person) -> dict[str, Any]:
         "payload": pretty(task.payload),
         "retry_policy": pretty(task.retry) if task.retry else "",
         "callback": pretty(task.callback) if task.callback else "",
+        "approval": pretty(task.approval) if task.approval else "",
         "required_labels": pretty(task.required_labels) if task.required_labels else "",
         "dependencies": dependencies_of(task),
         "used_inputs": used_inputs_of(task),

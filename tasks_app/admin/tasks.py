@@ -23,6 +23,7 @@ from access_app.staff.outputs import summary
 from tasks_app import selectors
 from tasks_app.admin import task_actions, task_page
 from tasks_app.admin.filters import (
+    ApprovalFilter,
     BatchFilter,
     QueueFilter,
     ScheduleFilter,
@@ -48,7 +49,13 @@ class TaskAdmin(StaffAdmin):
     reads = Action.TASK_READ
     creates = Action.TASK_CREATE
     pages = ("graph",)
-    posts = {"cancel": Action.TASK_CANCEL, "retry": Action.TASK_RETRY, "clone": Action.TASK_CLONE}
+    posts = {
+        "approve": Action.TASK_APPROVE,
+        "reject": Action.TASK_REJECT,
+        "cancel": Action.TASK_CANCEL,
+        "retry": Action.TASK_RETRY,
+        "clone": Action.TASK_CLONE,
+    }
     type_column = "type"
     list_defers = ("payload", "retry")
     list_display = ("task", "state", "queue_name", "tries", "timing", "problem", "created")
@@ -62,6 +69,7 @@ class TaskAdmin(StaffAdmin):
         WorkerFilter,
         ScheduleFilter,
         BatchFilter,
+        ApprovalFilter,
     )
     search_fields = ("id",)
     search_help_text = "Task id or correlation id"
@@ -152,7 +160,7 @@ class TaskAdmin(StaffAdmin):
         return display.past(task.created_at, task.now)
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        offered = task_actions.allowed(row) & self.may_do(request, row)
+        offered = task_actions.allowed(row, person_of(request)) & self.may_do(request, row)
         retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
         return {**task_page.context_of(row, person_of(request)), "offered": offered, "retry_tone": retry_tone}
 
@@ -165,10 +173,16 @@ class TaskAdmin(StaffAdmin):
 
     def post_retry(self, request: HttpRequest, row: Task) -> None:
         """A second click must not run it twice: the page sends the version it showed."""
-        version = request.POST.get("version", "")
-        versions = [int(version)] if version.isascii() and version.isdigit() else None
+        versions = _shown_version(request)
         report = task_actions.retry([row.pk], actor=actor_of(request), reason=reason_of(request), versions=versions)
         report.show(request)
+
+    def post_approve(self, request: HttpRequest, row: Task) -> None:
+        """What is approved is what was shown."""
+        task_actions.approve(row.pk, **_decision(request)).show(request)
+
+    def post_reject(self, request: HttpRequest, row: Task) -> None:
+        task_actions.reject(row.pk, **_decision(request)).show(request)
 
     def post_clone(self, request: HttpRequest, row: Task) -> HttpResponse | None:
         report, made = task_actions.clone([row.pk], actor=actor_of(request))
@@ -198,6 +212,16 @@ class TaskAdmin(StaffAdmin):
                 messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
                 return self.to_page(request, made.task)
         return self.render_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
+
+
+def _shown_version(request: HttpRequest) -> list[int] | None:
+    """The version that the page showed on which a button was pressed."""
+    version = request.POST.get("version", "")
+    return [int(version)] if version.isascii() and version.isdigit() else None
+
+
+def _decision(request: HttpRequest) -> dict[str, Any]:
+    return {"caller": person_of(request), "reason": reason_of(request), "versions": _shown_version(request)}
 
 
 def _ids(rows: list[Task]) -> list[UUID]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from access_app.http.fields import Fields, flag, or_null, read_fields, read_object, text
+from access_app.http.fields import Fields, flag, or_null, read_fields, read_object, read_reason_text, text
 from access_app.http.problems import Problem
 from access_app.texts import problem_of_line
 from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
@@ -95,6 +95,14 @@ _REPORT: Final[Fields] = {
     "total": ("total", whole(0, MAX_COUNT).read),
     "note": ("note", _read_note),
 }
+
+
+def read_reason(data: Any) -> str:
+    """Why somebody decides as they do; empty, when they do not say. Raises `Problem`."""
+    values, problems = read_object(data, {"reason": ("reason", read_reason_text)})
+    if problems:
+        raise Problem.invalid(problems)
+    return str(values.get("reason", ""))
 
 
 def _further_problems(values: dict[str, Any]) -> dict[str, str]:

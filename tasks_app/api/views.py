@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -13,7 +14,7 @@ from rest_framework.response import Response
 from access_app.http.pagination import Shelf
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action
-from tasks_app import edges, progress, selectors, services
+from tasks_app import deciding, edges, progress, selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
@@ -37,6 +38,8 @@ class Tasks(ApiViewSet):
         "destroy": Action.TASK_CANCEL,
         "retry": Action.TASK_RETRY,
         "clone": Action.TASK_CLONE,
+        "approve": Action.TASK_APPROVE,
+        "reject": Action.TASK_REJECT,
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
         "dependencies": Action.TASK_READ,
@@ -100,6 +103,14 @@ class Tasks(ApiViewSet):
         self.empty_body()
         return self._created(Created(services.clone_task(task.pk, actor=self.caller.name)))
 
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, task_id: str) -> Response:
+        return self._shown(deciding.approve_task(self.pk(task_id), **self._decision()))
+
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, task_id: str) -> Response:
+        return self._shown(deciding.reject_task(self.pk(task_id), **self._decision()))
+
     @action(detail=True)
     def executions(self, request: Request, task_id: str) -> Response:
         executions = self._task(task_id).executions.order_by("attempt")
@@ -132,6 +143,10 @@ class Tasks(ApiViewSet):
         if fence is None:
             selectors.task_of(pk)
         return Response(outputs.progress_json(progress.report_progress(pk, report, fence=fence)))
+
+    def _decision(self) -> dict[str, Any]:
+        reason = inputs.read_reason(self.optional_body())
+        return {"caller": self.caller, "reason": reason, "versions": self.versions()}
 
     def _allow(self, types: Collection[str]) -> None:
         for task_type in sorted(types):

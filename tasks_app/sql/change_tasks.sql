@@ -1,10 +1,12 @@
 -- Give the waiting tasks %(ids)s, which the caller has locked, the priority %(priority)s or the queue %(queue)s, whichever is not NULL,
 -- as `transitions.edit` does one: what is assigned goes back. Only in another queue is a gate that a pass has closed open again: its key,
--- rate, target or turn is another one there; who is to be told of its end hears of it there (%(heard)s: `notices.heard_queues`). Each has its event, for %(actor)s and with %(reason)s. Returns how many. Index: the primary key.
+-- rate, target or turn is another one there; who is to be told of its end hears of it there (%(heard)s: `notices.heard_queues`). An approval is asked for anew there.
+-- Each has its event, for %(actor)s and with %(reason)s. Returns how many. Index: the primary key.
 WITH waiting AS MATERIALIZED (
   SELECT id, status AS was, attempt, worker_id, assigned_at,
          coalesce(correlation_id, replace(id::text, '-', '')) AS correlation_id,
-         coalesce(ARRAY[%(queue)s::text, '*'] && %(heard)s::text[], false) AND %(queue)s::text IS NOT NULL AS told
+         coalesce(ARRAY[%(queue)s::text, '*'] && %(heard)s::text[], false) AND %(queue)s::text IS NOT NULL AS told,
+         %(queue)s::text IS NOT NULL AND approval IS NOT NULL AND gate <> 2 AS asks
     FROM tasks
    WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('PENDING', 'SCHEDULED')
 ),
@@ -13,7 +15,10 @@ moved AS (
      SET status = 'PENDING', unsuccessful = false, worker_id = NULL, assigned_at = NULL,
          priority = coalesce(%(priority)s::smallint, t.priority), queue = coalesce(%(queue)s::text, t.queue),
          notifies = t.notifies OR w.told, has_dependents = t.has_dependents OR w.told,
-         gate = CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6) THEN 0 ELSE t.gate END,
+         gate = CASE WHEN w.asks THEN 3 ELSE CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6) THEN 0 ELSE t.gate END END,
+         approval_asked_at = CASE WHEN w.asks THEN now() ELSE t.approval_asked_at END,
+         approval_ends_at = CASE WHEN w.asks THEN now() + make_interval(secs => (t.approval->>'timeoutSeconds')::int)
+                                 ELSE t.approval_ends_at END,
          version = t.version + 1, updated_at = now()
     FROM waiting w
    WHERE t.id = w.id

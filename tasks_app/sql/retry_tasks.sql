@@ -8,7 +8,9 @@ WITH ended AS MATERIALIZED (
 ),
 moved AS (
   UPDATE tasks t
-     SET status = 'PENDING', unsuccessful = false, gate = 0, run_at = now(), schedule_at = now(), retry_count = 0,
+     SET status = 'PENDING', unsuccessful = false, gate = CASE WHEN t.approval IS NULL THEN 0 ELSE 3 END,
+         approval_asked_at = CASE WHEN t.approval IS NOT NULL THEN now() END,
+         approval_ends_at = now() + make_interval(secs => (t.approval->>'timeoutSeconds')::int), run_at = now(), schedule_at = now(), retry_count = 0,
          crash_count = 0, worker_id = NULL, assigned_at = NULL, started_at = NULL, finished_at = NULL,
          cancel_requested_at = NULL, end_reason = NULL,
          expires_at = CASE WHEN t.expires_at > now() THEN t.expires_at END,

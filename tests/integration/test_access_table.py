@@ -38,6 +38,7 @@ TRACE = """SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM tas
 def quick(unrendered: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may is the question, not what a page looks like; and recovery has tests, and connections, of its own."""
     monkeypatch.setattr("scheduler_project.error_pages._framed", lambda request, page: HttpResponseForbidden())
+    monkeypatch.setattr("tasks_app.approving.refusal", lambda caller, task: None)  # whom a task names: test_approvals
     monkeypatch.setattr("monitoring_app.views.recover_system", lambda actor: RecoveryReport())
 
 

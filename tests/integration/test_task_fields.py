@@ -63,6 +63,8 @@ def value_of(schema: dict[str, Any]) -> Any:
 
 
 def text_of(schema: dict[str, Any]) -> str:
+    if "examples" in schema:
+        return str(schema["examples"][0])
     formats = {"date-time": "2999-01-02T03:04:05.000000Z", "uri": "https://walked.example/"}
     return formats.get(schema.get("format", ""), "walked")
 

@@ -152,7 +152,7 @@ BATCHES: Final[list[Mutant]] = [
         _BATCHES,
         ("kept", 63, " AND t.finished_at IS NOT NULL AND t.unsuccessful", ""),
         ("gone", 63, " AND e.parent_id = ANY(%(there)s::uuid[])", ""),
-        ("waits", 63, "CASE WHEN t.id IN (SELECT child_id FROM armed) THEN 2 ELSE 0 END", "0"),
+        ("waits", 63, "WHEN t.id IN (SELECT child_id FROM armed) THEN 2 ", ""),
     ),
     *mutants_of(
         "rerun",

@@ -31,7 +31,7 @@ EDGES: Final[list[Mutant]] = [
         ("retry", 13, "if task.status not in FINAL:", "if False:"),
         ("cancel-flag", 16, '"finished_at", "cancel_requested_at",', '"finished_at",'),
         ("counts", 17, '"retry_count": 0, "crash_count": 0}', '"retry_count": 0}'),
-        ("back", 13, "**changes, **_back(task)))", "**changes))"),
+        ("back", 13, "detail=detail, **changes, **back))", "detail=detail, **changes))"),
         ("audit", 42, "    audit.record_task(actor, action", "    0 and audit.record_task(actor, action"),
     ),
     *mutants_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants.ageing import AGEING
+from tests.mutants.approvals import APPROVALS
 from tests.mutants.batches import BATCHES
 from tests.mutants.bounds import BOUNDS
 from tests.mutants.bulk import BULK
@@ -39,4 +40,5 @@ MUTANTS: Final[list[Mutant]] = [
     *CALLBACKS,
     *BATCHES,
     *TOKENS,
+    *APPROVALS,
 ]

@@ -27,7 +27,7 @@ from flow_app.models import Queue, QueueKey, Target
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.acts import BulkAction
-from tasks_app.states import TaskStatus
+from tasks_app.states import Gate, TaskStatus
 from tasks_app.tokens import Ask, Ticket, sign
 from tests.factories import make_batch, make_execution, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
@@ -103,6 +103,8 @@ class World:
         put["task"] = make_task(type=task_type, payload=payload)
         put["running task"] = make_task(type=task_type, payload=payload, status=TaskStatus.RUNNING)
         put["ended task"] = make_task(type=task_type, payload=payload, status=ended, attempt=1)
+        asked = {"gate": Gate.APPROVAL, "approval": {"of": "scope:tasks:write"}, "approval_asked_at": whole_now()}
+        put["waiting task"] = make_task(type=task_type, payload=payload, **asked)
         told = {"result": RESULTS[task_type], "error_code": "TASK_FAILED", "error_message": "task-secret"}
         put["execution"] = make_execution(put["ended task"], **told)
         make_calendar(f"held-{task_type}", CHRISTMAS)
@@ -144,6 +146,8 @@ class World:
 _PATHS: Final = {
     "task-retry": "ended task",
     "task-progress": "running task",
+    "task-approve": "waiting task",
+    "task-reject": "waiting task",
     "batch-retry": "failed batch",
     "batch_id": "batch",
     "schedule-resume": "paused schedule",
@@ -244,6 +248,8 @@ SITE: Final = {
 _ROWS: Final = {
     "task": "task",
     "task retry": "ended task",
+    "task approve": "waiting task",
+    "task reject": "waiting task",
     "task retry_selected": "ended task",
     "taskexecution": "execution",
     "batch": "batch",

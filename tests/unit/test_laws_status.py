@@ -32,6 +32,7 @@ STATEMENTS: Final = frozenset(
         "retry_tasks",
         "change_tasks",
         "expire_now",
+        "time_out_approvals",
         "open_dependents",
         "end_dependents",
         "stop_waiting",

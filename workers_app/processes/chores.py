@@ -77,6 +77,10 @@ def expire_tasks(session: Session) -> int:
     return _until_short(expiry.expire_tasks, session)
 
 
+def time_out_approvals(session: Session) -> int:
+    return _until_short(expiry.time_out_approvals, session)
+
+
 def hand_back_stale(session: Session) -> int:
     return _until_short(assignment.hand_back_stale, session)
 

@@ -54,6 +54,7 @@ class Seen(NamedTuple):
     has_stale_assignments: bool
     has_ended_parents: bool
     has_bulk_operations: bool
+    has_late_approvals: bool
 
 
 class Housekeeper(threading.Thread):
@@ -117,6 +118,8 @@ class Housekeeper(threading.Thread):
             changed += logged("assignments_handed_back", chores.hand_back_stale(self._session))
         if seen.has_ended_parents:
             changed += logged("endings_settled", chores.settle_endings(self._session))
+        if seen.has_late_approvals:
+            changed += logged("approvals_timed_out", chores.time_out_approvals(self._session))
         if seen.has_bulk_operations:
             self._bulk.wake()
         changed += sum(chore.do_when_due(self._session, time.monotonic()) for chore in self._chores)

@@ -5,7 +5,7 @@
 -- looked at from its floor on, the one of %(floors)s that stands where it stands in %(workers)s; and what others own is
 -- looked for between each live worker and the next, where no live one has left any.
 -- Indexes: primary keys, tasks_owned, tasks_expiring, tasks_ended_parents, bulk_operations_due,
--- batches_ended_parents, batches_to_look_at.
+-- batches_ended_parents, batches_to_look_at, tasks_approval.
 WITH me AS (
   INSERT INTO scheduler_heartbeats (scheduler_id, host, pid, version)
   VALUES (%(scheduler_id)s, %(host)s, %(pid)s, %(version)s)
@@ -48,4 +48,6 @@ SELECT ARRAY(SELECT worker_id FROM owned ORDER BY worker_id) AS workers,
        EXISTS (SELECT FROM tasks WHERE has_dependents AND finished_at IS NOT NULL)
        OR EXISTS (SELECT FROM batches WHERE has_dependents AND finished_at IS NOT NULL)
        OR EXISTS (SELECT FROM batches WHERE look) AS has_ended_parents,
-       EXISTS (SELECT FROM bulk_operations WHERE state = 'RUNNING') AS has_bulk_operations
+       EXISTS (SELECT FROM bulk_operations WHERE state = 'RUNNING') AS has_bulk_operations,
+       EXISTS (SELECT FROM tasks WHERE approval_asked_at IS NOT NULL AND finished_at IS NULL AND approval_ends_at <= now())
+         AS has_late_approvals

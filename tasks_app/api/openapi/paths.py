@@ -17,6 +17,12 @@ _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 
 
+_DECIDES: Final = (
+    "For the members of the group, or the holders of the scope, that its `approval` names, but for who has asked for "
+    "the task; others get 403."
+)
+
+
 def _task(description: str, *headers: str) -> Json:
     return response(description, schema("Task"), headers=("ETag", *headers), example=examples.TASK)
 
@@ -188,6 +194,24 @@ PATHS: Final[Json] = {
         "The same id; a past expiresAt is cleared. With `dependents`, what never ran because of it waits for it anew. "
         "The batch of a task that runs again is no longer done.",
         "RetryRequest",
+    ),
+    "/tasks/{task_id}/approve": _task_post(
+        Action.TASK_APPROVE,
+        "approveTask",
+        "Approve a task that waits for that",
+        {200: _task("It is due at its scheduleAt, or now.")},
+        (409, 412),
+        f"{_DECIDES} 409: it waits for no approval, or the time for one is over.",
+        "Decision",
+    ),
+    "/tasks/{task_id}/reject": _task_post(
+        Action.TASK_REJECT,
+        "rejectTask",
+        "Reject a task that waits for an approval",
+        {200: _task("It is CANCELLED, with the error REJECTED.")},
+        (409, 412),
+        f"{_DECIDES} 409: it waits for no approval.",
+        "Decision",
     ),
     "/tasks/{task_id}/clone": _task_post(
         Action.TASK_CLONE,

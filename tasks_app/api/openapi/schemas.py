@@ -27,17 +27,28 @@ from access_app.http.openapi.schemas import (
     schema,
     variant,
 )
+from access_app.texts import MAX_REASON
 from tasks_app import references
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi.types import EVERY, by_type, needs_payload, type_field
+from tasks_app.approvals import MAX_APPROVAL_SECONDS, OnTimeout
 from tasks_app.callbacks import CallbackOn, Include
 from tasks_app.fields import ASKED, FIELDS, Asked, Field
 from tasks_app.labels import LONGEST_LABEL, MOST_IN_ALL, MOST_KEYS, MOST_VALUES
 from tasks_app.parents import MAX_PARENTS
 from tasks_app.progress import MAX_COUNT, MAX_NOTE
 from tasks_app.retries import MAX_DELAY_MS, MOST_DELAYS, Backoff
-from tasks_app.states import ErrorCode, ExecutionStatus, OnBusy, OnDuplicate, OnWorkerLost, Otherwise, RunIf, TaskStatus
+from tasks_app.states import (
+    ErrorCode,
+    ExecutionStatus,
+    OnBusy,
+    OnDuplicate,
+    OnWorkerLost,
+    Otherwise,
+    RunIf,
+    TaskStatus,
+)
 
 _DELAY: Final = integer(0, MAX_DELAY_MS)
 _RETRY_FIELDS: Final[Json] = {
@@ -57,6 +68,21 @@ _CALLBACK: Final[Json] = {
     "endpoint": NAME | {"description": "The name of an endpoint, whose calls are signed."},
     "on": array(schema("CallbackOn"), minItems=1, description="Absent: every end."),
     "include": schema("Include"),
+}
+_APPROVAL: Final[Json] = {
+    "of": {
+        "type": "string",
+        "pattern": "^(group|scope):.+$",
+        "examples": ["scope:admin", "group:Operator"],
+        "description": "`group:NAME`: its members; `scope:NAME`: keys that have it, people who could give it to one.",
+    },
+    "timeoutSeconds": integer(1, MAX_APPROVAL_SECONDS) | {"description": "Absent: it is waited for without an end."},
+    "onTimeout": schema("OnTimeout"),
+    "note": {"type": "string", "maxLength": MAX_REASON, "description": "What is to be approved; `why` says it."},
+    "allowRequester": {
+        "type": "boolean",
+        "description": "Also who has asked for the task, changed it, or had it run again.",
+    },
 }
 #: Fields whose schema depends on the task's type.
 _OF_TYPE: Final = {"type", "payload"}
@@ -148,6 +174,9 @@ SCHEMAS: Final[Json] = {
         required=[name for name in _RETRY_FIELDS if name != "delaysMs"],
         description="The policy in force.",
     ),
+    "Approval": obj(_APPROVAL, required=["of"], description="Who must approve the task before it runs."),
+    "OnTimeout": closed_set(OnTimeout, "If nobody has approved in time: it is cancelled, fails, or runs."),
+    "Decision": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[], description="And why."),
     "Callback": obj(_CALLBACK, required=[], description="Who is told when the task has ended."),
     "CallbackOn": closed_set(CallbackOn, "An end of a task that somebody is told of."),
     "Include": closed_set(Include, "What is sent besides how it ended: its result, up to 20 kB."),

@@ -218,6 +218,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),
         Hot("hand_back_assigned", hand_back | {"queue": "q1"}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("expire_tasks", {"limit": 1000}, "tasks_expiring tasks_pkey", 500),
+        Hot("time_out_approvals", {"limit": 1000}, "tasks_approval tasks_pkey", 500),
         Hot("recover_lost_tasks", {"max_crashes": 3, "limit": 500}, "tasks_owned tasks_pkey", 4 * owned),
         Hot(
             "release_idle_keys",
@@ -308,7 +309,7 @@ def hot_statements(session: Session) -> list[Hot]:
             "tasks_pkey",
             4 * OWNED,
         ),
-        Hot("look_round", me, "tasks_owned tasks_expiring tasks_ended_parents", 4 * owned),
+        Hot("look_round", me, "tasks_owned tasks_expiring tasks_ended_parents tasks_approval", 4 * owned),
         Hot(
             "change_worker_state",
             {"worker_id": worker, "state": "STOPPED", "sources": ["ACTIVE"], "beat": None},

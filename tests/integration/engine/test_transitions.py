@@ -17,13 +17,14 @@ import pytest
 from django.db import transaction as django_transaction
 
 from access_app.models import AuditEvent
+from access_app.rights import KeyCaller
 from access_app.versions import Stale
 from flow_app import assignment
 from flow_app.models import Queue
 from flow_app.queues import pause_queue
 from flow_app.survey import survey_due
-from tasks_app import services, transitions
-from tasks_app.expiry import expire_tasks
+from tasks_app import deciding, services, transitions
+from tasks_app.expiry import expire_tasks, time_out_approvals
 from tasks_app.models import Task
 from tasks_app.retention import Retention
 from tasks_app.sessions import Session
@@ -40,6 +41,7 @@ from tests.support.engine import (
 from tests.support.races import Rival, rival, rival_on, transaction
 
 OpenSession = Callable[[], Session]
+APPROVER = KeyCaller("boss", frozenset({"admin"}))
 
 
 def ended(engine: Engine, **fields: Any) -> UUID:
@@ -273,6 +275,17 @@ def long_ended(engine: Engine) -> Scene:
     return Scene(engine, attempt.task_id, worker, attempt)
 
 
+def in_time(engine: Engine) -> Scene:
+    return Scene(engine, engine.create(approval={"of": "scope:admin", "timeoutSeconds": 60}), engine.worker())
+
+
+def too_late(engine: Engine) -> Scene:
+    """Its approval was waited for as long as it said."""
+    scene = in_time(engine)
+    engine.session.execute("UPDATE tasks SET approval_ends_at = now() WHERE id = %s", [scene.task_id])
+    return scene
+
+
 NOTHING = "nothing"
 
 
@@ -301,6 +314,7 @@ BY_THE_ENGINE: dict[str, Callable[[Session, Scene], Any]] = {
     "release": _finish(RELEASED),
     "recover": lambda session, scene: [row.next_status for row in Engine(session).recover()],
     "expire": lambda session, scene: expire_tasks(session),
+    "time out": lambda session, scene: time_out_approvals(session),
     "hand back": lambda session, scene: assignment.hand_back_assigned(session, worker_id=scene.worker, reason="x"),
     "delete": lambda session, scene: Retention().delete(session),
 }
@@ -314,10 +328,14 @@ BY_PEOPLE: dict[str, Callable[[Scene], Any]] = {
     ),
     "retry": lambda scene: services.retry_task(scene.task_id, actor="me"),
     "retry what was read": lambda scene: services.retry_task(scene.task_id, actor="me", versions={scene.version}),
+    "approve": lambda scene: deciding.approve_task(scene.task_id, caller=APPROVER),
+    "reject": lambda scene: deciding.reject_task(scene.task_id, caller=APPROVER),
     "pause": lambda scene: pause_queue("default", actor="me"),
 }
 MATRIX: dict[Callable[[Engine], Scene], list[str]] = {
     pending: ["assign", "cancel", "edit", "edit what was read", "pause"],
+    in_time: ["approve", "reject", "cancel", "edit"],
+    too_late: ["time out", "reject", "cancel"],
     scheduled: ["start", "hand back", "pause", "cancel", "cancel what was read", "edit"],
     expiring: ["expire", "start", "hand back", "cancel", "edit"],
     running: ["succeed", "fail", "fail for good", "release", "cancel", "cancel what was read"],
