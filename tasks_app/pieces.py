@@ -31,8 +31,9 @@ log = structlog.get_logger(__name__)
 #: Returns the condition of a stored filter; raises `conditions.UnreadableFilter`.
 ReadFilter = Callable[[Mapping[str, Any]], Condition]
 
-#: Seconds that a piece is to take, and how many tasks it changes at first and at most.
-AIM: Final = 0.02
+#: Seconds that a piece is to take, and how many tasks it changes at first and at most. Who commits meanwhile waits
+#: until its log is written: beside pieces of 20 ms the p99 of pick-ups was seven times what it is without; of 5, twice.
+AIM: Final = 0.005
 FIRST: Final = 200
 MOST: Final = 2000
 #: A piece looks at so many tasks for each one that this process changes in one.
