@@ -62,10 +62,13 @@ def names_in(node: ast.AST) -> set[str]:
 
 def test_no_test_is_named_by_an_id_that_is_another_one_in_each_process() -> None:
     """Processes that run tests side by side compare what they have collected, and refuse to begin."""
-    fresh = {"unknown_id", "new_task_id", "uuid4"}
     found = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for call in ast.walk(ast.parse(path.read_text())):
+        tree, fresh = ast.parse(path.read_text()), {"unknown_id", "new_task_id", "uuid4"}
+        for each in tree.body:
+            if isinstance(each, ast.Assign) and names_in(each.value) & fresh:
+                fresh |= {name for target in each.targets for name in names_in(target)}
+        for call in ast.walk(tree):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "parametrize":
                 found += [f"{path.name}:{call.lineno}"] if names_in(call) & fresh else []
     assert found == []

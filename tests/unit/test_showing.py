@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.unit.test_held import held
 from workers_app.processes import held as held_module
 from workers_app.processes.held import Held
 
-BATCH = str(uuid4())
+BATCH = str(UUID(int=7))
 
 
 def run(made: Held, monkeypatch: pytest.MonkeyPatch) -> tuple[Execution, Outcome]:
