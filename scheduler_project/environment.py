@@ -33,6 +33,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "EMBEDDED_DATA_DIR": ".data/postgres",
     "PG_BINDIR": "",
     "SECRET_KEY": "",
+    "TASK_TOKEN_KEY": "",
     "DEBUG": "false",
     "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1],testserver",
     "CSRF_TRUSTED_ORIGINS": "",
@@ -43,7 +44,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "PROMETHEUS_MULTIPROC_DIR": "",
 }
 #: Shown as three stars; of addresses of databases, only the password is.
-_SECRETS: Final = frozenset({"SECRET_KEY", "DB_PASSWORD"})
+_SECRETS: Final = frozenset({"SECRET_KEY", "TASK_TOKEN_KEY", "DB_PASSWORD"})
 _ADDRESSES: Final = frozenset({"DATABASE_URL", "DIRECT_DATABASE_URL"})
 #: Names that begin so are taken for ours. Not ``HTTP_``, ``SHELL_`` or ``LOG_``: other programs have many of those.
 _OUR_BEGINNINGS: Final = (

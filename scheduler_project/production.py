@@ -69,3 +69,8 @@ def _runs(text: str) -> bool:
     """Whether most characters are neighbours in the alphabet, as in ``abcdefgh…`` or ``12345…``."""
     near = sum(abs(ord(a) - ord(b)) <= 1 for a, b in pairwise(text))
     return near * 3 > len(text) * 2
+
+
+def problem_of_token_key(key: str) -> str | None:
+    """Why tasks cannot be given tokens with this key; None for nothing, and for none. Holds in every profile."""
+    return f"must have at least {SHORTEST_SECRET} characters; {HOW}" if key and len(key) < SHORTEST_SECRET else None

@@ -67,6 +67,9 @@ def _development_secret() -> str:
 
 DEBUG = _flag("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY") or ""
+TASK_TOKEN_KEY = os.environ.get("TASK_TOKEN_KEY") or ""
+if problem := production.problem_of_token_key(TASK_TOKEN_KEY):
+    problems["TASK_TOKEN_KEY"] = problem
 ALLOWED_HOSTS = list(conf.words(os.environ.get("ALLOWED_HOSTS", "")))
 CSRF_TRUSTED_ORIGINS = list(conf.words(os.environ.get("CSRF_TRUSTED_ORIGINS", "")))
 if IS_PROD:

@@ -1,4 +1,4 @@
-"""What a running task shows the API: which attempt it is, signed. Pure but for SECRET_KEY.
+"""What a running task shows the API: which attempt it is, signed. Pure but for settings: TASK_TOKEN_KEY, or SECRET_KEY.
 
 A token is kept nowhere. The worker makes it when an attempt starts, and whoever checks it makes the signature again, so
 that one which is not ours costs no look at the database. Whether the attempt goes on is asked where something happens:
@@ -69,7 +69,7 @@ class TaskCaller(Caller):
 def make_token(fence: Fence) -> str:
     """The token of an attempt."""
     text = _text(fence)
-    return f"{text}.{_signature(settings.SECRET_KEY, text)}"
+    return f"{text}.{_signature(_keys()[0], text)}"
 
 
 def caller_of(token: str) -> TaskCaller | None:
@@ -78,8 +78,7 @@ def caller_of(token: str) -> TaskCaller | None:
     if match is None:
         return None
     text, signature = token.rpartition(".")[0], match[4]
-    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    if not any(hmac.compare_digest(_signature(str(key), text), signature) for key in keys):
+    if not any(hmac.compare_digest(_signature(key, text), signature) for key in _keys()):
         return None
     return TaskCaller(Fence(UUID(match[1]), int(match[2]), _EPOCH + int(match[3]) * _MICROSECOND))
 
@@ -91,6 +90,13 @@ def without(value: Any, token: str) -> Any:
     if isinstance(value, dict):
         return {without(name, token): without(item, token) for name, item in value.items()}
     return [without(item, token) for item in value] if isinstance(value, list) else value
+
+
+def _keys() -> tuple[str, ...]:
+    """The first one signs. Workers and web processes have a key in common where they have no SECRET_KEY in common."""
+    if own := getattr(settings, "TASK_TOKEN_KEY", ""):
+        return (own,)
+    return tuple(map(str, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
 
 
 def _text(fence: Fence) -> str:

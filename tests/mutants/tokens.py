@@ -17,6 +17,7 @@ TOKENS: Final[list[Mutant]] = [
         _UNIT,
         ("signature", 64, "if not any(hmac.compare_digest(", "if not any(True or hmac.compare_digest("),
         ("fallbacks", 64, "(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)", "(settings.SECRET_KEY,)"),
+        ("own-key", 64, "        return (own,)\n", "        pass\n"),
         ("start", 64, ".{(fence.started_at - _EPOCH) // _MICROSECOND}", ".{1}"),
         ("form", 64, "_FORM.fullmatch(token)", "_FORM.match(token)"),
         ("table", 64, "return None if action.by_task else", "return None if True else"),

@@ -93,6 +93,7 @@ class TestShown:
         ("name", "text"),
         [
             ("SECRET_KEY", "hush-hush"),
+            ("TASK_TOKEN_KEY", "hush-hush"),
             ("DB_PASSWORD", "hush-hush"),
             ("DATABASE_URL", "postgresql://me:hush-hush@db/x"),
             ("DATABASE_URL", "host=db dbname=x password='hush-hush' sslpassword=hush-hush"),

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from scheduler_project.production import hosts_problem, refusals, secret_problem
+from scheduler_project.production import hosts_problem, problem_of_token_key, refusals, secret_problem
 
 GOOD = "J3vX0lq7Yk2mW9bTzR5cNf8aHs1uPd6e-GxQi4Lo"
 
@@ -59,3 +59,9 @@ def test_each_problem_names_its_variable() -> None:
     assert set(unsafe) == {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "TRUSTED_PROXIES"}
     proxies = [ip_network("10.0.0.0/8"), ip_network("::1/128")]
     assert refusals(secret_key=GOOD, debug=False, allowed_hosts=["a.example"], trusted_proxies=proxies) == {}
+
+
+class TestProblemOfTokenKey:
+    @pytest.mark.parametrize(("length", "taken"), [(0, True), (31, False), (32, True)])
+    def test_is_that_it_is_short(self, length: int, taken: bool) -> None:
+        assert (problem_of_token_key("k" * length) is None) is taken

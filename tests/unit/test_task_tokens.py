@@ -73,6 +73,15 @@ class TestCallerOf:
         settings.SECRET_KEY_FALLBACKS = []
         assert caller_of(token) is None
 
+    def test_takes_those_of_the_key_that_is_for_them(self, settings: Any) -> None:
+        old = make_token(FENCE)
+        settings.TASK_TOKEN_KEY = "k" * 32
+        token = make_token(FENCE)
+        assert caller_of(old) is None
+        settings.SECRET_KEY = "that of a process which signs nothing"
+        assert caller_of(token) is not None
+        assert make_token(FENCE) == token
+
 
 class TestTaskCaller:
     def test_may_do_three_things(self) -> None:
