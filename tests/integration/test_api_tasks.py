@@ -20,6 +20,7 @@ TASK_FIELDS = (
     | {"correlationId", "concurrencyKey", "idempotencyKey", "createdBy", "workerId", "version"}
     | {"cancelRequestedAt", "createdAt", "updatedAt", "assignedAt", "startedAt", "finishedAt", "result"}
     | {"error", "scheduleId", "scheduledFor", "uniqueKey", "fairKey", "requiredLabels", "callback", "batchId"}
+    | {"approval", "taskToken"}
 )
 ENDED = [TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED]
 

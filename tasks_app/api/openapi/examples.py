@@ -34,6 +34,7 @@ TASK_ITEM: Final[Json] = {
     "uniqueKey": None,
     "requiredLabels": None,
     "slots": 1,
+    "taskToken": False,
     "idempotencyKey": None,
     "createdBy": "shop",
     "workerId": _WORKER,
@@ -46,7 +47,11 @@ TASK_ITEM: Final[Json] = {
     "finishedAt": "2030-01-31T11:00:00.512000Z",
     "error": None,
 }
-TASK: Final[Json] = TASK_ITEM | {"payload": {"sleepDurationMs": 500}, "result": {"sleptMs": 500}}
+TASK: Final[Json] = TASK_ITEM | {
+    "payload": {"sleepDurationMs": 500},
+    "approval": None,
+    "result": {"sleptMs": 500},
+}
 PAGE: Final[Json] = {
     "content": [TASK_ITEM],
     "page": 0,

@@ -64,6 +64,9 @@ BROKEN_BY = {
     ),
     "what a task needs is known": "UPDATE tasks SET needs_id = 9 WHERE id = '{waiting}'",
     "a task that takes several slots needs a worker that has them": "UPDATE tasks SET slots = 2 WHERE id = '{waiting}'",
+    "what is given to a worker was approved, if it has to be": (
+        "UPDATE tasks SET approval = '{{\"of\": \"scope:admin\"}}' WHERE id = '{assigned}'"
+    ),
     "a running attempt has no history row yet": (
         "UPDATE task_executions SET task_id = '{running}', attempt = 1 WHERE task_id = '{ended}';"
         "UPDATE tasks SET attempt = 0 WHERE id = '{ended}'"

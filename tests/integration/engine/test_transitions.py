@@ -443,4 +443,5 @@ class TestPairs:
                 assert (waited, answers[1]) == (False, NOTHING), pair
                 alone, told_alone = matrix.serial(build, first)
                 assert (found, answers[:1]) == (alone, told_alone), pair
-        assert (matrix.first.epoch, matrix.second.epoch) in ((1, 1), (1, 0)), "a deadlock would have cost a session"
+        # A session is opened by those that use one: not by people.
+        assert max(matrix.first.epoch, matrix.second.epoch) <= 1, "a deadlock would have cost a session"

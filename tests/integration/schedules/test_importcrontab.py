@@ -87,6 +87,8 @@ class TestImport:
             "priority": 0,
             "timeoutMs": 86_400_000,
             "slots": 1,
+            "taskToken": False,
+            "approval": None,
             "correlationId": None,
             "concurrencyKey": None,
             "uniqueKey": None,
