@@ -416,8 +416,9 @@ class TestLockLabelled:
     ) -> None:
         engine.running(engine.worker(slots=4, labels=GPU))
         engine.worker(slots=50)
-        engine.create_many(2, required_labels=NOBODY)
-        mine = engine.create_many(9, required_labels=GPU)
+        first = engine.create(required_labels=GPU)
+        engine.create_many(2, required_labels=NOBODY)  # behind the first: a look from there on meets them
+        mine = [first, *engine.create_many(8, required_labels=GPU)]
         heads = survey_due(engine.session).heads
         other = open_session()
         with transaction(engine.session):
