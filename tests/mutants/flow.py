@@ -212,9 +212,14 @@ FLOW: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "labels-needs",
+        "tasks_app/needs.py",
+        _LABELS,
+        ("used", 4, '{"age": UNUSED_FOR, ', '{"age": timedelta(0), '),
+    ),
+    *mutants_of(
+        "labels-needs",
         f"{_SQL}/delete_unused_needs.sql",
         _LABELS,
-        ("used", 4, "WHERE n.used_at < now() - %(age)s::interval", "WHERE true"),
         ("skip", 4, "                 FOR UPDATE SKIP LOCKED)\n", ")\n"),
     ),
     *mutants_of(
