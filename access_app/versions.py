@@ -14,3 +14,9 @@ class Stale(Exception):
     def __init__(self, version: int, what: str = "task") -> None:
         super().__init__(f"the {what} has changed since you read it: it is at version {version} now")
         self.version = version
+
+
+def require(versions: Versions, version: int, what: str = "task") -> None:
+    """Raise `Stale` unless a row is as its caller has seen it. For a locked one."""
+    if versions is not None and version not in versions:
+        raise Stale(version, what)

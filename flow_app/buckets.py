@@ -5,12 +5,11 @@ What a bucket is: ``rates.py``. Passes charge them (``locking.charge_buckets``),
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
-from access_app.sql import statement
+from access_app.sql import database_now, statement
 from flow_app.models import Bucket
 from flow_app.rates import Bucket as State
 from flow_app.rates import Rate, new_bucket
@@ -29,7 +28,7 @@ def fit_bucket(kind: str, name: str, before: Rate | None, after: Rate | None) ->
     if after is None:
         rows.delete()
         return
-    now = now_of_database()
+    now = database_now()
     if before and (row := rows.first()):
         rows.update(full_at=State(before, row.full_at).under(after, now).full_at)
     else:
@@ -63,11 +62,3 @@ def mend_buckets(session: Session) -> int:
     Nothing while somebody makes a pass. Raises `DatabaseAway`.
     """
     return int(session.rows("mend_buckets")[0][0])
-
-
-def now_of_database() -> datetime:
-    """The time of this transaction, by the database's clock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        now: datetime = cursor.fetchone()[0]
-        return now

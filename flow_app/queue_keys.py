@@ -15,7 +15,7 @@ from access_app import audit
 from access_app.http.fields import Fields, flag, or_null, read_fields
 from access_app.refusals import InvalidInput, NotFound
 from access_app.sql import statement
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from flow_app.counting_in import hand_back_assigned
 from flow_app.models import Queue, QueueKey, SchedulerPass
 from flow_app.rules import MOST_PER_KEY, MOST_WEIGHT, within
@@ -123,8 +123,7 @@ def _held(queue: str, key: str, versions: Versions) -> QueueKey | None:
     SchedulerPass.objects.select_for_update().get(name="assign")
     row = keys_of(queue).filter(key=key).first()
     version = row.version if row else 0
-    if versions is not None and version not in versions:
-        raise Stale(version, "key")
+    require(versions, version, "key")
     return row
 
 

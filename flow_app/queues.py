@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from access_app import audit
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from flow_app.buckets import fit_bucket, rate_of
 from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.key_buckets import follow_key_rate
@@ -102,8 +102,7 @@ def edit_queue(
         # Holding the pass: none that has not seen the rules can commit after what is owned was counted in.
         SchedulerPass.objects.select_for_update().get(name="assign")
         before = queue_of(name)
-        if versions is not None and before.version not in versions:
-            raise Stale(before.version, "queue")
+        require(versions, before.version, "queue")
         after = _with(before, columns)
         changed = [rule for rule in RULES if rule.shown(before) != rule.shown(after)]
         if not changed:

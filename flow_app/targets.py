@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 
 from access_app import audit
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from flow_app.buckets import fit_bucket, rate_of
 from flow_app.counting_in import hand_back_assigned, stamp_limited
 from flow_app.models import SchedulerPass, Target
@@ -105,8 +105,7 @@ def _take(host: str, versions: Versions) -> Target | None:
     SchedulerPass.objects.select_for_update().get(name="assign")
     target = Target.objects.select_for_update().filter(host=host).first()
     version = 0 if target is None else target.version
-    if versions is not None and version not in versions:
-        raise Stale(version, "target")
+    require(versions, version, "target")
     return target
 
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from access_app import audit
 from access_app.refusals import NotFound
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.new_schedules import description_problems
@@ -117,8 +117,7 @@ def _lock(name: str, versions: Versions, *, no_key: bool = False) -> BlackoutCal
     calendar = BlackoutCalendar.objects.select_for_update(no_key=no_key).filter(pk=name).first()
     if calendar is None:
         raise CalendarNotFound(f"there is no calendar {name}")
-    if versions is not None and calendar.version not in versions:
-        raise Stale(calendar.version, "calendar")
+    require(versions, calendar.version, "calendar")
     return calendar
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from django.db import transaction
 
+from access_app.sql import database_now
 from access_app.texts import CONTROL
 from schedules_app.crontab import DEFAULT_SHELL, Job, Note, Unreadable, read_crontab
 from schedules_app.models import Schedule
@@ -27,7 +28,6 @@ from schedules_app.new_schedules import (
     NewSchedule,
     check_schedule,
 )
-from schedules_app.selectors import database_now
 from schedules_app.services import create_schedule, definition_of
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import MAX_TIMEOUT_MS, NewTask

@@ -18,13 +18,13 @@ from access_app import audit
 from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_id, new_task_ids
 from access_app.refusals import InvalidInput
+from access_app.sql import database_now
 from schedules_app.batches import one_at_a_time
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Overlap
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.recurrence import InvalidRecurrence, Recurrence
-from schedules_app.selectors import database_now
 from schedules_app.services import Guard, lock, record
 from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
 from tasks_app import wakeups

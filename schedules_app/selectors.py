@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from access_app.sql import database_now
 from flow_app import queues
 from schedules_app import calendars, simulation
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
@@ -70,14 +71,6 @@ class PreviewFire:
     at: datetime
     local: datetime
     note: str
-
-
-def database_now() -> datetime:
-    """The clock every due time is compared with: that of the transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
-    return now  # type: ignore[no-any-return]
 
 
 def fires(

@@ -22,14 +22,14 @@ from access_app import audit
 from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
 from access_app.ids import created_at, new_task_id
 from access_app.refusals import NotFound
-from access_app.versions import Stale, Versions
+from access_app.sql import database_now
+from access_app.versions import Versions, require
 from schedules_app import firing
 from schedules_app.batches import FireReport
 from schedules_app.firing_rules import FireState, Pause, next_due
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
-from schedules_app.selectors import database_now
 from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
 from tasks_app import wakeups
 from tasks_app.approving import group_problem
@@ -159,8 +159,7 @@ def lock(schedule_id: UUID, versions: Versions = None, guard: Guard | None = Non
         raise ScheduleNotFound(f"there is no schedule {schedule_id}")
     if guard is not None:
         guard(schedule)
-    if versions is not None and schedule.version not in versions:
-        raise Stale(schedule.version, "schedule")
+    require(versions, schedule.version, "schedule")
     return schedule
 
 

@@ -20,7 +20,7 @@ from psycopg.errors import QueryCanceled
 from access_app import audit
 from access_app.ids import new_task_id
 from access_app.refusals import InvalidInput, NotFound
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from tasks_app import tokens
 from tasks_app.acts import OperationState
 from tasks_app.models import BulkOperation, Task
@@ -172,8 +172,7 @@ def _change(
         row = BulkOperation.objects.select_for_update(no_key=True).filter(pk=operation_id).first()
         if row is None:
             raise OperationNotFound(f"there is no bulk operation {operation_id}")
-        if versions is not None and row.version not in versions:
-            raise Stale(row.version, "bulk operation")
+        require(versions, row.version, "bulk operation")
         if row.state != source:
             raise OperationOver(row.state, word)
         BulkOperation.objects.filter(pk=row.pk).update(

@@ -16,6 +16,7 @@ from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
 from access_app import audit
+from access_app.sql import database_now
 from tasks_app import busy, transitions, wakeups
 from tasks_app.cancelling import cancel_tasks
 from tasks_app.duplicates import DuplicateTask, holder_of
@@ -58,10 +59,7 @@ def debounced(new: NewTask) -> NewTask:
     """The first of those that are put off waits as long as the others, by the database's clock."""
     if new.on_duplicate != OnDuplicate.POSTPONE or new.debounce_seconds is None:
         return new
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [now] = cursor.fetchone()
-    return replace(new, schedule_at=now + timedelta(seconds=new.debounce_seconds))
+    return replace(new, schedule_at=database_now() + timedelta(seconds=new.debounce_seconds))
 
 
 def meet(new: NewTask, actor: str) -> Created | None:

@@ -17,7 +17,7 @@ from django.db.models.functions import Greatest, Least, Now
 
 from access_app import audit
 from access_app.refusals import NotFound
-from access_app.versions import Stale, Versions
+from access_app.versions import Stale, Versions, require
 from tasks_app import approving, notices
 from tasks_app.bounds import require_room
 from tasks_app.duplicates import unless_taken
@@ -208,8 +208,7 @@ def _lock(task_id: UUID, versions: Versions) -> Task:
     task = Task.objects.select_for_update(no_key=True).filter(pk=task_id).first()
     if task is None:
         raise TaskNotFound(f"there is no task {task_id}")
-    if versions is not None and task.version not in versions:
-        raise Stale(task.version)
+    require(versions, task.version)
     return task
 
 

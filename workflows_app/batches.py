@@ -19,7 +19,7 @@ from access_app import audit
 from access_app.idempotency import Idempotency, drop_idempotency_key, take_idempotency_key
 from access_app.ids import created_at, new_task_id
 from access_app.sql import Cursor, statement
-from access_app.versions import Stale, Versions
+from access_app.versions import Versions, require
 from schedules_app.stored import template_json
 from tasks_app import edges, services, wakeups
 from tasks_app.attempts import hold_attempt
@@ -167,8 +167,7 @@ def retry_batch(
     """
     with transaction.atomic():
         batch = batch_of(batch_id)
-        if versions is not None and batch.version not in versions:
-            raise Stale(batch.version, "batch")
+        require(versions, batch.version, "batch")
         with connection.cursor() as cursor:
             failed = find_failed_in(cursor, batch_id, everything=everything)
         if not failed or batch.status == BatchStatus.SUCCESS:
@@ -285,8 +284,7 @@ def _lock(batch_id: UUID, versions: Versions) -> Batch:
     batch = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
     if batch is None:
         raise BatchNotFound(f"there is no batch {batch_id}")
-    if versions is not None and batch.version not in versions:
-        raise Stale(batch.version, "batch")
+    require(versions, batch.version, "batch")
     return batch
 
 

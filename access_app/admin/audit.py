@@ -16,9 +16,9 @@ from access_app.models import AuditEvent
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
+from access_app.staff.exact_search import TaskIdSearch
 from access_app.staff.filters import BarFilter
 from access_app.staff.outputs import pretty
-from access_app.staff.task_id_search import TaskIdSearch
 
 #: Kinds of targets whose pages are under their names.
 _PAGES: Final = {

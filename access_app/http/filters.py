@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from enum import StrEnum
 from functools import cache
 from typing import Any, ClassVar, Final
 
 from django.db.models import Q, QuerySet
 from django_filters import Filter, FilterSet
 
-from access_app.http.openapi.schemas import Json, integer, schema
+from access_app.http.openapi.schemas import Json, array, integer, schema
 from access_app.http.pagination import Listing, Sort
-from access_app.http.query import Parameter, Query, Read, whole
+from access_app.http.query import Parameter, Query, Read, one_of, whole
 
 MAX_SIZE: Final = 200
 DEFAULT_SIZE: Final = 20
@@ -31,6 +32,12 @@ class By(Filter):  # type: ignore[misc]  # the base class is untyped
         super().__init__()
         self.lookup = lookup
         self.parameter = Parameter(read, schema, help_text, repeated=repeated)
+
+    @classmethod
+    def any_of(cls, lookup: str, values: type[StrEnum], name: str) -> By:
+        """By one or several words. ``name``: of their schema."""
+        help_text = "Any of these; repeat the parameter."
+        return cls(lookup, one_of(list(values)), array(schema(name)), help_text, repeated=True)
 
     @property
     def field(self) -> Parameter:

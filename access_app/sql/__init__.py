@@ -7,11 +7,13 @@ which index it rides and why it is not the ORM. Each app has its own ``sql`` fol
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from django.apps import apps
+from django.db import connection
 
 
 class Cursor(Protocol):
@@ -25,6 +27,19 @@ class Copying(Cursor, Protocol):
     """A cursor that can COPY."""
 
     def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
+
+
+def now_of(cursor: Cursor) -> datetime:
+    """The time of the cursor's transaction, by the clock that due times are compared with."""
+    cursor.execute("SELECT now()")
+    [(now,)] = cursor.fetchall()
+    return now  # type: ignore[no-any-return]
+
+
+def database_now() -> datetime:
+    """The same, over Django's connection."""
+    with connection.cursor() as cursor:
+        return now_of(cursor)
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from access_app.sql import database_now
 from schedules_app import selectors, services
 from schedules_app.admin import times
 from schedules_app.admin.schedule_form import WhenForm
@@ -24,7 +25,7 @@ from tasks_app.fields import NewTask
 def preview(request: HttpRequest, row: Schedule | None) -> HttpResponse:
     """Return the times of the posted form as JSON; ``row``: the schedule that is edited. Changes nothing."""
     form = WhenForm(request.POST, named=row.calendars if row else ())
-    now = selectors.database_now()
+    now = database_now()
     shown: dict[str, Any] = {"explanation": "", "fires": [], "changes": []}
     if form.is_valid():
         new = NewSchedule(name="preview", task=NewTask(type=""), **form.when())

@@ -8,6 +8,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from access_app.sql import database_now
 from access_app.staff import display
 from schedules_app import selectors
 from schedules_app.admin.ledger import utc
@@ -20,7 +21,7 @@ _SHOWN_FIRES: Final = 10
 
 def prepare(rows: list[Any]) -> None:
     """Add how each is, its newest slots, and the part of its template that is shown: a query for each of these."""
-    ids, now = [row.pk for row in rows], selectors.database_now()
+    ids, now = [row.pk for row in rows], database_now()
     fires = selectors.newest_fires(ids, limit=_SHOWN_FIRES)
     types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
     conditions, coming = selectors.conditions_of(rows), next_fires(rows, now)

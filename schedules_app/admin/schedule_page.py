@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from access_app import audit
 from access_app.models import AuditEvent
+from access_app.sql import database_now
 from access_app.staff import display
 from access_app.staff.outputs import pretty
 from schedules_app import selectors
@@ -47,7 +48,7 @@ _OVERLAPS: Final = {
 
 def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     """Everything the page of a schedule shows that its row does not say by itself."""
-    now = selectors.database_now()
+    now = database_now()
     recurrence, broken = recurrence_of(schedule, now)
     coming, changes, costly = _times(schedule, recurrence, now)
     clock = recurrence.zone if recurrence else zone("UTC")

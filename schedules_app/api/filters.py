@@ -7,8 +7,8 @@ from typing import Final
 from django.db.models import Q
 
 from access_app.http.filters import By, ListFilters
-from access_app.http.openapi.schemas import INSTANT, NAME, Json, array, integer, schema
-from access_app.http.query import Parameter, Query, flag, instant, matching, one_of, whole
+from access_app.http.openapi.schemas import INSTANT, NAME, Json, integer
+from access_app.http.query import Parameter, Query, flag, instant, matching, whole
 from schedules_app.firing_rules import FireState
 from schedules_app.selectors import MAX_PREVIEW, reaching
 from tasks_app.fields import QUEUE_NAME
@@ -36,13 +36,7 @@ class FireFilters(ListFilters):
     sorts = {"slot": "slot"}
     sort_schema = "FireSort"
 
-    state = By(
-        "state__in",
-        one_of(list(FireState)),
-        array(schema("FireState")),
-        "Any of these; repeat the parameter.",
-        repeated=True,
-    )
+    state = By.any_of("state__in", FireState, "FireState")
     from_ = By(reaching, instant, INSTANT, "Slots from this time on.")
     to = By("slot__lt", instant, INSTANT, "Slots before this time.")
 

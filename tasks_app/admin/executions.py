@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
+from access_app.staff.exact_search import TaskIdSearch
 from access_app.staff.filters import EndedFilter
-from access_app.staff.task_id_search import TaskIdSearch
 from tasks_app.admin.filters import ExecutionStatusFilter, TypeFilter
 from tasks_app.admin.task_page import attempt_of
 from tasks_app.models import TaskExecution

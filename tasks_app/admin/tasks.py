@@ -18,7 +18,8 @@ from django.utils.safestring import SafeString
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of, acts, person_of, reason_of
-from access_app.staff.filters import CreatedAfterFilter, CreatedBeforeFilter, CreatedFilter, as_uuid
+from access_app.staff.exact_search import ExactSearch
+from access_app.staff.filters import CreatedAfterFilter, CreatedBeforeFilter, CreatedFilter
 from access_app.staff.outputs import summary
 from tasks_app import selectors
 from tasks_app.admin import task_actions, task_page
@@ -42,7 +43,7 @@ _SUMMARY_LENGTH = 160
 
 
 @admin.register(Task)
-class TaskAdmin(StaffAdmin):
+class TaskAdmin(ExactSearch, StaffAdmin):
     page_template = "admin/tasks_app/task/page.html"
     change_list_template = "admin/tasks_app/task/list.html"
     new_label = "New task"
@@ -81,16 +82,8 @@ class TaskAdmin(StaffAdmin):
         many = f"{reverse('admin:tasks_app_bulkoperation_add')}?{filters}" if may else ""
         return super().changelist_view(request, {**(extra_context or {}), "acts_on_all": many})
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """By id or correlation id, exactly."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        task_id = as_uuid(term)
-        found = [] if task_id is None else [task_id]
-        return queryset.filter(pk__in=found + _correlated(term)), False
+    def exactly(self, rows: QuerySet[Any], term: str, as_id: UUID | None) -> QuerySet[Any]:
+        return rows.filter(pk__in=([] if as_id is None else [as_id]) + _correlated(term))
 
     def task_types(self, row: Task) -> tuple[str]:
         return (row.type,)

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.http import QueryDict
 
 from access_app.http.filters import By, ListFilters
-from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json, array, schema
+from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json
 from access_app.http.query import Parameter, Query, flag, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
@@ -78,13 +78,7 @@ class TaskFilters(ListFilters):
     sorts = {"createdAt": "pk", "scheduleAt": "schedule_at", "priority": "priority"}
     sort_schema = "TaskSort"
 
-    status = By(
-        "status__in",
-        one_of(list(TaskStatus)),
-        array(schema("TaskStatus")),
-        "Any of these; repeat the parameter.",
-        repeated=True,
-    )
+    status = By.any_of("status__in", TaskStatus, "TaskStatus")
     type = By("type", one_of(lambda: sorted(executors())), _TEXT, "Tasks of this type.")
     queue = By("queue", _QUEUE, NAME, "Tasks of this queue.")
     worker_id = By("worker_id", uuid, ID, "Tasks held, or last run, by this worker.")

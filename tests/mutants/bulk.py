@@ -132,8 +132,8 @@ BULK: Final[list[Mutant]] = [
         (
             "stale",
             _PROMISE,
-            "        if versions is not None and row.version not in versions:\n",
-            "        if False:\n",
+            '        require(versions, row.version, "bulk operation")\n',
+            "",
         ),
         ("barred", _PROMISE, "sorted({*row.barred, *barred})", "row.barred"),
     ),

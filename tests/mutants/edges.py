@@ -19,7 +19,7 @@ EDGES: Final[list[Mutant]] = [
         "change",
         "tasks_app/transitions.py",
         _TRANSITIONS,
-        ("if-match", 14, "if versions is not None and task.version not in versions:", "if False:"),
+        ("if-match", 14, "    require(versions, task.version)\n", ""),
         ("lock", 14, "select_for_update(no_key=True).", ""),
         ("version", 14, 'version=F("version") + 1, ', ""),
         (

@@ -130,7 +130,7 @@ FLOW: Final[list[Mutant]] = [
             '        hand_back_assigned(queue=after.name, actor=actor, reason="its queue was limited")',
             "        pass",
         ),
-        ("version", 14, "versions is not None and before.version not in versions", "False"),
+        ("version", 14, '        require(versions, before.version, "queue")\n', ""),
     ),
     *mutants_of(
         "queues-found",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin import ModelAdmin
@@ -21,7 +22,8 @@ from access_app import audit
 from access_app.rights import Action, Refused
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of, person_of, reason_of
-from access_app.staff.filters import ChoiceFilter, as_uuid
+from access_app.staff.exact_search import ExactSearch
+from access_app.staff.filters import ChoiceFilter
 from access_app.staff.outputs import pretty
 from access_app.versions import Stale
 from tasks_app.bounds import QueueFull
@@ -49,7 +51,7 @@ class BatchStatusFilter(ChoiceFilter):
 
 
 @admin.register(Batch)
-class BatchAdmin(StaffAdmin):
+class BatchAdmin(ExactSearch, StaffAdmin):
     page_template = "admin/workflows_app/batch/page.html"
     reads = Action.BATCH_READ
     posts = {"close": Action.BATCH_CLOSE, "cancel": Action.BATCH_CANCEL, "retry": Action.BATCH_RETRY}
@@ -59,15 +61,8 @@ class BatchAdmin(StaffAdmin):
     search_fields = ("name",)
     search_help_text = "Batch id, or its whole name"
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """By id or name, exactly."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        batch_id = as_uuid(term)
-        return queryset.filter(Q(name=term) if batch_id is None else Q(pk=batch_id)), False
+    def exactly(self, rows: QuerySet[Any], term: str, as_id: UUID | None) -> QuerySet[Any]:
+        return rows.filter(Q(name=term) if as_id is None else Q(pk=as_id))
 
     def task_types(self, row: Batch) -> list[str]:
         """Those that a retry would run."""

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from access_app.http.filters import By, ListFilters
-from access_app.http.openapi.schemas import ID, INSTANT, Json, array, schema
-from access_app.http.query import one_of, uuid
+from access_app.http.openapi.schemas import ID, INSTANT, Json
+from access_app.http.query import uuid
 from tasks_app.api.filters import created_from
 from workflows_app.batch_rules import DONE, BatchStatus
 from workflows_app.batch_table import DONE_BATCH, OPEN_BATCH
@@ -35,13 +35,7 @@ class BatchFilters(ListFilters):
     sorts = {"createdAt": "pk"}
     sort_schema = "BatchSort"
 
-    status = By(
-        "status__in",
-        one_of(list(BatchStatus)),
-        array(schema("BatchStatus")),
-        "Any of these; repeat the parameter.",
-        repeated=True,
-    )
+    status = By.any_of("status__in", BatchStatus, "BatchStatus")
     name = By("name", _name, _NAME, "Batches of this name.")
     parent_batch_id = By(_inside, uuid, ID, "Batches that lie in this one.")
     created_after = By("id__gte", created_from, INSTANT, "createdAt ≥ this.")

@@ -7,8 +7,8 @@ from typing import Final
 from django.db.models import Q
 
 from access_app.http.filters import By, ListFilters
-from access_app.http.openapi.schemas import ID, NAME, array, schema
-from access_app.http.query import matching, one_of, uuid
+from access_app.http.openapi.schemas import ID, NAME
+from access_app.http.query import matching, uuid
 from tasks_app.callbacks import ENDPOINT_NAME
 from tasks_app.states import TaskStatus
 from workflows_app.callbacks.tables import status_hint
@@ -32,13 +32,7 @@ class DeliveryFilters(ListFilters):
 
     endpoint = By("endpoint_id", uuid, ID, "Those to this endpoint.")
     task_id = By("source_id", uuid, ID, "Those about the end of this task.")
-    status = By(
-        "task__status__in",
-        one_of(list(TaskStatus)),
-        array(schema("TaskStatus")),
-        "Any of these; repeat the parameter.",
-        repeated=True,
-    )
+    status = By.any_of("task__status__in", TaskStatus, "TaskStatus")
 
     def hint(self) -> Q:
         """What failed is rare, and so is what has not ended: tasks have indexes of both."""

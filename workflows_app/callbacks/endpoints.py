@@ -6,19 +6,20 @@ Each is one transaction with one audit event. A secret is returned by who makes 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from access_app import audit
 from access_app.ids import new_task_id
 from access_app.refusals import InvalidInput, NotFound
-from access_app.versions import Stale, Versions
+from access_app.sql import database_now
+from access_app.versions import Versions, require
 from tasks_app import notices
 from tasks_app.callbacks import ENDPOINT_NAME, read_include, read_url
 from tasks_app.fields import QUEUE_NAME
@@ -114,7 +115,7 @@ def rotate_secret(
         endpoint = _lock(endpoint_id, versions)
         previous: dict[str, Any] = {"previous_secret": None, "previous_until": None}
         if overlap:
-            previous = {"previous_secret": endpoint.secret, "previous_until": _database_now() + overlap}
+            previous = {"previous_secret": endpoint.secret, "previous_until": database_now() + overlap}
         WebhookEndpoint.objects.filter(pk=endpoint_id).update(
             version=F("version") + 1, updated_at=Now(), secret=key, **previous
         )
@@ -191,8 +192,7 @@ def _lock(endpoint_id: UUID, versions: Versions) -> WebhookEndpoint:
     endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=endpoint_id).first()
     if endpoint is None:
         raise EndpointNotFound(f"there is no endpoint {endpoint_id}")
-    if versions is not None and endpoint.version not in versions:
-        raise Stale(endpoint.version, "endpoint")
+    require(versions, endpoint.version, "endpoint")
     return endpoint
 
 
@@ -203,10 +203,3 @@ def _taken(error: IntegrityError) -> Exception:
 
 def _target(name: str) -> str:
     return f"endpoint:{name}"
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        [(now,)] = cursor.fetchall()
-    return now  # type: ignore[no-any-return]  # untyped in Django's stubs

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from access_app import audit
 from access_app.ids import new_task_id, new_task_ids
 from access_app.refusals import InvalidInput, NotFound
-from access_app.sql import Cursor, statement
+from access_app.sql import Cursor, now_of, statement
 from tasks_app import wakeups
 from tasks_app.models import own_correlation_id
 from workflows_app.callbacks.delivering import Parcel, store
@@ -115,8 +115,7 @@ def _again(before: Delivery) -> Parcel:
 
 
 def _spaced(cursor: Cursor, found: list[Message], rate: float) -> Iterator[Parcel]:
-    cursor.execute("SELECT now()")
-    [(now,)] = cursor.fetchall()
+    now = now_of(cursor)
     cursor.execute("SELECT id FROM deliveries WHERE id = ANY(%s)", [[each.delivery_id for each in found]])
     known = {row[0] for row in cursor.fetchall()}
     ids = new_task_ids(len(found))

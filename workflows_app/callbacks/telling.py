@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from access_app.sql import Copying, Cursor, statement
+from access_app.sql import Copying, Cursor, now_of, statement
 from tasks_app.sessions import Session
 from workflows_app.callbacks.delivering import deliver
 from workflows_app.callbacks.endings import Ended, consequences
@@ -100,9 +100,7 @@ def heed(cursor: Cursor, ended: Sequence[Ended], ends: Mapping[UUID, End]) -> No
     """Note which endpoints answer, and disable those that are gone or have failed for too long."""
     if not ended:
         return
-    cursor.execute("SELECT now()")
-    [(now,)] = cursor.fetchall()
-    heed_deliveries(cursor, list(_verdicts(ended, ends, now)))
+    heed_deliveries(cursor, list(_verdicts(ended, ends, now_of(cursor))))
 
 
 def _verdicts(ended: Sequence[Ended], ends: Mapping[UUID, End], now: datetime) -> Iterator[tuple[Any, ...]]:
