@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 
 import pytest
 
@@ -82,13 +81,9 @@ class TestBatches:
             seen = Task.objects.exclude(finished_at=None).count()
             eventually(lambda seen=seen: Task.objects.exclude(finished_at=None).count() > seen, timeout=30)
             if number % 2:
-                schedulers.pop(0).kill()
-                schedulers.append(stack.scheduler())
+                stack.replace_scheduler(schedulers)
             else:
-                guardian = workers.pop(0)
-                os.kill(stack.worker_pid(guardian), signal.SIGKILL)
-                guardian.kill()
-                workers.append(stack.worker("--concurrency", "8"))
+                stack.replace_worker(workers, "--concurrency", "8")
         for batch in made:
             batches.close_batch(batch.pk, actor="test")
         eventually(lambda: all(map(is_done, made)), timeout=120)

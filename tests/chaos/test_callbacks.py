@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -86,13 +85,9 @@ def story(stack: Stack, receiver: Receiver, *, tasks: int, kills: int, of_each: 
         wanted = min(tasks, len(receiver.seen) + max(1, tasks // kills // 2))
         eventually(lambda wanted=wanted: seen() >= wanted, timeout=60)
         if number % 2:
-            schedulers.pop(0).kill()
-            schedulers.append(stack.scheduler())
+            stack.replace_scheduler(schedulers)
         else:
-            guardian = workers.pop(0)
-            os.kill(stack.worker_pid(guardian), signal.SIGKILL)
-            guardian.kill()
-            workers.append(stack.worker("--concurrency", "8"))
+            stack.replace_worker(workers, "--concurrency", "8")
     eventually(lambda: seen() >= tasks, timeout=120)
     assert receiver.refused == 0
     told = {json.loads(task_id) for _, task_id in receiver.seen}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 
 import pytest
 
@@ -32,13 +31,9 @@ def test_every_task_ends_as_the_oracle_says_whoever_is_killed(stack: Stack) -> N
         seen = ended()
         eventually(lambda seen=seen: ended() >= min(GRAPH, seen + GRAPH // KILLS // 2), timeout=30)
         if number % 2:
-            schedulers.pop(0).kill()
-            schedulers.append(stack.scheduler())
+            stack.replace_scheduler(schedulers)
         else:
-            guardian = workers.pop(0)
-            os.kill(stack.worker_pid(guardian), signal.SIGKILL)
-            guardian.kill()
-            workers.append(stack.worker("--concurrency", "8"))
+            stack.replace_worker(workers, "--concurrency", "8")
     drained()
     found = dict(Task.objects.values_list("pk", "status"))
     assert [found[task_id] for task_id in ids] == statuses(graph)

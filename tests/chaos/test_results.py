@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 
 import pytest
 
@@ -46,10 +45,7 @@ def test_every_task_takes_what_those_above_it_brought_whoever_is_killed(stack: S
             scheduler.kill()
             scheduler = stack.scheduler()
         else:
-            guardian = workers.pop(0)
-            os.kill(stack.worker_pid(guardian), signal.SIGKILL)
-            guardian.kill()
-            workers.append(stack.worker("--concurrency", "6"))
+            stack.replace_worker(workers, "--concurrency", "6")
     drained()
     results = dict(TaskExecution.objects.filter(status="SUCCESS").values_list("task_id", "result__stdout"))
     assert [int(results[task_id]) for task_id in ids] == sums

@@ -36,6 +36,8 @@ from workers_app.models import Worker
 from workers_app.recorder import finish_attempts, keep_late_results
 
 SUCCEEDED = Outcome.success({"ok": True})
+#: How a task can end that has not run to its end.
+UNRUN = ("cancelled", "expired", "lost")
 FAILED = Outcome.failure(ErrorCode.TASK_FAILED, "it broke", result={"seen": 1})
 FAILED_FOR_GOOD = Outcome.failure(ErrorCode.HTTP_STATUS, "404", retryable=False)
 TIMED_OUT = Outcome.stopped(StopReason.DEADLINE, timeout=timedelta(seconds=1))
@@ -173,6 +175,27 @@ class Engine:
         """The worker dies, and its tasks move on."""
         self.kill(worker_id)
         return self.recover()
+
+    def run(self, task_id: UUID, outcome: Outcome = SUCCEEDED) -> None:
+        """The task runs now, and ends so; nothing else may be due."""
+        worker = self.worker()
+        self.assign()
+        [attempt] = [each for each in self.start(worker) if each.task_id == task_id]
+        self.finish(worker, attempt, outcome)
+        self.lose(worker)
+
+    def end_unrun(self, task_id: UUID, how: str) -> None:
+        """The task ends as one of `UNRUN`; nothing else may be due, and no lost worker may be forgiven."""
+        if how == "cancelled":
+            services.cancel_task(task_id, actor="test")
+        elif how == "expired":
+            self.move(task_id, expires_at=-timedelta(minutes=1))
+            self.session.rows("expire_tasks", {"limit": 10})
+        else:
+            worker = self.worker()
+            self.assign()
+            self.start(worker)
+            self.lose(worker)
 
     def suspects(self, *wanted: dict[str, Any]) -> list[UUID]:
         """Waiting tasks that have each taken a worker down."""

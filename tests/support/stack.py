@@ -80,6 +80,18 @@ class Stack:
         [child] = [child for child in psutil.Process(guardian.pid).children() if os.getsid(child.pid) == child.pid]
         return child.pid
 
+    def replace_scheduler(self, running: list[subprocess.Popen[bytes]]) -> None:
+        """Kill the one of these that has run longest, and start another."""
+        running.pop(0).kill()
+        running.append(self.scheduler())
+
+    def replace_worker(self, running: list[subprocess.Popen[bytes]], *arguments: str) -> None:
+        """The same of a worker, with its guardian."""
+        guardian = running.pop(0)
+        os.kill(self.worker_pid(guardian), signal.SIGKILL)
+        guardian.kill()
+        running.append(self.worker(*arguments))
+
     def assert_all_live(self) -> None:
         """None of the processes started has exited."""
         assert [process.args for process in self.processes if process.poll() is not None] == []

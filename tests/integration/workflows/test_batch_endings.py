@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from tasks_app.sessions import Session
 from tasks_app.states import Gate
 from tests.factories import make_batch
 from tests.support.batches import add, dummy, made_for, make, settled, status, tasks_of
-from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine, in_seconds
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engine, in_seconds
 from tests.support.races import locked
 from tests.support.races import transaction as begun
 from tests.support.schedulers import stepped_scheduler
@@ -82,20 +81,11 @@ class TestDecideBatches:
         settled(engine)
         assert (status(batch), engine.violations()) == ("SUCCESS", {})
 
-    @pytest.mark.parametrize("how", ["cancelled", "expired", "lost"])
+    @pytest.mark.parametrize("how", UNRUN)
     def test_whatever_ended_the_last_one(self, engine: Engine, how: str) -> None:
         batch = make(dummy(on_worker_lost="fail"))
         [task_id] = tasks_of(batch)
-        if how == "cancelled":
-            cancel(task_id)
-        elif how == "expired":
-            engine.move(task_id, expires_at=-timedelta(minutes=1))
-            engine.session.rows("expire_tasks", {"limit": 10})
-        else:
-            worker = engine.worker()
-            engine.assign()
-            engine.start(worker)
-            engine.lose(worker)
+        engine.end_unrun(task_id, how)
         settled(engine)
         assert status(batch) == ("CANCELLED" if how == "cancelled" else "FAILED")
         assert made_for(batch) == (["onComplete"] if how == "cancelled" else ["onComplete", "onFailure"])

@@ -20,7 +20,7 @@ from tasks_app.states import Gate
 from tasks_app.wakeups import ENDED, NEW, SCHEDULERS
 from tests.support.clocks import ticking
 from tests.support.ears import Ear
-from tests.support.engine import FAILED, FAILED_FOR_GOOD, SUCCEEDED, Engine, in_seconds
+from tests.support.engine import FAILED, FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engine, in_seconds
 from tests.support.races import locked, rival
 from tests.support.races import transaction as begun
 from tests.support.schedulers import stepped_scheduler
@@ -40,15 +40,6 @@ DONE = Settled()
 
 def depends(engine: Engine, *parents: UUID, **fields: Any) -> UUID:
     return engine.create(depends_on=[str(parent) for parent in parents], **fields)
-
-
-def end(engine: Engine, task_id: UUID, outcome: Any = SUCCEEDED) -> None:
-    """The task runs now, and ends so; nothing else may be due."""
-    worker = engine.worker()
-    engine.assign()
-    [attempt] = [attempt for attempt in engine.start(worker) if attempt.task_id == task_id]
-    engine.finish(worker, attempt, outcome)
-    engine.lose(worker)
 
 
 def settle(engine: Engine) -> Settled:
@@ -90,7 +81,7 @@ class TestDependsOn:
     def test_is_due_from_then_on_and_not_from_before(self, engine: Engine) -> None:
         parent = engine.create()
         child = depends(engine, parent)
-        end(engine, parent)
+        engine.run(parent)
         engine.move(child, run_at=-minutes(10))
         before = engine.task(child)
         settle(engine)
@@ -102,13 +93,13 @@ class TestDependsOn:
         parent = engine.create()
         child = depends(engine, parent, schedule_at=in_seconds(3600))
         due = engine.task(child).run_at
-        end(engine, parent)
+        engine.run(parent)
         assert settle(engine).opened == 1
         assert engine.task(child).run_at == due
 
     def test_of_one_that_has_ended_is_seen_at_once(self, engine: Engine) -> None:
         parent = engine.create()
-        end(engine, parent)
+        engine.run(parent)
         child = depends(engine, parent)
         assert waits(engine, child)
         assert engine.violations() == {}
@@ -123,10 +114,10 @@ class TestDependsOn:
     def test_retries_of_a_task_are_not_its_end(self, engine: Engine) -> None:
         parent = engine.create(max_retries=1)
         child = depends(engine, parent)
-        end(engine, parent, FAILED)
+        engine.run(parent, FAILED)
         assert (settle(engine), waits(engine, child)) == (DONE, True)
         engine.move(parent, run_at=-minutes(1))
-        end(engine, parent, SUCCEEDED)
+        engine.run(parent, SUCCEEDED)
         assert settle(engine).opened == 1
 
     @pytest.mark.parametrize(
@@ -139,7 +130,7 @@ class TestDependsOn:
         child = depends(engine, parent, otherwise=otherwise)
         grandchild = depends(engine, child)
         saga = depends(engine, child, run_if="all_done")
-        end(engine, parent, FAILED_FOR_GOOD)
+        engine.run(parent, FAILED_FOR_GOOD)
         report = settle(engine)
         assert (report.opened, report.ended, report.left) == (1, 2, False)
         task = engine.task(child)
@@ -161,20 +152,11 @@ class TestDependsOn:
             "all_done": ("PENDING", Gate.OPEN),
         }
 
-    @pytest.mark.parametrize("how", ["cancelled", "expired", "lost"])
+    @pytest.mark.parametrize("how", UNRUN)
     def test_every_kind_of_end_counts(self, engine: Engine, how: str) -> None:
         parent = engine.create(on_worker_lost="fail")
         child = depends(engine, parent, run_if="all_done")
-        if how == "cancelled":
-            services.cancel_task(parent, actor="test")
-        elif how == "expired":
-            engine.move(parent, expires_at=-minutes(1))
-            engine.session.rows("expire_tasks", {"limit": 10})
-        else:
-            worker = engine.worker()
-            engine.assign()
-            engine.start(worker)
-            engine.lose(worker)
+        engine.end_unrun(parent, how)
         assert engine.task(parent).finished_at is not None
         assert settle(engine).opened == 1
         assert not waits(engine, child)
@@ -309,7 +291,7 @@ class TestEndDependents:
     def test_names_the_one_that_has_failed(self, engine: Engine) -> None:
         good, bad = engine.create(), engine.create(schedule_at=in_seconds(3600))
         child = depends(engine, good, bad)
-        end(engine, good)
+        engine.run(good)
         services.cancel_task(bad, actor="test")
         settle(engine)
         [[reason]] = engine.session.fetch("SELECT reason FROM audit_events WHERE task_id = %s", [child])
@@ -351,21 +333,21 @@ class TestHints:
     def test_of_an_end_reach_schedulers_when_others_wait_for_it(self, engine: Engine, ear: Ear, outcome: Any) -> None:
         parent = engine.create()
         depends(engine, parent)
-        end(engine, parent, outcome)
+        engine.run(parent, outcome)
         assert (SCHEDULERS, ENDED) in ear.hears(lambda heard: (SCHEDULERS, ENDED) in heard)
 
     def test_are_not_sent_of_a_retry_nor_when_nobody_waits(self, engine: Engine, ear: Ear) -> None:
         plain, again = engine.create(), engine.create(max_retries=1)
         depends(engine, again)
-        end(engine, plain)
-        end(engine, again, FAILED)
+        engine.run(plain)
+        engine.run(again, FAILED)
         wakeups.notify_schedulers(engine.session)
         heard = ear.hears(lambda heard: (SCHEDULERS, "") in heard)
         assert (SCHEDULERS, ENDED) not in heard
 
     def test_of_a_new_task_whose_parent_has_ended_say_to_look(self, engine: Engine, ear: Ear) -> None:
         parent = engine.create()
-        end(engine, parent)
+        engine.run(parent)
         depends(engine, parent)
         ear.hears(lambda heard: (SCHEDULERS, "") in heard)
 

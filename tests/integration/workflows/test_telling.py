@@ -21,7 +21,7 @@ from tasks_app.models import Task
 from tasks_app.new_tasks import InvalidTask
 from tasks_app.sessions import Session
 from tasks_app.states import ErrorCode, Gate
-from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engine
 from tests.support.operations import begin, finish
 from tests.support.races import transaction as begun
 from tests.support.schedules import make_schedule
@@ -36,18 +36,9 @@ OpenSession = Callable[[], Session]
 URL = {"url": "https://own.example/"}
 
 
-def run(engine: Engine, task_id: UUID, outcome: Outcome = SUCCEEDED) -> None:
-    """The task runs now and ends so; nothing else may be due."""
-    worker = engine.worker()
-    engine.assign()
-    [attempt] = [each for each in engine.start(worker) if each.task_id == task_id]
-    engine.finish(worker, attempt, outcome)
-    engine.lose(worker)
-
-
 def ended(engine: Engine, outcome: Outcome = SUCCEEDED, **fields: Any) -> UUID:
     task_id = engine.create(**fields)
-    run(engine, task_id, outcome)
+    engine.run(task_id, outcome)
     return task_id
 
 
@@ -89,19 +80,10 @@ class TestTakeEndings:
         task = body_of(Delivery.objects.get())["data"]["task"]
         assert (task["errorCode"], task["result"], task["status"]) == ("HTTP_STATUS", {"statusCode": 500}, "FAILED")
 
-    @pytest.mark.parametrize("how", ["cancelled", "expired", "lost"])
+    @pytest.mark.parametrize("how", UNRUN)
     def test_every_kind_of_end_counts(self, engine: Engine, how: str) -> None:
         task_id = engine.create(callback=URL, on_worker_lost="fail")
-        if how == "cancelled":
-            services.cancel_task(task_id, actor="test")
-        elif how == "expired":
-            engine.move(task_id, expires_at=-timedelta(minutes=1))
-            engine.session.rows("expire_tasks", {"limit": 10})
-        else:
-            worker = engine.worker()
-            engine.assign()
-            engine.start(worker)
-            engine.lose(worker)
+        engine.end_unrun(task_id, how)
         assert settle(engine) == 1
         code = {"cancelled": None, "expired": "EXPIRED", "lost": "WORKER_LOST"}[how]
         assert body_of(Delivery.objects.get())["data"]["task"]["errorCode"] == code
@@ -110,7 +92,7 @@ class TestTakeEndings:
         task_id = ended(engine, Outcome.failure(ErrorCode.TASK_FAILED, "no"), callback=URL, max_retries=1)
         assert (settle(engine), sources()) == (0, [])
         engine.move(task_id, run_at=-timedelta(minutes=1))
-        run(engine, task_id)
+        engine.run(task_id)
         assert (settle(engine), sources()) == (1, [task_id])
 
     def test_an_end_without_an_attempt_has_no_error_of_the_attempt_before(self, engine: Engine) -> None:
@@ -175,7 +157,7 @@ class TestTakeEndings:
     ) -> None:
         parent = engine.create(callback=URL)
         child = engine.create(depends_on=[str(parent)])
-        run(engine, parent)
+        engine.run(parent)
         monkeypatch.setattr(telling, "deliver", lambda *_: 1 / 0)
         monkeypatch.setattr(telling._Defect, "until", 0.0)
         report = settle_endings(engine.session)
@@ -305,7 +287,7 @@ class TestDelivering:
         ended(engine)
         settle(engine)
         delivery = Delivery.objects.get()
-        run(engine, delivery.pk)
+        engine.run(delivery.pk)
         assert (settle(engine), Delivery.objects.count()) == (1, 1)
 
     def test_a_message_of_an_endpoint_that_is_called_no_more_is_not_made(self, engine: Engine) -> None:
@@ -345,7 +327,7 @@ class TestDelivering:
         gates = [deliveries[task_id].task.gate for task_id in ids]
         assert gates == [Gate.OPEN, Gate.DEPENDENCY, Gate.DEPENDENCY]
         assert engine.violations() == {}
-        run(engine, deliveries[ids[0]].pk, Outcome.failure(ErrorCode.NETWORK, "no"))  # it is tried again
+        engine.run(deliveries[ids[0]].pk, Outcome.failure(ErrorCode.NETWORK, "no"))  # it is tried again
         settle(engine)
         assert engine.task(deliveries[ids[1]].pk).gate == Gate.DEPENDENCY
         services.cancel_task(deliveries[ids[0]].pk, actor="test")
@@ -357,7 +339,7 @@ class TestDelivering:
         make_endpoint(ordered=True)
         ended(engine)
         settle(engine)
-        run(engine, Delivery.objects.get().pk)
+        engine.run(Delivery.objects.get().pk)
         settle(engine)
         ended(engine)
         settle(engine)
@@ -383,7 +365,7 @@ class TestHeedDeliveries:
         settle(engine)
         delivery = Delivery.objects.filter(task__finished_at=None).get()
         outcome = Outcome.failure(ErrorCode.HTTP_STATUS, "no", result={"statusCode": status}, retryable=False)
-        run(engine, delivery.pk, SUCCEEDED if status == 200 else outcome)
+        engine.run(delivery.pk, SUCCEEDED if status == 200 else outcome)
         settle(engine)
         return WebhookEndpoint.objects.get()
 
@@ -409,7 +391,7 @@ class TestHeedDeliveries:
         ended(engine)
         settle(engine)
         delete_endpoint(endpoint.pk, actor="test")
-        run(engine, Delivery.objects.get().pk, FAILED_FOR_GOOD)
+        engine.run(Delivery.objects.get().pk, FAILED_FOR_GOOD)
         assert settle(engine) == 1
 
     def test_of_a_delivery_that_somebody_ran_again_counts_too(self, engine: Engine) -> None:
@@ -417,7 +399,7 @@ class TestHeedDeliveries:
         assert self.fails(engine).failing_since is not None
         delivery = Delivery.objects.get()
         services.retry_task(delivery.pk, actor="test")
-        run(engine, delivery.pk)
+        engine.run(delivery.pk)
         settle(engine)
         assert WebhookEndpoint.objects.get().failing_since is None
 
