@@ -32,9 +32,16 @@ CALLBACKS: Final[list[Mutant]] = [
         "workflows_app/callbacks/telling.py",
         _TELLING,
         ("own", 61, "for end in ends if end.id not in own)", "for end in ends)"),
-        ("frozen", 61, "            cursor.execute(_UNLESS_FROZEN)\n", ""),
+        ("frozen", 61, "        cursor.execute(_UNLESS_FROZEN)\n", ""),
+        ("broken", 61, "but=_held_back())", "but=())"),
+        ("others", 61, "        return _tell_one_by_one(session, cursor)\n", "        return 0\n"),
         ("clear", 61, "SET notifies = false", "SET notifies = notifies"),
-        ("defect", 61, "    except Exception:\n", "    except ZeroDivisionError if False else ():\n"),
+        (
+            "defect",
+            61,
+            '        except Exception:\n            log.exception("telling_failed")',
+            "        except ():\n            pass",
+        ),
     ),
     *mutants_of(
         "told",

@@ -24,12 +24,18 @@ from workflows_app.callbacks.events import End, Receiver, messages
 
 #: Most deliveries of one round: its transaction stays short.
 MOST: Final = 1000
-#: Seconds until it is tried again after a defect of ours: those who wait for an end must not wait for that.
-FAILED_AGAIN: Final = 5.0
+#: Seconds until an end is tried again that could not be told, by a defect of ours; and most that are told one by one.
+FAILED_AGAIN: Final = 60.0
+MOST_ALONE: Final = 100
 #: The round of one that is frozen in it must not be the last: nobody else can make one meanwhile.
 _UNLESS_FROZEN: Final = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
 _RECEIVERS: Final = (
     "SELECT id, name, url, events, queues, include, ordered FROM webhook_endpoints WHERE disabled IS NULL ORDER BY id"
+)
+#: Nobody, while another round has something: two at once would tell an ordered endpoint as they are committed.
+_UNTOLD: Final = (
+    "SELECT id FROM tasks WHERE has_dependents AND finished_at IS NOT NULL AND notifies AND id <> ALL(%s::uuid[])"
+    " AND (SELECT pg_try_advisory_xact_lock(4711, 1)) ORDER BY finished_at LIMIT %s"
 )
 _OWN: Final = (
     "SELECT d.id, d.endpoint_id, e.failing_since FROM deliveries d"
@@ -39,29 +45,49 @@ _OWN: Final = (
 log = structlog.get_logger(__name__)
 
 
-class _Defect:
-    """Before when it is not tried again, by the monotonic clock."""
-
-    until = 0.0
+#: Ends that this process could not tell, and until when it leaves them out, by the monotonic clock.
+_left_out: dict[UUID, float] = {}
 
 
 def tell_endings(session: Session) -> int:
     """Tell of ends, in the transaction that the session has begun; return of how many. Raises `psycopg.Error`.
 
-    What is wrong with one message must not keep others from running: a defect is logged, and all stays as it was.
+    What is wrong with one of them keeps neither tasks from running nor others from being told: it is logged, stays
+    marked, and is left out for a while.
     """
-    if time.monotonic() < _Defect.until:
-        return 0
-    try:
-        with session.connection.transaction(), session.connection.cursor() as cursor:
-            cursor.execute(_UNLESS_FROZEN)
-            return tell(cursor)
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        raise
-    except Exception:
-        log.exception("telling_failed")
-        _Defect.until = time.monotonic() + FAILED_AGAIN
-        return 0
+    with session.connection.cursor() as cursor:
+        cursor.execute(_UNLESS_FROZEN)
+        try:
+            with session.connection.transaction():
+                return tell(cursor, but=_held_back())
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception:
+            log.exception("telling_failed")
+        return _tell_one_by_one(session, cursor)
+
+
+def _tell_one_by_one(session: Session, cursor: Copying) -> int:
+    cursor.execute(_UNTOLD, [list(_held_back()), MOST_ALONE])
+    told = 0
+    for (task_id,) in cursor.fetchall():
+        try:
+            with session.connection.transaction():
+                told += tell(cursor, only=[task_id])
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception:
+            log.exception("end_not_told", task_id=str(task_id))
+            _left_out[task_id] = time.monotonic() + FAILED_AGAIN
+    return told
+
+
+def _held_back() -> Collection[UUID]:
+    """The ends that are left out now."""
+    now = time.monotonic()
+    for task_id in [task_id for task_id, until in _left_out.items() if until <= now]:
+        del _left_out[task_id]
+    return _left_out.keys()
 
 
 def tell_now(cursor: Copying, ids: Collection[UUID]) -> None:
@@ -70,11 +96,14 @@ def tell_now(cursor: Copying, ids: Collection[UUID]) -> None:
         pass
 
 
-def tell(cursor: Copying, *, only: Collection[UUID] | None = None) -> int:
-    """Make the deliveries for ended tasks whose end is yet to be told; return for how many."""
+def tell(cursor: Copying, *, only: Collection[UUID] | None = None, but: Collection[UUID] = ()) -> int:
+    """Make the deliveries for ended tasks whose end is yet to be told; return for how many.
+
+    ``only``: of these, whatever others do; else of all ``but`` these, one round at a time.
+    """
     receivers = receivers_of(cursor)
     most = max(1, MOST // max(1, len(receivers)))
-    ends = take_endings(cursor, most=most, only=only, results=any(each.include for each in receivers))
+    ends = take_endings(cursor, most=most, only=only, but=but, results=any(each.include for each in receivers))
     if ends:
         own = {row.id: row for row in _own(cursor, [end.id for end in ends])}
         deliver(cursor, messages((end for end in ends if end.id not in own), receivers))
@@ -90,9 +119,12 @@ def receivers_of(cursor: Cursor) -> list[Receiver]:
     return [Receiver(pk, name, url, frozenset(events), *filters) for pk, name, url, events, *filters in found]
 
 
-def take_endings(cursor: Cursor, *, most: int, only: Collection[UUID] | None, results: bool) -> list[End]:
+def take_endings(
+    cursor: Cursor, *, most: int, only: Collection[UUID] | None, but: Collection[UUID], results: bool
+) -> list[End]:
     """Lock ended tasks whose end is yet to be told."""
-    cursor.execute(statement("take_endings"), {"most": most, "only": only and list(only), "results": results})
+    asked = {"most": most, "only": only and list(only), "but": list(but), "results": results}
+    cursor.execute(statement("take_endings"), asked)
     return [End._make(row) for row in cursor.fetchall()]
 
 

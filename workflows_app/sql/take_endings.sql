@@ -1,5 +1,5 @@
 -- Lock at most %(most)s ended tasks whose end is yet to be told, those that ended first, and return them; only of %(only)s,
--- if that is given. One round at a time: two would tell an ordered endpoint in the order in which they commit. What somebody holds is
+-- if that is given, and none of %(but)s. One round at a time: two would tell an ordered endpoint in the order in which they commit. What somebody holds is
 -- left for the next one. Error and status code are those of the last attempt, if that is how it ended; so is the result, which is
 -- read for who wants it (%(results)s: somebody who listens). Indexes: tasks_ended_parents, executions_attempt.
 WITH alone AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4711, 1) AS got WHERE %(only)s::uuid[] IS NULL),
@@ -7,6 +7,7 @@ taken AS MATERIALIZED (
   SELECT t.id, t.type, t.queue, t.status, t.attempt, t.version, t.end_reason, t.finished_at, t.correlation_id, t.callback
     FROM tasks t
    WHERE t.has_dependents AND t.finished_at IS NOT NULL AND t.notifies
+     AND t.id <> ALL(%(but)s::uuid[])
      AND (t.id = ANY(%(only)s::uuid[]) OR (SELECT got FROM alone))
    ORDER BY t.finished_at
    LIMIT %(most)s

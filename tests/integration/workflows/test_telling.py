@@ -159,11 +159,32 @@ class TestTakeEndings:
         child = engine.create(depends_on=[str(parent)])
         engine.run(parent)
         monkeypatch.setattr(telling, "deliver", lambda *_: 1 / 0)
-        monkeypatch.setattr(telling._Defect, "until", 0.0)
         report = settle_endings(engine.session)
         assert (report.opened, report.told, report.left) == (1, 0, True)
         assert engine.task(child).gate == Gate.OPEN
         assert engine.task(parent).notifies
+
+    def test_a_defect_of_one_end_lets_the_others_be_told(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """That one is told as soon as it can be."""
+        first, broken, last = (ended(engine, callback=URL) for _ in range(3))
+        deliver = telling.deliver
+
+        def fails(cursor: Any, messages: Any) -> None:
+            found = list(messages)
+            assert broken not in {message.end.id for message in found}, "a defect"
+            deliver(cursor, found)
+
+        monkeypatch.setattr(telling, "deliver", fails)
+        assert (settle_endings(engine.session).told, set(sources())) == (2, {first, last})
+        later = ended(engine, callback=URL)
+        lines = len(caplog.records)
+        assert (settle_endings(engine.session).told, set(sources())) == (1, {first, last, later})
+        assert len(caplog.records) == lines, "it is left out, and not tried each time"
+        monkeypatch.undo()
+        telling._left_out.clear()
+        assert (settle(engine), set(sources())) == (1, {first, last, later, broken})
 
     def test_goes_on_where_another_round_has_something(self, engine: Engine, open_session: OpenSession) -> None:
         ended(engine, callback=URL)
