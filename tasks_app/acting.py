@@ -21,10 +21,10 @@ from access_app import audit
 from access_app.ids import new_task_id
 from access_app.refusals import InvalidInput, NotFound
 from access_app.versions import Versions, require
-from tasks_app import tokens
+from tasks_app import tickets
 from tasks_app.acts import OperationState
 from tasks_app.models import BulkOperation, Task
-from tasks_app.tokens import Ask, Ticket
+from tasks_app.tickets import Ask, Ticket
 
 #: A count that takes longer is given up, and says so.
 LONGEST_COUNT: Final = timedelta(seconds=10)
@@ -94,7 +94,7 @@ def _look(ask: Ask, rows: QuerySet[Task]) -> DryRun:
     ticket = _ticket(found, counts["status"].total())
     sample = rows.filter(pk__gt=ticket.after, pk__lt=ticket.before).order_by("-pk")[:SAMPLES] if found else []
     by_status, by_queue, by_type = counts.values()
-    return DryRun(ticket.matched, by_status, by_queue, by_type, list(sample), tokens.sign(ticket, ask))
+    return DryRun(ticket.matched, by_status, by_queue, by_type, list(sample), tickets.sign(ticket, ask))
 
 
 def _ticket(found: Sequence[dict[str, Any]], count: int) -> Ticket:
@@ -113,7 +113,7 @@ def begin(
 
     ``barred``: types of tasks that the caller may not make run; they are skipped. Raises `InvalidInput` for the token.
     """
-    ticket = tokens.read(token, ask)
+    ticket = tickets.read(token, ask)
     with transaction.atomic():
         operation, made = BulkOperation.objects.get_or_create(
             pk=ticket.id,

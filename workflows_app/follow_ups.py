@@ -7,7 +7,6 @@ one: it is not done before they have ended.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -15,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from access_app.ids import lowest_id
+from access_app.ids import derived_id
 from schedules_app.stored import checked_template
 from tasks_app import edges
 from tasks_app.inserting import COLUMNS, store_tasks, task_row
@@ -25,7 +24,6 @@ from workflows_app.batch_rules import BatchStatus, FollowUp, follow_ups_of
 
 log = structlog.get_logger(__name__)
 
-_BITS: Final = 74
 _REFUSED: Final = (
     "INSERT INTO audit_events (actor, action, target, reason, correlation_id)"
     " VALUES ('scheduler', 'batch.follow_up_refused', %s, %s, %s)"
@@ -55,10 +53,7 @@ class DoneBatch(NamedTuple):
 
 def follow_up_id(batch_id: UUID, completion: int, which: FollowUp, completed_at: datetime) -> UUID:
     """The id of a task that is made for a completion: a UUIDv7 of that instant, with nothing of chance in it."""
-    name = f"{batch_id} {completion} {which}".encode()
-    noise = int.from_bytes(hashlib.sha256(name).digest()) >> (256 - _BITS)
-    high, low = noise >> 62, noise & (1 << 62) - 1
-    return UUID(int=lowest_id(completed_at).int | 7 << 76 | high << 64 | 2 << 62 | low)
+    return derived_id(completed_at, f"{batch_id} {completion} {which}")
 
 
 def follow_up_ids(

@@ -15,7 +15,7 @@ from access_app.rights import Action, Refused
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of, person_of, reason_of
 from access_app.staff.filters import ChoiceFilter
-from tasks_app import acting, tokens
+from tasks_app import acting, tickets
 from tasks_app.acting import OperationOver
 from tasks_app.acts import RUNS, BulkAction, OperationState
 from tasks_app.admin.operation_form import OperationForm, filter_of
@@ -148,7 +148,7 @@ class BulkOperationAdmin(StaffAdmin):
 
     def _begun(self, request: HttpRequest, form: OperationForm, asked: AskedOperation) -> HttpResponse:
         self._require(request, asked)
-        ticket = tokens.read(str(asked.token), asked.ask)
+        ticket = tickets.read(str(asked.token), asked.ask)
         if not form.confirms(ticket.matched):
             return self.render_form(request, _TEMPLATE, {"title": self.new_label, "form": form})
         row, _ = acting.begin(

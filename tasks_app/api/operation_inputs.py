@@ -11,7 +11,7 @@ from access_app.refusals import InvalidInput
 from tasks_app.acts import BulkAction, Target
 from tasks_app.api.operation_filters import read_filter
 from tasks_app.fields import QUEUE_NAME
-from tasks_app.tokens import Ask
+from tasks_app.tickets import Ask
 
 MOST_PER_SECOND: Final = 1_000_000
 LOWEST, HIGHEST = -100, 100

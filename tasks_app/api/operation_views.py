@@ -20,7 +20,7 @@ from tasks_app.api import operation_inputs, operation_outputs
 from tasks_app.api.operation_filters import OperationFilters, rows_of
 from tasks_app.executors.registry import executors
 from tasks_app.models import BulkOperation
-from tasks_app.tokens import Ask
+from tasks_app.tickets import Ask
 
 
 class BulkOperations(ApiViewSet):

@@ -24,7 +24,7 @@ BULK: Final[list[Mutant]] = [
     ),
     *mutants_of(
         "bulk-tokens",
-        "tasks_app/tokens.py",
+        "tasks_app/tickets.py",
         _ACTING,
         ("binding", _PROMISE, "    if binding != _binding(ask):\n", "    if False:\n"),
         ("expiry", _PROMISE, ", max_age=VALID_FOR", ""),

@@ -28,7 +28,7 @@ from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.acts import BulkAction
 from tasks_app.states import Gate, TaskStatus
-from tasks_app.tokens import Ask, Ticket, sign
+from tasks_app.tickets import Ask, Ticket, sign
 from tests.factories import make_batch, make_execution, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint

@@ -11,7 +11,7 @@ from tasks_app.api.operation_filters import condition_of_filter, read_filter, ro
 from tasks_app.models import BulkOperation
 from tasks_app.pieces import Pace, Piece, do_piece
 from tasks_app.sessions import Session
-from tasks_app.tokens import Ask
+from tasks_app.tickets import Ask
 
 NOBODY: Final = frozenset[str]()
 

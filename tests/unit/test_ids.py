@@ -10,7 +10,7 @@ from uuid import RFC_4122, UUID
 import pytest
 
 from access_app import ids
-from access_app.ids import created_at, lowest_id, new_task_id, new_task_ids
+from access_app.ids import created_at, derived_id, lowest_id, new_task_id, new_task_ids
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -87,3 +87,12 @@ class TestLowestId:
     @pytest.mark.parametrize("year", [1, 1969, 9999])
     def test_stays_a_uuid_for_any_date(self, year: int) -> None:
         assert lowest_id(datetime(year, 1, 1, tzinfo=UTC)) <= lowest_id(datetime(9999, 12, 31, tzinfo=UTC))
+
+
+class TestDerivedId:
+    def test_is_the_same_for_a_name_and_an_instant_and_no_other(self) -> None:
+        at = datetime(2030, 1, 31, 12, tzinfo=UTC)
+        names = {derived_id(at, name) for name in ("a", "b", "a b", "")}
+        assert (derived_id(at, "a") in names, len(names)) == (True, 4)
+        assert derived_id(at + timedelta(milliseconds=1), "a") not in names
+        assert all((each.version, each.variant, created_at(each)) == (7, RFC_4122, at) for each in names)

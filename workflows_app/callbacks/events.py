@@ -5,7 +5,6 @@ Sources: Standard Webhooks 1.0 (payload ``{type, timestamp, data}``, ids without
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from access_app.http.times import show_instant
+from access_app.ids import derived_id
 from tasks_app.callbacks import CallbackOn, Include
 from tasks_app.states import ErrorCode, TaskStatus
 
@@ -109,9 +109,7 @@ class Message(NamedTuple):
     def delivery_id(self) -> UUID:
         """Made of what it is about: of a task, its end and its receiver, there is one, however often it is made."""
         name = f"{self.end.id} {self.end.version} {self.receiver.id if self.receiver else self.url}"
-        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])
-        at = int(self.end.finished_at.timestamp() * 1000)
-        return UUID(int=at << 80 | 7 << 76 | (digest & 0xFFF) << 64 | 2 << 62 | digest >> 18)
+        return derived_id(self.end.finished_at, name)
 
     @property
     def webhook_id(self) -> str:

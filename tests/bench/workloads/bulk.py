@@ -12,7 +12,7 @@ from tasks_app import acting
 from tasks_app.acts import BulkAction, OperationState
 from tasks_app.api.operation_filters import rows_of
 from tasks_app.models import BulkOperation
-from tasks_app.tokens import Ask
+from tasks_app.tickets import Ask
 from tests.bench.bench import Bench, Setting, wait_for
 from tests.bench.executors import read_marks
 from tests.bench.fill import fill_waiting

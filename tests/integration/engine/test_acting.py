@@ -16,7 +16,7 @@ from tasks_app.acting import OperationNotFound, OperationOver
 from tasks_app.acts import BulkAction, Target
 from tasks_app.api.operation_filters import read_filter, rows_of
 from tasks_app.models import BulkOperation
-from tasks_app.tokens import Ask
+from tasks_app.tickets import Ask
 from tests.factories import make_task, unknown_id
 from tests.support.operations import begin, row_of
 
@@ -81,7 +81,7 @@ class TestBegin:
         with pytest.raises(InvalidInput, match="another action or filter"):
             acting.begin(ask("reprioritise", Target(priority=2)), token, actor="a", barred=())
 
-    @pytest.mark.parametrize("token", ["", "x", signing.dumps([1]), signing.dumps([1], salt="tasks_app.tokens")])
+    @pytest.mark.parametrize("token", ["", "x", signing.dumps([1]), signing.dumps([1], salt="tasks_app.tickets")])
     def test_refuses_what_is_no_token(self, token: str) -> None:
         with pytest.raises(InvalidInput, match="not one of ours"):
             acting.begin(ask(), token, actor="a", barred=())

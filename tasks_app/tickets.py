@@ -20,7 +20,7 @@ from tasks_app.acts import BulkAction, Target
 
 #: How long a token can be used.
 VALID_FOR: Final = timedelta(minutes=15)
-_SALT: Final = "tasks_app.tokens"
+_SALT: Final = "tasks_app.tickets"
 
 
 class Ask(NamedTuple):
