@@ -11,7 +11,7 @@ from django.core import signing
 from access_app.models import AuditEvent
 from access_app.refusals import InvalidInput
 from access_app.versions import Stale
-from tasks_app import acting, tokens
+from tasks_app import acting, tickets
 from tasks_app.acting import OperationNotFound, OperationOver
 from tasks_app.acts import BulkAction, Target
 from tasks_app.api.operation_filters import read_filter, rows_of
@@ -88,7 +88,7 @@ class TestBegin:
 
     def test_refuses_an_old_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
         token = token_of(ask())
-        monkeypatch.setattr(tokens, "VALID_FOR", timedelta(seconds=-1))
+        monkeypatch.setattr(tickets, "VALID_FOR", timedelta(seconds=-1))
         with pytest.raises(InvalidInput, match="make another dry run"):
             acting.begin(ask(), token, actor="a", barred=())
 

@@ -39,7 +39,7 @@ class TestPlans:
             "look_at_joins": {"ids": children},
             "open_dependents": {"ids": children},
             "lock_parents": {"ids": names},
-            "take_endings": {"most": parents, "only": None, "results": True},
+            "take_endings": {"most": parents, "only": None, "but": [], "results": True},
             "clear_parents": {"ids": names, "batches": []},
         }
         plans = {name: explain(engine.session, name, parameters) for name, parameters in asked.items()}
