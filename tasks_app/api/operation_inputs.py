@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from access_app.http.fields import Fields, anything, flag, or_null, read_object, read_reason_text, text, whole
+from access_app.http.fields import Fields, anything, flag, or_null, read_object, read_reason_text, text
 from access_app.refusals import InvalidInput
+from tasks_app import kinds
 from tasks_app.acts import BulkAction, Target
 from tasks_app.api.operation_filters import read_filter
-from tasks_app.fields import QUEUE_NAME
+from tasks_app.fields import ASKED
 from tasks_app.tickets import Ask
 
-MOST_PER_SECOND: Final = 1_000_000
-LOWEST, HIGHEST = -100, 100
+_OF_TASKS: Final = {row.name: row.kind for row in ASKED}
+PRIORITY: Final = _OF_TASKS["priority"]
+QUEUE: Final = _OF_TASKS["queue"]
+RATE: Final = kinds.whole(1, 1_000_000)
 #: Action → the field that says what its tasks are given.
 _GIVES: Final = {BulkAction.REPRIORITISE: "priority", BulkAction.MOVE: "queue"}
 
@@ -35,30 +38,15 @@ def _action(value: Any) -> Any:
     return BulkAction(value)
 
 
-def _within(low: int, high: int) -> Any:
-    def read(value: Any) -> Any:
-        if not low <= whole(value) <= high:
-            raise ValueError(f"must be a whole number from {low:,} to {high:,}")
-        return value
-
-    return read
-
-
-def _queue(value: Any) -> Any:
-    if not QUEUE_NAME.fullmatch(text(value)):
-        raise ValueError("must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
-    return value
-
-
 _FIELDS: Final[Fields] = {
     "action": ("action", _action),
     "filter": ("filter", anything),
-    "priority": ("priority", or_null(_within(LOWEST, HIGHEST))),
-    "queue": ("queue", or_null(_queue)),
+    "priority": ("priority", or_null(PRIORITY.read)),
+    "queue": ("queue", or_null(QUEUE.read)),
     "reason": ("reason", read_reason_text),
     "dryRun": ("dry_run", flag),
     "token": ("token", text),
-    "ratePerSecond": ("rate", or_null(_within(1, MOST_PER_SECOND))),
+    "ratePerSecond": ("rate", or_null(RATE.read)),
 }
 
 

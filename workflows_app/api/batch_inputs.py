@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,11 +19,11 @@ from workflows_app.batch_rules import FollowUp
 from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch, read_fail_fast
 
 
-class Only:
+class Only(StrEnum):
     """What a retry runs again."""
 
-    FAILED: Final = "failed"
-    UNSUCCESSFUL: Final = "unsuccessful"
+    FAILED = "failed"
+    UNSUCCESSFUL = "unsuccessful"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ def _tasks(least: int) -> Any:
 
 
 def _only(value: Any) -> Any:
-    if text(value) not in (Only.FAILED, Only.UNSUCCESSFUL):
-        raise ValueError(f"must be {Only.FAILED} or {Only.UNSUCCESSFUL}")
+    if text(value) not in list(Only):
+        raise ValueError(f"must be {' or '.join(Only)}")
     return value == Only.UNSUCCESSFUL
 
 

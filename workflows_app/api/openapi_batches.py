@@ -145,7 +145,7 @@ SCHEMAS: Final[Json] = {
     "RetriedBatch": obj(_ITEM | _COUNTED | _FOLLOW_UPS | {"retried": COUNT}, required=[*_ITEM, *_COUNTED, "retried"]),
     "MoreTasks": obj({"tasks": array(schema("NewTask"), minItems=1, maxItems=MAX_TASKS)}),
     "AddedTasks": obj({"ids": array(ID, description="In the order of the tasks."), "refs": _REFS}),
-    "RetryOnly": closed_set((Only.FAILED, Only.UNSUCCESSFUL), "unsuccessful: what somebody cancelled, too."),
+    "RetryOnly": closed_set(Only, "unsuccessful: what somebody cancelled, too."),
     "BatchRetry": obj(
         {
             "only": choice("RetryOnly", default=Only.FAILED),

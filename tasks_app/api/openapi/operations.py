@@ -15,7 +15,6 @@ from access_app.http.openapi.schemas import (
     array,
     choice,
     closed_set,
-    integer,
     nullable,
     obj,
     ref,
@@ -29,15 +28,11 @@ from tasks_app.acts import BulkAction, OperationState, Skip
 from tasks_app.api.filters import TaskFilters
 from tasks_app.api.openapi import schemas
 from tasks_app.api.operation_filters import OperationFilters
-from tasks_app.api.operation_inputs import HIGHEST, LOWEST, MOST_PER_SECOND
-from tasks_app.fields import QUEUE_NAME
+from tasks_app.api.operation_inputs import PRIORITY, QUEUE, RATE
 
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _ID: Final = ref("parameters", "BulkOperationId")
-_PRIORITY: Final = integer(LOWEST, HIGHEST)
-_QUEUE: Final[Json] = {"type": "string", "pattern": f"^{QUEUE_NAME.pattern}$"}
 _REASON: Final[Json] = {"type": "string", "maxLength": MAX_REASON}
-_RATE: Final = integer(1, MOST_PER_SECOND)
 _SAMPLE_ID: Final = "01a22fb8-6d21-7b62-8c3e-5d6f1a2b3c4d"
 _FILTER_EXAMPLE: Final[Json] = {
     "status": ["FAILED"],
@@ -81,12 +76,12 @@ SCHEMAS: Final[Json] = {
         {
             "action": schema("BulkAction"),
             "filter": schema("TaskFilter"),
-            "priority": variant(_PRIORITY, null=True, description="To `reprioritise`."),
-            "queue": variant(_QUEUE, null=True, description="To `move`."),
+            "priority": variant(PRIORITY.schema, null=True, description="To `reprioritise`."),
+            "queue": variant(QUEUE.schema, null=True, description="To `move`."),
             "reason": _REASON,
             "dryRun": {"type": "boolean", "description": "Only look: the response has the token to begin with."},
             "token": {"type": "string", "description": "Of a dry run of the same action and filter."},
-            "ratePerSecond": variant(_RATE, null=True, description="No more tasks a second are changed."),
+            "ratePerSecond": variant(RATE.schema, null=True, description="No more tasks a second are changed."),
         },
         required=["action", "filter"],
     ),
