@@ -13,6 +13,7 @@ from access_app.database_faults import DatabaseAway
 from access_app.keys import NEVER, create_key, find_key, revoke_key
 from tasks_app import conf
 from tasks_app.sessions import Session
+from tests.support import vacuum
 from tests.support.engine import Engine
 from tests.support.races import transaction
 from tests.support.schedules import make_schedule
@@ -32,10 +33,8 @@ def look(session: Session, name: str) -> Finding:
 
 @pytest.fixture
 def no_autovacuum(session: Session) -> Iterator[None]:
-    """So that nothing is cleaned away while a test looks."""
-    session.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
-    yield
-    session.execute("ALTER TABLE tasks RESET (autovacuum_enabled)")
+    with vacuum.no_autovacuum(session, "tasks"):
+        yield
 
 
 class TestExamine:
@@ -71,7 +70,7 @@ class TestTableHealth:
         self, engine: Engine, new_tables: None, no_autovacuum: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tables, "MOST_DEAD", 100)
-        engine.session.execute("VACUUM tasks")
+        vacuum.vacuum(engine.session, "tasks")
         engine.create_many(100)
         engine.session.execute("UPDATE tasks SET version = version + 1")
         engine.session.execute("SELECT pg_stat_force_next_flush()")
@@ -84,7 +83,7 @@ class TestTableHealth:
         monkeypatch.setattr(tables, "VACUUM_WITHIN", 60.0)
         assert look(engine.session, "dead rows").ok  # a vacuum has just been there: this is the normal coming and going
         monkeypatch.setattr(tables, "VACUUM_WITHIN", 0.0)
-        engine.session.execute("VACUUM tasks")
+        vacuum.vacuum(engine.session, "tasks")
         eventually(lambda: look(engine.session, "dead rows").ok)
 
 
@@ -190,7 +189,7 @@ class TestIndexSizes:
     ) -> None:
         engine.create_many(2000)
         engine.session.execute("DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)")
-        engine.session.execute("VACUUM tasks")
+        vacuum.vacuum(engine.session, "tasks")
         monkeypatch.setattr(tables, "LARGE_INDEX", 50_000)
         finding = look(engine.session, "index bloat")
         assert not finding.ok

@@ -7,8 +7,7 @@ rolled back, so that what they really touch is counted too: a plan may name the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,15 +28,12 @@ from tasks_app.sessions import Session
 from tasks_app.states import Gate
 from tests.support.engine import SUCCEEDED, Engine, places_of, room_of
 from tests.support.races import transaction
-from tests.support.waiting import eventually
+from tests.support.vacuum import no_autovacuum
 
 ENDED, WAITING, FUTURE = 100_000, 20_000, 5_000
 WORKERS, OWNED, BEHIND_KEYS = 20, 8, 300
 GROWING = ("tasks", "task_executions", "audit_events", "schedules", "schedule_fires")
 TABLES = ("tasks", "task_executions", "worker_heartbeats")
-AUTOVACUUM = (
-    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker' AND datname = current_database()"
-)
 SCANS = "SELECT coalesce(sum(seq_scan), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"
 
 
@@ -405,23 +401,6 @@ def fill(session: Session) -> None:
         Engine(session).kill(dead)
 
 
-@contextmanager
-def no_autovacuum(session: Session) -> Iterator[None]:
-    """Otherwise it may tell the planner in the middle of a test.
-
-    One that has already chosen its tables goes on, waits for our VACUUM, and then finds them empty: so it must be gone.
-    """
-    tables = ("tasks", "task_executions")
-    for table in tables:
-        session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    eventually(lambda: session.fetch(AUTOVACUUM) == [(0,)], timeout=60)
-    try:
-        yield
-    finally:
-        for table in tables:
-            session.execute(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
-
-
 @pytest.mark.usefixtures("new_tables")
 class TestPlans:
     def test_of_hot_statements_use_their_indexes_on_empty_tables(self, session: Session) -> None:
@@ -433,7 +412,7 @@ class TestPlans:
         """The statistics of its first days, when most tasks were under way; none at all; of an empty history, as an
         autovacuum that came too early leaves them; and those of the day."""
         found = {}
-        with no_autovacuum(session):
+        with no_autovacuum(session, "tasks", "task_executions"):
             begin_small(session)
             fill(session)
             found["of its first days"] = offences(session, large=True) | scans_by_people(session)
