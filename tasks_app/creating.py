@@ -209,7 +209,7 @@ def _insert_with_edges(task_id: UUID, new: NewTask, row: tuple[Any, ...], *, adm
 
 
 def _look_up(cursor: Any, stored: Stored, met: list[New]) -> list[New]:
-    """Answer those that open tasks stand in the way of, and return those whose way is free by now."""
+    """Note those that open tasks stand in the way of, and return those whose way is free by now."""
     places = {task_id: place for place, task_id in enumerate(stored.ids)}
     holders = holders_of(cursor, {(new.queue, str(new.unique_key)) for _, new, _ in met})
     free = []

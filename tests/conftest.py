@@ -28,8 +28,8 @@ collect_ignore = [] if find_spec("playwright") else ["browser"]
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Collecting makes a million objects that stay. Looking through them again and again cost a third of collecting,
-    and one twentieth of the tests. What tests make is looked through after as many objects as a page or two of the
-    admin make, not after 700: that was a tenth of the processor time of tests that ask for pages."""
+    and one twentieth of the tests. What tests make is collected after as many objects as a page or two of the admin
+    make, not after 700: that was a tenth of the processor time of tests that ask for pages."""
     gc.disable()
     yield
     gc.enable()

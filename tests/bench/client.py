@@ -31,7 +31,7 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def send(self, whole_request: bytes) -> tuple[int, bytes]:
-        """Send, and answer status and body."""
+        """Send, and return status and body."""
         reused = self._socket is not None
         try:
             return self._exchange(whole_request)
@@ -80,7 +80,7 @@ class Connection:
 
 @contextmanager
 def serving(bench: Bench) -> Iterator[tuple[int, str]]:
-    """Gunicorn with the project's own configuration on loopback; answers its port and an API key."""
+    """Gunicorn with the project's own configuration on loopback; yields its port and an API key."""
     _, key = create_key("bench", list(Scope), actor="bench")
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port: int = probe.getsockname()[1]

@@ -22,7 +22,7 @@ class Call:
 
 
 def saturate(port: int, whole_request: bytes, *, threads: int, count: int) -> tuple[float, list[Call]]:
-    """``count`` calls as fast as ``threads`` connections can; answers calls a second, and the calls."""
+    """``count`` calls as fast as ``threads`` connections can; returns calls a second, and the calls."""
     numbers = itertools.count()
     began = time.time()
 
@@ -70,7 +70,7 @@ def _call(connection: Connection, whole_request: bytes, due: float) -> Call:
 
 
 class Background(threading.Thread):
-    """Runs ``work`` beside the measurement; `result` waits for what it answered, and raises what it raised."""
+    """Runs ``work`` beside the measurement; `result` waits for what it returned, and raises what it raised."""
 
     def __init__(self, work: Callable[[], list[Call]]) -> None:
         super().__init__(daemon=True)

@@ -60,7 +60,7 @@ def chart(title: str, axis: str, points: Sequence[Point]) -> str:
 
 
 def write_plots(folder: Path, records: Sequence[Record]) -> list[Path]:
-    """Throughput by workers and by backlog, each if there are records for it; answers the files written."""
+    """Throughput by workers and by backlog, each if there are records for it; returns the files written."""
     wanted = (
         ("throughput_by_workers", "Throughput by number of workers (tasks/s)", "workers", "workers"),
         ("throughput_by_backlog", "Throughput by backlog (tasks/s)", "w4", "queued"),

@@ -67,7 +67,7 @@ def drive(url: str, *, batch: int, clients: int, seconds: float) -> float:
 
 
 def client(url: str, batch: int, start_at: float, seconds: float) -> tuple[int, float]:
-    """One client; answers how many tasks it ended, and when it stopped."""
+    """One client; returns how many tasks it ended, and when it stopped."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         connection.execute("SELECT count(*) FROM raw_history")
         time.sleep(max(0.0, start_at - time.time()))

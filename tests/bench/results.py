@@ -1,4 +1,4 @@
-"""What a workload is, and what it answers: runs, each a row of raw figures, kept as JSON lines."""
+"""What a workload is, and what it returns: runs, each a row of raw figures, kept as JSON lines."""
 
 from __future__ import annotations
 

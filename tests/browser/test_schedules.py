@@ -1,4 +1,4 @@
-"""Schedules in a browser: the form tells what it would do while it is filled in; buttons and days work; pages fit."""
+"""Schedules in a browser: the form shows what it would do while it is filled in; buttons and days work; pages fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users and groups in the staff UI: who changes which field of whose account, and what the audit trail tells of it."""
+"""Users and groups in the staff UI: who changes which field of whose account, and what the audit trail says of it."""
 
 from __future__ import annotations
 

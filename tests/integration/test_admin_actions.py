@@ -1,4 +1,4 @@
-"""What staff may do to tasks, queues and workers: only what state and permission allow, audited, and told about."""
+"""What staff may do to tasks, queues and workers: only what state and permission allow, audited, and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/tasks`` and ``/tasks/{id}``: what each method answers, and what it refuses."""
+"""``/tasks`` and ``/tasks/{id}``: what each method returns, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health over HTTP: what each route answers in staged states of the system, to whom, and with the database away."""
+"""Health over HTTP: what each route returns in staged states of the system, to whom, and with the database away."""
 
 from __future__ import annotations
 

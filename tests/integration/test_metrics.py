@@ -1,4 +1,4 @@
-"""What a scrape answers: well-formed families, counters that count every ended attempt once, and no more queries."""
+"""What a scrape returns: well-formed families, counters that count every ended attempt once, and no more queries."""
 
 from __future__ import annotations
 

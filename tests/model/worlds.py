@@ -1,4 +1,4 @@
-"""The worlds that are looked through to the last state: which things there are, and what may go wrong with them.
+"""The worlds that are searched to the last state: which things there are, and what may go wrong with them.
 
 One world with everything in it would have more states than can be looked at. Each of these has what interacts.
 """

@@ -1,9 +1,9 @@
 """The engine against a model of it: what a random story of tasks, workers and people consists of.
 
-Each rule does one thing the way production does it and compares the answer with what the model expects. After every
-step all rows are read again: only published transitions may have happened, each with one version more, and no query of
-``invariants`` may count anything. Races between connections are staged elsewhere; here it is the order of things, in
-long stories. ``test_state_machine.py`` plays them.
+Each rule does one thing the way production does it and compares what comes back with what the model expects. After
+every step all rows are read again: only published transitions may have happened, each with one version more, and no
+query of ``invariants`` may count anything. Races between connections are staged elsewhere; here it is the order of
+things, in long stories. ``test_state_machine.py`` plays them.
 """
 
 from __future__ import annotations

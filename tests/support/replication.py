@@ -51,7 +51,7 @@ class Node:
         self.run("pg_ctl", "stop", "-s", "-w", "-m", mode, "-D", self.location.data_dir)
 
     def promote(self) -> None:
-        """Make a standby the primary of a timeline of its own; answers when it takes writes."""
+        """Make a standby the primary of a timeline of its own; returns when it takes writes."""
         self.run("pg_ctl", "promote", "-s", "-w", "-D", self.location.data_dir)
 
     def follow(self, primary: Node, *, rewind: bool = False) -> None:

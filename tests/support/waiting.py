@@ -14,6 +14,6 @@ def eventually(predicate: Callable[[], T], timeout: float = 5.0, *, interval: fl
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not so within {timeout:g} s: the last answer was {value!r}")
+            raise AssertionError(f"not so within {timeout:g} s: it was last {value!r}")
         time.sleep(interval)
     return value

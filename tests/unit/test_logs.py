@@ -47,7 +47,7 @@ class Stderr(io.StringIO):
 
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configured]:
-    """Configures logging for one test, and answers what then goes to stderr."""
+    """Configures logging for one test, and returns what then goes to stderr."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     stderr = Stderr()

@@ -1,4 +1,4 @@
-"""One attempt from payload to outcome: whatever an executor does, the answer is an `Outcome`."""
+"""One attempt from payload to outcome: whatever an executor does, what comes back is an `Outcome`."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class TestEnvironmentOf:
 
     @pytest.mark.parametrize("path", [b".", b"", b":bin"])
     def test_leaves_out_a_path_without_an_absolute_folder(self, path: bytes) -> None:
-        """An empty one means the working directory too; without one, the system's own is looked through."""
+        """An empty one means the working directory too; without one, the system's own is searched."""
         assert "PATH" not in environment({"argv": ["date"]}, {b"PATH": path}, config_of(SHELL_ALLOWED_COMMANDS="date"))
 
     def test_takes_nothing_else_from_the_worker(self) -> None:

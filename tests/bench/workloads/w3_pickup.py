@@ -79,7 +79,7 @@ def _all_begun(bench: Bench, made: list[Creation]) -> bool:
 WORKLOAD = Workload(
     "w3",
     "Pick-up on an idle system (W3)",
-    "200 tasks, one each 20 ms (after 10 to warm up); milliseconds until the body begins, told by the body itself.",
+    "200 tasks, one each 20 ms (after 10 to warm up); milliseconds until the body begins, noted by the body itself.",
     {
         "call_p50": "from call p50",
         "call_p95": "p95",

@@ -10,7 +10,7 @@ from tests.support.documents import table_row
 from tests.support.figures import number, percentile
 
 HEADINGS = ["fault", "times", "target", "p50 / p99 / max, in seconds unless said otherwise", "counts", "violations"]
-#: Violations of one fault that are told in words.
+#: Violations of one fault that are shown in words.
 MOST_TOLD = 6
 #: Counts that are the same question for every fault stand in the sentence above the table.
 EVERYWHERE = ("accepted", "runs", "lost", "overlaps")

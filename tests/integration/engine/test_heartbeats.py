@@ -1,4 +1,4 @@
-"""A worker's row: what a beat tells it, what ends it, and that nothing brings it back."""
+"""A worker's row: what a beat returns to it, what ends it, and that nothing brings it back."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def _finish(outcome: Any) -> Callable[[Session, Scene], Any]:
     return lambda session, scene: Engine(session).finish(scene.worker, scene.attempt, outcome)  # type: ignore[arg-type]
 
 
-#: Changes made over a session of the engine, answering something false when they found nothing to do.
+#: Changes made over a session of the engine, returning something false when they found nothing to do.
 BY_THE_ENGINE: dict[str, Callable[[Session, Scene], Any]] = {
     "assign": _assign,
     "start": lambda session, scene: len(Engine(session).start(scene.worker)),

@@ -138,7 +138,7 @@ def pipe() -> Iterator[SelfPipe]:
 
 
 class Sleeper:
-    """A listener asleep in a thread; `woke` answers after how many seconds it woke."""
+    """A listener asleep in a thread; `woke` returns after how many seconds it woke."""
 
     def __init__(self, listener: Listener, seconds: float = 20) -> None:
         self._began = time.monotonic()

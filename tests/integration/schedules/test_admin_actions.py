@@ -1,4 +1,4 @@
-"""What staff may do to schedules and calendars: only what permission allows, audited, and told about."""
+"""What staff may do to schedules and calendars: only what permission allows, audited, and reported."""
 
 from __future__ import annotations
 

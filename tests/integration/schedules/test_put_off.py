@@ -1,4 +1,4 @@
-"""Schedules that cannot be decided: put off for longer each time, told everywhere, in nobody's way."""
+"""Schedules that cannot be decided: put off for longer each time, reported everywhere, in nobody's way."""
 
 from __future__ import annotations
 
