@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from access_app.rights import Action, Person
 from access_app.staff import display
+from access_app.staff.live import frame_of
 from access_app.staff.outputs import masked
 from monitoring_app import selectors
 from monitoring_app.backlog import oldest_due, read_queues
@@ -46,9 +47,7 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     everything = overview() if any(may.values()) else {}
     warnings = [(tone, text) for part, tone, text in everything.get("warnings", ()) if may[part]]
     shown = {"title": "Overview", "may": may, "overview": everything, "warnings": warnings}
-    if request.headers.get("X-Live"):  # asked by live.js: no frame, and no message of another tab is used up
-        shown["frame"] = "admin/scheduler/part.html"
-    return context | shown
+    return context | shown | frame_of(request)
 
 
 _SHOWN: Final = {

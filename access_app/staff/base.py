@@ -26,6 +26,7 @@ from psycopg.errors import QueryCanceled
 
 from access_app.rights import Action, Person
 from access_app.staff.django_versions import ListActions
+from access_app.staff.live import LivePages
 from access_app.staff.page_list import PageList
 from access_app.staff.strict_filters import StrictFilters
 from access_app.staff.way_back import WayBack, way_back
@@ -82,7 +83,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
     return decorate
 
 
-class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
+class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for
@@ -229,7 +230,10 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
     def render_page(
         self, request: HttpRequest, row: Model, context: dict[str, Any], *, status: int = 200
     ) -> HttpResponse:
-        context = {"title": str(row), "original": row, "row": row, "may": self.may_do(request, row), **context}
+        shown = {"title": str(row), "original": row, "row": row, "may": self.may_do(request, row)}
+        # A form that was refused has the address of the button, which is no page to ask for again.
+        moving = self.live_seconds(row) if request.method == "GET" else 0
+        context = {**shown, "live_seconds": moving, **context}
         return self.render(request, self.page_template, context, status=status)
 
     def render_form(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -241,8 +245,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
         self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
-        everywhere = self.admin_site.each_context(request)
-        context = {**everywhere, "opts": self.opts, "media": self.media, **way_back(request), **context}
+        context = {**self.everywhere(request), "opts": self.opts, "media": self.media, **way_back(request), **context}
         return TemplateResponse(request, template, context, status=status)
 
     def _posting(self, word: str) -> Any:
@@ -268,7 +271,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         row = self.get_object(request, unquote(object_id))
-        return self._gone(request, object_id) if row is None else page(request, row)
+        return self.gone(request, object_id) if row is None else page(request, row)
 
     def _form(self, word: str) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -281,7 +284,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._gone(request, object_id)
+            return self.gone(request, object_id)
         if self.refuses(request, action, [row]):
             return self.to_page(request, row)
         if problem := problem_of_reason(reason_of(request)):
@@ -289,9 +292,6 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, UnfoldAdmin):
             return self.to_page(request, row)
         response: HttpResponse | None = do(request, row)
         return response or self.to_page(request, row)
-
-    def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
 
 
 def _milliseconds(span: timedelta) -> str:

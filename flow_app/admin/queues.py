@@ -39,6 +39,9 @@ class QueueAdmin(QueueList):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return queue_context(request, row)
 
+    def live_seconds(self, row: Any) -> int:
+        return 5
+
     def new_page(self, request: HttpRequest) -> HttpResponse:
         form = NewQueueForm(request.POST or None, may_pause=person_of(request).may(Action.QUEUE_PAUSE))
         if request.method == "POST" and form.is_valid():

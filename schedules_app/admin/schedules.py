@@ -197,13 +197,13 @@ class ScheduleAdmin(StaffAdmin):
         state["preview"] = False  # a part of the form
         return {word for word in self.may_do(request, row) if state.get(word, True)}
 
-    def _gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def lead_on(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A schedule that was deleted still has its ledger."""
         schedule_id = as_uuid(unquote(object_id))
         if schedule_id is not None and ScheduleFire.objects.filter(schedule_id=schedule_id).exists():
             messages.warning(request, "This schedule was deleted. What became of its slots is kept.")
             return HttpResponseRedirect(_history_url(schedule_id))
-        return super()._gone(request, object_id)
+        return super().lead_on(request, object_id)
 
 
 def _types(request: HttpRequest) -> list[str]:

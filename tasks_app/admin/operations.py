@@ -82,6 +82,9 @@ class BulkOperationAdmin(StaffAdmin):
     def begun(self, row: BulkOperation) -> SafeString | str:
         return display.past(row.created_at)
 
+    def live_seconds(self, row: Any) -> int:
+        return 20 if row.finished_at else 2
+
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {
             "badge": display.badge(row.state),

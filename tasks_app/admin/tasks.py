@@ -157,6 +157,10 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         retry_tone = "" if row.status == TaskStatus.SUCCESS else "ts-primary"
         return {**task_page.context_of(row, person_of(request)), "offered": offered, "retry_tone": retry_tone}
 
+    def live_seconds(self, row: Any) -> int:
+        """An ended task can be retried elsewhere."""
+        return 20 if row.finished_at else 2
+
     def page_graph(self, request: HttpRequest, row: Task) -> HttpResponse:
         context = {"title": f"Graph around {row.type}", "task": row, "graph": graph_around(row)}
         return self.render(request, "admin/tasks_app/task/graph.html", context)

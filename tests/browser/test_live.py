@@ -1,4 +1,4 @@
-"""The overview while somebody looks at it: it moves and keeps what is in use, or says since when it does not move."""
+"""Pages while somebody looks at them: they move and keep what is in use, or say since when they do not move."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 
-from tasks_app.states import TaskStatus
-from tests.factories import make_task
+from tasks_app.models import Task
+from tasks_app.states import ExecutionStatus, TaskStatus
+from tests.factories import make_execution, make_task
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -24,11 +25,11 @@ def overview(page: Any) -> Any:
     return page
 
 
-def later(page: Any) -> None:
+def later(page: Any, seconds: int = 5) -> None:
     """Let the page ask once more, and see the server's present."""
     cache.clear()
     with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
-        page.clock.run_for(5_100)
+        page.clock.run_for(seconds * 1000 + 100)
 
 
 def running(page: Any) -> Any:
@@ -79,3 +80,75 @@ def test_says_what_the_server_answers(overview: Any) -> None:
     overview.route("**/admin/", lambda route: route.fulfill(status=429, body="no"))
     overview.clock.run_for(5_100)
     overview.locator("#ts-live-notice").get_by_text("the server answers 429").wait_for()
+
+
+@pytest.fixture
+def failed(page: Any) -> Task:
+    """A task that has failed twice, and its page."""
+    task = make_task(status=TaskStatus.FAILED, attempt=2)
+    for attempt in (1, 2):
+        make_execution(task, attempt=attempt, status=ExecutionStatus.FAILED, task_status=TaskStatus.FAILED,
+                       error_code="EXIT_CODE", error_message="boom", result={"stdout": "line\n" * 300})  # fmt: skip
+    page.clock.install()
+    page.goto(f"/admin/tasks_app/task/{task.pk}/change/")
+    return task
+
+
+def succeed(task: Task) -> None:
+    """As if it had been retried elsewhere, and done."""
+    Task.objects.filter(pk=task.pk).update(status=TaskStatus.SUCCESS, unsuccessful=False, attempt=3)
+    make_execution(task, attempt=3, status=ExecutionStatus.SUCCESS, task_status=TaskStatus.SUCCESS)
+
+
+def test_the_page_of_a_task_moves_under_what_is_read(page: Any, failed: Task) -> None:
+    page.locator("#attempt-1 summary").click()
+    output = page.locator("#attempt-2 pre")
+    output.evaluate("box => { box.scrollTop = 500; }")
+    page.locator("#attempt-1 summary").focus()
+    succeed(failed)
+    later(page, 20)
+    page.locator(".ts-head").get_by_text("SUCCESS").wait_for()
+    page.locator("#attempt-3").wait_for()
+    assert page.locator("#attempt-1").get_attribute("open") is not None
+    assert output.evaluate("box => box.scrollTop") == 500
+    assert page.evaluate("document.activeElement.closest('details').id") == "attempt-1"
+
+
+def test_a_question_stands_until_it_is_decided(page: Any, failed: Task) -> None:
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_placeholder("Reason").fill("partner is back")
+    succeed(failed)
+    later(page, 20)
+    assert page.get_by_placeholder("Reason").input_value() == "partner is back"
+    assert page.locator(".ts-head").get_by_text("FAILED").count() == 1
+    page.locator("dialog[open]").get_by_role("button", name="Back").click()
+    later(page, 20)
+    page.locator(".ts-head").get_by_text("SUCCESS").wait_for()
+
+
+def test_what_is_being_filled_in_stays(page: Any) -> None:
+    make_task(queue="mail")
+    page.clock.install()
+    page.goto("/admin/flow_app/queue/mail/change/")
+    page.get_by_label("At most", exact=True).fill("4")
+    page.locator("h2").first.click()
+    later(page)
+    page.wait_for_function("document.querySelector('#ts-row').dataset.asOf")
+    assert page.get_by_label("At most", exact=True).input_value() == "4"
+
+
+def test_says_that_a_task_is_gone(page: Any, failed: Task) -> None:
+    failed.delete()
+    later(page, 20)
+    page.locator("#ts-live-notice").get_by_text("it is gone").wait_for()
+
+
+def test_a_hidden_page_asks_nothing(page: Any, failed: Task) -> None:
+    asked = []
+    page.on("request", lambda request: request.headers.get("x-live") and asked.append(request.url))
+    page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })")
+    page.clock.run_for(120_000)
+    assert asked == []
+    page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true })")
+    with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
+        page.evaluate("dispatchEvent(new Event('visibilitychange'))")

@@ -90,6 +90,9 @@ class WorkerAdmin(StaffAdmin):
     def started(self, worker: Worker) -> SafeString | str:
         return display.past(worker.started_at)
 
+    def live_seconds(self, row: Any) -> int:
+        return 5 if row.state in LIVE_WORKER_STATES else 0
+
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         self.prepare([row])
         tasks = owned_tasks().filter(worker_id=row.pk).order_by("assigned_at").defer("payload", "retry")

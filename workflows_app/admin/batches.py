@@ -102,6 +102,9 @@ class BatchAdmin(ExactSearch, StaffAdmin):
     def done(self, row: Any) -> SafeString | str:
         return display.past(row.finished_at, row.now) if row.finished_at else ""
 
+    def live_seconds(self, row: Any) -> int:
+        return 20 if row.finished_at else 5
+
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         counts = selectors.counts_of(row)
         has_inner = counts.open_batches or counts.done_batches
