@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -70,6 +71,8 @@ class AuditEvent(models.Model):
             models.Index("task_id", "id", name="audit_task", condition=Q(task_id__isnull=False)),
             # What was done to a schedule; most events are about tasks.
             models.Index("target", "id", name="audit_target", condition=Q(task_id__isnull=True)),
+            # Lists of a time: rows are appended in its order, which is what BRIN is for.
+            BrinIndex(fields=["at"], name="audit_at", pages_per_range=32, autosummarize=True),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,10 @@ from django.contrib.auth.management import create_permissions
 from access_app.rights import Role, permissions_of
 
 #: Whose models people have permissions for.
-_APPS: Final = ("access_app", "flow_app", "tasks_app", "schedules_app", "workers_app", "workflows_app")
+_APPS: Final = (
+    *("access_app", "flow_app", "tasks_app", "schedules_app", "workers_app", "workflows_app"),
+    "monitoring_app",
+)
 
 
 def make_roles(apps: Any, schema_editor: Any) -> None:

@@ -1,6 +1,6 @@
-"""What monitoring remembers: running totals behind the counters of /metrics, and up to where they were counted.
+"""What monitoring remembers: running totals behind the counters of /metrics, up to where they were counted, and marks.
 
-These two tables are all that monitoring ever writes. A total kept by each web process would differ from the next one's
+These tables are all that monitoring ever writes. A total kept by each web process would differ from the next one's
 and start again with it, and Prometheus would take every scrape of another process for a restart.
 """
 
@@ -50,3 +50,24 @@ class MetricMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.counted_id}"
+
+
+class Mark(models.Model):
+    """An instant with a name, such as a deploy, for charts of what was before and after it."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+    name = models.TextField()
+    created_by = models.TextField()
+
+    class Meta:
+        db_table = "marks"
+        ordering = ["-at", "-id"]
+        constraints = [
+            # Set once more, it is the same mark; and lists of marks, and charts, go by time.
+            models.UniqueConstraint(fields=["at", "name"], name="marks_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

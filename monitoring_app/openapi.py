@@ -1,4 +1,4 @@
-"""What `monitoring_app` documents of the API: health, live workers, figures, recovery, metrics.
+"""What `monitoring_app` documents of the API: health, live workers, figures, recovery, metrics, marks.
 
 Its schemas are open ones, as figures may grow without a new version of the API.
 """
@@ -26,6 +26,7 @@ from access_app.http.openapi.schemas import (
     string_map,
 )
 from access_app.rights import Action
+from monitoring_app import mark_openapi
 from monitoring_app.health import Status
 from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.selectors import FRACTIONS
@@ -240,4 +241,8 @@ _PATHS: Final[Json] = {
 
 
 def chapter() -> Chapter:
-    return Chapter(_PATHS, _SCHEMAS, {"health": "Is it running, and how well."})
+    return Chapter(
+        {**_PATHS, **mark_openapi.PATHS},
+        {**_SCHEMAS, **mark_openapi.SCHEMAS},
+        {"health": "Is it running, and how well.", "marks": "Instants with a name, such as deploys, for charts."},
+    )

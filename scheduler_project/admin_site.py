@@ -100,6 +100,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Workers", "memory", "workers_app", "worker", _may(Action.WORKER_READ)),
                     _item("Schedulers", "calendar_clock", "workers_app", "scheduler", _may(Action.SCHEDULER_READ)),
+                    _item("Marks", "flag", "monitoring_app", "mark", _may(Action.MARK_READ)),
                 ],
             },
             {

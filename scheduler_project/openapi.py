@@ -12,6 +12,7 @@ from typing import Final
 
 from django.conf import settings
 
+from access_app.api import openapi as access
 from access_app.http.openapi.chapters import Chapter, merged
 from access_app.http.openapi.components import SHARED, components
 from access_app.http.openapi.operations import operation, response
@@ -75,7 +76,7 @@ def _own() -> Chapter:
 #: In the order in which `/docs` shows them.
 CHAPTERS: Final = (
     *(tasks.chapter, schedules.chapter, workflows.chapter),
-    *(flow.chapter, workers.chapter, monitoring.chapter, _own),
+    *(flow.chapter, workers.chapter, monitoring.chapter, access.chapter, _own),
 )
 
 

@@ -21,6 +21,7 @@ admin.autodiscover()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("", include("access_app.api.urls")),
     path("", include("tasks_app.api.urls")),
     path("", include("flow_app.api.urls")),
     path("", include("schedules_app.api.urls")),

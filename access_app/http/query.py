@@ -117,6 +117,13 @@ def matching(pattern: re.Pattern[str], message: str) -> Read:
     return read
 
 
+def visible(text: str) -> str:
+    """A text such as people have and give as a name."""
+    if not text or not text.isprintable():
+        raise ValueError("must be text that can be seen")
+    return text
+
+
 def whole(low: int, high: int) -> Read:
     """A whole number of this range."""
 

@@ -1,6 +1,7 @@
 """Tables of keys, audit and idempotency, and the function that find_key.sql asks for an owner's permissions."""
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.conf import settings
@@ -73,7 +74,7 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'audit_events',
                 'ordering': ['-id'],
-                'indexes': [models.Index(models.F('task_id'), models.F('id'), condition=models.Q(('task_id__isnull', False)), name='audit_task'), models.Index(models.F('target'), models.F('id'), condition=models.Q(('task_id__isnull', True)), name='audit_target')],
+                'indexes': [models.Index(models.F('task_id'), models.F('id'), condition=models.Q(('task_id__isnull', False)), name='audit_task'), models.Index(models.F('target'), models.F('id'), condition=models.Q(('task_id__isnull', True)), name='audit_target'), django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['at'], name='audit_at', pages_per_range=32)],
             },
         ),
         migrations.CreateModel(

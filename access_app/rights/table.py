@@ -222,7 +222,11 @@ class Action(Enum):
     HEALTH_READ = "see health, figures and metrics", ANY_KEY, STAFF, VIEWER
     SCHEMA_READ = "read the API's documentation", ANY_KEY, STAFF, VIEWER
 
-    AUDIT_READ = "see the audit trail", NO_KEY, {"access_app.view_auditevent"}, ADMINISTRATOR
+    MARK_READ = "see marks, such as deploys", ANY_KEY, {"monitoring_app.view_mark"}, VIEWER
+    MARK_CREATE = "set a mark", {Scope.TASKS_WRITE}, {"monitoring_app.add_mark"}, OPERATOR
+    MARK_DELETE = "take a mark away", {Scope.TASKS_WRITE}, {"monitoring_app.delete_mark"}, OPERATOR
+
+    AUDIT_READ = "see the audit trail", {Scope.ADMIN}, {"access_app.view_auditevent"}, ADMINISTRATOR
     KEY_READ = "see API keys", NO_KEY, {"access_app.view_apikey"}, ADMINISTRATOR
     KEY_CREATE = "create API keys", NO_KEY, {"access_app.add_apikey"}, ADMINISTRATOR
     KEY_REVOKE = "revoke API keys", NO_KEY, {"access_app.change_apikey"}, ADMINISTRATOR

@@ -45,5 +45,20 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('metric', 'type', 'status', 'task_status', 'le'), name='metric_totals_once')],
             },
         ),
+        migrations.CreateModel(
+            name='Mark',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('at', models.DateTimeField()),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('name', models.TextField()),
+                ('created_by', models.TextField()),
+            ],
+            options={
+                'db_table': 'marks',
+                'ordering': ['-at', '-id'],
+                'constraints': [models.UniqueConstraint(fields=('at', 'name'), name='marks_once')],
+            },
+        ),
         migrations.RunSQL("INSERT INTO metric_marks (name) VALUES ('executions')", migrations.RunSQL.noop),
     ]

@@ -13,6 +13,7 @@ class Migration(migrations.Migration):
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
         ("flow_app", "0001_initial"),
+        ("monitoring_app", "0001_initial"),
         ("schedules_app", "0001_initial"),
         ("tasks_app", "0001_initial"),
         ("workers_app", "0001_initial"),

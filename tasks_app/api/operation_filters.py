@@ -14,7 +14,7 @@ from django.http import QueryDict
 from access_app.http.filters import By, ListFilters
 from access_app.http.openapi.schemas import schema
 from access_app.http.problems import Problem
-from access_app.http.query import one_of
+from access_app.http.query import one_of, visible
 from access_app.refusals import InvalidInput, bounded
 from tasks_app.acts import BulkAction, OperationState
 from tasks_app.api.filters import TaskFilters
@@ -27,13 +27,6 @@ NAMES: Final = tuple(TaskFilters.base_filters)
 _NOTHING: Final = f"must name at least one of {', '.join(NAMES)}"
 
 
-def _name(text: str) -> str:
-    """Of a key or a person."""
-    if not text.isprintable():
-        raise ValueError("must be text that can be seen")
-    return text
-
-
 class OperationFilters(ListFilters):
     """Operations are listed by when their dry run was made."""
 
@@ -42,7 +35,7 @@ class OperationFilters(ListFilters):
 
     state = By("state", one_of(list(OperationState)), schema("BulkOperationState"), "Operations in this state.")
     action = By("action", one_of(list(BulkAction)), schema("BulkAction"), "Operations that do this.")
-    asked_by = By("asked_by", _name, {"type": "string"}, "Operations that this key, or `user:NAME`, has asked for.")
+    asked_by = By("asked_by", visible, {"type": "string"}, "Operations that this key, or `user:NAME`, has asked for.")
 
 
 def read_filter(value: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
 from flow_app.models import Queue, QueueKey, Target
+from monitoring_app.marks import set_mark
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.acts import BulkAction
@@ -133,6 +134,7 @@ class World:
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
         put["event"] = AuditEvent.objects.latest("id")
+        put["mark"], _ = set_mark(f"mark-{task_type}", actor="test")
         return made
 
     def id_of(self, name: str) -> str:
@@ -166,6 +168,7 @@ _PATHS: Final = {
     "worker_id": "worker",
     "bulk-operation-resume": "stopped operation",
     "operation_id": "operation",
+    "mark_id": "mark",
 }
 
 
@@ -194,6 +197,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "PATCH endpoint": {"ordered": True},
         "POST endpoint-replay": window,
         "PUT queue-key": {"paused": True},
+        "POST marks": {"name": "new"},
     }
 
 
@@ -275,6 +279,7 @@ _ROWS: Final = {
     "scheduler": "scheduler",
     "apikey": "key",
     "auditevent": "event",
+    "mark": "mark",
 }
 
 
@@ -315,6 +320,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "webhookendpoint edit": {"name": "renamed", "url": "https://new.example/", "version": "1"},
         "target delete": {"version": str(world.rows["target"].version)},
         "apikey add": {"name": "new", "scopes": "tasks:read"},
+        "mark add": {"name": "new"},
     }
 
 

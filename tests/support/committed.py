@@ -41,6 +41,7 @@ OURS: Final = (
     "webhook_endpoints",
     "deliveries",
     "batches",
+    "marks",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

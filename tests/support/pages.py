@@ -18,6 +18,7 @@ from access_app.models import AuditEvent
 from flow_app.queue_keys import set_key
 from flow_app.queues import edit_queue, pause_queue
 from flow_app.targets import Rules, put_target
+from monitoring_app.models import Mark
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.edges import TaskEdge, TaskJoin
@@ -107,6 +108,7 @@ def make_everything(text: str) -> Task:
     outer, later = make_batch(name=text, status="OPEN"), {"type": "DUMMY", "x": text}
     batch = make_graph(text, parent_id=outer.pk, created_by=text, on_complete=later)
     AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
+    Mark.objects.create(name=text, at=datetime.now(UTC), created_by=text)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
     return task
 
