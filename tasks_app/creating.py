@@ -77,11 +77,11 @@ def _insert_or_meet(new: NewTask, insert: Callable[..., Task | None], created_by
 
 
 def create_many(
-    rows: Sequence[New], created_by: str, idempotency_key: str | None = None, batch_id: UUID | None = None
+    rows: Sequence[New], created_by: str, idempotency_key: str | None = None, batch: edges.InBatch | None = None
 ) -> Stored:
     """COPY the rows in, in the caller's transaction: one statement whatever their number, two with unique keys.
 
-    ``batch_id``: the batch they belong to, which the caller holds.
+    ``batch``: the one they belong to, which the caller holds.
 
     Of those whose queue, or concurrency key, takes no more, the first are stored as far as there is room. ``now`` is
     the database's, as for every due time.
@@ -102,8 +102,8 @@ def create_many(
             correlation=audit.correlation_id(),
             now=now,
         )
-        if batch_id is not None or any(new.depends_on for _, new, _ in rows):
-            ended = _copy_with_edges(cursor, stored, left, row_of, batch_id)
+        if batch is not None or any(new.depends_on for _, new, _ in rows):
+            ended = _copy_with_edges(cursor, stored, left, row_of, batch)
         else:
             _copy(cursor, stored, left, row_of)
     if ended:
@@ -122,7 +122,7 @@ def _copy(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, columns: 
         left = _look_up(cursor, stored, [row for row in left if row[0] in met]) if met else []
 
 
-def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, batch_id: UUID | None = None) -> bool:
+def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf, batch: edges.InBatch | None) -> bool:
     """The same of tasks that are in a batch, or of which some wait for others, of the same call too; whether any of
     those has ended.
     """
@@ -136,11 +136,13 @@ def _copy_with_edges(cursor: Any, stored: Stored, left: list[New], row_of: RowOf
         return row_of(task_id, new, text) + edges.values_of(new, has_dependents=task_id in parents)
 
     def row_of_member(task_id: UUID, new: NewTask, text: str) -> tuple[Any, ...]:
-        return row_of(task_id, new, text) + edges.member_values(new, batch_id)
+        marked = task_id in parents or task_id == watch
+        return row_of(task_id, new, text) + edges.member_values(new, batch_id, has_dependents=marked)
 
-    if batch_id is None:
+    if batch is None:
         _copy(cursor, stored, left, row_with_edges, COLUMNS + edges.COLUMNS)
     else:
+        batch_id, watch = batch
         _copy(cursor, stored, left, row_of_member, COLUMNS + edges.MEMBER_COLUMNS)
     if children:
         edges.add_edges(cursor, children)

@@ -91,6 +91,13 @@ class Edge(NamedTuple):
     of_batch: bool
 
 
+class InBatch(NamedTuple):
+    """The batch that new tasks belong to. ``watch``: the one of them at whose end somebody has to look at the batch."""
+
+    id: UUID
+    watch: UUID | None = None
+
+
 class Parent(NamedTuple):
     """A task or a batch that others are to wait for, locked by the caller's transaction."""
 
@@ -214,6 +221,8 @@ def values_of(new: NewTask, *, has_dependents: bool) -> tuple[int, bool]:
     return Gate.DEPENDENCY if new.depends_on else Gate.OPEN, has_dependents
 
 
-def member_values(new: NewTask, batch_id: UUID | None) -> tuple[int, bool, UUID | None]:
-    """The values of `MEMBER_COLUMNS` of a new task. Somebody has to look whenever one of a batch has ended."""
-    return (*values_of(new, has_dependents=batch_id is not None), batch_id)
+def member_values(
+    new: NewTask, batch_id: UUID | None, *, has_dependents: bool = False
+) -> tuple[int, bool, UUID | None]:
+    """The values of `MEMBER_COLUMNS` of a new task."""
+    return (*values_of(new, has_dependents=has_dependents), batch_id)

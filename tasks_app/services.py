@@ -22,7 +22,7 @@ from tasks_app import transitions, wakeups
 from tasks_app.bounds import QueueFull, queue_full
 from tasks_app.creating import Stored, create_many, create_one
 from tasks_app.duplicates import DuplicateTask
-from tasks_app.edges import check_inputs
+from tasks_app.edges import InBatch, check_inputs
 from tasks_app.fields import ASKED, NewTask
 from tasks_app.meeting import Created
 from tasks_app.models import Task
@@ -84,7 +84,7 @@ def store_tasks(
     texts: Sequence[str] | None = None,
     ids: Sequence[UUID] | None = None,
     idempotency: Idempotency | None = None,
-    batch_id: UUID | None = None,
+    batch: InBatch | None = None,
 ) -> Stored:
     """As `create_tasks`, but without those whose unique keys open tasks have, or whose queues are full."""
     texts = [_check_one_of_many(new) for new in new_tasks] if texts is None else texts
@@ -93,7 +93,7 @@ def store_tasks(
         return Stored([])
     with transaction.atomic():
         rows = list(zip(ids, new_tasks, texts, strict=True))
-        return create_many(rows, created_by, idempotency.key if idempotency else None, batch_id)
+        return create_many(rows, created_by, idempotency.key if idempotency else None, batch)
 
 
 def full_for(stored: Stored) -> QueueFull:

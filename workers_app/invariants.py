@@ -134,14 +134,23 @@ QUERIES: Final[dict[str, str]] = {
                  WHERE t.batch_id IS NOT NULL AND t.finished_at IS NULL AND b.finished_at IS NOT NULL)
              + (SELECT count(*) FROM batches i JOIN batches o ON o.id = i.parent_id
                  WHERE i.finished_at IS NULL AND o.finished_at IS NOT NULL)""",
-    "a batch without anything open is done, or will be looked at": """
+    "a batch that runs will be looked at": """
         SELECT count(*) FROM batches b
          WHERE b.finished_at IS NULL AND b.status = 'RUNNING' AND NOT b.look
-           AND NOT EXISTS (SELECT FROM tasks t WHERE t.batch_id = b.id AND t.finished_at IS NULL)
+           AND NOT EXISTS (SELECT FROM tasks t WHERE t.batch_id = b.id AND t.finished_at IS NULL AND t.has_dependents)
            AND NOT EXISTS (SELECT FROM tasks t
                             WHERE t.batch_id = b.id AND t.finished_at IS NOT NULL AND t.has_dependents)
            AND NOT EXISTS (SELECT FROM batches i
                             WHERE i.parent_id = b.id AND (i.finished_at IS NULL OR i.has_dependents))""",
+    "a batch that has failed fast stops, or will be looked at": """
+        SELECT count(*) FROM batches b
+         WHERE b.finished_at IS NULL AND b.fail_fast IS NOT NULL AND NOT b.fail_fast_is_percent AND b.completion = 0
+           AND NOT b.stopping
+           AND (SELECT count(*) FROM tasks t
+                 WHERE t.batch_id = b.id AND t.finished_at IS NOT NULL AND t.unsuccessful AND t.status = 'FAILED')
+               >= b.fail_fast
+           AND NOT EXISTS (SELECT FROM tasks t
+                            WHERE t.batch_id = b.id AND t.finished_at IS NOT NULL AND t.has_dependents)""",
     "the batch of an open task is there": """
         SELECT count(*) FROM tasks t
          WHERE t.batch_id IS NOT NULL AND t.finished_at IS NULL

@@ -30,7 +30,7 @@ from tasks_app.rerunning import Allow, rerun
 from tasks_app.task_tokens import Fence
 from workflows_app.batch_rules import DONE, BatchStatus, FollowUp
 from workflows_app.batch_table import MAX_DEPTH, Batch
-from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch
+from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch, watched_of
 from workflows_app.selectors import BatchNotFound, batch_of, find_batch
 
 #: Whoever looks for circles takes turns: see ``sql/find_circle.sql``.
@@ -99,8 +99,10 @@ def create_batch(
             _insert(batch_id, new, outer.depth + 1 if outer else 0, created_by, idempotency)
             if outer:  # nobody can wait yet for one that lies in none
                 _check_circle(cursor, batch_id, members, awaited=outer.awaited)
-        stored = _store(members, batch_id, created_by, None)
-        transaction.on_commit(_hint)
+        stored = _store(members, edges.InBatch(batch_id, watched_of(members.tasks, members.ids)), created_by, None)
+        if stored.full or not members.tasks:  # then none of them may be watched
+            Batch.objects.filter(pk=batch_id).update(look=True)
+            transaction.on_commit(_hint)
     return Made(batch_of(batch_id), stored, names)
 
 
@@ -120,7 +122,7 @@ def add_tasks(batch_id: UUID, members: Members, *, created_by: str, idempotency:
                 hold_attempt(members.added_by)
             _require_open(joined)
             _check_circle(cursor, batch_id, members, awaited=joined.awaited)
-        return _store(members, batch_id, created_by, idempotency)
+        return _store(members, edges.InBatch(batch_id), created_by, idempotency)
 
 
 def close_batch(batch_id: UUID, *, actor: str, reason: str = "", versions: Versions = None) -> Batch:
@@ -256,7 +258,6 @@ def _insert(batch_id: UUID, new: NewBatch, depth: int, created_by: str, idempote
         depth=depth,
         name=new.name,
         status=BatchStatus.OPEN if new.open else BatchStatus.RUNNING,
-        look=True,  # it may have no tasks
         has_dependents=new.parent_id is not None,  # which has to know of its end
         fail_fast=new.fail_fast and new.fail_fast.limit,
         fail_fast_is_percent=bool(new.fail_fast and new.fail_fast.percent),
@@ -269,14 +270,14 @@ def _insert(batch_id: UUID, new: NewBatch, depth: int, created_by: str, idempote
     )
 
 
-def _store(members: Members, batch_id: UUID, created_by: str, idempotency: Idempotency | None) -> Stored:
+def _store(members: Members, batch: edges.InBatch, created_by: str, idempotency: Idempotency | None) -> Stored:
     return services.store_tasks(
         members.tasks,
         created_by=created_by,
         texts=members.texts,
         ids=members.ids,
         idempotency=idempotency,
-        batch_id=batch_id,
+        batch=batch,
     )
 
 

@@ -6,8 +6,9 @@ Whether the batch it is to lie in takes more, and what its tasks wait for, is th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -22,6 +23,7 @@ MAX_FAILURES: Final = 1_000_000
 _PERCENT: Final = re.compile(r"([1-9][0-9]?|100)%", re.ASCII)
 _FAIL_FAST: Final = f'must be a whole number from 1 to {MAX_FAILURES}, or a part of the tasks from "1%" to "100%"'
 _OF_ONE_CALL: Final = "is not taken here: it is made when the batch is done"
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 _UNIQUE: Final = "is not taken here: it is made whenever the batch is done"
 
 
@@ -74,6 +76,19 @@ def follow_up_problems(task: NewTask) -> dict[str, str]:
     """What a task that is made later cannot ask for: what is decided when it is created."""
     named = {row.name: _OF_ONE_CALL for row in ASKED if not row.template and getattr(task, row.column) != row.default}
     return named | ({} if task.unique_key is None else {"uniqueKey": _UNIQUE})
+
+
+def watched_of(tasks: Sequence[NewTask], ids: Sequence[UUID]) -> UUID | None:
+    """The task of a new batch at whose end somebody looks at the batch: the one that probably ends last.
+
+    Any would do. If others are open then, one of these is watched (``batch_endings``).
+    """
+
+    def lateness(place: int) -> tuple[bool, datetime, int, int]:
+        new = tasks[place]
+        return bool(new.depends_on), new.schedule_at or _AT_ONCE, -new.priority, place
+
+    return ids[max(range(len(tasks)), key=lateness)] if tasks else None
 
 
 def read_fail_fast(value: Any) -> FailFast:

@@ -9,7 +9,7 @@ WITH waiting AS MATERIALIZED (
 moved AS (
   UPDATE tasks t
      SET status = 'FAILED', unsuccessful = true, end_reason = 'EXPIRED', finished_at = now(), version = t.version + 1,
-         updated_at = now()
+         updated_at = now(), has_dependents = t.has_dependents OR t.batch_id IS NOT NULL
     FROM waiting w
    WHERE t.id = w.id
   RETURNING t.id

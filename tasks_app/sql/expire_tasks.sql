@@ -1,4 +1,5 @@
--- End tasks that passed their expiresAt before they started. A running attempt is left alone.
+-- End tasks that passed their expiresAt before they started. A running attempt is left alone. One in a batch is marked, as in
+-- finish_attempts.
 -- Index: tasks_expiring; at most %(limit)s tasks a call.
 WITH due AS MATERIALIZED (
   -- In the order of the index: by id, a planner whose statistics are old walks the primary key through all history.
@@ -19,7 +20,7 @@ expired AS MATERIALIZED (
 moved AS (
   UPDATE tasks t
      SET status = 'FAILED', unsuccessful = true, end_reason = 'EXPIRED', finished_at = now(), version = t.version + 1,
-         updated_at = now()
+         updated_at = now(), has_dependents = t.has_dependents OR t.batch_id IS NOT NULL
     FROM expired e
    WHERE t.id = e.id
 ),

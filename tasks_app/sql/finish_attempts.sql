@@ -12,7 +12,8 @@
 -- The expected status is a parameter: as a constant, the planner took a partial index once per row. With ``again`` a history
 -- row that is there already is left as it is, because one such row must not roll back its whole batch for ever.
 -- Returns how many were recorded, and the places in the batch of those that did not become SUCCESS with what they became;
--- of all that were recorded, when some were not; and whether others wait for one that has ended.
+-- of all that were recorded, when some were not; and whether others wait for one that has ended. What FAILED in a batch is marked,
+-- because that may fail fast.
 WITH ended AS MATERIALIZED (
   SELECT e.place::int, e.id, e.attempt, s.starts[e.start] AS started_at, e.status, e.delay, coalesce(e.begun, true) AS begun,
          e.error_code, e.error_message, e.result
@@ -34,7 +35,7 @@ succeeded AS (
 ),
 locked AS MATERIALIZED (
   SELECT e.place, t.id, t.attempt, t.run_at, t.assigned_at, t.started_at, t.type,
-         t.has_dependents, e.status, e.delay, e.error_code, e.error_message, e.result,
+         t.has_dependents, t.batch_id IS NOT NULL AS in_batch, e.status, e.delay, e.error_code, e.error_message, e.result,
          CASE WHEN e.status = 'SUCCESS' THEN 'SUCCESS'
               WHEN e.status = 'CANCELLED' OR t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
               WHEN e.status = 'RELEASED' AND e.begun AND t.on_worker_lost = 'fail' THEN 'FAILED'
@@ -51,6 +52,7 @@ moved AS (
   UPDATE tasks t
      SET status = l.next,
          unsuccessful = l.next IN ('FAILED', 'CANCELLED'),
+         has_dependents = t.has_dependents OR l.in_batch AND l.next = 'FAILED',
          finished_at = CASE WHEN l.next <> 'PENDING' THEN now() END,
          end_reason = CASE WHEN l.next = 'FAILED' AND l.status = 'RELEASED' THEN 'WORKER_LOST' END,
          worker_id = CASE WHEN l.next <> 'PENDING' THEN t.worker_id END,
@@ -70,7 +72,7 @@ recorded AS (
     FROM succeeded
   UNION ALL
   SELECT place, id, attempt, type, run_at, assigned_at, started_at, status, next, error_code, error_message, result,
-         has_dependents AND next <> 'PENDING'
+         has_dependents AND next <> 'PENDING' OR in_batch AND next = 'FAILED'
     FROM locked
 ),
 history AS (

@@ -3,7 +3,7 @@
 -- of the filter stands where the comment says. Index: the primary key.
 SELECT id, type, status, priority, queue, concurrency_key, unique_key, worker_id,
        cancel_requested_at IS NOT NULL AS stopping,
-       has_dependents OR concurrency_key IS NOT NULL OR worker_id IS NOT NULL AS awaited
+       has_dependents OR batch_id IS NOT NULL OR concurrency_key IS NOT NULL OR worker_id IS NOT NULL AS awaited
   FROM tasks
  WHERE id = ANY(%(ids)s::uuid[]) AND true /* matches */
  ORDER BY id

@@ -3,7 +3,7 @@
 -- No lease is read here: who is dead was marked before, in a transaction of its own. Status, attempt and owner are
 -- compared again on the locked row (its worker must be among the gone), so a task that moved on is left alone.
 -- SCHEDULED goes back unused; a RUNNING attempt becomes a LOST row and its task PENDING, CANCELLED when a cancel was
--- requested, or FAILED when it may not run again or has lost %(max_crashes)s workers.
+-- requested, or FAILED when it may not run again or has lost %(max_crashes)s workers; in a batch it is marked then, as in finish_attempts.
 -- Index: tasks_owned, hopped from owner to owner; at most %(limit)s tasks a call, in id order.
 WITH RECURSIVE owners(worker_id) AS (
   (SELECT worker_id FROM tasks WHERE worker_id IS NOT NULL AND finished_at IS NULL ORDER BY worker_id LIMIT 1)
@@ -48,6 +48,7 @@ moved AS (
   UPDATE tasks t
      SET status = l.next,
          unsuccessful = l.next IN ('FAILED', 'CANCELLED'),
+         has_dependents = t.has_dependents OR t.batch_id IS NOT NULL AND l.next = 'FAILED',
          end_reason = l.end_reason,
          finished_at = CASE WHEN l.next <> 'PENDING' THEN now() END,
          worker_id = CASE WHEN l.next <> 'PENDING' THEN t.worker_id END,

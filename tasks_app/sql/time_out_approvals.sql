@@ -1,5 +1,6 @@
 -- Decide about tasks that nobody has approved or rejected in time, each as its approval says: cancelled, failed, or let run, due
--- from now on by the clock. What somebody holds is left for the next look. Index: tasks_approval; at most %(limit)s tasks a call.
+-- from now on by the clock. What somebody holds is left for the next look. What failed in a batch is marked, as in finish_attempts.
+-- Index: tasks_approval; at most %(limit)s tasks a call.
 WITH due AS MATERIALIZED (
   SELECT id
     FROM tasks
@@ -20,6 +21,7 @@ moved AS (
   UPDATE tasks t
      SET status = l.next, unsuccessful = l.next <> 'PENDING', gate = CASE WHEN l.next = 'PENDING' THEN 0 ELSE t.gate END,
          run_at = CASE WHEN l.next = 'PENDING' THEN greatest(t.run_at, clock_timestamp()) ELSE t.run_at END,
+         has_dependents = t.has_dependents OR t.batch_id IS NOT NULL AND l.next = 'FAILED',
          end_reason = CASE WHEN l.next <> 'PENDING' THEN 'APPROVAL_TIMEOUT' END,
          finished_at = CASE WHEN l.next <> 'PENDING' THEN now() END,
          approval_asked_at = NULL, approval_ends_at = NULL, version = t.version + 1, updated_at = now()

@@ -35,6 +35,51 @@ BATCHES: Final[list[Mutant]] = [
     ),
     *mutants_of("batch-done", f"{_SQL}/lock_batches.sql", _ENDINGS, ("skip", 62, " SKIP LOCKED", "")),
     *mutants_of(
+        "batch-watched",
+        f"{_SQL}/watch_batches.sql",
+        _ENDINGS,
+        ("skip", 62, " SKIP LOCKED", ""),
+        ("ended", 62, " AND t.finished_at IS NULL\n   ORDER BY t.id", "\n   ORDER BY t.id"),
+        ("marked", 62, "SELECT batch_id FROM late WHERE has_dependents", "SELECT batch_id FROM late"),
+        ("inner", 62, "SELECT id FROM around\nUNION ALL ", ""),
+        ("once", 62, "s.has_dependents DESC, ", ""),
+        ("late", 62, "s.priority, ", "s.priority DESC, "),
+        ("youngest", 62, "ORDER BY created_at DESC LIMIT 100", "ORDER BY created_at LIMIT 100"),
+    ),
+    *mutants_of(
+        "batch-watched",
+        "workflows_app/batch_endings.py",
+        _ENDINGS,
+        ("left", 62, "    held -= _unwatched(", "    _unwatched("),
+        ("runs", 62, "look.open and look.runs", "look.open"),
+    ),
+    *mutants_of(
+        "batch-watched",
+        "workflows_app/batches.py",
+        _BATCHES,
+        ("empty", 62, "if stored.full or not members.tasks:", "if stored.full:", _ENDINGS),
+        ("full", 62, "if stored.full or not members.tasks:", "if not members.tasks:"),
+        ("new", 62, "watched_of(members.tasks, members.ids)", "None"),
+    ),
+    *mutants_of(
+        "batch-failed",
+        "tasks_app/sql/finish_attempts.sql",
+        _ENDINGS,
+        ("ran", 62, "t.has_dependents OR l.in_batch AND l.next = 'FAILED'", "t.has_dependents"),
+        ("hint", 62, " OR in_batch AND next = 'FAILED'", ""),
+    ),
+    *(
+        mutant
+        for name, path, mark in (
+            ("lost", "tasks_app/sql/recover_lost_tasks.sql", " OR t.batch_id IS NOT NULL AND l.next = 'FAILED'"),
+            ("expired", "tasks_app/sql/expire_tasks.sql", " OR t.batch_id IS NOT NULL"),
+            ("by-hand", "tasks_app/sql/expire_now.sql", " OR t.batch_id IS NOT NULL"),
+            ("late", "tasks_app/sql/time_out_approvals.sql", " OR t.batch_id IS NOT NULL AND l.next = 'FAILED'"),
+            ("never-ran", f"{_SQL}/end_dependents.sql", " OR t.batch_id IS NOT NULL AND a.status = 'FAILED'"),
+        )
+        for mutant in mutants_of("batch-failed", path, _ENDINGS, (name, 62, mark, ""))
+    ),
+    *mutants_of(
         "batch-done",
         f"{_SQL}/clear_parents.sql",
         _ENDINGS,

@@ -28,6 +28,7 @@ from workflows_app.batch_rules import FollowUp
 from workflows_app.batches import BatchDone
 from workflows_app.endings import settle_endings
 from workflows_app.models import Batch
+from workflows_app.new_batches import FailFast
 
 TABLES = (
     *("tasks", "task_edges", "task_joins", "task_executions", "audit_events", "worker_heartbeats", "batches"),
@@ -50,10 +51,10 @@ class Story:
         parent = self.chance.choice(self.batches).pk if inner else None
         new = [dummy() for _ in range(self.chance.choice([0, 1, 1, 3]))]
         follow_ups = {FollowUp.COMPLETE: NewTask(type="DUMMY", queue=COMPLETE)}
-        name, is_open = f"b{len(self.batches)}", self.chance.random() < 0.3
-        self.try_to(
-            lambda: self.batches.append(make(*new, parent=parent, open=is_open, follow_ups=follow_ups, name=name))
-        )
+        fields = {"name": f"b{len(self.batches)}", "open": self.chance.random() < 0.3, "follow_ups": follow_ups}
+        if self.chance.random() < 0.3:
+            fields["fail_fast"] = self.chance.choice([FailFast(1, percent=False), FailFast(50, percent=True)])
+        self.try_to(lambda: self.batches.append(make(*new, parent=parent, **fields)))
 
     def add_some(self) -> None:
         if self.batches:

@@ -51,6 +51,7 @@ UNSEEN: Final = frozenset(
         "sort_out",
         "hold_parents",
         "clear_parents",
+        "watch_batches",
         "workflows_app.callbacks.telling.tell",
         "tasks_app.migrations.0001_initial",
     }

@@ -1,5 +1,5 @@
 -- End the tasks %(ids)s, which the caller holds, with one of %(statuses)s each: those they depend on have ended so that they never
--- run. The event names one of these. Index: task_edges_outcome.
+-- run. The event names one of these. What failed in a batch is marked, as in finish_attempts. Index: task_edges_outcome.
 WITH asked AS MATERIALIZED (
   SELECT a.id, a.status, t.attempt, coalesce(t.correlation_id, replace(t.id::text, '-', '')) AS correlation_id
     FROM unnest(%(ids)s::uuid[], %(statuses)s::text[]) AS a(id, status)
@@ -9,7 +9,7 @@ WITH asked AS MATERIALIZED (
 moved AS (
   UPDATE tasks t
      SET status = a.status, unsuccessful = true, end_reason = 'DEPENDENCY_FAILED', finished_at = now(), version = t.version + 1,
-         updated_at = now()
+         updated_at = now(), has_dependents = t.has_dependents OR t.batch_id IS NOT NULL AND a.status = 'FAILED'
     FROM asked a
    WHERE t.id = a.id
 )

@@ -61,8 +61,8 @@ def _fill(tasks: int, *, batched: bool) -> None:
     if not batched:
         create_tasks([NewTask(type="DUMMY")] * tasks, created_by="bench")
         return
-    batch = create_batch(NewBatch(name="drain", open=True), Members(), created_by="bench").batch
-    for start in range(0, tasks, EACH):
+    batch = create_batch(NewBatch(name="drain"), _members(min(EACH, tasks)), created_by="bench").batch
+    for start in range(EACH, tasks, EACH):
         add_tasks(batch.pk, _members(min(EACH, tasks - start)), created_by="bench")
 
 

@@ -91,10 +91,15 @@ BROKEN_BY = {
         " VALUES ('{worker}', now(), 'b', 'SUCCESS', 'test', now());"
         "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{waiting}'"
     ),
-    "a batch without anything open is done, or will be looked at": (
+    "a batch that runs will be looked at": (
         "INSERT INTO batches (id, created_at, name, status, created_by)"
         " VALUES ('{worker}', now(), 'b', 'RUNNING', 'test');"
-        "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{ended}'"
+        "UPDATE tasks SET batch_id = '{worker}' WHERE id IN ('{ended}', '{waiting}')"
+    ),
+    "a batch that has failed fast stops, or will be looked at": (
+        "INSERT INTO batches (id, created_at, name, status, created_by, fail_fast)"
+        " VALUES ('{worker}', now(), 'b', 'OPEN', 'test', 1);"
+        "UPDATE tasks SET batch_id = '{worker}', status = 'FAILED', unsuccessful = true WHERE id = '{ended}'"
     ),
     "the batch of an open task is there": "UPDATE tasks SET batch_id = '{worker}' WHERE id = '{running}'",
     "an end that is to be told is marked": "UPDATE tasks SET notifies = true WHERE id = '{running}'",

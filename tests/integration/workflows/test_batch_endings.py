@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
 
-from tasks_app import services
+from tasks_app import services, wakeups
+from tasks_app.acts import BulkAction, Target
+from tasks_app.fields import NewTask
+from tasks_app.many import Deed, change
 from tasks_app.models import Task
 from tasks_app.parents import WholeBatch
 from tasks_app.sessions import Session
+from tasks_app.starting import Attempt
 from tasks_app.states import Gate
 from tests.factories import make_batch
 from tests.support.batches import add, dummy, made_for, make, settled, status, tasks_of
-from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engine, in_seconds
-from tests.support.races import locked
+from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engine, endings, in_seconds
+from tests.support.races import held_after_its_look, locked, looks_held, rival_on
 from tests.support.races import transaction as begun
 from tests.support.schedulers import stepped_scheduler
+from workers_app.recorder import finish_attempts
 from workflows_app import batches
 from workflows_app.batch_endings import (
     clear_batches,
@@ -29,6 +36,7 @@ from workflows_app.batch_endings import (
     look_at_batches,
     stop_batches,
     stop_waiting,
+    watch_batches,
 )
 from workflows_app.endings import settle_endings
 from workflows_app.models import Batch
@@ -46,6 +54,11 @@ def end(engine: Engine, *task_ids: UUID, outcome: Any = SUCCEEDED) -> None:
         if attempt.task_id in task_ids:
             engine.finish(worker, attempt, outcome)
     engine.lose(worker)
+
+
+def finish(session: Session, worker: UUID, attempt: Attempt) -> None:
+    """Over a session of its own, which may be in a transaction."""
+    assert finish_attempts(session, worker, endings([attempt], SUCCEEDED)) == ["SUCCESS"]
 
 
 def cancel(*task_ids: UUID) -> None:
@@ -166,7 +179,78 @@ class TestDecideBatches:
         assert reason.startswith("onComplete is refused: type: must be one of")
 
 
+class TestEndsAtOnce:
+    """The last two of a batch end in two transactions, of which neither sees the other. One of them is watched."""
+
+    def test_the_watched_one_first(self, engine: Engine, open_session: OpenSession) -> None:
+        """Its round sees the other one open, and cannot have it watched: it leaves the mark that it came for."""
+        batch, worker, (other, watched) = self.two(engine)
+        with begun(late := open_session()):
+            finish(late, worker, other)
+            engine.finish(worker, watched, SUCCEEDED)
+            report = settle_endings(engine.session)
+            assert (report.cleared, report.batches, report.left) == (0, 0, True)
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("SUCCESS", ["onComplete", "onSuccess"])
+
+    def test_the_watched_one_last(self, engine: Engine, open_session: OpenSession) -> None:
+        batch, worker, (other, watched) = self.two(engine)
+        with begun(late := open_session()):
+            finish(late, worker, watched)
+            engine.finish(worker, other, SUCCEEDED)
+            assert not settle_endings(engine.session).left
+        settled(engine)
+        assert (status(batch), engine.violations()) == ("SUCCESS", {})
+
+    def test_while_a_round_has_the_other_one_watched(self, engine: Engine, open_session: OpenSession) -> None:
+        batch, worker, (other, watched) = self.two(engine)
+        engine.finish(worker, watched, SUCCEEDED)
+        with begun(scheduler := open_session()):
+            lock_batches(scheduler, [batch.pk])
+            assert watch_batches(scheduler, [batch.pk], youngest=True) == [batch.pk]
+            late = rival_on(open_session(), lambda session: finish(session, worker, other))
+            late.waits(engine.session)
+        late.answer()
+        assert engine.task(other.task_id).has_dependents
+        settled(engine)
+        assert (status(batch), engine.violations()) == ("SUCCESS", {})
+
+    def test_with_two_rounds_at_once(self, engine: Engine, open_session: OpenSession) -> None:
+        batch, worker, (other, watched) = self.two(engine)
+        engine.finish(worker, watched, SUCCEEDED)
+        with begun(first := open_session()):
+            lock_batches(first, [batch.pk])
+            engine.finish(worker, other, SUCCEEDED)
+            assert settle_endings(engine.session).left
+            assert watch_batches(first, [batch.pk], youngest=True) == []
+        settled(engine)
+        assert (status(batch), made_for(batch)) == ("SUCCESS", ["onComplete", "onSuccess"])
+
+    def two(self, engine: Engine) -> tuple[Batch, UUID, list[Attempt]]:
+        batch = make(dummy(), dummy())
+        worker = engine.worker(slots=2)
+        engine.assign()
+        found = sorted(engine.start(worker), key=lambda each: engine.task(each.task_id).has_dependents)
+        assert [engine.task(each.task_id).has_dependents for each in found] == [False, True]
+        return batch, worker, found
+
+
 class TestHints:
+    def test_go_out_for_what_is_watched_and_for_what_failed(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(dummy(), dummy(), dummy())
+        hints: list[bool] = []
+        monkeypatch.setattr(wakeups, "notify_schedulers", lambda session, *, ended: hints.append(ended))
+        worker = engine.worker(slots=3)
+        engine.assign()
+        good, bad, watched = sorted(engine.start(worker), key=lambda each: each.task_id)
+        sent = []
+        for attempt, outcome in ((good, SUCCEEDED), (bad, FAILED_FOR_GOOD), (watched, SUCCEEDED)):
+            engine.finish(worker, attempt, outcome)
+            sent.append(len(hints))
+        assert sent == [0, 1, 2]
+
     def test_that_were_lost_are_made_up_for_by_the_housekeeper(self, engine: Engine) -> None:
         batch = make()
         with stepped_scheduler() as scheduler:
@@ -193,6 +277,58 @@ class TestLookAtBatches:
             busy.pk: True,
             outer.pk: True,
         }
+
+
+class TestWatchBatches:
+    def test_marks_one_task_and_no_second(self, engine: Engine) -> None:
+        batch = self.unwatched(dummy(), dummy(priority=-1), dummy())
+        for youngest in (True, False):
+            assert watch_batches(engine.session, [batch.pk], youngest=youngest) == [batch.pk]
+        assert self.marked(batch) == [tasks_of(batch)[1]]
+
+    @pytest.mark.parametrize("youngest", [True, False])
+    def test_the_one_that_would_start_last_of_a_side(self, engine: Engine, youngest: bool) -> None:
+        batch = self.unwatched(*[dummy(priority=place) for place in range(101)])
+        engine.session.execute("UPDATE tasks SET created_at = now() + priority * interval '1 second'")
+        watch_batches(engine.session, [batch.pk], youngest=youngest)
+        assert self.marked(batch) == [tasks_of(batch)[1 if youngest else 0]]
+
+    def test_one_that_waits_before_one_that_a_worker_has(self, engine: Engine) -> None:
+        batch = self.unwatched(dummy(), dummy())
+        engine.worker()
+        engine.assign(limit=1)
+        watch_batches(engine.session, [batch.pk], youngest=True)
+        assert [engine.task(each).worker_id for each in self.marked(batch)] == [None]
+
+    def test_passes_over_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
+        batch = self.unwatched(dummy())
+        with locked(open_session(), "tasks", "id", *tasks_of(batch)):
+            assert watch_batches(engine.session, [batch.pk], youngest=True) == []
+        assert self.marked(batch) == []
+
+    def test_not_one_that_has_ended_meanwhile(self, engine: Engine, open_session: OpenSession) -> None:
+        batch = self.unwatched(dummy())
+        here, asked = "WHERE NOT l.has_dependents AND", {"ids": [batch.pk], "youngest": True}
+        with looks_held(open_session()):
+            watching = rival_on(open_session(), lambda s: held_after_its_look(s, "watch_batches", here, asked))
+            watching.waits(engine.session)
+            cancel(*tasks_of(batch))
+        assert (watching.answer(), self.marked(batch)) == ([], [])
+
+    def test_needs_none_while_a_batch_in_it_is_open(self, engine: Engine) -> None:
+        outer = self.unwatched(dummy())
+        inner = make_batch(parent_id=outer.pk)
+        assert watch_batches(engine.session, [outer.pk], youngest=True) == [outer.pk]
+        assert self.marked(outer) == []
+        assert watch_batches(engine.session, [inner.pk], youngest=True) == []
+
+    def unwatched(self, *new: NewTask) -> Batch:
+        batch = make(*new)
+        Task.objects.filter(batch_id=batch.pk).update(has_dependents=False)
+        return batch
+
+    def marked(self, batch: Batch) -> list[UUID]:
+        return list(Task.objects.filter(batch_id=batch.pk, has_dependents=True).values_list("pk", flat=True))
 
 
 class TestCountFailures:
@@ -263,6 +399,37 @@ class TestFailFast:
         settled(engine)
         assert status(batch) == "FAILED"
         assert engine.violations() == {}
+
+    @pytest.mark.parametrize("how", ["ran", "lost", "expired", "by hand", "never ran", "not approved"])
+    def test_however_the_task_has_failed(self, engine: Engine, how: str) -> None:
+        """None of these has the mark before: the watched one is the last."""
+        above = engine.create(max_retries=0)
+        fields: dict[str, Any] = {"never ran": {"depends_on": [str(above)], "otherwise": "fail"}}.get(how, {})
+        if how == "not approved":
+            fields = {"approval": {"of": "scope:admin", "timeoutSeconds": 60, "onTimeout": "fail"}}
+        batch = make(dummy(on_worker_lost="fail", **fields), dummy(schedule_at=LATER, depends_on=[str(above)]),
+                     fail_fast=FailFast(1, percent=False))  # fmt: skip
+        first, last = tasks_of(batch)
+        assert [engine.task(each).has_dependents for each in (first, last)] == [False, True]
+        self.fail(engine, first, above, how)
+        settled(engine)
+        assert engine.statuses([first, last]) == ["FAILED", "CANCELLED"]
+        assert (status(batch), engine.violations()) == ("FAILED", {})
+
+    def fail(self, engine: Engine, task_id: UUID, above: UUID, how: str) -> None:
+        if how == "ran":
+            end(engine, task_id, outcome=FAILED_FOR_GOOD)
+        elif how == "by hand":
+            with transaction.atomic(), connection.cursor() as cursor:
+                change(cursor, Deed(BulkAction.EXPIRE, Target(), "test", ""), [task_id])
+        elif how == "never ran":
+            cancel(above)
+        elif how == "not approved":
+            engine.move(task_id, approval_ends_at=-timedelta(minutes=1))
+            engine.session.rows("time_out_approvals", {"limit": 10})
+        else:
+            cancel(above)
+            engine.end_unrun(task_id, how)
 
 
 class TestCancelled:
@@ -351,7 +518,7 @@ class TestClearBatches:
 
     def test_keeps_the_one_that_says_look_while_something_is_left_to_stop(self, engine: Engine) -> None:
         batch = make(dummy(schedule_at=LATER))
-        Batch.objects.filter(pk=batch.pk).update(stopping=True)
+        Batch.objects.filter(pk=batch.pk).update(stopping=True, look=True)
         asked = {"looked": [batch.pk], "done": [], "held": [batch.pk]}
         assert clear_batches(engine.session, **asked) == 0
         stop_waiting(engine.session, [batch.pk])

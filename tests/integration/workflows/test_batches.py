@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from access_app.ids import new_task_ids
 from access_app.rights import Refused
+from flow_app.queues import edit_queue
 from tasks_app import services
 from tasks_app.acts import BulkAction, Target
 from tasks_app.edges import TaskEdge, hold_batches
@@ -455,4 +456,21 @@ class TestMembers:
         batch = make(dummy(), NewTask(type="DUMMY", depends_on=[str(ids[0])]), ids=ids)
         assert tasks_of(batch) == ids
         assert Task.objects.filter(batch_id=batch.pk, has_dependents=True).count() == 2
+
+    def test_have_no_mark_but_the_one_that_is_watched(self, engine: Engine) -> None:
+        batch = make(*[dummy()] * 5)
+        add(batch, dummy(), dummy())
+        marks = Task.objects.filter(batch_id=batch.pk).order_by("id").values_list("has_dependents", flat=True)
+        assert list(marks) == [False] * 4 + [True] + [False] * 2
+        assert (Batch.objects.get(pk=batch.pk).look, engine.violations()) == (False, {})
+
+    def test_that_found_no_room_leave_the_batch_to_be_looked_at(self, engine: Engine) -> None:
+        """As when whoever made it keeps the others."""
+        edit_queue("full", {"maxWaiting": 1}, actor="test")
+        batch = make(dummy(queue="full"), dummy(queue="full"))
+        assert (len(tasks_of(batch)), Batch.objects.get(pk=batch.pk).look) == (1, True)
+        cancel(*tasks_of(batch))
+        settled(engine)
+        assert status(batch) == "CANCELLED"
+
         assert members([]).ids == []
