@@ -34,6 +34,21 @@ _PARAMETER: Final = re.compile(
     r"""((?:^|[?&#;])([^\s=&#;?"'<>\\]{1,200})=)"""
     r"""((?:[^\s&#;"'<>\\]|'(?=[\w%])|;(?=[^\s=&#;?"'<>\\]+(?:[&#;\s]|$)))+)"""
 )
+#: Secrets inside longer text that is no URL. No pattern takes a quote or a backslash, so that JSON stays JSON.
+_SECRET_TEXT: Final = re.compile(
+    r"""(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"""  # an Authorization header
+    r"""|(\btst?_)[A-Za-z0-9_.-]{16,}"""  # an API key, or a task token, of ours
+    r"""|(\b(?:password|passwd|pwd|secret_key|api_?key|token)=)[^\s"'&\\,;]+""",  # a conninfo
+    re.IGNORECASE,
+)
+#: One of these is in every text that _SECRET_TEXT changes: looking for them is ten times faster than the pattern.
+_SIGNS: Final = ("bearer", "basic", "ts_", "tst_", "word=", "passwd=", "pwd=", "key=", "token=")
+#: What a program prints under a name: ``DB_PASSWORD=x``, ``token: x``, ``"secret": "x"``. In quotes or bare.
+_NAMED_VALUE: Final = re.compile(
+    r"""(?<![\w.])([A-Za-z_][\w.-]{0,80})(["']?[ \t]{0,8}[=:][ \t]{0,8}["']?)([^\s"'&,;<>\\]{1,4096})"""
+)
+#: Under such a name, what nobody could mean by it: a count, a flag.
+_NO_SECRET: Final = re.compile(r"[\d.]{1,12}|true|false|none|null|yes|no", re.IGNORECASE)
 #: How often a name or a URL in a URL may be encoded before nobody can follow any more.
 _DEEPEST: Final = 3
 
@@ -62,6 +77,30 @@ def masked(value: Any, mask: str, *, secret: bool = False) -> Any:
     if isinstance(value, str):
         return mask if secret and value else mask_urls(value, mask)
     return value
+
+
+def mask_text(text: str, mask: str) -> str:
+    """Text that is no URL, a log line say, with what looks like a credential anywhere in it replaced by ``mask``."""
+    text = mask_urls(text, mask)
+    lower = text.lower()
+    if not any(sign in lower for sign in _SIGNS):
+        return text
+    return _SECRET_TEXT.sub(lambda found: f"{next(filter(None, found.groups()))}{mask}", text)
+
+
+def mask_output(text: str, mask: str) -> str:
+    """What a program has printed, as `mask_text`, and with what it prints under the name of a secret masked."""
+    text = mask_text(text, mask)
+    if not _SECRET_NAME.search(text):
+        return text
+    return _NAMED_VALUE.sub(lambda found: _without_value(found, mask), text)
+
+
+def _without_value(found: re.Match[str], mask: str) -> str:
+    name, between, value = found.groups()
+    if not names_secret(name) or _NO_SECRET.fullmatch(value):
+        return found[0]
+    return f"{name}{between}{mask}"
 
 
 def _without_user(found: re.Match[str], mask: str) -> str:

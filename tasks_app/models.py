@@ -23,6 +23,7 @@ from tasks_app.needs import TaskNeeds as TaskNeeds
 from tasks_app.operations import BulkOperation as BulkOperation
 from tasks_app.progress import TaskProgress as TaskProgress
 from tasks_app.states import UNSUCCESSFUL, Gate, OnWorkerLost, TaskStatus
+from tasks_app.task_output import TaskOutput as TaskOutput
 from tasks_app.used_inputs import TaskInputs as TaskInputs
 
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)

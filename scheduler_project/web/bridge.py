@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 import structlog
 
+from access_app.http.streams import DOZE, DOZE_AT_MOST
 from scheduler_project.web.environ import environ_of
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,27 @@ class Body:
         return environ_of(scope, data, length=self.declared, chunked=self.chunked)
 
 
+class Doze:
+    """What wakes up a response that goes on and has nothing to send, so that it needs no thread until then."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the process is stopping
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def rest(self, over: Callable[[], bool]) -> None:
+        """Wait until woken, or until it is ``over``, which is asked each second; not for ever."""
+        for _ in range(int(DOZE_AT_MOST)):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), 1.0)
+            if self._woken.is_set() or over():
+                break
+        self._woken.clear()
+
+
 class FilePieces:
     """``wsgi.file_wrapper``: a file is read piece by piece as it is sent, and never as a whole."""
 
@@ -83,7 +105,7 @@ class Bridge:
         self._largest = largest
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
         self._held = 0
-        self._closed = False
+        self._closed = self._leaving = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         body = _announced(scope["headers"])
@@ -96,6 +118,10 @@ class Bridge:
             pass
         finally:
             self._held -= _counted(body.size)
+
+    def leave(self) -> None:
+        """End the responses that have nothing to send: whoever reads them comes again, to another process."""
+        self._leaving = True
 
     def close(self) -> None:
         """Take no more requests; what runs in a thread goes on."""
@@ -127,23 +153,29 @@ class Bridge:
 
     async def _respond(self, environ: dict[str, Any], send: Send, gone: Callable[[], bool]) -> None:
         environ["wsgi.file_wrapper"] = FilePieces
+        environ[DOZE] = doze = Doze()
         status, headers, pieces = await self._in_thread(self._call, environ)
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             if isinstance(pieces, bytes):
                 await send({"type": "http.response.body", "body": pieces})
             else:
-                await self._stream(iter(pieces), send, gone)
+                await self._stream(iter(pieces), send, gone, doze)
         finally:
             if close := getattr(pieces, "close", None):
                 with contextlib.suppress(RuntimeError):  # the process is stopping
                     self._pool.submit(close)
 
-    async def _stream(self, pieces: Iterator[bytes], send: Send, gone: Callable[[], bool]) -> None:
+    async def _stream(self, pieces: Iterator[bytes], send: Send, gone: Callable[[], bool], doze: Doze) -> None:
         while (piece := await self._in_thread(next, pieces, _END)) is not _END:
             if gone():  # sending would be ignored, and a response need not have an end
                 raise ClientGone
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            elif self._leaving:
+                break
+            else:
+                await doze.rest(lambda: self._leaving or gone())
         await send({"type": "http.response.body", "body": b""})
 
     async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:

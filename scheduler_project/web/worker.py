@@ -96,6 +96,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn is untyped
         """Accept nobody new, respond to what has been asked within ``graceful_timeout``, and drop the rest."""
         for opened in (*self.servers, *self.sockets):
             opened.close()
+        self.asgi.leave()
         end = self.loop.time() + self.cfg.graceful_timeout
         await asyncio.sleep(0 if self._quick_shutdown else LINGER)
         while self.connections and self.loop.time() < end and not self._quick_shutdown:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpResponseBase
 from django.urls import reverse
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,6 +19,7 @@ from tasks_app import deciding, edges, progress, selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
 from tasks_app.api.filters import BulkQuery, TaskFilters
+from tasks_app.api.output import OutputQuery, respond
 from tasks_app.api.own import fence_of, held_for
 from tasks_app.meeting import Created
 from tasks_app.models import Task
@@ -43,11 +45,12 @@ class Tasks(ApiViewSet):
         "executions": Action.TASK_READ,
         "events": Action.TASK_READ,
         "dependencies": Action.TASK_READ,
+        "output": Action.TASK_READ,
         "inputs": Action.TASK_INPUTS,
         "progress": Action.TASK_READ,
         "report": Action.TASK_PROGRESS,
     }
-    parameters = {"list": TaskFilters, "bulk": BulkQuery}
+    parameters = {"list": TaskFilters, "bulk": BulkQuery, "output": OutputQuery}
 
     def list(self, request: Request) -> Response:
         return self.page(TaskFilters(request.GET, Task.objects.defer("payload")), Shelf(outputs.task_items))
@@ -124,6 +127,12 @@ class Tasks(ApiViewSet):
     def dependencies(self, request: Request, task_id: str) -> Response:
         task = self._task(task_id)
         return Response(outputs.dependencies_json(edges.join_of(task.pk), edges.edges_of(task.pk)))
+
+    @action(detail=True)
+    def output(self, request: Request, task_id: str) -> HttpResponseBase:
+        task = self._task(task_id)
+        found = respond(request._request, task.pk, self.query())
+        return found if isinstance(found, HttpResponseBase) else Response(found)
 
     @action(detail=True)
     def inputs(self, request: Request, task_id: str) -> Response:

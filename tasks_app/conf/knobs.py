@@ -19,6 +19,7 @@ from tasks_app.conf.values import (
     milliseconds,
     networks,
     networks_or_none,
+    nothing_or_bytes,
     one_of,
     parse_bool,
     programs,
@@ -93,6 +94,15 @@ class Config:
     )
     retention_failed: timedelta | None = _knob(
         "RETENTION_FAILED_DAYS", days, "30", "days FAILED tasks are kept; 0 for ever"
+    )
+    output_stored: int = _knob(
+        "OUTPUT_STORED_BYTES",
+        nothing_or_bytes,
+        "262144",
+        "bytes kept of the beginning, and of the end, of what an attempt writes while it runs; 0: nothing",
+    )
+    output_after: timedelta = _knob(
+        "OUTPUT_AFTER_MS", milliseconds(0, 86_400_000), "2000", "how long an attempt runs before its output is stored"
     )
     log_level: str = _knob("LOG_LEVEL", log_level, "INFO", "lowest level written to stderr")
     log_format: LogFormat = _knob(

@@ -17,6 +17,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Variables that choose or change any program that is run, whatever it is.
 _PROGRAM_CHOOSER = re.compile(r"PATH|LD_.*|DYLD_.*|GCONV_PATH")
 
+#: Bytes of output that can be kept of each end, if any are.
+LEAST_OUTPUT = 4096
+MOST_OUTPUT = 64 * 1024 * 1024
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -60,6 +64,13 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def nothing_or_bytes(text: str) -> int:
+    size = whole_number(0, MOST_OUTPUT)(text)
+    if 0 < size < LEAST_OUTPUT:
+        raise ValueError(f"must be 0 or a whole number from {LEAST_OUTPUT} to {MOST_OUTPUT}, not {text!r}")
+    return size
 
 
 def milliseconds(low: int, high: int) -> Callable[[str], timedelta]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from access_app.refusals import bounded, joined
+from tasks_app.executors.emitting import Output
 from tasks_app.states import ErrorCode, ExecutionStatus
 
 JsonObject = dict[str, Any]
@@ -119,6 +120,9 @@ class Execution:
     #: Set with RELEASE when no grace is left: kill, do not ask.
     immediate: bool = False
     stop_reason: StopReason | None = None
+    #: What makes a place for its output when it first writes; None: nobody keeps what it writes.
+    keep: Callable[[Execution], Output] | None = field(default=None, repr=False)
+    output: Output | None = field(default=None, repr=False)
     _stopped: threading.Event | None = None
     _callbacks: tuple[Callable[[], None], ...] = ()
 
@@ -133,6 +137,26 @@ class Execution:
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""
         return max(0.0, self.deadline - time.monotonic())
+
+    def emit(self, text: str, stream: str = "log") -> None:
+        """Show a line, or several, to whoever follows the task. May be called from any thread; never blocks.
+
+        They are readable within a second, once the attempt has run for OUTPUT_AFTER_MS, and kept with it.
+        """
+        line = text if text.endswith("\n") else f"{text}\n"
+        self.write(stream, line.encode("utf-8", "replace"))
+
+    def write(self, stream: str, data: bytes) -> None:
+        """As `emit`, the bytes of a stream as they come: a line is readable once its end has come."""
+        output = self.output or self._kept()
+        if output is not None:
+            output.write(stream, data)
+
+    def _kept(self) -> Output | None:
+        with _stopping:
+            if self.output is None and self.keep is not None:
+                self.output = self.keep(self)
+            return self.output
 
     def stop(self, reason: StopReason, *, immediate: bool = False) -> None:
         with _stopping:

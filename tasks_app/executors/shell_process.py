@@ -157,7 +157,7 @@ class Watch:
             self._sent.enter_context(theirs)
             self._selector.register(self._bell.reader, selectors.EVENT_READ, self._obey)
             self._selector.register(self._control, selectors.EVENT_READ, self._listen)
-            outputs = [self._pipe(stack, capture) for capture in (self._ending.stdout, self._ending.stderr)]
+            outputs = [self._pipe(stack, name) for name in ("stdout", "stderr")]
             self._descriptors = [theirs.fileno(), *outputs]
             self._stack = stack.pop_all()
         return self
@@ -165,12 +165,13 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _pipe(self, stack: ExitStack, capture: Capture) -> int:
+    def _pipe(self, stack: ExitStack, stream: str) -> int:
+        capture: Capture = getattr(self._ending, stream)
         reader, writer = os.pipe()
         stack.callback(os.close, reader)
         self._sent.callback(os.close, writer)
         os.set_blocking(reader, False)
-        self._selector.register(reader, selectors.EVENT_READ, lambda: self._read(reader, capture))
+        self._selector.register(reader, selectors.EVENT_READ, lambda: self._read(reader, stream, capture))
         return writer
 
     def run(self) -> Ending:
@@ -263,14 +264,16 @@ class Watch:
         with suppress(OSError):
             os.kill(self._ending.shepherd, signal.SIGKILL)  # not reaped and reused: it still holds our socket
 
-    def _read(self, reader: int, capture: Capture) -> bool:
+    def _read(self, reader: int, stream: str, capture: Capture) -> bool:
         """Take one piece of output; False when there is none now, or none any more."""
         try:
             data = os.read(reader, _CHUNK)
         except BlockingIOError:
             return False
         capture.feed(data)
-        if not data:
+        if data:
+            self._execution.write(stream, data)
+        else:
             self._selector.unregister(reader)
         return bool(data)
 

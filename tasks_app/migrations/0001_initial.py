@@ -17,6 +17,9 @@ ALTER TABLE tasks SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, a
                        autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05,
                        autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE task_executions SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+-- What lies between head and tail goes soon after it came.
+ALTER TABLE task_output SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
+                             toast.autovacuum_vacuum_scale_factor = 0.05);
 """
 
 AGED = """
@@ -261,6 +264,23 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'task_progress',
+            },
+        ),
+        migrations.CreateModel(
+            name='TaskOutput',
+            fields=[
+                ('pk', models.CompositePrimaryKey('task_id', 'attempt', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('task_id', models.UUIDField()),
+                ('at', models.DateTimeField(help_text='When its first line was written, by the clock of the database.')),
+                ('seq', models.BigIntegerField(help_text='The place of its end: bytes the attempt had written up to there.')),
+                ('line', models.BigIntegerField(help_text='The number of its first line in the output of the attempt.')),
+                ('attempt', models.IntegerField()),
+                ('size', models.IntegerField(help_text='Its bytes as they were written, before anything was masked.')),
+                ('stream', models.TextField(help_text='stdout, stderr, or what the executor calls it.')),
+                ('text', models.TextField()),
+            ],
+            options={
+                'db_table': 'task_output',
             },
         ),
         migrations.CreateModel(

@@ -1,5 +1,5 @@
 -- Look at %(limit)s tasks that ended with one of %(statuses)s more than %(age)s ago, in the order in which they ended behind
--- (%(after)s, %(after_id)s), and delete them with their history, their events, what they depended on, took from others and said of
+-- (%(after)s, %(after_id)s), and delete them with their history, their events, what they depended on, took from others, wrote and said of
 -- their progress, and their idempotency keys (a key of a bulk call goes with the last of its tasks; one of a request that was answered with a task
 -- that was there already goes with that one). Kept are those whose batch is not done, whose dependents do not know of their end, have not ended, or
 -- have, but not so long ago that they would go themselves (%(success_age)s, %(failed_age)s; NULL: never): they may be run again,
@@ -33,6 +33,7 @@ edges AS (DELETE FROM task_edges WHERE child_id = ANY(ARRAY(SELECT id FROM old))
 joins AS (DELETE FROM task_joins WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
 inputs AS (DELETE FROM task_inputs WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
 progress AS (DELETE FROM task_progress WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
+output AS (DELETE FROM task_output WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
 events AS (DELETE FROM audit_events a USING old WHERE a.task_id = old.id),
 keys AS (
   DELETE FROM idempotency_keys k

@@ -215,6 +215,7 @@ OTHERWISE = {
     "POST health-recovery": Action.RECOVERY_RUN,
     "DELETE queue-key": Action.QUEUE_EDIT,
     "GET task-inputs": Action.TASK_INPUTS,
+    "GET task-output": Action.TASK_READ,
     "PUT task-progress": Action.TASK_PROGRESS,
     "GET bulk-operations": Action.BULK_READ,
     "POST bulk-operations": Action.BULK_CREATE,

@@ -14,6 +14,7 @@ from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
 from tests.mutants.mutant import Mutant
+from tests.mutants.output import OUTPUT
 from tests.mutants.people import PEOPLE
 from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
@@ -41,4 +42,5 @@ MUTANTS: Final[list[Mutant]] = [
     *BATCHES,
     *TOKENS,
     *APPROVALS,
+    *OUTPUT,
 ]

@@ -37,6 +37,7 @@ OURS: Final = (
     "task_joins",
     "task_inputs",
     "task_progress",
+    "task_output",
     "bulk_operations",
     "webhook_endpoints",
     "deliveries",

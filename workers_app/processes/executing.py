@@ -27,6 +27,7 @@ from workers_app.inputs import Inputs
 from workers_app.lease import Lease
 from workers_app.processes.heartbeat import CompletionRate
 from workers_app.processes.held import Held, HeldAttempts, Running
+from workers_app.processes.output_keeper import OutputKeeper
 from workers_app.processes.pool import Pool
 from workers_app.recorder import Recorder
 from workers_app.runner import execution_of
@@ -60,6 +61,7 @@ class Executing:
         self.recorder = Recorder(
             Session("recorder"), worker_id, self._recorded, self._ends_come_fast, self._running.none
         )
+        self._output = OutputKeeper(Session("output", statement_timeout="5s"), slots, self.recorder.put)
         self._inputs = Inputs(Session("inputs"), worker_id)
         #: Slots of all attempts that have been recorded.
         self.ended_slots = 0
@@ -98,6 +100,8 @@ class Executing:
     def begin(self, attempts: Iterable[Attempt], sealed: Mapping[UUID, Sealed] = MappingProxyType({})) -> None:
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
         batch = [Held(attempt, execution_of(attempt), sealed=sealed.get(attempt.task_id)) for attempt in attempts]
+        for held in batch:
+            self._output.offer(held.attempt, held.execution)
         self.held.add(batch)
         if not self._lease.running:
             for held in batch:
@@ -115,6 +119,7 @@ class Executing:
     def close(self) -> None:
         """Let the pool end, and the recorder once it has written what is there; wait for that when nothing runs."""
         self.pool.close()
+        self._output.close()
         self.recorder.close()
         if self.recorder.is_alive() and not self.held:
             self.recorder.join(timeout=5)
@@ -125,7 +130,7 @@ class Executing:
         began = time.monotonic()
         outcome = self._inputs.take(held.attempt, held.execution) or held.run()
         held.ended = True
-        self.recorder.put(self._ending(held.attempt, outcome, time.monotonic() - began))
+        self._output.end(held.execution, self._ending(held.attempt, outcome, time.monotonic() - began))
         self._running.end_one()
 
     def _ending(self, attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:

@@ -6,7 +6,7 @@ from typing import Final
 
 from access_app.http.openapi.chapters import Chapter, union
 from access_app.http.openapi.schemas import ID, Json
-from tasks_app.api.openapi import operations, paths, schemas, types
+from tasks_app.api.openapi import operations, output, paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
     "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
@@ -24,5 +24,6 @@ def chapter() -> Chapter:
         "tasks": "Create, read, change, cancel, retry.",
         "bulk operations": "Cancel, retry, move … all tasks that match a filter.",
     }
-    known = union(types.SCHEMAS, schemas.SCHEMAS, operations.SCHEMAS)
-    return Chapter(union(paths.PATHS, operations.PATHS), known, tags, union(_PARAMETERS, operations.PARAMETERS))
+    known = union(types.SCHEMAS, schemas.SCHEMAS, output.SCHEMAS, operations.SCHEMAS)
+    found = union(paths.PATHS, output.PATHS, operations.PATHS)
+    return Chapter(found, known, tags, union(_PARAMETERS, operations.PARAMETERS))
