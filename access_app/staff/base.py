@@ -28,6 +28,7 @@ from access_app.rights import Action, Person
 from access_app.staff.django_versions import ListActions
 from access_app.staff.live import LivePages
 from access_app.staff.page_list import PageList
+from access_app.staff.rows import DrawsRows
 from access_app.staff.strict_filters import StrictFilters
 from access_app.staff.way_back import WayBack, way_back
 from access_app.texts import problem_of_reason
@@ -83,7 +84,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
     return decorate
 
 
-class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, UnfoldAdmin):
+class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for

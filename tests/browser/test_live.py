@@ -152,3 +152,51 @@ def test_a_hidden_page_asks_nothing(page: Any, failed: Task) -> None:
     page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true })")
     with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
         page.evaluate("dispatchEvent(new Event('visibilitychange'))")
+
+
+@pytest.fixture
+def rows(page: Any) -> Any:
+    """The list of three tasks, the mouse elsewhere."""
+    for _ in range(3):
+        make_task()
+    page.clock.install()
+    page.goto("/admin/tasks_app/task/")
+    page.mouse.move(5, 5)
+    return page.locator("#result_list tbody tr")
+
+
+def test_a_list_takes_up_what_comes(page: Any, rows: Any) -> None:
+    newest = make_task()
+    Task.objects.exclude(pk=newest.pk).update(queue="mail")
+    later(page, 10)
+    page.locator(f"[id='row-{newest.pk}']").wait_for()
+    assert rows.count() == 4
+    assert rows.nth(3).get_by_text("mail").count() == 1
+    rows.first.locator("input").check()
+    assert page.locator(".action-counter").inner_text() == "1 of 4 selected"
+
+
+def test_a_list_keeps_its_order_under_the_hand(page: Any, rows: Any) -> None:
+    first, chosen = rows.first.get_attribute("id"), rows.nth(1)
+    chosen.locator("input").check()
+    make_task()
+    oldest = Task.objects.order_by("pk")[0]
+    Task.objects.filter(pk=oldest.pk).update(queue="mail")
+    later(page, 10)
+    rows.nth(2).get_by_text("mail").wait_for()
+    assert rows.count() == 3
+    assert rows.first.get_attribute("id") == first
+    page.get_by_role("button", name="1 new: show the list as it is now").click()
+    assert rows.count() == 4
+    assert rows.nth(2).locator("input").is_checked()
+    assert page.locator(".action-counter").inner_text() == "1 of 4 selected"
+    assert page.locator("#ts-fresh button").count() == 0
+
+
+def test_rows_are_chosen_in_a_range_and_all_at_once(page: Any, rows: Any) -> None:
+    rows.first.locator("input").check()
+    rows.nth(2).locator("input").click(modifiers=["Shift"])
+    assert page.locator(".action-counter").inner_text() == "3 of 3 selected"
+    assert page.locator("#action-toggle").is_checked()
+    page.locator("#action-toggle").click()
+    assert page.locator("#result_list :checked").count() == 0

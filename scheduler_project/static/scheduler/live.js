@@ -37,7 +37,7 @@ async function fetchNew() {
   if (answer.type === "opaqueredirect" || answer.status === 401) return { signedOut: true };
   if (!answer.ok) return { why: WHY[answer.status] || `the server answers ${answer.status}` };
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  return { part: page.getElementById(live.id) };
+  return { part: page.getElementById(live.id), pages: page.getElementById("ts-pages") };
 }
 
 function isChanged(control) {
@@ -49,13 +49,20 @@ function isChanged(control) {
   return control.matches("input, textarea") && control.value !== control.defaultValue;
 }
 
+// What people fold out and choose, and what scripts set: the server's part knows none of it.
+function isOurs(name, node) {
+  if (name === "open") return node.matches("details, dialog");
+  if (name === "checked" || name === "selected") return node.closest("#changelist-form") !== null;
+  return name === "style" || name === "x-cloak" || (name === "class" && node.matches("tr, [x-bind\\:class]"));
+}
+
+const isBegun = (form) => form.id !== "changelist-form" && [...form.elements].some(isChanged);
+
 const KEEPING = {
   ignoreActiveValue: true,
   callbacks: {
-    beforeNodeMorphed: (node) => !(node.nodeName === "FORM" && [...node.elements].some(isChanged)),
-    // What people fold out and choose, and what scripts set: the server's part knows none of it.
-    beforeAttributeUpdated: (name, node) =>
-      !(name === "style" || name === "checked" || (name === "open" && node.matches("details, dialog"))),
+    beforeNodeMorphed: (node) => !(node.nodeName === "FORM" && isBegun(node)),
+    beforeAttributeUpdated: (name, node) => !isOurs(name, node),
   },
 };
 
@@ -68,14 +75,62 @@ function morph(part) {
   for (const [box, top, left] of places) if (box.scrollTop !== top || box.scrollLeft !== left) box.scrollTo(left, top);
 }
 
+// A list. While somebody has chosen a row, stands in one or points at one, none may come, go, or change its place under
+// the hand: those that are there are kept up to date, and a button brings the others.
+const fresh = document.getElementById("ts-fresh");
+
+function isInUse() {
+  const rows = live.querySelector("tbody");
+  if (!rows || rows.querySelector(":checked") || rows.contains(document.activeElement)) return Boolean(rows);
+  const selection = getSelection();
+  return rows.matches(":hover") || (!selection.isCollapsed && rows.contains(selection.anchorNode));
+}
+
+function moveRows(part, pages) {
+  const ids = (place) => new Set([...place.querySelectorAll("tbody > tr")].map((row) => row.id));
+  const [shown, now] = [ids(live), ids(part)];
+  const came = [...now].filter((id) => !shown.has(id)).length;
+  const went = [...shown].filter((id) => !now.has(id));
+  if (!isInUse()) bring(part, pages);
+  else {
+    for (const row of live.querySelectorAll("tbody > tr")) {
+      const next = now.has(row.id) && part.querySelector(`#${CSS.escape(row.id)}`);
+      row.classList.toggle("ts-went", !next);
+      if (next) Idiomorph.morph(row, next, KEEPING);
+    }
+    live.dataset.asOf = part.dataset.asOf;
+    offer(came, went.length, () => bring(part, pages));
+  }
+  live.dispatchEvent(new Event("ts:moved"));
+}
+
+function bring(part, pages) {
+  morph(part);
+  if (pages) Idiomorph.morph(document.getElementById("ts-pages"), pages);
+  live.dispatchEvent(new Event("ts:moved"));
+  offer(0, 0);
+}
+
+function offer(came, went, act) {
+  const words = [came && `${came} new`, went && `${went} no longer in this list`].filter(Boolean).join(", ");
+  if (!words) return fresh.replaceChildren();
+  const button = fresh.querySelector("button") || document.createElement("button");
+  button.type = "button";
+  button.className = "ts-button";
+  button.textContent = `${words}: show the list as it is now`;
+  button.onclick = act;
+  if (!button.isConnected) fresh.replaceChildren(button);
+}
+
 async function ask() {
   const since = `Stale since ${live.dataset.asOf}`;
   const began = performance.now();
   try {
-    const { part, signedOut, why } = await fetchNew();
+    const { part, pages, signedOut, why } = await fetchNew();
     took = performance.now() - began;
     if (part) {
-      if (!live.querySelector("dialog[open]")) morph(part); // it is about what was shown
+      if (fresh) moveRows(part, pages);
+      else if (!live.querySelector("dialog[open]")) morph(part); // it is about what was shown
       tell("");
       return true;
     }
