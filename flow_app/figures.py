@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from access_app.sql import statement
 from flow_app.models import Queue
+from tasks_app.sessions import Session
 from tasks_app.states import Gate
 
 #: So many tasks are counted of each queue when it is asked for alone, and of all queues of a list together.
@@ -30,6 +31,9 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)
        set_config('join_collapse_limit', '1', true)
 """
 _CLOSED: Final = sorted(gate for gate in Gate if gate > Gate.KEY)
+
+#: Runs a statement with its parameters; returns columns and rows.
+Ask = Callable[[str, dict[str, Any]], tuple[list[str], list[tuple[Any, ...]]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,29 +69,51 @@ class Figures:
         return round(self.due / left * 60, 1) if left > 0 else None
 
 
-def find_queues(*, most: int) -> list[str]:
+def _ask(sql: str, parameters: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows. No plan may read all tasks, whatever the planner believes of them, and joins are in the order
+    in which they are written: to try others takes as long as the statement.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_PLANNING)
+        cursor.execute(sql, parameters)
+        return [column.name for column in cursor.description], cursor.fetchall()
+
+
+def asking(session: Session) -> Ask:
+    """The same over the connection of a long-lived process. It raises what psycopg raises."""
+
+    def ask(sql: str, parameters: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+        with session.connection.transaction():
+            session.connection.execute(_PLANNING.encode())
+            cursor = session.connection.execute(sql.encode(), parameters)
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+    return ask
+
+
+def find_queues(*, most: int, ask: Ask = _ask) -> list[str]:
     """Names of the queues in use, in order, the first so many: with a task that has not ended, or with a row.
 
     It costs some 10 µs a queue, however much waits in them.
     """
-    return [name for (name,) in _ask(statement("find_queues"), {"limit": most})[1]]
+    return [name for (name,) in ask(statement("find_queues"), {"limit": most})[1]]
 
 
-def find_busy_queues(*, most: int) -> list[str]:
+def find_busy_queues(*, most: int, ask: Ask = _ask) -> list[str]:
     """Names of queues in which something runs, or came or ended lately, those with most of it first."""
-    return [name for (name,) in _ask(statement("find_busy_queues"), {"limit": most, "sample": SAMPLE})[1]]
+    return [name for (name,) in ask(statement("find_busy_queues"), {"limit": most, "sample": SAMPLE})[1]]
 
 
-def find_some(*, most: int) -> tuple[list[str], bool]:
+def find_some(*, most: int, ask: Ask = _ask) -> tuple[list[str], bool]:
     """Names of queues in use, and whether these are all of them: when there are more, those that are busy go first."""
-    names = find_queues(most=most + 1)
+    names = find_queues(most=most + 1, ask=ask)
     if len(names) <= most:
         return names, True
-    return sorted([*dict.fromkeys([*find_busy_queues(most=most), *names])][:most]), False
+    return sorted([*dict.fromkeys([*find_busy_queues(most=most, ask=ask), *names])][:most]), False
 
 
 def measure_queues(
-    names: Sequence[str], *, horizon: timedelta = timedelta(0), keyed: int | None = None
+    names: Sequence[str], *, horizon: timedelta = timedelta(0), keyed: int | None = None, ask: Ask = _ask
 ) -> dict[str, Figures]:
     """The figures of each of these queues. Of more queues, fewer tasks of each are counted.
 
@@ -106,14 +132,14 @@ def measure_queues(
         "gates": list(map(int, _CLOSED)),
         "horizon": horizon.total_seconds(),
     }
-    return {row["name"]: _figures(row) for row in read_rows(statement("measure_queues"), parameters)}
+    return {row["name"]: _figures(row) for row in read_rows(statement("measure_queues"), parameters, ask)}
 
 
-def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0)) -> dict[str, Figures]:
+def measure_deeply(names: Sequence[str], *, horizon: timedelta = timedelta(0), ask: Ask = _ask) -> dict[str, Figures]:
     """The same, where a few of many queues may hold nearly everything: these are counted once more, by themselves."""
-    measured = measure_queues(names, horizon=horizon)
+    measured = measure_queues(names, horizon=horizon, ask=ask)
     full = [name for name, found in measured.items() if found.at_least]
-    return measured | measure_queues(full, horizon=horizon) if len(full) < len(measured) else measured
+    return measured | measure_queues(full, horizon=horizon, ask=ask) if len(full) < len(measured) else measured
 
 
 def list_figures(names: Sequence[str]) -> dict[str, Figures]:
@@ -121,20 +147,10 @@ def list_figures(names: Sequence[str]) -> dict[str, Figures]:
     return measure_queues(names, keyed=LEAST_COUNTED)
 
 
-def read_rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def read_rows(sql: str, parameters: dict[str, Any], ask: Ask = _ask) -> list[dict[str, Any]]:
     """The rows of a statement, by column."""
-    columns, rows = _ask(sql, parameters)
+    columns, rows = ask(sql, parameters)
     return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _ask(sql: str, parameters: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows. No plan may read all tasks, whatever the planner believes of them, and joins are in the order
-    in which they are written: to try others takes as long as the statement.
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_PLANNING)
-        cursor.execute(sql, parameters)
-        return [column.name for column in cursor.description], cursor.fetchall()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,3 +12,4 @@ class MonitoringAppConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("monitoring_app.receivers")
+        import_module("monitoring_app.minutes").register()

@@ -1,4 +1,4 @@
-"""Tables of running totals, which begin with the whole history."""
+"""Tables of running totals and of minutes, which begin with the whole history."""
 
 import django.db.models.functions.datetime
 from django.db import migrations, models
@@ -60,5 +60,32 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('at', 'name'), name='marks_once')],
             },
         ),
-        migrations.RunSQL("INSERT INTO metric_marks (name) VALUES ('executions')", migrations.RunSQL.noop),
+        migrations.CreateModel(
+            name='MetricMinute',
+            fields=[
+                ('pk', models.CompositePrimaryKey('span', 'at', 'kind', 'name', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('span', models.SmallIntegerField(help_text='How many minutes; the same is counted in each of the three lengths.')),
+                ('at', models.DateTimeField(help_text='When they began.')),
+                ('kind', models.TextField(choices=[('type', 'type'), ('queue', 'queue'), ('system', 'system')])),
+                ('name', models.TextField(help_text='Of the type or the queue; empty for the system.')),
+                ('success', models.IntegerField(db_default=0, help_text='Attempts that ended so; the next five are the same.')),
+                ('failed', models.IntegerField(db_default=0)),
+                ('timed_out', models.IntegerField(db_default=0)),
+                ('cancelled', models.IntegerField(db_default=0)),
+                ('lost', models.IntegerField(db_default=0)),
+                ('released', models.IntegerField(db_default=0)),
+                ('retried', models.IntegerField(db_default=0, help_text='Of those, failed or timed out and to be tried again.')),
+                ('given_up', models.IntegerField(db_default=0, help_text='Of those, the ones whose task ended as failed.')),
+                ('start_delay', models.JSONField(db_default={}, default=dict, help_text='Of types: bucket → attempts; see `histograms`.')),
+                ('duration', models.JSONField(db_default={}, default=dict, help_text='The same of how long they ran.')),
+                ('waiting', models.BigIntegerField(help_text='Of queues: the most tasks at the look each minute has.', null=True)),
+                ('oldest_due', models.FloatField(help_text='Of queues: the longest wait past its time, in seconds.', null=True)),
+                ('slots_used', models.IntegerField(help_text='Of the system: the most at those looks.', null=True)),
+                ('slots', models.IntegerField(help_text='Of the system: those of live workers, the most at those looks.', null=True)),
+            ],
+            options={
+                'db_table': 'metric_minutes',
+            },
+        ),
+        migrations.RunSQL("INSERT INTO metric_marks (name) VALUES ('executions'), ('minutes')", migrations.RunSQL.noop),
     ]

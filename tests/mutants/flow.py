@@ -143,7 +143,7 @@ FLOW: Final[list[Mutant]] = [
         "queues-busy",
         "flow_app/figures.py",
         f"{_ENGINE}/test_figures.py",
-        ("first", 25, "dict.fromkeys([*find_busy_queues(most=most), *names])", "dict.fromkeys(names)"),
+        ("first", 25, "dict.fromkeys([*find_busy_queues(most=most, ask=ask), *names])", "dict.fromkeys(names)"),
     ),
     *mutants_of(
         "queues-measured",

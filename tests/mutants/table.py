@@ -13,6 +13,7 @@ from tests.mutants.callbacks import CALLBACKS
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
 from tests.mutants.inputs import INPUTS
+from tests.mutants.minutes import MINUTES
 from tests.mutants.mutant import Mutant
 from tests.mutants.output import OUTPUT
 from tests.mutants.people import PEOPLE
@@ -43,4 +44,5 @@ MUTANTS: Final[list[Mutant]] = [
     *TOKENS,
     *APPROVALS,
     *OUTPUT,
+    *MINUTES,
 ]

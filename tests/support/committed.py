@@ -43,6 +43,7 @@ OURS: Final = (
     "deliveries",
     "batches",
     "marks",
+    "metric_minutes",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

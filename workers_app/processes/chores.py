@@ -54,9 +54,23 @@ class Chore:
         return logged(self.event, self.step(session))
 
 
+#: Chores of apps above this one.
+_given: Final[list[Callable[[], Chore]]] = []
+
+
+def register(make: Callable[[], Chore]) -> None:
+    """Add a chore: a hook for apps above, which give theirs when they start. A scheduler makes one for itself.
+
+    A step that returns more than zero wakes schedulers, as it may have made tasks due.
+    """
+    if make not in _given:
+        _given.append(make)
+
+
 def slow_chores(outlook: Outlook) -> list[Chore]:
     """Fresh ones, all due at once; ``outlook`` is that of the scheduler."""
     return [
+        *(make() for make in _given),
         Chore("ended_tasks_deleted", RETENTION_EVERY, Retention().delete),
         Chore("ended_batches_deleted", RETENTION_EVERY, delete_ended_batches),
         Chore("old_fires_deleted", RETENTION_EVERY, delete_ended_fires),

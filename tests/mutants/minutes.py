@@ -1,0 +1,50 @@
+"""Mutants of the roll-up of minutes: what is counted when, once, under which name, and how times are read from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutants_of
+
+MINUTES: Final[list[Mutant]] = [
+    *mutants_of(
+        "minutes-roll-up",
+        "monitoring_app/sql/roll_up_minutes.sql",
+        "integration/test_minutes.py property/test_minutes.py",
+        ("settled", 67, "seen_xid <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint", "true"),
+        ("locked", 67, "     FOR NO KEY UPDATE SKIP LOCKED\n", ""),
+        ("idle", 67, " AND counted_id < (SELECT max(id) FROM task_executions)", ""),
+        ("note", 67, "CASE WHEN is_done THEN greatest", "CASE WHEN true THEN greatest"),
+        ("added", 67, "success = m.success + excluded.success", "success = excluded.success"),
+        ("merged", 67, "UNION ALL SELECT * FROM jsonb_each_text(excluded.duration)", ""),
+        ("queues", 67, "f.place <= %(most_queues)s - (SELECT count(*) FROM known k WHERE k.hour = f.hour)", "true"),
+        ("kept", 67, "x.finished_at >= now() - %(kept)s::interval", "true"),
+    ),
+    *mutants_of(
+        "minutes-sample",
+        "monitoring_app/sql/sample_minute.sql",
+        "integration/test_minutes.py::TestSampleMinute",
+        ("locked", 67, "FOR NO KEY UPDATE SKIP LOCKED", ""),
+        ("highest", 67, "greatest(m.waiting, excluded.waiting)", "excluded.waiting"),
+        ("queues", 67, "greatest(0, %(most_queues)s - (SELECT count(*) FROM known))", "1000"),
+    ),
+    *mutants_of(
+        "minutes-chore",
+        "monitoring_app/minutes.py",
+        "integration/test_minutes.py",
+        ("once", 67, "if session.fetch(_SEEN):", "if False:"),
+        (
+            "old",
+            66,
+            "while delete_old_minutes(session) == BATCH:",
+            "while delete_old_minutes(session, limit=1) == 2:",
+        ),
+    ),
+    *mutants_of(
+        "histograms",
+        "monitoring_app/histograms.py",
+        "unit/test_histograms.py",
+        ("rank", 67, "if seen >= rank:", "if seen > rank:"),
+        ("middle", 67, "sqrt(BOUNDS[bucket - 1] * BOUNDS[min(bucket, len(BOUNDS) - 1)])", "BOUNDS[bucket - 1]"),
+    ),
+]
