@@ -14,27 +14,21 @@ from uuid import UUID
 
 import structlog
 
-from access_app.ids import new_task_id
+from access_app.refusals import InvalidInput
 from access_app.sql import Copying, statement
 from access_app.texts import escaped
+from schedules_app.batch_templates import Open, OpenBatch
 from schedules_app.calendars import Calendar
-from schedules_app.firing_rules import Decided, Decision, Due, FireState, Overlap, Pause, decide, next_due
+from schedules_app.firing_rules import Decided, Decision, Due, FireState, Pause, decide, next_due
+from schedules_app.making import Making
 from schedules_app.recurrence import Recurrence
-from schedules_app.stored import StoredSchedule, checked_template
-from tasks_app.bounds import admit
-from tasks_app.cancelling import cancel_tasks
-from tasks_app.duplicates import holders_of
-from tasks_app.fields import NewTask
-from tasks_app.inserting import KEY_AT, QUEUE_AT, SCHEDULED_COLUMNS, UNIQUE_KEY_AT, store_tasks, task_row
-from tasks_app.new_tasks import InvalidTask
+from schedules_app.stored import StoredSchedule
+from schedules_app.templates import ONE_AT_A_TIME, Makes, made_by
 
 #: When a schedule that could not be decided is looked at again: doubled each time it cannot, up to the longest.
 PUT_OFF: Final = timedelta(minutes=1)
 LONGEST_PUT_OFF: Final = timedelta(hours=1)
 _LONGEST_REASON: Final = 300
-
-#: Every task of such a schedule carries a key: also the first, which others may have to wait for.
-_ONE_AT_A_TIME: Final = frozenset({Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING})
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +52,14 @@ class FireReport:
 class Batch:
     """Rows to write, collected schedule by schedule. One that raises while it is added has added nothing."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, cursor: Copying) -> None:
+        """``cursor`` reads what schedules make."""
         self.report = FireReport()
-        self._now = now
+        self._now, self._cursor = now, cursor
         self._rules: dict[str, str] = {}
         self._fires: list[tuple[Any, ...]] = []
         self._moves: list[tuple[Any, ...]] = []
-        self._tasks: dict[UUID, tuple[Any, ...]] = {}
-        #: Open tasks that make way, and for whom, by their schedules.
-        self._cancels: dict[UUID, list[tuple[UUID, str]]] = {}
+        self.making = Making(now)
         self._bounded = False
         self._fired_before: dict[UUID, datetime | None] = {}
         #: Schedules that could not be decided for the first time, and why.
@@ -79,7 +72,7 @@ class Batch:
         self,
         row: StoredSchedule,
         calendars: Mapping[str, Calendar],
-        open_tasks: Sequence[UUID],
+        open_tasks: Sequence[Open],
         pause: Pause | None = None,
     ) -> None:
         """Decide the due slots of one schedule, and its next one. ``pause``: as if it were paused like that."""
@@ -97,10 +90,11 @@ class Batch:
                 pause=pause or row.pause,
                 open_tasks=open_tasks,
             )
-        template, decisions = _with_template(row, decided.decisions)
+        makes, decided = self._with_template(row, decided)
+        decisions = decided.decisions
         self._bounded |= row.bounded
         self._fired_before[row.id] = row.last_fire_at
-        self._record(row, decisions, template, open_tasks)
+        self._record(row, decisions, makes, open_tasks)
         self._move(row, decided.next, rules, *_progress(row, decisions, recurrence, self._now))
 
     def follow(self, row: StoredSchedule) -> None:
@@ -120,46 +114,20 @@ class Batch:
 
     def write(self, cursor: Copying) -> None:
         """Write everything that was added, in the caller's transaction."""
-        if self._bounded and self._tasks:
+        if self._bounded and len(self.making):
             self._miss_full(cursor)
-        early = self._make_unique(cursor)
-        if cancels := [each for of_one in self._cancels.values() for each in of_one]:
-            self.report.stop = cancel_tasks(cursor, cancels, reason="its schedule starts the next one")
+        if taken := self.making.store_unique(cursor):
+            self._drop(taken, FireState.SKIPPED_OVERLAP)
+        self.report.stop = self.making.make_way(cursor)
         if self._given_up:
             cursor.execute(_RECORD_GIVEN_UP, _arrays(("targets", "reasons"), self._given_up))
-        wanted = self._record_fires(cursor)
-        if stray := early.difference(wanted):  # a slot that was decided before makes no second task
-            cursor.execute("DELETE FROM tasks WHERE id = ANY(%s)", [list(stray)])
-        rows = [self._tasks[task_id] for task_id in wanted if task_id not in early]
-        if rows:
-            store_tasks(cursor, SCHEDULED_COLUMNS, rows)
+        self.making.store(cursor, self._record_fires(cursor))
         self.report.schedules = len(self._moves)
 
     def _miss_full(self, cursor: Copying) -> None:
-        """Miss the slots of tasks whose queues take no more. Nothing makes way for a task that is not made."""
-        asked = [(row[QUEUE_AT], row[KEY_AT]) for row in self._tasks.values()]
-        found = zip(self._tasks, admit(cursor, asked), strict=True)
-        notes = {task_id: str(full) for task_id, full in found if full is not None}
-        self._drop(notes, FireState.MISSED)
-        self._tasks = {task_id: row for task_id, row in self._tasks.items() if task_id not in notes}
-        fired = {fire[0] for fire in self._fires if fire[-1] is not None}
-        self._cancels = {schedule: tasks for schedule, tasks in self._cancels.items() if schedule in fired}
-
-    def _make_unique(self, cursor: Copying) -> set[UUID]:
-        """Make the tasks that have unique keys, and skip the slots of those whose keys open tasks have.
-
-        Before anything is locked, because it may wait for who has just taken a key. Returns the tasks.
-        """
-        unique = {task_id: row for task_id, row in self._tasks.items() if row[UNIQUE_KEY_AT] is not None}
-        if not unique:
-            return set()
-        taken = store_tasks(cursor, SCHEDULED_COLUMNS, unique.values())
-        if taken:
-            keys = {task_id: (unique[task_id][QUEUE_AT], unique[task_id][UNIQUE_KEY_AT]) for task_id in taken}
-            holders = holders_of(cursor, set(keys.values()))
-            notes = {task_id: _has_its_key(holders.get(key)) for task_id, key in keys.items()}
-            self._drop(notes, FireState.SKIPPED_OVERLAP)
-        return unique.keys() - taken
+        """Miss the slots of what finds no room. Nothing makes way for what is not made."""
+        self._drop(self.making.drop_full(cursor), FireState.MISSED)
+        self.making.keep_for({fire[0] for fire in self._fires if fire[-1] is not None})
 
     def _drop(self, notes: Mapping[UUID, str], instead: FireState) -> None:
         """Drop the slots of tasks that are not made, if any, and leave when their schedules last fired as it was."""
@@ -177,9 +145,11 @@ class Batch:
         ]
 
     def _record_fires(self, cursor: Copying) -> list[UUID]:
-        """Write ledger and next times; return which of the tasks are to be made."""
-        cursor.execute(statement("record_fires"), _arrays(_FIRES, self._fires) | _arrays(_MOVES, self._moves))
-        return [task_id for (task_id,) in cursor.fetchall()]
+        """Write ledger and next times; return what is to be made."""
+        batches = self.making.batches
+        fires = [(*fire, *((None, made) if made in batches else (made, None))) for *fire, made in self._fires]
+        cursor.execute(statement("record_fires"), _arrays(_FIRES, fires) | _arrays(_MOVES, self._moves))
+        return [made for (made,) in cursor.fetchall()]
 
     def _rules_of(self, recurrence: Recurrence) -> str:
         name = recurrence.definition.timezone
@@ -191,24 +161,46 @@ class Batch:
         self,
         row: StoredSchedule,
         decisions: Sequence[Decision],
-        template: tuple[NewTask, str] | None,
-        open_tasks: Sequence[UUID],
+        makes: Makes | None,
+        open_tasks: Sequence[Open],
     ) -> None:
+        after = open_tasks if row.overlap in ONE_AT_A_TIME else ()
         for decision in decisions:
-            task_id = None
-            if decision.runs and template is not None:
-                task_id = new_task_id()
-                new, text = template
-                new = one_at_a_time(new, row.id) if row.overlap in _ONE_AT_A_TIME else new
-                columns = task_row(task_id, new, text, f"schedule:{row.name}", now=self._now)
-                self._tasks[task_id] = (*columns, row.id, decision.slot.at)
+            made = None
+            if decision.runs and makes is not None:
+                made = self.making.add(row, makes, decision.slot.at, after)
                 self.report.lateness = max(self.report.lateness, (self._now - decision.due_at).total_seconds())
+                if row.overlap in ONE_AT_A_TIME:
+                    after = [OpenBatch(made)]
             if decision.cancel_open:
-                self._cancels[row.id] = [(open_task, f"schedule:{row.name}") for open_task in open_tasks]
+                self.making.cancel(row, open_tasks)
             self._fires.append(
-                (row.id, decision.slot.at, decision.last_slot, decision.due_at, decision.state, decision.note, task_id)
+                (row.id, decision.slot.at, decision.last_slot, decision.due_at, decision.state, decision.note, made)
             )
             self.report.states[decision.state] += 1
+
+    def _with_template(self, row: StoredSchedule, decided: Decided) -> tuple[Makes | None, Decided]:
+        """What to make, and what was decided; slots that would make it are MISSED when this installation cannot.
+
+        Of batches with many tasks some are made now, and the slots behind them are left for the next pass.
+        """
+        if not any(decision.runs for decision in decided.decisions):
+            return None, decided
+        try:
+            makes = made_by(self._cursor, row)
+        except InvalidInput as error:
+            facts = {"schedule": row.name, "schedule_id": str(row.id), "problems": error.problems}
+            log.error("schedule_task_refused", **facts)  # noqa: TRY400 - a traceback would say nothing more
+            return None, replace(decided, decisions=_missed(decided.decisions, f"its task is refused: {error}"))
+        return makes, self._cut(decided, makes.most_slots)
+
+    def _cut(self, decided: Decided, most: int | None) -> Decided:
+        running = [at for at, decision in enumerate(decided.decisions) if decision.runs]
+        if most is None or len(running) <= most:
+            return decided
+        self.report.more = True
+        first = decided.decisions[running[most]]
+        return Decided(decided.decisions[: running[most]], Due(first.slot, first.due_at))
 
     def _move(
         self,
@@ -223,18 +215,9 @@ class Batch:
         self._moves.append((row.id, next_slot, next_fire_at, last_slot, last_local, last_fire_at, rules, 0, ""))
 
 
-def _has_its_key(holder: UUID | None) -> str:
-    return f"task {holder} is open and has its unique key" if holder else "another task had its unique key"
-
-
 def put_off_for(times: int) -> timedelta:
     """How long a schedule is left alone that could not be decided, so many times before."""
     return min(PUT_OFF * (1 << min(times, 30)), LONGEST_PUT_OFF)
-
-
-def one_at_a_time(new: NewTask, schedule_id: UUID) -> NewTask:
-    """The task, made to wait for others of its schedule: by its own concurrency key, or else one of the schedule's."""
-    return new if new.concurrency_key is not None else replace(new, concurrency_key=f"schedule:{schedule_id}")
 
 
 def _first_under_new_rules(row: StoredSchedule, recurrence: Recurrence) -> datetime | None:
@@ -243,22 +226,11 @@ def _first_under_new_rules(row: StoredSchedule, recurrence: Recurrence) -> datet
     return due.slot.at if due else None
 
 
-def _with_template(
-    row: StoredSchedule, decisions: Sequence[Decision]
-) -> tuple[tuple[NewTask, str] | None, Sequence[Decision]]:
-    """The task to make, and the decisions; those that would make it are MISSED when this installation cannot."""
-    if not any(decision.runs for decision in decisions):
-        return None, decisions
-    try:
-        return checked_template(row.task), decisions
-    except InvalidTask as error:
-        facts = {"schedule": row.name, "schedule_id": str(row.id), "problems": error.problems}
-        log.error("schedule_task_refused", **facts)  # noqa: TRY400 - a traceback would say nothing more
-        note = f"its task is refused: {error}"
-        return None, [
-            replace(each, state=FireState.MISSED, note=note, cancel_open=False) if each.runs else each
-            for each in decisions
-        ]
+def _missed(decisions: Sequence[Decision], note: str) -> tuple[Decision, ...]:
+    """The same, without anything that runs."""
+    return tuple(
+        replace(each, state=FireState.MISSED, note=note, cancel_open=False) if each.runs else each for each in decisions
+    )
 
 
 def _progress(
@@ -277,7 +249,7 @@ def _progress(
 
 
 #: The parameters of ``sql/record_fires.sql``: one array for each column.
-_FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks")
+_FIRES: Final = ("fires", "slots", "last_slots", "due", "states", "notes", "tasks", "batches")
 _MOVES: Final = ("schedules", "next_slots", "next_fires", "decided", "locals", "fired", "rules", "put_offs", "reasons")
 #: The first time only: what goes on is seen in the row and the log.
 _RECORD_GIVEN_UP: Final = (

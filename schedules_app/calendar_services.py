@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from access_app import audit
 from access_app.refusals import NotFound
 from access_app.versions import Versions, require
+from schedules_app.batch_templates import types_in
 from schedules_app.calendars import InvalidCalendar, OnBlackout, parse_calendar
 from schedules_app.models import BlackoutCalendar, Schedule
 from schedules_app.new_schedules import description_problems
@@ -99,7 +100,9 @@ def delete_calendar(name: str, *, actor: str, versions: Versions = None) -> None
 def types_held_by(name: str) -> list[str]:
     """The types of the tasks of schedules that name a calendar."""
     users = Schedule.objects.filter(calendars__contains=[name]).order_by()
-    return [str(task_type) for task_type in users.values_list("task__type", flat=True).distinct()]
+    types = set(users.filter(batch__isnull=True).values_list("task__type", flat=True).distinct())
+    batches = users.filter(batch__isnull=False).values_list("batch", flat=True)
+    return sorted(types.union(*map(types_in, batches.iterator(chunk_size=1))))
 
 
 def definition_of_calendar(calendar: BlackoutCalendar) -> NewCalendar:

@@ -220,10 +220,14 @@ def _differing(stored: NewSchedule, new: NewSchedule) -> str:
     pairs = {
         "other times": (stored.cron, new.cron),
         "another time zone": (stored.timezone, new.timezone),
-        "another task": ((stored.task.type, stored.task.payload), (new.task.type, new.task.payload)),
+        "another task": (_runs(stored), _runs(new)),
     }
     found = [words for words, (one, other) in pairs.items() if one != other]
     return " and ".join(found)
+
+
+def _runs(schedule: NewSchedule) -> tuple[str, JsonObject] | None:
+    return None if schedule.task is None else (schedule.task.type, schedule.task.payload)
 
 
 def _name_of(job: Job, counts: Counter[str]) -> str:

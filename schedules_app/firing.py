@@ -20,6 +20,7 @@ import structlog
 
 from access_app.sql import Copying, Cursor, statement
 from schedules_app import signals
+from schedules_app.batch_templates import Open, OpenBatch
 from schedules_app.batches import Batch, FireReport
 from schedules_app.calendars import Calendar, parse_calendar
 from schedules_app.effort import TooCostly
@@ -68,9 +69,9 @@ def fire(cursor: Copying, rows: Sequence[StoredSchedule], *, pause: Pause | None
     if not rows:
         return FireReport()
     calendars, open_tasks = _calendars(cursor, rows), _open_tasks(cursor, rows)
-    batch, end = Batch(rows[0].now), time.monotonic() + LONGEST_LOOK
+    batch, end = Batch(rows[0].now, cursor), time.monotonic() + LONGEST_LOOK
     for row in sorted(rows, key=lambda each: each.put_offs > 0):  # what could not be decided delays no other
-        if len(batch) and time.monotonic() > end:
+        if len(batch) and (batch.making.is_full or time.monotonic() > end):
             batch.report.more = True
             break
         try:
@@ -98,7 +99,7 @@ def follow_zone_rules(session: Session, *, limit: int = 1000) -> int:
         with session.connection.transaction(), session.connection.cursor() as cursor:
             rows = _schedules_under_old_rules(cursor, rules, limit)
             if rows:
-                batch = Batch(rows[0].now)
+                batch = Batch(rows[0].now, cursor)
                 for row in rows:
                     try:
                         batch.follow(row)
@@ -157,9 +158,9 @@ def _parsed_calendar(name: str, timezone: str, on_blackout: str, ranges: str) ->
     return parse_calendar(name, timezone, on_blackout, json.loads(ranges))
 
 
-def _open_tasks(cursor: Cursor, rows: Iterable[StoredSchedule]) -> dict[UUID, list[UUID]]:
+def _open_tasks(cursor: Cursor, rows: Iterable[StoredSchedule]) -> dict[UUID, list[Open]]:
     ids = [row.id for row in rows if row.overlap != Overlap.ALLOW]
     if not ids:
         return {}
     cursor.execute(statement("open_tasks"), {"schedules": ids})
-    return dict(cursor.fetchall())
+    return {pk: [*tasks, *map(OpenBatch, batches)] for pk, tasks, batches in cursor.fetchall()}

@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from schedules_app.batch_templates import Open, named
 from schedules_app.calendars import Blackout, Blackouts, Calendar, OnBlackout
 from schedules_app.due import Due, Upcoming, due_slots, jitter, look, next_due
 from schedules_app.effort import Effort
@@ -144,12 +145,12 @@ def decide(
     first: datetime,
     now: datetime,
     pause: Pause | None = None,
-    open_tasks: Sequence[UUID] = (),
+    open_tasks: Sequence[Open] = (),
     ahead: Ahead | None = None,
 ) -> Decided:
     """Decide every slot from ``first`` (the stored next_slot, inclusive) that is due at ``now``.
 
-    ``open_tasks``: tasks of this schedule that have not ended, oldest first. ``ahead``: of who decides again and again.
+    ``open_tasks``: tasks and batches of it that are open, oldest first. ``ahead``: of who decides again and again.
     Raises `TooCostly`.
     """
     window = ahead.upcoming.window(first, now) if ahead else look(recurrence, first, now)
@@ -242,7 +243,7 @@ def _hold(runs: Sequence[_Candidate], blackouts: Blackouts, now: datetime) -> Bl
     return blackouts.covering(now) if any(run.missed for run in runs) else None
 
 
-def _resolve_overlap(runs: Sequence[_Candidate], overlap: Overlap, open_tasks: Sequence[UUID]) -> list[Decision]:
+def _resolve_overlap(runs: Sequence[_Candidate], overlap: Overlap, open_tasks: Sequence[Open]) -> list[Decision]:
     """Rule 6, in the order of slots; what runs here counts as open for those after it."""
     match overlap:
         case Overlap.ALLOW:
@@ -286,11 +287,11 @@ def _into(due: Due) -> str:
     return f"into the slot {_utc(due.slot.at)}"
 
 
-def _overlapped(runs: Sequence[_Candidate], overlap: Overlap, open_tasks: Sequence[UUID]) -> str:
+def _overlapped(runs: Sequence[_Candidate], overlap: Overlap, open_tasks: Sequence[Open]) -> str:
     if overlap is Overlap.CANCEL_RUNNING:
         return f"replaced by the slot {_utc(runs[-1].due.slot.at)}"
     if open_tasks:
-        return f"task {open_tasks[-1]} is open"
+        return f"{named(open_tasks[-1])} is open"
     return f"the slot {_utc(runs[0].due.slot.at)} runs"
 
 

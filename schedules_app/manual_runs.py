@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,27 +13,22 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from access_app import audit
 from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
-from access_app.ids import new_task_id, new_task_ids
+from access_app.ids import new_task_ids
 from access_app.refusals import InvalidInput
 from access_app.sql import database_now
-from schedules_app.batches import one_at_a_time
+from schedules_app.batch_templates import batch_id_of
+from schedules_app.by_hand import run_by_hand
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Overlap
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.recurrence import InvalidRecurrence, Recurrence
 from schedules_app.services import Guard, lock, record
-from schedules_app.stored import StoredSchedule, checked_template, recurrence_of
-from tasks_app import wakeups
-from tasks_app.bounds import admit, queue_full
-from tasks_app.duplicates import DuplicateTask, holder_of
+from schedules_app.stored import StoredSchedule, recurrence_of
+from schedules_app.templates import Makes, made_by, one_at_a_time
 from tasks_app.executors.base import JsonObject
-from tasks_app.fields import NewTask
-from tasks_app.inserting import SCHEDULED_COLUMNS, store_tasks, task_row
 from tasks_app.meeting import Created
-from tasks_app.new_tasks import InvalidTask
 from tasks_app.selectors import find_task, task_of
 
 #: Most runs one backfill makes, and most slots it looks at to find them.
@@ -54,33 +48,60 @@ class InvalidBackfill(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Backfilled:
-    """Slots and the tasks made for them, oldest first; ``more``: the window holds others that did not run."""
+class CreatedBatch:
+    """A batch, and whether it existed already because its idempotency key was replayed."""
 
-    tasks: list[tuple[datetime, UUID]]
+    id: UUID
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """Slots and what was made for each, oldest first; ``more``: the window holds others that did not run."""
+
+    made: list[tuple[datetime, UUID]]
     more: bool
+    of_batches: bool = False
     #: Returned again, because its idempotency key was used before.
     replayed: bool = False
 
 
 def trigger_schedule(
     schedule_id: UUID, *, actor: str, idempotency: Idempotency | None = None, guard: Guard | None = None
-) -> Created:
-    """Make a task of a schedule now, also when it is paused, disabled or has one open.
+) -> Created | CreatedBatch:
+    """Make a task, or a batch, of a schedule now, also when it is paused, disabled or has one open.
 
     Raises `ScheduleNotFound`, `InvalidSchedule` (its template is no longer taken), `IdempotencyConflict`,
     `DuplicateTask` when an open task has its unique key, and `QueueFull`.
     """
     with transaction.atomic():
-        schedule, task_id = lock(schedule_id, guard=guard), new_task_id()
-        if idempotency and (replay := take_idempotency_key(actor, idempotency, [task_id])):
-            if task := find_task(replay.task_ids[0]):
-                return Created(task, replayed=True)
-            move_idempotency_key(actor, idempotency, [task_id])
+        schedule = lock(schedule_id, guard=guard)
         slot = _free_second(schedule)
-        _run(schedule, _template(schedule), [slot], [task_id], actor, FireState.FIRED, idempotency)
-        record(actor, "schedule.triggered", schedule, detail={"taskId": str(task_id)})
-    return Created(task_of(task_id), replayed=False)
+        made = _ids_of(schedule, [slot])
+        if idempotency and (replayed := _triggered_before(schedule, actor, idempotency, made)):
+            return replayed
+        makes = _template(schedule)
+        run_by_hand(schedule, makes, [slot], made, actor, FireState.FIRED, idempotency)
+        what = "taskId" if makes.batch is None else "batchId"
+        record(actor, "schedule.triggered", schedule, detail={what: str(made[0])})
+    return Created(task_of(made[0])) if makes.batch is None else CreatedBatch(made[0])
+
+
+def _triggered_before(
+    schedule: Schedule, actor: str, idempotency: Idempotency, made: list[UUID]
+) -> Created | CreatedBatch | None:
+    """What an earlier request with the key has made; else the key is taken now."""
+    of_batch = schedule.batch is not None
+    document = {"batchId": str(made[0])} if of_batch else None
+    replay = take_idempotency_key(actor, idempotency, [] if of_batch else made, document)
+    if replay is None:
+        return None
+    if replay.response:
+        return CreatedBatch(UUID(replay.response["batchId"]), replayed=True)
+    if task := find_task(replay.task_ids[0]):
+        return Created(task, replayed=True)
+    move_idempotency_key(actor, idempotency, made)
+    return None
 
 
 def backfill_schedule(
@@ -110,85 +131,61 @@ def backfill_schedule(
         silent = islice(_never_recorded(recurrence, schedule_id, max(since, schedule.defined_at), until), limit + 1)
         slots = sorted({*known, *silent})
         more, slots = len(slots) > limit, slots[:limit]
-        template = _template(schedule)
-        if template[0].unique_key is not None:
-            raise InvalidSchedule({"task.uniqueKey": "lets one task be open, and a backfill makes many: trigger it"})
-        if priority is not None:
-            template = replace(template[0], priority=priority), template[1]
-        if schedule.overlap != Overlap.ALLOW:
-            template = one_at_a_time(template[0], schedule_id), template[1]
-        ids = new_task_ids(len(slots))
-        done = Backfilled(list(zip(slots, ids, strict=True)), more)
-        if idempotency and (replay := take_idempotency_key(actor, idempotency, ids, _kept(done))):
+        makes = _for_backfill(_template(schedule), schedule, priority)
+        if makes.most_slots is not None and len(slots) > makes.most_slots:
+            more, slots = True, slots[: makes.most_slots]
+        ids = _ids_of(schedule, slots)
+        done = Backfilled(list(zip(slots, ids, strict=True)), more, of_batches=makes.batch is not None)
+        taken = [] if done.of_batches else ids
+        if idempotency and (replay := take_idempotency_key(actor, idempotency, taken, _kept(done))):
             return _replayed(replay.response)
         if slots:
             _take_back([known[slot] for slot in slots if slot in known], slots[-1], recurrence)
-            _run(schedule, template, slots, ids, actor, FireState.LATE, idempotency)
-            detail = {"tasks": len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
+            run_by_hand(schedule, makes, slots, ids, actor, FireState.LATE, idempotency, priority)
+            noun = "batches" if done.of_batches else "tasks"
+            detail = {noun: len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
             record(actor, "schedule.backfilled", schedule, detail=detail)
         elif idempotency:  # retention takes a key away with its tasks: one without any would stay for ever
             drop_idempotency_key(actor, idempotency.key)
     return done
 
 
-def _run(
-    schedule: Schedule,
-    template: tuple[NewTask, str],
-    slots: Sequence[datetime],
-    ids: Sequence[UUID],
-    actor: str,
-    state: FireState,
-    idempotency: Idempotency | None = None,
-) -> None:
-    """Make the tasks of slots that somebody asked for, and write both to the ledger.
-
-    Raises `DuplicateTask` and `QueueFull`: then for none.
-    """
-    new, text = template
-    key, correlation, now = idempotency.key if idempotency else None, audit.correlation_id(), database_now()
-    how = "triggered" if state is FireState.FIRED else "backfilled"
-    ScheduleFire.objects.bulk_create(
-        ScheduleFire(
-            schedule_id=schedule.pk, slot=slot, due_at=slot, state=state, task_id=task_id, note=f"{how} by {actor}"
-        )
-        for slot, task_id in zip(slots, ids, strict=True)
-    )
-    with connection.cursor() as cursor:
-        refused = list(filter(None, admit(cursor, [(new.queue, new.concurrency_key)] * len(ids))))
-        if refused:
-            raise queue_full(cursor, refused[0], refused=len(refused))
-        taken = store_tasks(
-            cursor,
-            SCHEDULED_COLUMNS,
-            [
-                (
-                    *task_row(task_id, new, text, actor, idempotency_key=key, correlation=correlation, now=now),
-                    schedule.pk,
-                    slot,
-                )
-                for slot, task_id in zip(slots, ids, strict=True)
-            ],
-        )
-    if taken:
-        holder = holder_of(new.queue, str(new.unique_key))
-        raise DuplicateTask(holder.pk if holder else None)
-    transaction.on_commit(wakeups.notify_schedulers)
-
-
 def _kept(done: Backfilled) -> JsonObject:
-    return {"tasks": [(slot.isoformat(), str(task_id)) for slot, task_id in done.tasks], "more": done.more}
+    made = [(slot.isoformat(), str(made)) for slot, made in done.made]
+    return {"made": made, "more": done.more, "ofBatches": done.of_batches}
 
 
 def _replayed(kept: JsonObject) -> Backfilled:
-    tasks = [(datetime.fromisoformat(slot), UUID(task_id)) for slot, task_id in kept["tasks"]]
-    return Backfilled(tasks, kept["more"], replayed=True)
+    made = [(datetime.fromisoformat(slot), UUID(made)) for slot, made in kept["made"]]
+    return Backfilled(made, kept["more"], kept["ofBatches"], replayed=True)
 
 
-def _template(schedule: Schedule) -> tuple[NewTask, str]:
+def _template(schedule: Schedule) -> Makes:
     try:
-        return checked_template(json.dumps(schedule.task))
-    except InvalidTask as error:
-        raise InvalidSchedule({f"task.{name}": text for name, text in error.problems.items()}) from error
+        with connection.cursor() as cursor:
+            return made_by(cursor, StoredSchedule.of(schedule, database_now()))
+    except InvalidInput as error:
+        which = "task" if schedule.batch is None else "batch"
+        raise InvalidSchedule({f"{which}.{name}": text for name, text in error.problems.items()}) from error
+
+
+def _for_backfill(makes: Makes, schedule: Schedule, priority: int | None) -> Makes:
+    """What a backfill makes of its task; batches take both with their slots."""
+    new = makes.new
+    if new is None:
+        return makes
+    if new.unique_key is not None:
+        raise InvalidSchedule({"task.uniqueKey": "lets one task be open, and a backfill makes many: trigger it"})
+    if priority is not None:
+        new = replace(new, priority=priority)
+    return replace(makes, new=new if schedule.overlap == Overlap.ALLOW else one_at_a_time(new, schedule.pk))
+
+
+def _ids_of(schedule: Schedule, slots: Sequence[datetime]) -> list[UUID]:
+    """The ids of what is made for slots: of batches they follow from these."""
+    if schedule.batch is None:
+        return new_task_ids(len(slots))
+    return [batch_id_of(schedule.pk, slot) for slot in slots]
 
 
 def _free_second(schedule: Schedule) -> datetime:
@@ -234,7 +231,9 @@ def _oldest_known(now: datetime) -> datetime:
 
 
 def _not_run(schedule_id: UUID, since: datetime, until: datetime) -> QuerySet[ScheduleFire]:
-    fires = ScheduleFire.objects.filter(schedule_id=schedule_id, slot__range=(since, until), task_id=None)
+    fires = ScheduleFire.objects.filter(
+        schedule_id=schedule_id, slot__range=(since, until), task_id=None, batch_id=None
+    )
     return fires.order_by("slot")
 
 

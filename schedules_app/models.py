@@ -26,7 +26,7 @@ _ONE_RECURRENCE = (
 
 
 class Schedule(models.Model):
-    """When tasks are made, from which template, and what has been decided so far.
+    """When tasks, or batches, are made, from which template, and what has been decided so far.
 
     *Slot*: an intended time. None up to and including ``last_slot`` is ever decided again. ``version`` counts what
     people change; a fire leaves it alone. Disabled or ended: no next slot.
@@ -73,7 +73,10 @@ class Schedule(models.Model):
     paused_by = models.TextField(blank=True, db_default="")
     pause_reason = models.TextField(blank=True, db_default="")
     idempotency_key = models.TextField(null=True, blank=True)
-    task = models.JSONField(help_text="The template: as for POST /tasks, without scheduleAt.")
+    task = models.JSONField(
+        null=True, blank=True, help_text="The template: as for POST /tasks, without scheduleAt. NULL: it makes batches."
+    )
+    batch = models.JSONField(null=True, blank=True, help_text="Instead of a task: as for POST /batches.")
 
     class Meta:
         db_table = "schedules"
@@ -86,6 +89,10 @@ class Schedule(models.Model):
         ]
         constraints = [
             models.CheckConstraint(name="schedules_one_recurrence", condition=_ONE_RECURRENCE),
+            models.CheckConstraint(
+                name="schedules_one_template",
+                condition=Q(task__isnull=False, batch__isnull=True) | Q(task__isnull=True, batch__isnull=False),
+            ),
             models.CheckConstraint(
                 name="schedules_next",
                 condition=Q(next_slot__isnull=True, next_fire_at__isnull=True)
@@ -134,6 +141,7 @@ class ScheduleFire(models.Model):
     due_at = models.DateTimeField(help_text="The intended time with its jitter.")
     decided_at = models.DateTimeField(db_default=TransactionNow())
     task_id = models.UUIDField(null=True)
+    batch_id = models.UUIDField(null=True)
     state = models.TextField(choices=[(s, s) for s in FireState])
     note = models.TextField(blank=True, db_default="")
 
@@ -152,7 +160,11 @@ class ScheduleFire(models.Model):
             models.CheckConstraint(name="fires_state", condition=Q(state__in=[str(s) for s in FireState])),
             models.CheckConstraint(
                 name="fires_task",
-                condition=Q(task_id__isnull=True) | Q(state__in=[str(FireState.FIRED), str(FireState.LATE)]),
+                condition=Q(task_id__isnull=True, batch_id__isnull=True)
+                | (
+                    (Q(task_id__isnull=True) | Q(batch_id__isnull=True))
+                    & Q(state__in=[str(FireState.FIRED), str(FireState.LATE)])
+                ),
             ),
         ]
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from access_app.refusals import InvalidInput
+from access_app.refusals import InvalidInput, bounded
 from access_app.texts import problem_of_line, problem_of_lines
+from schedules_app import batch_templates
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
+from tasks_app.executors.base import JsonObject
 from tasks_app.fields import ASKED, QUEUE_NAME, NewTask
 from tasks_app.new_tasks import InvalidTask, check_task
 from tasks_app.references import FROM
@@ -42,7 +44,9 @@ class NewSchedule:
     """A schedule to create, or what an edit would make of one."""
 
     name: str
-    task: NewTask
+    #: What it makes: a task, or a batch as the body of ``POST /batches`` asks for one.
+    task: NewTask | None = None
+    batch: JsonObject | None = None
     cron: str | None = None
     interval_seconds: int | None = None
     rrule: str | None = None
@@ -76,7 +80,7 @@ class NewSchedule:
 
 
 def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = False) -> str:
-    """Check a schedule and its template; return the template's payload as JSON text. Raises `InvalidSchedule`.
+    """Check a schedule and its template; return the payload of its task as JSON text. Raises `InvalidSchedule`.
 
     ``may_have_ended``: for an edit of anything but its times. One whose COUNT or UNTIL is reached can still be edited.
     """
@@ -87,21 +91,37 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
             parse(definition) if may_have_ended else check(definition, now=now)
         except InvalidRecurrence as error:
             problems |= error.problems
+    if (new.task is None) == (new.batch is None):
+        problems["task"] = "is required, or batch" if new.task is None else "name either this or batch, and not both"
+    payload = "" if new.task is None else _check_task(new.task, new.overlap, problems)
+    if new.batch is not None:
+        _check_batch(new.batch, problems)
+    if problems:
+        raise InvalidSchedule(problems)
+    return payload
+
+
+def _check_task(task: NewTask, overlap: str, problems: dict[str, str]) -> str:
     payload = ""
     try:
-        payload = check_task(new.task)
+        payload = check_task(task)
     except InvalidTask as error:
         problems |= {
             f"task.{name}": _OF_NO_TASK if name.endswith(f".{FROM}") else text for name, text in error.problems.items()
         }
     for row in ASKED:
-        if not row.template and getattr(new.task, row.column) is not row.default:
+        if not row.template and getattr(task, row.column) is not row.default:
             problems[f"task.{row.name}"] = _OF_ONE_TASK if row.stored else _OF_ONE_CALL
-    if new.task.unique_key is not None and new.overlap in (Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING):
-        problems["task.uniqueKey"] = f"lets one task be open, and overlap {new.overlap} makes a second: use skip"
-    if problems:
-        raise InvalidSchedule(problems)
+    if task.unique_key is not None and overlap in (Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING):
+        problems["task.uniqueKey"] = f"lets one task be open, and overlap {overlap} makes a second: use skip"
     return payload
+
+
+def _check_batch(batch: JsonObject, problems: dict[str, str]) -> None:
+    try:
+        batch_templates.maker().read(batch)
+    except InvalidInput as error:
+        problems |= bounded((f"batch.{name}", text) for name, text in error.problems.items())
 
 
 def description_problems(text: str) -> dict[str, str]:

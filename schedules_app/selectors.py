@@ -20,12 +20,13 @@ from django.db.models import Q, QuerySet
 from access_app.sql import database_now
 from flow_app import queues
 from schedules_app import calendars, simulation
+from schedules_app.batch_templates import queues_in
 from schedules_app.calendars import Calendar, OnBlackout, parse_calendar
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Misfire, Overlap, Policy
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
-from schedules_app.outcomes import failed_in_a_row
+from schedules_app.outcomes import failed_in_a_row, open_batches
 from schedules_app.recurrence import Recurrence, Slot, parse
 from schedules_app.simulation import Outage, SimulatedSlot
 from schedules_app.stored import StoredSchedule
@@ -33,6 +34,8 @@ from tasks_app.reasons import Reason
 from tasks_app.selectors import open_tasks
 
 MAX_PREVIEW: Final = 100
+#: Of the queues of a batch, so many are looked at.
+_MOST_QUEUES: Final = 20
 #: A schedule due for longer has nobody who fires it.
 OVERDUE: Final = timedelta(seconds=30)
 
@@ -262,10 +265,11 @@ def _overlaps(schedule: Schedule) -> list[Reason]:
     most = {Overlap.SKIP: 1, Overlap.QUEUE_ONE: 2}.get(Overlap(schedule.overlap))
     if most is None:
         return []
-    found = list(open_tasks(schedule.pk).only("status")[:most])
-    if len(found) < most:
-        return []
-    return [Reason("OVERLAP", f"task {found[0].pk} has not ended: it is {found[0].status}")]
+    found = [
+        f"task {each.pk} has not ended: it is {each.status}" for each in open_tasks(schedule.pk).only("status")[:most]
+    ]
+    found += [f"batch {batch_id} is not done" for batch_id in open_batches(schedule.pk)[:most]]
+    return [Reason("OVERLAP", found[0])] if len(found) >= most else []
 
 
 def _surroundings(schedule: Schedule) -> list[Reason]:
@@ -279,7 +283,8 @@ def _surroundings(schedule: Schedule) -> list[Reason]:
         [alive] = cursor.fetchone()
     if not alive:
         reasons.append(Reason("NO_LIVE_SCHEDULER", "no scheduler is alive to fire it"))
-    name = schedule.task.get("queue", "default")
-    if queue := queues.pause_of(name):
-        reasons.append(Reason("QUEUE_PAUSED", f"its tasks wait: queue {name} is paused", queue.paused_until))
+    names = queues_in(schedule.batch or {"tasks": [schedule.task]})
+    for name in names[:_MOST_QUEUES]:
+        if queue := queues.pause_of(name):
+            reasons.append(Reason("QUEUE_PAUSED", f"its tasks wait: queue {name} is paused", queue.paused_until))
     return reasons

@@ -26,13 +26,13 @@ from access_app.sql import database_now
 from access_app.versions import Versions, require
 from schedules_app import firing
 from schedules_app.batches import FireReport
+from schedules_app.checking import check
 from schedules_app.firing_rules import FireState, Pause, next_due
-from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
-from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
+from schedules_app.models import Schedule, ScheduleFire
+from schedules_app.new_schedules import NewSchedule
 from schedules_app.recurrence import InvalidRecurrence, TooCostly
 from schedules_app.stored import StoredSchedule, recurrence_of, template_json, template_of
 from tasks_app import wakeups
-from tasks_app.approving import group_problem
 
 #: What makes the next slot another one. Edits of anything else leave it alone.
 _TIMING: Final = frozenset(
@@ -149,7 +149,8 @@ def resume_schedule(
 def definition_of(schedule: Schedule) -> NewSchedule:
     """What one would ask for to create this schedule again."""
     values = {name: getattr(schedule, name) for name in _FIELDS}
-    return NewSchedule(**values, task=template_of(schedule.task), calendars=tuple(schedule.calendars))
+    task = None if schedule.task is None else template_of(schedule.task)
+    return NewSchedule(**values, task=task, calendars=tuple(schedule.calendars))
 
 
 def lock(schedule_id: UUID, versions: Versions = None, guard: Guard | None = None) -> Schedule:
@@ -184,7 +185,7 @@ def settle(schedule: Schedule, now: datetime, *, pause: Pause | None = None) -> 
 
 def _insert(schedule_id: UUID, new: NewSchedule, created_by: str, idempotency: Idempotency | None) -> Schedule:
     now = database_now()
-    _check(new, now)
+    check(new, now)
     schedule = Schedule(
         **_columns(new),
         pk=schedule_id,
@@ -209,7 +210,7 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
     changed = {name for name in columns if columns[name] != old[name]}
     # One that has ended may be edited, and switched off, but not be given other times that have ended.
     switched_off = changed & _TIMING == {"enabled"} and not new.enabled
-    _check(new, now, may_have_ended=switched_off or not changed & _TIMING)
+    check(new, now, may_have_ended=switched_off or not changed & _TIMING)
     if not changed:
         return schedule
     # What was due is decided as it was meant; of one that is switched off, it does not run any more.
@@ -230,20 +231,9 @@ def _edit(schedule: Schedule, change: Callable[[NewSchedule], NewSchedule], acto
     return Schedule.objects.get(pk=schedule.pk)
 
 
-def _check(new: NewSchedule, now: datetime, *, may_have_ended: bool = False) -> None:
-    """Raises `InvalidSchedule`. The calendars it names are locked against deletion until it is stored."""
-    check_schedule(new, now=now, may_have_ended=may_have_ended)
-    if problem := group_problem([new.task.approval]):
-        raise InvalidSchedule({"task.approval.of": problem})
-    locked = "SELECT name FROM blackout_calendars WHERE name = ANY(%s) ORDER BY name FOR KEY SHARE"
-    found = BlackoutCalendar.objects.raw(locked, [list(new.calendars)])
-    if missing := set(new.calendars) - {calendar.name for calendar in found}:
-        raise InvalidSchedule({"calendars": f"there is no calendar {', '.join(sorted(missing))}"})
-
-
 def _columns(new: NewSchedule) -> dict[str, Any]:
     return {name: getattr(new, name) for name in _FIELDS} | {
-        "task": template_json(new.task),
+        "task": None if new.task is None else template_json(new.task),
         "calendars": list(new.calendars),
     }
 

@@ -46,7 +46,8 @@ class StoredSchedule(NamedTuple):
     dst_gap: str
     dst_fold: str
     calendars: list[str]
-    task: str
+    #: None: it makes batches.
+    task: str | None
     paused_at: datetime | None
     resumed_at: datetime | None
     next_slot: datetime | None
@@ -57,14 +58,15 @@ class StoredSchedule(NamedTuple):
     #: How often in a row it could not be decided.
     put_offs: int
     now: datetime
-    #: Whether no more than so many tasks may wait in the queue of its task, or for each key of it.
+    #: Whether no more than so many tasks may wait in the queue of its task, or for each key of it; of a batch, maybe.
     bounded: bool
 
     @classmethod
     def of(cls, schedule: Schedule, now: datetime) -> StoredSchedule:
         """The same of a model's instance; its queue is to be looked at."""
         values = {name: getattr(schedule, name) for name in cls._fields if name not in ("task", "now", "bounded")}
-        return cls(**values, task=json.dumps(schedule.task), now=now, bounded=True)
+        task = None if schedule.task is None else json.dumps(schedule.task)
+        return cls(**values, task=task, now=now, bounded=True)
 
     @property
     def jitter(self) -> timedelta:

@@ -10,11 +10,13 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from tasks_app.models import ENDED_ROW, OPEN_ROW
+from tasks_app.models import ENDED_ROW, OPEN_ROW, SCHEDULED_ROW
 from workflows_app.batch_rules import DONE, BatchStatus
 
 #: As of tasks: whether a row has ended.
 OPEN_BATCH, DONE_BATCH = OPEN_ROW, ENDED_ROW
+#: Made by a schedule.
+SCHEDULED_BATCH = SCHEDULED_ROW
 MAX_DEPTH = 10
 
 
@@ -30,6 +32,8 @@ class Batch(models.Model):
     )
     cancelled_at = models.DateTimeField(null=True, blank=True, help_text="When somebody cancelled it as a whole.")
     parent_id = models.UUIDField(null=True, blank=True, help_text="The batch it is part of.")
+    schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
+    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The time of the schedule it was made for.")
     version = models.IntegerField(db_default=1, help_text="Grows by one with every change; the ETag.")
     completion = models.IntegerField(db_default=0, help_text="How often it was done.")
     fail_fast = models.IntegerField(null=True, blank=True, help_text="How many may fail before the rest is cancelled.")
@@ -62,6 +66,9 @@ class Batch(models.Model):
             models.Index("finished_at", name="batches_ended_parents", condition=Q(has_dependents=True) & DONE_BATCH),
             # Retention.
             models.Index("finished_at", name="batches_ended", condition=DONE_BATCH),
+            # open_tasks: those of a schedule that are open; lists, and how the newest have ended.
+            models.Index("schedule_id", name="batches_schedule_open", condition=OPEN_BATCH & SCHEDULED_BATCH),
+            models.Index("schedule_id", "id", name="batches_schedule", condition=SCHEDULED_BATCH),
             # Lists by name.
             models.Index("name", "created_at", name="batches_named"),
             # Lists of open ones.

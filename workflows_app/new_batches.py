@@ -59,6 +59,12 @@ class NewBatch:
 
 def check_batch(new: NewBatch) -> None:
     """Raise `InvalidBatch` that names every bad field."""
+    if problems := batch_problems(new) or group_problems(new):
+        raise InvalidBatch(problems)
+
+
+def batch_problems(new: NewBatch) -> dict[str, str]:
+    """What is wrong with its fields."""
     problems: dict[str, str] = {}
     if not new.name:
         problems["name"] = "must not be empty"
@@ -66,10 +72,13 @@ def check_batch(new: NewBatch) -> None:
         problems["name"] = problem
     for which, task in new.follow_ups.items():
         problems |= {f"{which}.{name}": text for name, text in follow_up_problems(task).items()}
-        if not problems and (problem := group_problem([task.approval])):
-            problems[f"{which}.approval.of"] = problem
-    if problems:
-        raise InvalidBatch(problems)
+    return problems
+
+
+def group_problems(new: NewBatch) -> dict[str, str]:
+    """What is wrong with the groups that it names."""
+    found = {which: group_problem([task.approval]) for which, task in new.follow_ups.items()}
+    return {f"{which}.approval.of": problem for which, problem in found.items() if problem}
 
 
 def follow_up_problems(task: NewTask) -> dict[str, str]:

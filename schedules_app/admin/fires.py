@@ -52,9 +52,9 @@ class ScheduleFireAdmin(StaffAdmin):
     def delay(self, fire: ScheduleFire) -> str:
         return display.span(max(fire.decided_at - fire.due_at, timedelta(0)))
 
-    @admin.display(description="task")
+    @admin.display(description="task or batch")
     def task(self, fire: ScheduleFire) -> SafeString | str:
-        return display.task_link(fire.task_id) if fire.task_id else display.EMPTY
+        return made_link(fire)
 
     @admin.display(description="note")
     def remark(self, fire: ScheduleFire) -> SafeString:
@@ -72,10 +72,17 @@ class ScheduleFireAdmin(StaffAdmin):
             *([("Stands for all slots up to", utc(row.last_slot))] if row.last_slot else []),
             ("Due, with its jitter", display.exact(row.due_at)),
             ("Decided", display.exact(row.decided_at)),
-            ("Task", display.task_link(row.task_id) if row.task_id else display.EMPTY),
+            ("Batch" if row.batch_id else "Task", made_link(row)),
             ("Note", display.text_or_dash(row.note)),
         ]
         return {"title": utc(row.slot), "badge": display.badge(row.state), "facts": facts}
+
+
+def made_link(fire: ScheduleFire) -> SafeString | str:
+    """What was made for a slot."""
+    if fire.batch_id is not None:
+        return display.batch_link(fire.batch_id)
+    return display.task_link(fire.task_id) if fire.task_id else display.EMPTY
 
 
 def schedule_text(schedule_id: UUID, name: str | None) -> SafeString:

@@ -16,6 +16,7 @@ from access_app.staff import display
 from schedules_app.admin.times import local_text
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
+from schedules_app.outcomes import statuses_of_batches
 from schedules_app.recurrence import Recurrence
 from schedules_app.selectors import fires
 from schedules_app.zones import Zone
@@ -150,8 +151,9 @@ def table(
 ) -> tuple[list[Row], bool]:
     """The newest rows, and whether there are more: two queries."""
     found = list(fires(schedule_id, states=states, since=since, until=until)[: MOST_ROWS + 1])
-    ids = [fire.task_id for fire in found if fire.task_id]
-    statuses = statuses_of(ids)
+    statuses = statuses_of([fire.task_id for fire in found if fire.task_id])
+    if batches := [fire.batch_id for fire in found if fire.batch_id]:
+        statuses |= statuses_of_batches(batches)
     return [_row(fire, recurrence, statuses) for fire in found[:MOST_ROWS]], len(found) > MOST_ROWS
 
 
@@ -184,9 +186,10 @@ def _count(schedule_id: UUID, days: list[Day], starts: list[datetime], until: da
 def _row(fire: ScheduleFire, recurrence: Recurrence | None, statuses: dict[UUID, str]) -> Row:
     task: SafeString | str = display.EMPTY
     task_badge: SafeString | str = ""
-    if fire.task_id is not None:
-        task = display.task_link(fire.task_id)
-        task_badge = display.badge(statuses[fire.task_id]) if fire.task_id in statuses else "deleted since"
+    made = fire.task_id or fire.batch_id
+    if made is not None:
+        task = display.task_link(made) if fire.task_id else display.batch_link(made)
+        task_badge = display.badge(statuses[made]) if made in statuses else "deleted since"
     return Row(
         fire=fire,
         badge=display.badge(fire.state),

@@ -23,10 +23,10 @@ from access_app.versions import Stale
 from schedules_app import guards, manual_runs, services
 from schedules_app.admin.ledger import utc
 from schedules_app.admin.schedule_form import ScheduleForm
-from schedules_app.manual_runs import MAX_BACKFILL, InvalidBackfill
+from schedules_app.manual_runs import MAX_BACKFILL, CreatedBatch, InvalidBackfill
 from schedules_app.models import Schedule
-from schedules_app.new_schedules import InvalidSchedule
-from schedules_app.services import NameTaken, ScheduleNotFound
+from schedules_app.new_schedules import InvalidSchedule, NewSchedule
+from schedules_app.services import CreatedSchedule, NameTaken, ScheduleNotFound
 from tasks_app.bounds import QueueFull
 from tasks_app.duplicates import DuplicateTask
 
@@ -102,6 +102,14 @@ def enable(request: HttpRequest, schedule: Schedule) -> None:
         messages.success(request, f"The schedule {schedule.name} is on. Nothing runs before its next slot.")
 
 
+def create(request: HttpRequest, new: NewSchedule) -> CreatedSchedule:
+    """Create a schedule; `saved` shows what it raises."""
+    person = person_of(request)
+    guards.require_types(person, Action.SCHEDULE_CREATE, new)
+    guards.require_results(person, new)
+    return services.create_schedule(new, created_by=person.name)
+
+
 def trigger(request: HttpRequest, schedule: Schedule) -> None:
     """Run it now. ``once`` is made up with each page, so that a second click runs nothing."""
     once = request.POST.get("once", "")[:64]
@@ -112,7 +120,10 @@ def trigger(request: HttpRequest, schedule: Schedule) -> None:
     with refusals_shown(request):
         made = manual_runs.trigger_schedule(schedule.pk, actor=person.name, idempotency=idempotency, guard=guard)
         words = "was made by the first click already" if made.replayed else "was made"
-        messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
+        if isinstance(made, CreatedBatch):
+            messages.success(request, format_html("Batch {} {}.", display.batch_link(made.id), words))
+        else:
+            messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
 
 
 def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bool:
@@ -127,9 +138,10 @@ def backfill(request: HttpRequest, schedule: Schedule, form: BackfillForm) -> bo
             for name, problem in error.problems.items():
                 form.add_error(_BACKFILL_FIELDS.get(name), problem)
             return False
-        if done.tasks:
-            first, last = done.tasks[0][0], done.tasks[-1][0]
-            text = f"{_tasks(len(done.tasks))} made for slots from {utc(first)} to {utc(last)}."
+        if done.made:
+            first, last = done.made[0][0], done.made[-1][0]
+            count = _counted(len(done.made), "batch" if done.of_batches else "task")
+            text = f"{count} made for slots from {utc(first)} to {utc(last)}."
             more = " More slots of this window did not run: backfill again for them." if done.more else ""
             messages.success(request, text + more)
         else:
@@ -187,5 +199,5 @@ def _show_count(request: HttpRequest, word: str, names: list[str], others: int) 
     messages.add_message(request, messages.SUCCESS if names else messages.WARNING, text)
 
 
-def _tasks(count: int) -> str:
-    return "1 task was" if count == 1 else f"{count:,} tasks were"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun} was" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'} were"

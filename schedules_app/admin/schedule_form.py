@@ -16,7 +16,7 @@ from zoneinfo import available_timezones
 from django import forms
 
 from access_app.staff import form_fields
-from access_app.staff.form_fields import UtcInstant
+from access_app.staff.form_fields import JsonText, UtcInstant
 from access_app.texts import seen_in_json
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.models import BlackoutCalendar
@@ -48,6 +48,9 @@ _FIELDS: Final = {
     "calendars": "calendars",
 }
 _KINDS: Final = ("cron", "interval_seconds", "rrule")
+#: What a slot may make.
+TASK: Final = "task"
+BATCH: Final = "batch"
 #: More calendars than this are not offered in the form; the API takes any.
 _MOST_CALENDARS: Final = 200
 
@@ -183,6 +186,16 @@ class ScheduleForm(WhenForm, TaskForm):
             (Overlap.CANCEL_RUNNING, "cancel it and run"),
         ],
     )
+    makes = forms.ChoiceField(
+        required=False,
+        label="Each slot makes",
+        initial=TASK,
+        choices=[(TASK, "the task below"), (BATCH, "the batch below")],
+    )
+    batch = JsonText(
+        required=False,
+        help_text='As for POST /batches: {"name": "etl", "tasks": [{"ref": "a", "type": "DUMMY"}, …]}.',
+    )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(
@@ -192,21 +205,32 @@ class ScheduleForm(WhenForm, TaskForm):
         super().__init__(data, types=types, named=before.calendars if before else ())
         self.before = before
         if before is not None:
-            template = {self.name_of(row): _shown(row, getattr(before.task, row.column)) for row in self.rows}
+            task = before.task
+            template = {self.name_of(row): _shown(row, getattr(task, row.column)) for row in self.rows} if task else {}
             self.initial = {**template, **_initial(before), "version": version}
 
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The fields as they are drawn: title, fields."""
-        sections = _SECTIONS | {"Task": [self.name_of(row) for row in self.rows]}
+        sections = _SECTIONS | {"Task": [self.name_of(row) for row in self.rows], "Batch": ["batch"]}
         return [(title, [self[name] for name in names]) for title, names in sections.items()]
 
     def clean_description(self) -> str:
         text: str = self.cleaned_data["description"]
         return text.replace("\r\n", "\n")  # how browsers send a line's end
 
+    def clean(self) -> dict[str, Any]:
+        """Of task and batch, the one that was not chosen is not looked at."""
+        cleaned = super().clean()
+        ignored = ["batch"] if cleaned.get("makes") != BATCH else [self.name_of(row) for row in self.rows]
+        for name in ignored:
+            self.errors.pop(name, None)
+        return cleaned
+
     def new_schedule(self) -> NewSchedule:
         """What a valid form asks for, if it is a new schedule."""
+        if self.cleaned_data["makes"] == BATCH:
+            return NewSchedule(**self._columns(), batch=self.cleaned_data["batch"])
         return NewSchedule(**self._columns(), task=NewTask(**new_task.asked_for(self)))
 
     def changed(self, before: NewSchedule) -> NewSchedule:
@@ -215,21 +239,30 @@ class ScheduleForm(WhenForm, TaskForm):
         if touched & {"repeat", *_KINDS}:
             touched |= set(_KINDS)
         columns = {name: value for name, value in self._columns().items() if name in touched}
+        if self.cleaned_data["makes"] == BATCH:
+            batch = self.cleaned_data["batch"] if "batch" in touched or before.batch is None else before.batch
+            return replace(before, **columns, task=None, batch=batch)
         asked = NewTask(**new_task.asked_for(self))
+        if before.task is None:
+            return replace(before, **columns, task=asked, batch=None)
         task = {row.column: getattr(asked, row.column) for row in self.rows if self.name_of(row) in touched}
         return replace(before, **columns, task=replace(before.task, **task))
 
     def show_problems(self, problems: dict[str, str]) -> None:
         of_task = {path: problem for path, problem in problems.items() if path.startswith("task.")}
-        super().show_problems({path: problem for path, problem in problems.items() if path not in of_task})
+        of_batch = {path: problem for path, problem in problems.items() if path.startswith("batch.")}
+        rest = {path: problem for path, problem in problems.items() if path not in of_task | of_batch}
+        super().show_problems(rest)
         new_task.show_problems(self, {path.removeprefix("task."): problem for path, problem in of_task.items()})
+        for path, problem in of_batch.items():
+            self.add_error("batch", f"{path.removeprefix('batch.')}: {problem}")
 
     def _columns(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in _FIELDS.values()} | self.when()
 
 
 _SECTIONS: Final = {
-    "Schedule": ["name", "enabled", "description"],
+    "Schedule": ["name", "enabled", "description", "makes"],
     "When": ["repeat", *_KINDS, "timezone", "jitter_seconds", "start_at", "end_at"],
     "What if": [
         *("misfire_policy", "misfire_max_runs", "misfire_grace_seconds", "overlap", "dst_gap", "dst_fold", "calendars"),
@@ -239,8 +272,10 @@ _SECTIONS: Final = {
 
 def _shown(row: Asked, value: Any) -> Any:
     """A field of the task as a form begins with it."""
-    if value is None or not row.kind.document:
-        return value
+    return value if value is None or not row.kind.document else _as_text(value)
+
+
+def _as_text(value: Any) -> str:
     return seen_in_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
@@ -248,4 +283,5 @@ def _initial(before: NewSchedule) -> dict[str, Any]:
     plain = {name: getattr(before, name) for name in _FIELDS.values()}
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
     times = {name: form_fields.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
-    return {**plain, **times, "repeat": kind, "calendars": list(before.calendars)}
+    made = {"makes": TASK} if before.batch is None else {"makes": BATCH, "batch": _as_text(before.batch)}
+    return {**plain, **times, **made, "repeat": kind, "calendars": list(before.calendars)}

@@ -26,7 +26,8 @@ def prepare(rows: list[Any]) -> None:
     types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
     conditions, coming = selectors.conditions_of(rows), next_fires(rows, now)
     for row in rows:
-        row.task = {"type": types.get(row.pk) or ""}  # the payload, which may be large, is not read
+        row.what = types.get(row.pk) or "a batch"
+        row.task = None  # a payload, which may be large, is not read
         row.now, row.fires, row.how = now, fires.get(row.pk, []), conditions[row.pk]
         row.next_words = coming[row.pk]
         recurrence, broken = recurrence_of(row, now)

@@ -21,6 +21,7 @@ from schedules_app import selectors
 from schedules_app.admin import ledger, times
 from schedules_app.admin.next_fires import known_calendars, next_fires
 from schedules_app.admin.shown import Shown
+from schedules_app.batch_templates import queues_in
 from schedules_app.effort import TooCostly
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule
@@ -56,7 +57,7 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     return {
         "badge": display.badge(state_of(schedule)),
         "health": health_badge(condition, fresh=schedule.last_fire_at is None),
-        "failures": failures_of(condition),
+        "failures": failures_of(condition, "batch" if schedule.task is None else "task"),
         "broken": broken or costly,
         "explanation": recurrence.explain() if recurrence else "",
         "reasons": reasons_of(schedule, now),
@@ -64,7 +65,7 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
         "clock_changes": changes,
         "stats": stats_of(schedule, recurrence, now),
         "facts": facts_of(schedule),
-        "payload": pretty(schedule.task.get("payload", {})),
+        "payload": pretty(schedule.batch if schedule.task is None else schedule.task.get("payload", {})),
         "task_facts": task_facts_of(schedule),
         "events": events_of(schedule),
         "schedule_zone": clock.name,
@@ -83,11 +84,17 @@ def health_badge(condition: Condition, *, fresh: bool) -> SafeString | str:
     return format_html('<span title="{}">{}</span>', failures_of(condition), display.badge(condition.health.upper()))
 
 
-def failures_of(condition: Condition) -> str:
-    """How its newest tasks failed, as a sentence."""
-    count = condition.failures
+def failures_of(condition: Condition, noun: str = "task") -> str:
+    """How its newest tasks, or batches, failed, as a sentence."""
+    count, plural = condition.failures, "batches" if noun == "batch" else f"{noun}s"
     most = "at least " if count == MOST_LOOKED_AT else ""
-    return "" if not count else "Its latest task failed." if count == 1 else f"Its latest {most}{count} tasks failed."
+    return (
+        ""
+        if not count
+        else f"Its latest {noun} failed."
+        if count == 1
+        else f"Its latest {most}{count} {plural} failed."
+    )
 
 
 def recurrence_of(schedule: Schedule, now: datetime) -> tuple[Recurrence | None, str]:
@@ -163,7 +170,12 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
 
 def task_facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
     """The template but for its payload; what it leaves to the defaults is left out."""
-    chosen = [(row, schedule.task.get(row.name)) for row in FACTS if row.template]
+    if schedule.task is None:
+        batch: dict[str, Any] = schedule.batch or {}
+        size, queues = len(batch["tasks"]), ", ".join(queues_in(batch))
+        return [("Name", batch["name"]), ("Tasks", f"{size:,}"), ("Queues", queues)]
+    task: dict[str, Any] = schedule.task
+    chosen = [(row, task.get(row.name)) for row in FACTS if row.template]
     return [(row.label, fact_of(row, value)) for row, value in chosen if value not in (None, "")]
 
 

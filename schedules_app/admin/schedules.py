@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 
 from access_app.rights import Action
 from access_app.staff import display
-from access_app.staff.base import StaffAdmin, actor_of, acts, person_of, reason_of
+from access_app.staff.base import StaffAdmin, acts, person_of, reason_of
 from access_app.staff.filters import as_uuid
 from schedules_app import guards, services
 from schedules_app.admin import schedule_actions, schedule_list, schedule_page
@@ -50,16 +50,18 @@ class ScheduleAdmin(StaffAdmin):
         "preview": Action.SCHEDULE_EDIT,
     }
     forms = {"edit": Action.SCHEDULE_EDIT}
-    type_column = "task"
-    list_defers = ("task", "description")  # a payload may be large
+    list_defers = ("task", "batch", "description")  # a payload may be large
     list_display = ("schedule", "state", "next_fire", "last_fire", "health", "what", "calendar_names")
     list_filter = (StateFilter, CalendarFilter)
     search_fields = ("name",)
     search_help_text = "Part of the name, or id"
     actions = ("pause_selected", "resume_selected")
 
-    def task_types(self, row: Schedule) -> tuple[str]:
-        return (guards.task_type(row),)
+    def selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        return list(queryset.defer("description"))
+
+    def task_types(self, row: Schedule) -> set[str]:
+        return guards.task_types(row)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str]:
         return ("next_fire_at",) if request.GET.get("state") == "overdue" else ("name",)
@@ -99,9 +101,9 @@ class ScheduleAdmin(StaffAdmin):
     def health(self, row: Any) -> SafeString:
         return schedule_list.health_cell(row)
 
-    @admin.display(description="task")
+    @admin.display(description="makes")
     def what(self, row: Any) -> str:
-        return str(row.task["type"])
+        return str(row.what)
 
     @admin.display(description="calendars")
     def calendar_names(self, row: Any) -> SafeString | str:
@@ -119,9 +121,7 @@ class ScheduleAdmin(StaffAdmin):
     def new_page(self, request: HttpRequest) -> HttpResponse:
         form = ScheduleForm(request.POST or None, types=_types(request))
         if request.method == "POST" and form.is_valid():
-            made = schedule_actions.saved(
-                form, lambda: services.create_schedule(form.new_schedule(), created_by=actor_of(request))
-            )
+            made = schedule_actions.saved(form, lambda: schedule_actions.create(request, form.new_schedule()))
             if made is not None:
                 messages.success(request, f"The schedule {made.schedule.name} was created.")
                 return self.to_page(request, made.schedule)
@@ -130,7 +130,7 @@ class ScheduleAdmin(StaffAdmin):
     def form_edit(self, request: HttpRequest, row: Schedule) -> HttpResponse:
         """The form of a schedule. It carries the version it was filled from: whoever saves second sees that."""
         before, person = services.definition_of(row), person_of(request)
-        types = sorted({*_types(request), before.task.type})
+        types = sorted({*_types(request), *([before.task.type] if before.task else ())})
         form = ScheduleForm(request.POST or None, types=types, before=before, version=row.version)
         if request.method == "POST" and form.is_valid():
             read = [form.cleaned_data["version"] or 0]

@@ -58,7 +58,8 @@ _FIELDS: Final[Fields] = {
     "overlap": ("overlap", text),
     "dst": {"gap": ("dst_gap", text), "fold": ("dst_fold", text)},
     "calendars": ("calendars", _names),
-    "task": ("task", json_object),
+    "task": ("task", or_null(json_object)),
+    "batch": ("batch", or_null(json_object)),
 }
 _READ_ONLY: Final = frozenset(
     {"id", "nextFireAt", "lastFireAt", "pausedAt", "pausedBy", "pauseReason", "version", "explanation", "createdBy"}
@@ -92,11 +93,17 @@ class _Asked:
     """The attributes that a body sets, of the schedule and of its template, and what of it cannot be read."""
 
     schedule: dict[str, Any]
-    task: dict[str, Any]
+    #: None: it says nothing of a task.
+    task: dict[str, Any] | None
     problems: dict[str, str]
 
     def applied(self, to: NewSchedule) -> NewSchedule:
-        return replace(to, **self.schedule, task=replace(to.task, **self.task))
+        """Another kind of template replaces the one there was."""
+        if self.task is not None:
+            return replace(to, **self.schedule, task=replace(to.task or NewTask(type=""), **self.task), batch=None)
+        if "batch" in self.schedule:
+            return replace(to, **self.schedule, task=None)
+        return replace(to, **self.schedule)
 
 
 def read_schedule(data: Any, *, now: datetime) -> NewSchedule:
@@ -105,8 +112,10 @@ def read_schedule(data: Any, *, now: datetime) -> NewSchedule:
     It is checked here as well when a value cannot be read, so that one response names all.
     """
     asked = _read(data)
-    problems = asked.problems | {name: "is required" for name in ("name", "task") if name not in data}
-    if "task" not in problems and "type" not in data["task"]:
+    problems = asked.problems | ({} if "name" in data else {"name": "is required"})
+    if not problems.keys() & {"task", "batch"} and asked.task is None and "batch" not in asked.schedule:
+        problems["task"] = "is required, or batch"
+    if asked.task is not None and "type" not in data["task"]:
         problems["task.type"] = "is required"
     new = asked.applied(NewSchedule(name="", task=NewTask(type="")))
     _refuse(problems, new, now)
@@ -116,8 +125,8 @@ def read_schedule(data: Any, *, now: datetime) -> NewSchedule:
 def read_changes(data: Any, before: NewSchedule, *, now: datetime) -> Callable[[NewSchedule], NewSchedule]:
     """What a PATCH makes of a schedule. Raises `InvalidSchedule`.
 
-    What is absent stays, also inside ``misfire``, ``dst`` and ``task``; ``payload`` and ``retry`` are replaced whole.
-    Another kind of times replaces the one there was.
+    What is absent stays, also inside ``misfire``, ``dst`` and ``task``; ``payload``, ``retry`` and ``batch`` are
+    replaced whole. Another kind of times, or of template, replaces the one there was.
     """
     if type(data) is not dict or not data:
         raise InvalidSchedule({"body": f"must be an object with at least one of {', '.join(_FIELDS)}"})
@@ -161,12 +170,19 @@ def read_simulation(data: Any, *, now: datetime) -> tuple[NewSchedule, dict[str,
     wanted = values.pop("schedule", {})
     values["outages"] = _read_outages(values.get("outages", []), problems)
     try:
-        new = read_schedule(_SIMULATED | wanted if type(wanted) is dict else wanted, now=now)
+        new = read_schedule(_simulated(wanted), now=now)
     except InvalidSchedule as error:
         raise Problem.invalid(problems | inside("schedule", error.problems)) from None
     if problems:
         raise Problem.invalid(problems)
     return new, values
+
+
+def _simulated(wanted: Any) -> Any:
+    if type(wanted) is not dict:
+        return wanted
+    makes_batches = wanted.get("batch") is not None
+    return {name: value for name, value in _SIMULATED.items() if name != "task" or not makes_batches} | wanted
 
 
 def inside(field: str, problems: dict[str, str]) -> dict[str, str]:
@@ -179,7 +195,16 @@ def _read(data: Any) -> _Asked:
         raise InvalidSchedule({"body": "must be an object"})
     problems: dict[str, str] = {}
     schedule = read_fields(data, _FIELDS, problems, read_only=_READ_ONLY)
-    task = read_fields(schedule.pop("task", {}), CREATE, problems, read_only=READ_ONLY, prefix="task.")
+    task = schedule.pop("task", None)
+    if schedule.get("batch", ...) is None:
+        del schedule["batch"]
+    if task is not None and schedule.pop("batch", None) is not None:
+        problems["batch"] = "name either this or task, and not both"
+    for name, other in (("task", "batch"), ("batch", "task")):
+        if name in data and data[name] is None and data.get(other) is None:
+            problems[name] = f"must be an object, unless {other} is one"
+    if task is not None:
+        task = read_fields(task, CREATE, problems, read_only=READ_ONLY, prefix="task.")
     return _Asked(schedule, task, problems)
 
 
@@ -194,8 +219,9 @@ def _refuse(problems: dict[str, str], new: NewSchedule, now: datetime) -> None:
         further = error.problems
     if problems.keys() & _RECURRENCE.keys():  # what stands in for it is wrong in ways nobody asked for
         further = {name: sentence for name, sentence in further.items() if name not in _RECURRENCE}
-    if "task" in problems:
-        further = {name: sentence for name, sentence in further.items() if not name.startswith("task.")}
+    if problems.keys() & {"task", "batch"}:
+        templates = ("task.", "batch.")
+        further = {name: sentence for name, sentence in further.items() if not f"{name}.".startswith(templates)}
     raise InvalidSchedule(further | problems)
 
 

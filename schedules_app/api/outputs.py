@@ -21,9 +21,11 @@ _HIDDEN: Final = tuple(row.name for row in TEMPLATE if not row.listed)
 
 
 def schedule_for(caller: Caller, schedule: Schedule) -> JsonObject:
-    """A schedule with its template, as somebody may see it who has changed it: the payload is for who may read it."""
-    hidden = () if caller.may(Action.SCHEDULE_READ) else _HIDDEN
-    return _schedule_fields(schedule) | {"task": {name: v for name, v in schedule.task.items() if name not in hidden}}
+    """A schedule with its template, as somebody may see it who has changed it: payloads are for who may read it."""
+    reads = caller.may(Action.SCHEDULE_READ)
+    hidden, task = () if reads else _HIDDEN, schedule.task
+    shown = None if task is None else {name: value for name, value in task.items() if name not in hidden}
+    return _schedule_fields(schedule) | {"task": shown} | ({"batch": schedule.batch} if reads else {})
 
 
 def schedule_items(schedules: Sequence[Schedule]) -> list[JsonObject]:
@@ -41,6 +43,7 @@ def fire_items(fires: Sequence[ScheduleFire]) -> list[JsonObject]:
             "dueAt": show_instant(fire.due_at),
             "decidedAt": show_instant(fire.decided_at),
             "taskId": str(fire.task_id) if fire.task_id else None,
+            "batchId": str(fire.batch_id) if fire.batch_id else None,
             "note": fire.note,
         }
         for fire in fires
@@ -68,7 +71,8 @@ def simulation_json(slots: Sequence[SimulatedSlot]) -> JsonObject:
 
 
 def backfill_json(done: Backfilled) -> JsonObject:
-    content = [{"slot": show_instant(slot), "taskId": str(task_id)} for slot, task_id in done.tasks]
+    which, other = ("batchId", "taskId") if done.of_batches else ("taskId", "batchId")
+    content = [{"slot": show_instant(slot), which: str(made), other: None} for slot, made in done.made]
     return {"created": len(content), "more": done.more, "content": content}
 
 

@@ -20,6 +20,8 @@ from flow_app.api.outputs import reason_json
 from schedules_app import guards, manual_runs, selectors, services
 from schedules_app.api import filters, inputs, outputs
 from schedules_app.api.errors import PROBLEMS
+from schedules_app.batch_templates import maker
+from schedules_app.manual_runs import CreatedBatch
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule
 from schedules_app.services import ScheduleNotFound
@@ -53,14 +55,15 @@ class Schedules(ApiViewSet):
     }
 
     def list(self, request: Request) -> Response:
-        schedules = filters.ScheduleFilters(request.GET, Schedule.objects.defer("task"))
+        schedules = filters.ScheduleFilters(request.GET, Schedule.objects.defer("task", "batch"))
         return self.page(schedules, Shelf(outputs.schedule_items))
 
     def create(self, request: Request) -> Response:
         body = self.body()
         idempotency = self.idempotency("POST /schedules", body)
         new = inputs.read_schedule(body, now=timezone.now())
-        self.require_type(new.task.type)
+        guards.require_types(self.caller, Action.SCHEDULE_CREATE, new)
+        guards.require_results(self.caller, new)
         made = services.create_schedule(new, created_by=self.caller.name, idempotency=idempotency)
         return self._created(made.schedule, replayed=made.replayed)
 
@@ -101,14 +104,17 @@ class Schedules(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def trigger(self, request: Request, schedule_id: str) -> Response:
-        """Returns the task."""
+        """Returns the task, or the batch."""
         pk = self.pk(schedule_id)
         self.empty_body()
         idempotency = self.idempotency(f"POST /schedules/{pk}/trigger", {})
         guard = guards.may_run(self.caller, Action.SCHEDULE_TRIGGER)
         made = manual_runs.trigger_schedule(pk, actor=self.caller.name, idempotency=idempotency, guard=guard)
-        document, at = task_for(self.caller, made.task), reverse("task", args=[made.task.pk])
-        return self.created(document, at=at, version=made.task.version, replayed=made.replayed)
+        if isinstance(made, CreatedBatch):
+            document, at = maker().shown(self.caller, made.id), reverse("batch", args=[made.id])
+        else:
+            document, at = task_for(self.caller, made.task), reverse("task", args=[made.task.pk])
+        return self.created(document, at=at, version=document["version"], replayed=made.replayed)
 
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, schedule_id: str) -> Response:
@@ -118,7 +124,7 @@ class Schedules(ApiViewSet):
         guard = guards.may_run(self.caller, Action.SCHEDULE_BACKFILL)
         done = manual_runs.backfill_schedule(pk, actor=self.caller.name, guard=guard, **wanted)
         document = outputs.backfill_json(done)
-        if done.tasks or done.replayed:
+        if done.made or done.replayed:
             return self.created(document, replayed=done.replayed)
         return self.shown(document)
 

@@ -58,11 +58,16 @@ BOUNDS: Final[list[Mutant]] = [
         "schedules_app/batches.py",
         _BOUNDS,
         ("miss", 56, "            self._miss_full(cursor)\n", "            pass\n"),
-        ("way", 56, "if schedule in fired}", "if schedule}"),
+    ),
+    *mutants_of(
+        "bounds-way",
+        "schedules_app/making.py",
+        _BOUNDS,
+        ("kept", 56, "if schedule in schedules}", "if schedule}"),
     ),
     *mutants_of(
         "bounds-run",
-        "schedules_app/manual_runs.py",
+        "schedules_app/by_hand.py",
         _BOUNDS,
         ("refused", 56, "        if refused:\n", "        if False:\n"),
     ),

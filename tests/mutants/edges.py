@@ -125,7 +125,7 @@ EDGES: Final[list[Mutant]] = [
         "unique-schedules",
         "schedules_app/batches.py",
         _DUPLICATES,
-        ("skip", 53, "            self._drop(notes, FireState.SKIPPED_OVERLAP)\n", ""),
+        ("skip", 53, "            self._drop(taken, FireState.SKIPPED_OVERLAP)\n", "            pass\n"),
         ("fired", 48, "if move[0] in fired else", "if True else"),
     ),
     *mutants_of(

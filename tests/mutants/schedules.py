@@ -10,6 +10,7 @@ _TESTS: Final = "integration/schedules"
 _FIRING: Final = f"{_TESTS}/test_firing.py"
 _POLICIES: Final = f"{_TESTS}/test_policies.py"
 _PUT_OFF: Final = f"{_TESTS}/test_put_off.py"
+_SCHEDULED: Final = "integration/workflows/test_scheduled.py"
 _ZONES: Final = f"{_TESTS}/test_zone_rules.py"
 
 SCHEDULES: Final[list[Mutant]] = [
@@ -73,11 +74,10 @@ SCHEDULES: Final[list[Mutant]] = [
         (
             "ledger-decides",
             21,
-            "return [task_id for (task_id,) in cursor.fetchall()]\n\n    def _rules_of",
-            "return list(self._tasks)\n\n    def _rules_of",
+            "return [made for (made,) in cursor.fetchall()]\n\n    def _rules_of",
+            "return [*self.making.tasks, *self.making.batches]\n\n    def _rules_of",
         ),
         ("put-off-grows", 26, "row.put_offs + 1, reason))", "1, reason))", _PUT_OFF),
-        ("key", 21, "if row.overlap in _ONE_AT_A_TIME else new", "if False else new", _POLICIES),
         ("new-rules", 22, "row.next_slot if rules == row.zone_rules else", "row.next_slot if True else", _ZONES),
         (
             "wall-clock",
@@ -116,6 +116,48 @@ SCHEDULES: Final[list[Mutant]] = [
         ("dry-run", 2, "            transaction.set_rollback(True)\n", "            pass\n"),
         ("user", 39, "not wish.any_user and job.user != wish.reader", "False"),
         ("again", 2, "elif (schedule := stored.get(plan.new.name)) is None:", "elif (schedule := None) is None:"),
+    ),
+    *mutants_of(
+        "making",
+        "schedules_app/making.py",
+        _SCHEDULED,
+        ("key", 21, "alone=row.overlap in ONE_AT_A_TIME", "alone=False", _POLICIES),
+        ("after", 46, "after=all_of(after)", "after=((), ())"),
+        ("cancel", 46, "            if batches := all_of(open_ones)[0]:\n", "            if batches := []:\n"),
+        ("full", 56, "asked += [(batch_id, room)", "_ = [(batch_id, room)"),
+    ),
+    *mutants_of(
+        "slot-batches",
+        "schedules_app/batches.py",
+        _SCHEDULED,
+        ("cut", 26, "if most is None or len(running) <= most:", "if True:"),
+    ),
+    *mutants_of(
+        "slot-outcomes",
+        "schedules_app/outcomes.py",
+        _SCHEDULED,
+        ("batches", 43, "WHERE b.schedule_id = s.id AND b.schedule_id IS NOT NULL", "WHERE false"),
+    ),
+    *mutants_of(
+        "batch-guards",
+        "schedules_app/api/schedule_views.py",
+        f"{_TESTS}/test_batch_templates.py",
+        ("results", 39, "        guards.require_results(self.caller, new)\n", ""),
+        ("types", 39, "        guards.require_types(self.caller, Action.SCHEDULE_CREATE, new)\n", ""),
+    ),
+    *mutants_of(
+        "scheduled",
+        "workflows_app/scheduled.py",
+        _SCHEDULED,
+        ("made", 21, "[slot for slot in slots if slot.id in made]", "slots"),
+        ("however", 46, "run_if=RunIf.ALL_DONE", "run_if=RunIf.ALL_SUCCESS"),
+        ("running", 46, "return cancel_tasks(cursor, owned, reason=reason) if owned else []", "return []"),
+    ),
+    *mutants_of(
+        "make-batches",
+        "workflows_app/sql/make_batches.sql",
+        _SCHEDULED,
+        ("conflict", 21, "    ON CONFLICT (id) DO NOTHING\n", ""),
     ),
     *mutants_of(
         "times",

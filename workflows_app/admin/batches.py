@@ -26,6 +26,7 @@ from access_app.staff.exact_search import ExactSearch
 from access_app.staff.filters import ChoiceFilter
 from access_app.staff.outputs import pretty
 from access_app.versions import Stale
+from tasks_app.admin.filters import ScheduleFilter
 from tasks_app.bounds import QueueFull
 from tasks_app.edges import children_of
 from tasks_app.selectors import failed_types_in_batch
@@ -57,7 +58,7 @@ class BatchAdmin(ExactSearch, StaffAdmin):
     posts = {"close": Action.BATCH_CLOSE, "cancel": Action.BATCH_CANCEL, "retry": Action.BATCH_RETRY}
     list_defers = ("on_complete", "on_success", "on_failure")
     list_display = ("batch", "state", "lies_in", "completions", "created", "done")
-    list_filter = (BatchStatusFilter,)
+    list_filter = (BatchStatusFilter, ScheduleFilter)
     search_fields = ("name",)
     search_help_text = "Batch id, or its whole name"
 
@@ -189,6 +190,8 @@ def facts_of(row: Batch) -> list[tuple[str, SafeString | str]]:
     times = (("Created", row.created_at), ("Cancelled", row.cancelled_at), ("Done the last time", row.completed_at))
     return [
         ("Lies in", display.batch_link(row.parent_id) if row.parent_id else display.EMPTY),
+        *([("Schedule", display.schedule_link(row.schedule_id))] if row.schedule_id else []),
+        *([("Made for", display.exact(row.scheduled_for))] if row.scheduled_for else []),
         ("Stops when so many fail", str(limit) if limit else display.EMPTY),
         ("Was done", f"{row.completion:,} times"),
         *((name, display.exact(at)) for name, at in times if at is not None),

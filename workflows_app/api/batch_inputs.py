@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from access_app.http.fields import Fields, anything, flag, or_null, read_object, read_reason_text, text
+from access_app.http.fields import Fields, flag, or_null, read_object, read_reason_text, text
 from access_app.http.problems import Problem
 from access_app.texts import UUID_TEXT
 from tasks_app.api.bulk import MAX_TASKS
-from tasks_app.api.inputs import read_task
-from tasks_app.fields import NewTask
-from tasks_app.new_tasks import InvalidTask
 from workflows_app.batch_rules import FollowUp
-from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch, read_fail_fast
+from workflows_app.new_batches import InvalidBatch, NewBatch, check_batch
+from workflows_app.templates import FIELDS, read_follow_ups
 
 
 class Only(StrEnum):
@@ -56,15 +53,14 @@ def _only(value: Any) -> Any:
 
 
 _BATCH: Final[Fields] = {
-    "name": ("name", text),
+    **FIELDS,
     "tasks": ("tasks", _tasks(0)),
     "open": ("open", flag),
-    "failFast": ("fail_fast", or_null(read_fail_fast)),
     "parentBatchId": ("parent_id", or_null(_batch_id)),
-    **{str(which): (which, anything) for which in FollowUp},
 }
 _READ_ONLY: Final = frozenset(
     {"id", "status", "counts", "progress", "completion", "followUps", "createdBy", "version", "createdAt", "updatedAt"}
+    | {"scheduleId", "scheduledFor"}
     | {"finishedAt", "completedAt", "cancelledAt", "correlationId", "idempotencyKey"}
 )
 
@@ -73,15 +69,10 @@ def read_batch(data: Any) -> tuple[NewBatch, list[Any]]:
     """The batch a JSON value asks for, and its tasks as they came. Raises `Problem`, `InvalidBatch`."""
     values, problems = read_object(data, _BATCH, required=("name",), read_only=_READ_ONLY)
     items = values.pop("tasks", [])
-    asked = {which: values.pop(which) for which in FollowUp if which in values}
-    follow_ups = {}
-    for which, value in asked.items():
-        if value is not None:
-            try:
-                follow_ups[which] = _follow_up(value)
-            except InvalidTask as error:
-                problems |= _inside(which, error.problems)
-    new = NewBatch(**values, follow_ups=follow_ups)
+    follow_ups = read_follow_ups(values, problems)
+    new = NewBatch(
+        **{name: value for name, value in values.items() if name not in list(FollowUp)}, follow_ups=follow_ups
+    )
     if "name" not in problems:
         try:
             check_batch(new)
@@ -107,11 +98,3 @@ def read_retry(data: Any) -> Retry:
     if problems:
         raise Problem.invalid(problems)
     return Retry(**{"everything": False, "reason": "", **values})
-
-
-def _inside(which: FollowUp, problems: Mapping[str, str]) -> dict[str, str]:
-    return {str(which) if name == "body" else f"{which}.{name}": sentence for name, sentence in problems.items()}
-
-
-def _follow_up(value: Any) -> NewTask:
-    return read_task(value).new

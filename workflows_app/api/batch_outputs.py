@@ -40,6 +40,8 @@ def batch_item(batch: Batch) -> JsonObject:
         "name": batch.name,
         "status": batch.status,
         "parentBatchId": batch.parent_id and str(batch.parent_id),
+        "scheduleId": batch.schedule_id and str(batch.schedule_id),
+        "scheduledFor": _instant(batch.scheduled_for),
         "failFast": limit and limit.json,
         "completion": batch.completion,
         "correlationId": batch.correlation_id,

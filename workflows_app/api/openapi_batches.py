@@ -25,6 +25,7 @@ from access_app.http.openapi.schemas import (
 from access_app.rights import Action
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.states import TaskStatus
+from workflows_app import templates
 from workflows_app.api.batch_filters import BatchFilters
 from workflows_app.api.batch_inputs import Only
 from workflows_app.batch_rules import BatchStatus, FollowUp
@@ -52,6 +53,8 @@ _ITEM: Final[Json] = {
     "name": _NAME,
     "status": schema("BatchStatus"),
     "parentBatchId": nullable("string", format="uuid"),
+    "scheduleId": nullable("string", format="uuid", description="The recurring schedule that made it."),
+    "scheduledFor": INSTANT_OR_NULL | {"description": "The time of the schedule it was made for."},
     "failFast": _FAIL_FAST,
     "completion": COUNT | {"description": "How often it was done; a retry opens it again."},
     "correlationId": nullable("string"),
@@ -83,6 +86,8 @@ _EXAMPLE_ITEM: Final[Json] = {
     "name": "nightly",
     "status": "RUNNING",
     "parentBatchId": None,
+    "scheduleId": None,
+    "scheduledFor": None,
     "failFast": "10%",
     "completion": 0,
     "correlationId": None,
@@ -141,6 +146,12 @@ SCHEMAS: Final[Json] = {
     "BatchItem": obj(_ITEM),
     "Batch": obj(_ITEM | _COUNTED | _FOLLOW_UPS, required=[*_ITEM, *_COUNTED]),
     "NewBatch": obj(_NEW, required=["name"]),
+    "BatchTemplate": obj(
+        {name: said for name, said in _NEW.items() if name not in ("open", "parentBatchId")}
+        | {"tasks": array(schema("NewTask"), minItems=1, maxItems=templates.MAX_TASKS)},
+        required=["name", "tasks"],
+        description="As for `POST /batches`. Its tasks depend on each other alone, by `ref`, and have no times.",
+    ),
     "MadeBatch": obj(_ITEM | _COUNTED | _FOLLOW_UPS | {"refs": _REFS}, required=[*_ITEM, *_COUNTED, "refs"]),
     "RetriedBatch": obj(_ITEM | _COUNTED | _FOLLOW_UPS | {"retried": COUNT}, required=[*_ITEM, *_COUNTED, "retried"]),
     "MoreTasks": obj({"tasks": array(schema("NewTask"), minItems=1, maxItems=MAX_TASKS)}),

@@ -40,6 +40,23 @@ NEW_SCHEDULES: Final[Json] = {
             "task": {"type": "DUMMY"},
         },
     },
+    "batch": {
+        "summary": "A batch every night: two extracts, and a load behind them",
+        "value": {
+            "name": "nightly-etl",
+            "cron": "0 1 * * *",
+            "overlap": "skip",
+            "batch": {
+                "name": "etl",
+                "tasks": [
+                    {"ref": "eu", "type": "HTTP", "payload": {"url": "https://example.com/extract/eu"}},
+                    {"ref": "us", "type": "HTTP", "payload": {"url": "https://example.com/extract/us"}},
+                    {"type": "HTTP", "payload": {"url": "https://example.com/load"}, "dependsOn": ["eu", "us"]},
+                ],
+                "onFailure": {"type": "HTTP", "payload": {"url": "https://example.com/page-somebody"}},
+            },
+        },
+    },
     "rrule": {
         "summary": "The last weekday of each month at nine",
         "value": {
@@ -78,7 +95,7 @@ SCHEDULE_ITEM: Final[Json] = {
     "createdAt": "2030-01-31T10:59:59.998000Z",
     "updatedAt": "2030-01-31T10:59:59.998000Z",
 }
-SCHEDULE: Final[Json] = SCHEDULE_ITEM | {"task": _TEMPLATE}
+SCHEDULE: Final[Json] = SCHEDULE_ITEM | {"task": _TEMPLATE, "batch": None}
 PAGE: Final[Json] = {"page": 0, "size": 20, "totalElements": 1, "totalPages": 1, "first": True, "last": True}
 SCHEDULE_PAGE: Final[Json] = {"content": [SCHEDULE_ITEM]} | PAGE
 FIRE_PAGE: Final[Json] = {
@@ -90,6 +107,7 @@ FIRE_PAGE: Final[Json] = {
             "dueAt": "2030-03-30T01:30:00.000000Z",
             "decidedAt": "2030-03-30T01:30:00.004000Z",
             "taskId": _ID,
+            "batchId": None,
             "note": "",
         }
     ]
@@ -120,7 +138,7 @@ BACKFILL: Final[Json] = {"from": "2030-03-01T00:00:00Z", "to": "2030-03-08T00:00
 BACKFILLED: Final[Json] = {
     "created": 1,
     "more": False,
-    "content": [{"slot": "2030-03-02T01:30:00.000000Z", "taskId": _ID}],
+    "content": [{"slot": "2030-03-02T01:30:00.000000Z", "taskId": _ID, "batchId": None}],
 }
 SIMULATION_REQUEST: Final[Json] = {
     "schedule": {"cron": "0 * * * *", "misfire": {"policy": "run_once"}},

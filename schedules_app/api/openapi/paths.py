@@ -11,6 +11,7 @@ from access_app.rights import Action
 from schedules_app.api.filters import FireFilters, PreviewQuery, ScheduleFilters
 from schedules_app.api.openapi import examples
 from schedules_app.simulation import MOST_SLOTS
+from schedules_app.templates import MOST_IN_BATCHES
 
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
@@ -46,7 +47,7 @@ _LIST: Final[Json] = {
         },
         action=Action.SCHEDULE_CREATE,
         problems=(*BODY_PROBLEMS, 409),
-        description="The task is checked like a task.",
+        description="Its task is checked like a task, its batch like a batch.",
         parameters=[_IDEMPOTENCY],
         requestBody=body(schema("NewSchedule"), examples=examples.NEW_SCHEDULES),
     ),
@@ -132,7 +133,7 @@ def _get(operation_id: str, summary: str, responses: dict[int, Json], *parameter
 
 
 _OPTIONAL_REASON: Final = body(schema("Reason"), required=False, examples={"why": {"value": {"reason": "stocktaking"}}})
-_TASK: Final = schema("Task")
+_MADE: Final[Json] = {"oneOf": [schema("Task"), schema("Batch")]}
 
 PATHS: Final[Json] = {
     "/schedules": _LIST,
@@ -173,14 +174,14 @@ PATHS: Final[Json] = {
     "/schedules/{schedule_id}/trigger": _post(
         Action.SCHEDULE_TRIGGER,
         "triggerSchedule",
-        "Make a task of a schedule now",
+        "Make a task, or a batch, of a schedule now",
         {
             200: response(
-                "The task an earlier request with this Idempotency-Key made.",
-                _TASK,
+                "What an earlier request with this Idempotency-Key made.",
+                _MADE,
                 headers=("ETag", "Idempotent-Replayed"),
             ),
-            201: response("The task.", _TASK, headers=("ETag", "Location")),
+            201: response("The task, or the batch.", _MADE, headers=("ETag", "Location")),
         },
         wants=body(schema("Empty"), required=False),
         problems=(409, 429),
@@ -198,14 +199,16 @@ PATHS: Final[Json] = {
                 headers=("Idempotent-Replayed",),
             ),
             201: response(
-                "Slots and their tasks, oldest first.", schema("BackfillAnswer"), example=examples.BACKFILLED
+                "Slots and what was made, oldest first.",
+                schema("BackfillAnswer"),
+                example=examples.BACKFILLED,
             ),
         },
         wants=body(schema("BackfillRequest"), examples={"week": {"value": examples.BACKFILL}}),
         problems=(409, 429),
         parameters=(_IDEMPOTENCY, _CORRELATION),
         text="A slot that ran is never run again, so that asking twice is safe. Unless the schedule lets its tasks "
-        "overlap they run one at a time.",
+        f"overlap they run one at a time. Batches have {MOST_IN_BATCHES:,} tasks in all at most, or are one.",
     ),
     "/schedules/{schedule_id}/clone": _post(
         Action.SCHEDULE_CLONE,

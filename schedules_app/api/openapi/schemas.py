@@ -18,6 +18,7 @@ from access_app.http.openapi.schemas import (
     integer,
     nullable,
     obj,
+    or_null,
     schema,
     unset,
 )
@@ -85,6 +86,9 @@ _READ_ONLY: Final[Json] = {
     "updatedAt": INSTANT,
 }
 _TEMPLATE: Final[Json] = {row.name: NEW_TASK_FIELDS[row.name] for row in TEMPLATE if row.name in NEW_TASK_FIELDS}
+#: What it makes: one of these, and null for the other.
+_MADE: Final[Json] = {"task": or_null("TaskTemplate"), "batch": or_null("BatchTemplate")}
+_ID_OR_NULL: Final = nullable("string", format="uuid")
 _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all slots up to this one: a long outage."}
 
 
@@ -112,21 +116,23 @@ SCHEMAS: Final[Json] = {
         description="What is absent stays as it is.",
     ),
     "NewSchedule": obj(
-        _CHOICES | {"task": schema("TaskTemplate")},
-        required=["name", "task"],
-        description="Exactly one of `cron`, `intervalSeconds` and `rrule`.",
+        _CHOICES | _MADE,
+        required=["name"],
+        description="Exactly one of `cron`, `intervalSeconds` and `rrule`, and one of `task` and `batch`.",
     ),
     "ScheduleChanges": obj(
         unset(_CHOICES)
-        | {"misfire": schema("MisfireChanges"), "dst": schema("DstChanges"), "task": schema("TemplateChanges")},
+        | {"misfire": schema("MisfireChanges"), "dst": schema("DstChanges")}
+        | {"task": or_null("TemplateChanges"), "batch": or_null("BatchTemplate")},
         required=[],
         minProperties=1,
-        description="What is absent stays, also inside `misfire`, `dst` and `task`; `payload` and `retry` are replaced "
-        "whole. Another kind of times replaces the one there was.",
+        description="What is absent stays, also inside `misfire`, `dst` and `task`; `payload`, `retry` and `batch` are "
+        "replaced whole. Another kind of times, or `batch` instead of `task`, replaces what there was.",
     ),
     "Schedule": obj(
-        _CHOICES | _READ_ONLY | {"task": schema("TaskTemplate")},
-        description="Without the `payload` of `task` for a caller that may not read schedules (`schedules:read`).",
+        _CHOICES | _READ_ONLY | _MADE,
+        required=[*_CHOICES, *_READ_ONLY, "task"],
+        description="Without `batch` and the `payload` of `task` for who may not read schedules (`schedules:read`).",
     ),
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
     **pages("ScheduleItem"),
@@ -140,7 +146,8 @@ SCHEMAS: Final[Json] = {
             "state": schema("FireState"),
             "dueAt": INSTANT | {"description": "The intended time with its jitter."},
             "decidedAt": INSTANT,
-            "taskId": nullable("string", format="uuid"),
+            "taskId": _ID_OR_NULL,
+            "batchId": _ID_OR_NULL,
             "note": {"type": "string"},
         }
     ),
@@ -164,7 +171,7 @@ SCHEMAS: Final[Json] = {
         },
         required=["from", "to"],
     ),
-    "BackfilledSlot": obj({"slot": INSTANT, "taskId": ID}),
+    "BackfilledSlot": obj({"slot": INSTANT, "taskId": _ID_OR_NULL, "batchId": _ID_OR_NULL}),
     "BackfillAnswer": obj(
         {
             "created": COUNT,
@@ -173,9 +180,9 @@ SCHEMAS: Final[Json] = {
         }
     ),
     "ScheduleDraft": obj(
-        _CHOICES | {"task": schema("TaskTemplate")},
+        _CHOICES | _MADE,
         required=[],
-        description="As for `POST /schedules`; name and task may be left out.",
+        description="As for `POST /schedules`; name, and task or batch, may be left out.",
     ),
     "Outage": obj({"from": INSTANT, "to": INSTANT}),
     "SimulationRequest": obj(

@@ -112,10 +112,10 @@ class TestCreate:
         assert fields_of(api.post("/schedules", GOOD | more)) == fields
         assert not Schedule.objects.exists()
 
-    @pytest.mark.parametrize("name", ["name", "task"])
-    def test_names_what_is_missing(self, api: Api, name: str) -> None:
+    @pytest.mark.parametrize(("name", "message"), [("name", "is required"), ("task", "is required, or batch")])
+    def test_names_what_is_missing(self, api: Api, name: str, message: str) -> None:
         body = {key: value for key, value in GOOD.items() if key != name}
-        assert problem_of(api.post("/schedules", body), 400)["errors"] == [{"field": name, "message": "is required"}]
+        assert problem_of(api.post("/schedules", body), 400)["errors"] == [{"field": name, "message": message}]
 
     @pytest.mark.parametrize("body", [b"{", b"[]", b"7", b"null", b'{"name":"a","name":"b"}', b'{"name":"\\u0000"}'])
     def test_takes_a_json_object_only(self, api: Api, body: bytes) -> None:

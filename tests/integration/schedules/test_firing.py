@@ -14,13 +14,14 @@ import pytest
 
 from access_app.database_faults import DatabaseAway
 from access_app.sql import statement
-from schedules_app import batches, firing
+from schedules_app import batches, firing, making
 from schedules_app.firing import fire, fire_due
 from schedules_app.models import Schedule, ScheduleFire
 from schedules_app.stored import StoredSchedule
 from tasks_app import cancelling
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tests.factories import make_batch
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.logs import capture_logs
 from tests.support.races import held_after_its_look, looks_held, rival_on, transaction
@@ -210,8 +211,8 @@ class TestDeathInThePass:
             engine.session.fetch("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
         if place == "COPY":
-            store_tasks = batches.store_tasks
-            monkeypatch.setattr(batches, "store_tasks", lambda *args: (store_tasks(*args), kill()))
+            store_tasks = making.store_tasks
+            monkeypatch.setattr(making, "store_tasks", lambda *args: (store_tasks(*args), kill()))
         elif place == "COMMIT":
             write = batches.Batch.write
             monkeypatch.setattr(batches.Batch, "write", lambda *args: (write(*args), kill()))
@@ -289,15 +290,20 @@ class TestOpenTasks:
         open_tasks = [engine.create(), engine.create()]
         Task.objects.update(schedule_id=schedule.pk, scheduled_for=schedule.next_slot)
         engine.finish(worker, ended, SUCCEEDED)
-        rows = dict(engine.session.rows("open_tasks", {"schedules": [schedule.pk, idle.pk]}))
-        assert rows == {schedule.pk: open_tasks, idle.pk: []}
+        make_batch(schedule_id=schedule.pk, status="FAILED")
+        batch = make_batch(schedule_id=schedule.pk)
+        rows = engine.session.rows("open_tasks", {"schedules": [schedule.pk, idle.pk]})
+        assert rows == [(schedule.pk, open_tasks, [batch.pk]), (idle.pk, [], [])]
 
 
 class TestRecordFires:
-    def test_names_the_tasks_of_slots_that_had_no_row(self, session: Session) -> None:
-        schedule, task_id = make_schedule(), uuid4()
+    @pytest.mark.parametrize("of_batch", [False, True])
+    def test_names_what_is_to_be_made_for_slots_that_had_no_row(self, session: Session, of_batch: bool) -> None:
+        schedule, made = make_schedule(), uuid4()
         moves = (schedule.pk, None, None, schedule.next_slot, schedule.next_slot, None, "rules", 0, "")
-        fire = (schedule.pk, schedule.next_slot, None, schedule.next_slot, "FIRED", "", task_id)
+        ids = (None, made) if of_batch else (made, None)
+        fire = (schedule.pk, schedule.next_slot, None, schedule.next_slot, "FIRED", "", *ids)
         parameters = batches._arrays(batches._FIRES, [fire]) | batches._arrays(batches._MOVES, [moves])
-        assert [session.rows("record_fires", parameters) for _ in range(2)] == [[(task_id,)], []]
-        assert states(schedule) == ["FIRED"]
+        assert [session.rows("record_fires", parameters) for _ in range(2)] == [[(made,)], []]
+        [row] = ledger(schedule)
+        assert (row.state, row.task_id, row.batch_id) == ("FIRED", *ids)

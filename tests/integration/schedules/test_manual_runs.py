@@ -90,9 +90,9 @@ class TestBackfill:
         fire_due(session)
         assert states(schedule) == ["MISSED"] * 3 + ["FIRED"]
         done = self.backfill(schedule, slots[0], whole_now(), priority=-5)
-        assert ([slot for slot, _ in done.tasks], done.more) == (slots, False)
+        assert ([slot for slot, _ in done.made], done.more) == (slots, False)
         assert states(schedule) == ["LATE"] * 3 + ["FIRED"]
-        assert [row.task_id for row in ledger(schedule)[:3]] == [task_id for _, task_id in done.tasks]
+        assert [row.task_id for row in ledger(schedule)[:3]] == [task_id for _, task_id in done.made]
         assert ledger(schedule)[0].note == "backfilled by me"
         tasks = tasks_of(schedule)[:3]
         assert [(task.scheduled_for, task.priority, task.created_by) for task in tasks] == [
@@ -105,7 +105,7 @@ class TestBackfill:
         schedule, slots = self.missed(5)
         fire_due(session)
         done = self.backfill(schedule, slots[1], slots[4], limit=2)
-        assert ([slot for slot, _ in done.tasks], done.more) == (slots[1:3], True)
+        assert ([slot for slot, _ in done.made], done.more) == (slots[1:3], True)
         assert states(schedule) == ["MISSED", "LATE", "LATE", "MISSED", "MISSED", "FIRED"]
 
     def test_runs_one_at_a_time_unless_overlaps_are_allowed(self, engine: Engine) -> None:
@@ -120,7 +120,7 @@ class TestBackfill:
 
     def test_leaves_what_is_still_to_be_decided_to_the_pass(self, session: Session) -> None:
         schedule, slots = self.missed(3)
-        assert self.backfill(schedule, slots[0], whole_now() + HOUR).tasks == []
+        assert self.backfill(schedule, slots[0], whole_now() + HOUR).made == []
         fire_due(session)
         assert len(tasks_of(schedule)) == 1
 
@@ -129,19 +129,19 @@ class TestBackfill:
         fire_due(session)
         ScheduleFire.objects.filter(schedule_id=schedule.pk, slot__in=slots).delete()
         done = self.backfill(schedule, slots[0], whole_now())
-        assert [slot for slot, _ in done.tasks] == slots
+        assert [slot for slot, _ in done.made] == slots
 
     def test_does_not_run_what_the_ledger_may_have_forgotten(self, session: Session) -> None:
         schedule = make_schedule(due=0, every=HOUR, overlap="allow")
         age = settings.SCHEDULER.retention_failed
         Schedule.objects.update(defined_at=whole_now() - age * 2, anchor_at=whole_now() - age * 2)
         done = self.backfill(schedule, whole_now() - age * 2, whole_now(), limit=1)
-        assert done.tasks[0][0] >= whole_now() - age - MINUTE
+        assert done.made[0][0] >= whole_now() - age - MINUTE
 
     def test_does_not_invent_slots_of_before_the_times_were_edited(self, session: Session) -> None:
         schedule = make_schedule(due=0, every=HOUR)
         Schedule.objects.update(defined_at=whole_now() + MINUTE, anchor_at=whole_now() - WEEK)
-        assert self.backfill(schedule, whole_now() - WEEK, whole_now()).tasks == []
+        assert self.backfill(schedule, whole_now() - WEEK, whole_now()).made == []
 
     def test_of_a_long_outage_runs_also_the_slots_that_share_a_row(self, session: Session) -> None:
         schedule = make_schedule(misfire_policy="skip", overlap="allow")
@@ -155,7 +155,7 @@ class TestBackfill:
         assert (rest.slot, rest.last_slot, rest.state) == (since + MINUTE, run.last_slot, "MISSED")
         while True:
             done = self.backfill(schedule, since, whole_now(), limit=500)
-            seen += [slot for slot, _ in done.tasks]
+            seen += [slot for slot, _ in done.made]
             if not done.more:
                 break
         assert seen == [since + MINUTE * n for n in range(1, 1200)]

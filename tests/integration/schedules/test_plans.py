@@ -53,7 +53,8 @@ def statements(session: Session, due: list[UUID]) -> dict[str, tuple[dict[str, A
     [open_task] = session.fetch("SELECT id FROM tasks WHERE schedule_id = %s AND finished_at IS NULL LIMIT 1", due[:1])
     record = {
         "fires": due, "slots": [now] * DUE, "last_slots": none, "due": [now] * DUE, "states": ["MISSED"] * DUE,
-        "notes": [""] * DUE, "tasks": none, "schedules": due, "next_slots": [now] * DUE, "next_fires": [now] * DUE,
+        "notes": [""] * DUE, "tasks": none, "batches": none, "schedules": due,
+        "next_slots": [now] * DUE, "next_fires": [now] * DUE,
         "decided": [now] * DUE, "locals": [now] * DUE, "fired": none, "rules": [""] * DUE,
         "put_offs": [0] * DUE, "reasons": [""] * DUE,
     }  # fmt: skip

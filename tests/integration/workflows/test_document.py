@@ -96,8 +96,10 @@ class TestBatches:
         assert Batch.objects.get(pk=made["id"]).status == "FAILED"
 
     def test_the_nightly_one_of_the_page_brings_its_report_and_no_alert(self, engine: Engine, taking: Taking) -> None:
-        [nightly] = [body for _, body in calls() if "nightly-2030" in json.dumps(body)]
-        made = Api(make_key()).post("/batches", nightly).json()
+        [nightly] = [body for path, body in calls() if path == "/schedules"]
+        api = Api(make_key())
+        schedule = api.post("/schedules", nightly).json()
+        made = api.post(f"/schedules/{schedule['id']}/trigger").json()
         run_all(taking)
         assert Batch.objects.get(pk=made["id"]).status == "SUCCESS"
         assert list(Task.objects.filter(batch_id=None).values_list("queue", "status")) == [("reports", "SUCCESS")]
