@@ -57,7 +57,13 @@ SCHEDULES: Final[list[Mutant]] = [
         "firing",
         "schedules_app/firing.py",
         _FIRING,
-        ("open-tasks", 21, "    return dict(cursor.fetchall())\n", "    return {}\n", _POLICIES),
+        (
+            "open-tasks",
+            21,
+            "    return {pk: [*tasks, *map(OpenBatch, batches)] for pk, tasks, batches in cursor.fetchall()}\n",
+            "    return {}\n",
+            _POLICIES,
+        ),
         (
             "one-for-all",
             26,
@@ -65,7 +71,7 @@ SCHEDULES: Final[list[Mutant]] = [
             "            raise\n    batch.write",
         ),
         ("put-off-last", 26, "sorted(rows, key=lambda each: each.put_offs > 0)", "rows", _PUT_OFF),
-        ("long-look", 26, "if len(batch) and time.monotonic() > end:", "if False:"),
+        ("long-look", 26, "if len(batch) and (batch.making.is_full or time.monotonic() > end):", "if False:"),
     ),
     *mutants_of(
         "batch",
