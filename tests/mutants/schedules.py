@@ -112,7 +112,6 @@ SCHEDULES: Final[list[Mutant]] = [
         ("resume-settles", 21, "            settle(schedule, now)\n", ""),
         ("put-off-ends", 26, '        columns |= {"put_offs": 0, "put_off_reason": ""}\n', "        pass\n", _PUT_OFF),
         ("gives-up", 21, "        _give_up(schedule, now)\n", ""),
-        ("calendars", 14, " ORDER BY name FOR KEY SHARE", "", f"{_TESTS}/test_calendar_services.py"),
     ),
     *mutants_of(
         "crontab",
@@ -122,6 +121,13 @@ SCHEDULES: Final[list[Mutant]] = [
         ("dry-run", 2, "            transaction.set_rollback(True)\n", "            pass\n"),
         ("user", 39, "not wish.any_user and job.user != wish.reader", "False"),
         ("again", 2, "elif (schedule := stored.get(plan.new.name)) is None:", "elif (schedule := None) is None:"),
+    ),
+    *mutants_of(
+        "schedule-checks",
+        "schedules_app/checking.py",
+        f"{_TESTS}/test_batch_templates.py",
+        ("calendars", 14, " ORDER BY name FOR KEY SHARE", "", f"{_TESTS}/test_calendar_services.py"),
+        ("named", 39, "            batch_templates.maker().check(new.batch)\n", "            pass\n"),
     ),
     *mutants_of(
         "making",
