@@ -45,15 +45,15 @@ class Locked:
 
 
 class KeyRow(NamedTuple):
-    """A concurrency key, or, where ``most`` is None, one of those that may have it next."""
+    """A concurrency key that is held or that nobody may have; with a ``first``, one of those that may have it next."""
 
     queue: str
     concurrency_key: str
-    most: int | None
+    most: int
     tokens: int | None
     holders: list[UUID] | None
     slots: list[int] | None
-    first: UUID
+    first: UUID | None
     priority: int
     run_at: datetime
     suspect: bool
@@ -115,13 +115,18 @@ def look_at_keys(
     rows = session.rows("look_at_keys", asked | {"wanted": [wanted[name] for name in names]}, of=KeyRow, binary=True)
     found: dict[KeyName, Key] = {}
     for row in rows:
-        if row.most is not None:
-            found[row.queue, row.concurrency_key] = Key(row.most, row.holders or [], row.slots or [], [], row.tokens)
+        if row.first is None:
+            found[row.queue, row.concurrency_key] = Key(row.most, row.holders or (), row.slots or (), [], row.tokens)
     for row in rows:
-        if row.most is None:
-            key, needs = row.concurrency_key, (row.needs_id, row.takes or 1)
-            first = Candidate(row.first, row.queue, row.priority, row.run_at, key, row.suspect, row.target, *needs)
-            found[row.queue, key].firsts.append(first)
+        if row.first is not None:
+            name, needs = (row.queue, row.concurrency_key), (row.needs_id, row.takes or 1)
+            if name not in found:
+                found[name] = Key(row.most, (), (), [], row.tokens)
+            found[name].firsts.append(
+                Candidate(row.first, row.queue, row.priority, row.run_at, name[1], row.suspect, row.target, *needs)
+            )
+    for name in wanted.keys() - found.keys():
+        found[name] = Key(1, (), (), [])  # nobody holds it, and who waits for it is in other hands
     order = order_by(ages)
     for each in found.values():
         if len(each.firsts) > 1:

@@ -1,7 +1,8 @@
--- What there is of each of the given concurrency keys, of which the pass has seen %(wanted)s tasks: a row with its limit, who
--- holds it and which of its places, and a row for each of the first tasks that wait for it and may have one: parked or
--- not, so that a newcomer never overtakes. What waits behind any other gate than that of its key is in nobody's way. A
--- first task that somebody else has locked, or that changed meanwhile, is left for the next pass. The limit of a queue is not
+-- What there is of each of the given concurrency keys, of which the pass has seen %(wanted)s tasks: a row for each of the first
+-- tasks that wait for it and may have one, parked or not, so that a newcomer never overtakes; and, of a key that somebody
+-- holds or that nobody may have, a row with its limit, its holders and which of its places they have. So each key that is
+-- free, most of them, is one row. What waits behind any other gate than that of its key is in nobody's way. A first task
+-- that somebody else has locked, or that changed meanwhile, is left for the next pass. The limit of a queue is not
 -- about the keys by which schedules keep their tasks from overlapping. ``tokens``: how many the rate of the queue for each key
 -- has for this one; NULL: there is no such rate. %(ages)s: in how many seconds the priorities of their queues age by a level;
 -- NULL: they do not.
@@ -25,7 +26,7 @@ WITH keys AS MATERIALIZED (
 ),
 firsts AS MATERIALIZED (
   -- Those that wait for a worker of their own keep their places: they are not among the wanted ones, which go beside them.
-  SELECT k.queue, k.concurrency_key, h.id
+  SELECT k.queue, k.concurrency_key, k.most, k.tokens, h.id
     FROM keys k
     CROSS JOIN LATERAL (
       SELECT l.id, l.common,
@@ -47,7 +48,7 @@ firsts AS MATERIALIZED (
    WHERE h.number < k.wanted OR h.number = k.wanted AND h.common
 ),
 heads AS MATERIALIZED (
-  SELECT t.id, t.queue, t.concurrency_key, t.priority, t.run_at, t.crash_count > 0 AS suspect,
+  SELECT t.id, t.queue, t.concurrency_key, f.most, f.tokens, t.priority, t.run_at, t.crash_count > 0 AS suspect,
          (SELECT g.host FROM targets g WHERE g.host = t.target) AS target, t.needs_id, t.slots AS takes
     FROM firsts f
     JOIN tasks t ON t.id = f.id AND t.queue = f.queue
@@ -57,6 +58,7 @@ heads AS MATERIALIZED (
 SELECT k.queue, k.concurrency_key, k.most, k.tokens, k.holders, k.slots, NULL::uuid AS first, NULL::int AS priority,
        NULL::timestamptz AS run_at, NULL::boolean AS suspect, NULL::text AS target, NULL::int AS needs_id, NULL::int AS takes
   FROM keys k
+ WHERE k.holders IS NOT NULL OR k.looked_at = 0
 UNION ALL
-SELECT h.queue, h.concurrency_key, NULL, NULL, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id, h.takes
+SELECT h.queue, h.concurrency_key, h.most, h.tokens, NULL, NULL, h.id, h.priority, h.run_at, h.suspect, h.target, h.needs_id, h.takes
   FROM heads h

@@ -288,6 +288,7 @@ EDGES: Final[list[Mutant]] = [
         "tasks_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_assignment_keys.py::TestConcurrencyKeys",
         ("release", 24, "\n     SET gate = 0\n", "\n     SET gate = gate\n"),
+        ("waits", 24, "AND gate IN (1, 4)) THEN", "AND gate = 4) THEN"),
         ("owner", 24, "             OR OLD.worker_id IS NOT NULL AND NEW.worker_id IS NULL))", "))"),
         ("move", 24, " OR NEW.queue <> OLD.queue", ""),
         ("put-off", 24, " OR NEW.run_at > OLD.run_at", ""),

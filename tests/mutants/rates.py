@@ -114,7 +114,8 @@ RATES: Final[list[Mutant]] = [
         "rate-key",
         "tasks_app/migrations/0001_initial.py",
         _KEYS,
-        ("trigger", 52, "AND finished_at IS NULL AND gate IN (1, 4)", "AND finished_at IS NULL AND gate = 1"),
+        ("trigger", 52, "AND gate IN (1, 4)\n                ORDER BY", "AND gate = 1\n                ORDER BY"),
+        ("waits", 52, "AND gate IN (1, 4)) THEN", "AND gate = 1) THEN"),
         ("aside", 52, "NEW.gate IN (2, 3, 5)", "NEW.gate BETWEEN 2 AND 5"),
     ),
     *mutants_of(

@@ -199,6 +199,8 @@ STATEMENTS: Final[list[Mutant]] = [
         ("own-limit", 19, "coalesce(e.max_concurrency, q.key", "coalesce(q.key"),
         ("schedules", 19, " AND NOT starts_with(k.concurrency_key, 'schedule:')", ""),
         ("paused", 19, "CASE WHEN e.paused THEN 0 ELSE", "CASE WHEN false THEN 0 ELSE"),
+        ("held-row", 19, " WHERE k.holders IS NOT NULL OR k.looked_at = 0", " WHERE k.looked_at = 0"),
+        ("full-row", 19, " WHERE k.holders IS NOT NULL OR k.looked_at = 0", " WHERE k.holders IS NOT NULL"),
         ("head-skip", 34, "     FOR NO KEY UPDATE OF t SKIP LOCKED\n", "     FOR NO KEY UPDATE OF t\n"),
         (
             "other-gate",
