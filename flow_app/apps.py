@@ -15,8 +15,10 @@ class FlowAppConfig(AppConfig):
 
     def ready(self) -> None:
         from flow_app.why import why
+        from flow_app.why_frozen import why_frozen
         from tasks_app import reasons
 
+        reasons.register(why_frozen)
         reasons.register(why)
         post_migrate.connect(_make_pass_row, sender=self)
 

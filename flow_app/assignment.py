@@ -11,11 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import psycopg
 
+from flow_app.freezing import Frozen
 from flow_app.locking import (
     Locked,
     begin_pass,
@@ -91,8 +92,9 @@ def assign_due_tasks(
     try:
         locked = begin_pass(session, due, survey, limit, outlook)
         turned, shares = lock_turns(session, locked.sharers, locked.workers) if locked.sharers else ([], UNSHARED)
-        candidates = locked.candidates + turned
-        keys = look_at_keys(session, candidates, ages_of(locked.workers))
+        frozen = Frozen(session, locked.workers)
+        candidates = frozen.without(locked.candidates + turned)
+        keys = frozen.without_firsts(look_at_keys(session, candidates, ages_of(locked.workers)))
         budgets = look_at_targets(session, [*candidates, *firsts_of(keys)]) | tokens_of(keys)
         found = match(locked.workers, candidates, keys, limit, shares, budgets=budgets, met=locked.met)
         with session.connection.pipeline():
@@ -119,7 +121,7 @@ def assign_due_tasks(
     outlook.learn(without_turns(due, survey.shared), locked.workers, locked.candidates, slow_from)
     # Also one that was full when the pass looked: it may have ended a task, and found nothing more, before the commit.
     wake = sorted(set(found.workers))
-    number = sum(cursor.fetchall()[0][0] for cursor in parked)
+    number = frozen.parked + sum(cursor.fetchall()[0][0] for cursor in parked)
     took_all = not survey.shared and _took_all(due, locked, found, limit)
     return PassReport(len(found.tasks), number, wake, locked.held, found.room, took_all, locked.sorted)
 
@@ -167,18 +169,20 @@ def hand_back_assigned(
     actor: str = "scheduler",
     worker_id: UUID | None = None,
     target: str | None = None,
+    frozen: bool = False,
     older_than: timedelta | None = None,
     limit: int = 10_000,
 ) -> int:
     """Give back what was assigned and has not started; return how many.
 
-    Of this worker, or what calls this target, or what was assigned so long ago, whose ever it is.
+    Of this worker, or what calls this target, or is frozen, or was assigned so long ago, whose ever it is.
     """
     parameters = {
         "worker_id": worker_id,
         "queue": None,
         "target": target,
         "key": None,
+        "frozen": frozen,
         "older_than": None if older_than is None else older_than.total_seconds(),
         "actor": actor if worker_id is None else f"worker:{worker_id}",
         "reason": reason,
@@ -191,18 +195,3 @@ def anything_due(session: Session, *, worker_id: UUID, queues: list[str] | None)
     """Whether this worker owns anything, or something is due in the queues that it serves (None: all)."""
     [(found,)] = session.rows("anything_due", {"worker_id": worker_id, "queues": queues})
     return bool(found)
-
-
-class LastKey(NamedTuple):
-    """The last concurrency key that was looked at; empty names behind the last of all."""
-
-    queue: str
-    concurrency_key: str
-    released: int
-
-
-def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), limit: int = BATCH) -> LastKey:
-    """Make the next task of idle concurrency keys visible, of at most ``limit`` keys behind this (queue, key)."""
-    queue, key = after
-    rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": limit}, of=LastKey)
-    return rows[0] if rows else LastKey("", "", 0)

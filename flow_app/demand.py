@@ -1,7 +1,7 @@
 """How many workers would help now: what could start at once if there were slots, and what holds the rest back.
 
-For autoscalers. Tasks that a pause, a limit, a key or another gate holds are not demand: no worker helps them. Nor are
-those that require labels which the workers that are meant do not have, or more slots.
+For autoscalers. Tasks that a pause, a freeze, a limit, a key or another gate holds are not demand: no worker helps
+them. Nor are those that require labels which the workers that are meant do not have, or more slots.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -19,6 +20,7 @@ from django.db import connection
 from access_app.sql import statement
 from flow_app import figures
 from flow_app.figures import Figures
+from flow_app.freeze_figures import Unparked, measure_unparked, read_standing
 from flow_app.models import Queue
 from tasks_app.states import Gate
 
@@ -74,7 +76,8 @@ def read_demand(*, queues: Sequence[str] | None, labels: Mapping[str, str], hori
         workers, slots = cursor.fetchone()
     measured = figures.measure_deeply(looked_at, horizon=horizon)
     needy = measure_needs(looked_at, labels=labels, horizon=horizon)
-    found = demand(figures.rows_of(looked_at), measured, workers=workers, slots=slots, needy=needy)
+    frozen = measure_unparked(looked_at, horizon=horizon) if read_standing().open else {}
+    found = demand(figures.rows_of(looked_at), measured, workers=workers, slots=slots, needy=needy, frozen=frozen)
     return found if are_all else replace(found, at_least=True)
 
 
@@ -97,7 +100,13 @@ def measure_needs(names: Sequence[str], *, labels: Mapping[str, str], horizon: t
 
 
 def demand(
-    rows: Iterable[Queue], measured: Mapping[str, Figures], *, workers: int, slots: int, needy: Iterable[Needy] = ()
+    rows: Iterable[Queue],
+    measured: Mapping[str, Figures],
+    *,
+    workers: int,
+    slots: int,
+    needy: Iterable[Needy] = (),
+    frozen: Mapping[str, Unparked] = MappingProxyType({}),
 ) -> Demand:
     """What the figures of queues come to. Pure."""
     running = startable = soon = 0
@@ -107,7 +116,8 @@ def demand(
     for line in needy:
         lines[line.queue].append(line)
     for queue in rows:
-        found, each_takes = _without_unable(measured[queue.name], lines[queue.name], blocked)
+        thawed = _without_frozen(measured[queue.name], frozen.get(queue.name), blocked)
+        found, each_takes = _without_unable(thawed, lines[queue.name], blocked)
         running += found.scheduled + found.running
         due = max(0, found.due - found.behind_keys)
         starts, reason = _room(queue, found, due + found.soon)
@@ -129,6 +139,14 @@ def demand(
     )
 
 
+def _without_frozen(found: Figures, frozen: Unparked | None, blocked: Counter[str]) -> Figures:
+    """Figures of a queue without what is frozen and no pass has met yet, which is ``blocked``."""
+    if frozen is None:
+        return found
+    blocked[Gate.FREEZE.name] += min(frozen.due, found.due)
+    return replace(found, due=max(0, found.due - frozen.due), soon=max(0, found.soon - frozen.soon))
+
+
 def _without_unable(found: Figures, needy: Iterable[Needy], blocked: Counter[str]) -> tuple[Figures, float]:
     """Figures of a queue without what no worker could run, which is ``blocked``, and the slots of one of the rest."""
     due, soon, more = found.due, found.soon, 0
@@ -145,6 +163,8 @@ def _room(queue: Queue, found: Figures, wanted: int) -> tuple[int, str]:
     """How many more of its tasks may start, and what holds the others."""
     if queue.is_paused:
         return 0, "QUEUE_PAUSED"
+    if queue.is_frozen:
+        return 0, Gate.FREEZE.name
     rooms = [(wanted, "")]
     if (most := queue.max_concurrency) is not None:
         rooms.append((max(0, most - found.scheduled - found.running), "QUEUE_LIMIT" if most else "QUEUE_CLOSED"))

@@ -85,7 +85,7 @@ def begin_pass(session: Session, due: list[Head], survey: Survey, limit: int, ou
     room["queues"] = places["queues"] + labelled["queues"] + fair_queues(due, shared)
     with session.connection.pipeline():
         session.connection.execute("BEGIN")
-        taken = _take_pass(session)
+        taken = take_pass(session)
         workers = _count_room(session, room)
         found = [_lock_candidates(session, places)]
         if suspects:
@@ -274,7 +274,8 @@ def charge_key_buckets(session: Session, found: Match, keys: Mapping[KeyName, Ke
         session.send("charge_key_buckets", {"ids": list(ids), "queues": list(queues), "keys": list(keys_of)})
 
 
-def _take_pass(session: Session) -> psycopg.Cursor[Row]:
+def take_pass(session: Session) -> psycopg.Cursor[Row]:
+    """Take the pass in the transaction that is open, without waiting; the statements behind look whether it is held."""
     return session.send("take_pass")
 
 

@@ -12,23 +12,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from access_app.texts import MAX_NAME
+from flow_app.columns import rate_columns
+from flow_app.freeze_table import Freeze as Freeze
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS
 from flow_app.rules import LONGEST_AGE, MOST_CONCURRENT, MOST_PER_KEY, MOST_WAITING, MOST_WEIGHT, FairBy
 from tasks_app.executors.http_payload import MAX_HOST
 
 BOUNDED: Final = Q(max_waiting__isnull=False) | Q(key_max_waiting__isnull=False)
-
-
-def rate_columns(prefix: str) -> Q:
-    """What the columns of a rate may hold: all of them nothing, or all something that `rules.rate_rule` takes."""
-    limit, period, burst = f"{prefix}_limit", f"{prefix}_period", f"{prefix}_burst"
-    unset: dict[str, object] = {f"{limit}__isnull": True, f"{period}__isnull": True, f"{burst}__isnull": True}
-    ranges: dict[str, object] = {
-        f"{limit}__range": (1, MOST_STARTS),
-        f"{period}__range": (1, LONGEST_PERIOD),
-        f"{burst}__range": (0, F(limit)),
-    }
-    return Q(**unset) | Q(**ranges)
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
@@ -45,6 +35,8 @@ class Queue(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True, db_default="")
     paused_by = models.TextField(blank=True, db_default="")
+    frozen = models.BooleanField(default=False, db_default=False, help_text="A freeze holds it, or did until lately.")
+    frozen_until = models.DateTimeField(null=True, blank=True)
     max_concurrency = models.IntegerField(
         null=True, blank=True, help_text="At most so many of its tasks are assigned or running; 0 closes it."
     )
@@ -93,6 +85,9 @@ class Queue(models.Model):
                 condition=Q(paused_until__isnull=True) | Q(paused_at__isnull=False),
             ),
             models.CheckConstraint(
+                name="queues_until_needs_freeze", condition=Q(frozen_until__isnull=True) | Q(frozen=True)
+            ),
+            models.CheckConstraint(
                 name="queues_max_concurrency", condition=Q(max_concurrency__range=(0, MOST_CONCURRENT))
             ),
             models.CheckConstraint(name="queues_rate", condition=rate_columns("rate")),
@@ -139,6 +134,11 @@ class Queue(models.Model):
     def is_paused(self) -> bool:
         """Whether its pause lasts, by this process's clock."""
         return self.paused_at is not None and (self.paused_until is None or self.paused_until > timezone.now())
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a freeze holds it, by this process's clock."""
+        return self.frozen and (self.frozen_until is None or self.frozen_until > timezone.now())
 
 
 class Bucket(models.Model):

@@ -1,5 +1,5 @@
 """Opening the gates that passes close: what waits for a target is seen again when the target has room and tokens, and
-what waits for a token of its concurrency key when there is one.
+what waits for a token of its concurrency key when there is one. What waits for a thaw: ``thawing.py``.
 
 A pass parks tasks whose target leaves no room (``park_behind_targets``), or whose key has no token
 (``park_behind_rates``), so that no pass reads them again. Schedulers open as many as there is room for before each
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from flow_app import thawing
 from flow_app.outlook import Outlook
 from tasks_app.sessions import BATCH, Session
 
@@ -55,7 +56,8 @@ def open_known(session: Session, outlook: Outlook) -> float:
 
     The survey behind it looks at everything when something was: it has been due for long. Raises `DatabaseAway`.
     """
-    return min(_open_known_targets(session, outlook), _open_known_keys(session, outlook))
+    gates = _open_known_targets(session, outlook), _open_known_keys(session, outlook)
+    return min(*gates, thawing.open_thawed(session, outlook))
 
 
 def _open_known_keys(session: Session, outlook: Outlook) -> float:
@@ -82,6 +84,21 @@ def _open_known_targets(session: Session, outlook: Outlook) -> float:
             break
         after = found.last_host
     return soonest
+
+
+class LastKey(NamedTuple):
+    """The last concurrency key that was looked at; empty names behind the last of all."""
+
+    queue: str
+    concurrency_key: str
+    released: int
+
+
+def release_idle_keys(session: Session, *, after: tuple[str, str] = ("", ""), limit: int = BATCH) -> LastKey:
+    """Make the next task of idle concurrency keys visible, of at most ``limit`` keys behind this (queue, key)."""
+    queue, key = after
+    rows = session.rows("release_idle_keys", {"queue": queue, "key": key, "limit": limit}, of=LastKey)
+    return rows[0] if rows else LastKey("", "", 0)
 
 
 class Sweeper:

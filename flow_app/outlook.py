@@ -174,6 +174,19 @@ class LockedHeads:
         self._behind[pair] = (head, run_at, time.monotonic() + LOOK_AGAIN)
 
 
+class Place(NamedTuple):
+    """How far the walk of a thaw over what waits behind freezes has come, and whether it has found nothing so far."""
+
+    level: int = -101
+    run_at: str = "-infinity"
+    task_id: UUID = _NIL
+    clean: bool = True
+
+
+#: Where each walk begins.
+BEGINNING: Final = Place()
+
+
 @dataclass(slots=True)
 class Calm:
     """What a survey left that found nothing due: what becomes due later comes with a hint, or is found by the next one.
@@ -213,15 +226,19 @@ class Outlook:
     calm: Calm | None = None
     #: Whether tasks may wait behind a gate that this scheduler opens: for their targets,
     gated: bool = True
-    #: or for tokens of their concurrency keys.
+    #: for tokens of their concurrency keys,
     awaits_tokens: bool = True
+    #: or for the thaw of a freeze, which has begun or has a time;
+    frozen: bool = True
+    #: of which each has come so far.
+    thaws: dict[UUID, Place] = field(default_factory=dict)
     #: By the monotonic clock: until when passes do without hints to workers.
     quiet_until: float = 0.0
 
     @property
     def opens_gates(self) -> bool:
         """Whether somebody has to open gates before each survey."""
-        return self.gated or self.awaits_tokens
+        return self.gated or self.awaits_tokens or self.frozen
 
     def calm_ending(self, *, within: float) -> Calm | None:
         """That of the scheduler, if its next survey comes within so many seconds and may be postponed.

@@ -193,14 +193,29 @@ def resume_queue(name: str, *, actor: str, reason: str = "", rate: Mapping[str, 
         before, after = Queue.objects.select_for_update().get(name=name), Queue(name=name, **columns)
         if before.paused_at is None and rate is None and before.thaw_limit is None:
             return before
-        columns["thaw_since"] = None if rate is None else Now()
         Queue.objects.filter(name=name).update(
-            paused_at=None, paused_until=None, pause_reason="", paused_by="", **columns, version=F("version") + 1
+            paused_at=None, paused_until=None, pause_reason="", paused_by="", version=F("version") + 1
         )
-        if rate is not None:
-            hand_back_assigned(queue=name, actor=actor, reason="its queue is resumed at a rate")
-        fit_bucket("thaw", name, rate_of(before, "thaw"), rate_of(after, "thaw"))
+        _thaw(before, columns, actor)
         detail = None if rate is None else {"resumeRate": RESUME_RATE.shown(after)}
         audit.record(actor, "queue.resumed", f"queue:{name}", reason=reason, detail=detail)
         transaction.on_commit(wakeups.notify_schedulers)
     return Queue.objects.get(name=name)
+
+
+def thaw_queue(name: str, rate: Mapping[str, Any], *, actor: str) -> None:
+    """Let the tasks of a queue start at this rate until all that are due now have started: a freeze of it ends.
+
+    In the transaction that ends the freeze, with the pass held. What else holds the queue goes on holding it. Raises
+    `InvalidInput` for what is no rate.
+    """
+    _thaw(Queue.objects.get(name=name), read_changes({"resumeRate": rate}, [RESUME_RATE]), actor)
+
+
+def _thaw(before: Queue, columns: dict[str, Any], actor: str) -> None:
+    """Set, change or end the rate of a resume, by its columns."""
+    since = None if columns["thaw_limit"] is None else Now()
+    Queue.objects.filter(name=before.name).update(**columns, thaw_since=since)
+    if since is not None:
+        hand_back_assigned(queue=before.name, actor=actor, reason="its queue is resumed at a rate")
+    fit_bucket("thaw", before.name, rate_of(before, "thaw"), rate_of(Queue(name=before.name, **columns), "thaw"))

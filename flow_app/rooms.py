@@ -9,8 +9,9 @@ from uuid import UUID
 
 from flow_app.budgets import Budget
 
-#: No budget: in how many seconds the priorities of queues age by a level.
+#: No budgets: in how many seconds the priorities of queues age by a level; and that types or targets are frozen.
 AGE: Final = "age"
+FREEZE: Final = "freeze"
 
 
 class Room(NamedTuple):
@@ -18,8 +19,8 @@ class Room(NamedTuple):
 
     ``queues`` is None for one that serves all. ``share`` is how many tasks of one queue it and the workers of the same
     queues may be given in one pass. ``limits``, the same of every worker, is how many more tasks may be given of
-    what has a limit, as a JSON object of objects: kind, name, number; and, as kind `AGE`, in how many seconds the
-    priorities of queues age by a level. None: nothing has one.
+    what has a limit, as a JSON object of objects: kind, name, number; as kind `AGE`, in how many seconds the
+    priorities of queues age by a level; and a kind `FREEZE` while one of types or targets is open. None: nothing.
     """
 
     worker_id: UUID
@@ -36,12 +37,17 @@ class Room(NamedTuple):
 def limits_of(workers: Sequence[Room]) -> dict[Budget, int]:
     """How many more tasks may be given away of what has a limit."""
     found = _of_queues(workers).items()
-    return {(kind, name): number for kind, each in found if kind != AGE for name, number in each.items()}
+    return {(kind, name): n for kind, each in found if kind not in (AGE, FREEZE) for name, n in each.items()}
 
 
 def ages_of(workers: Sequence[Room]) -> dict[str, int]:
     """The seconds in which priorities of a queue age by a level, of the queues where they do."""
     return _of_queues(workers).get(AGE, {})
+
+
+def are_frozen(workers: Sequence[Room]) -> bool:
+    """Whether a freeze of types or targets is open, which candidates may be held by."""
+    return FREEZE in _of_queues(workers)
 
 
 def _of_queues(workers: Sequence[Room]) -> dict[str, dict[str, int]]:

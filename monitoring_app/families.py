@@ -81,6 +81,8 @@ def _states(survey: Survey) -> Iterator[Metric]:
     yield gauge("worker_slots", "Slots of the live workers.", survey.slots)
     yield gauge("schedulers_alive", "Scheduler processes heard of within a lease.", survey.schedulers)
     yield gauge("schedules_put_off", "Schedules that could not be decided.", survey.schedules_put_off)
+    yield gauge("freezes_open", "Freezes that are open.", survey.freezes)
+    yield gauge("frozen_waiting", "Tasks that wait behind freezes, at least.", survey.frozen)
     yield gauge("database_connections_used", "Connections of the whole server.", survey.connections_used)
     yield gauge("database_connections_allowed", "Connections ordinary users may have.", survey.connections_allowed)
 

@@ -87,7 +87,10 @@ def health() -> Report:
     except DATABASE_ERRORS as error:
         return Report({"database": _down(error)})
     database = Check(Status.UP, ready.checks["database"].facts | _connections(survey))
-    return Report({**ready.checks, "database": database, **_processes(survey), "queue": _queue(survey)})
+    freezes = Check(Status.UP, {"open": survey.freezes, "waiting": survey.frozen})  # what people want is no fault
+    return Report(
+        {**ready.checks, "database": database, **_processes(survey), "queue": _queue(survey), "freezes": freezes}
+    )
 
 
 def note_fault(fault: Fault) -> None:

@@ -83,6 +83,9 @@ class Survey:
     schedulers: int
     #: Schedules that could not be decided, and are looked at again later.
     schedules_put_off: int
+    #: Open ones, and tasks that wait behind them, or are not back yet; a lower bound.
+    freezes: int
+    frozen: int
     active: int
     draining: int
     stopped: int

@@ -29,6 +29,7 @@ from tasks_app.used_inputs import TaskInputs as TaskInputs
 WAITING_ROW = Q(worker_id__isnull=True, finished_at__isnull=True)
 OWNED_ROW = Q(worker_id__isnull=False, finished_at__isnull=True)
 OPEN_ROW = Q(finished_at__isnull=True)
+FROZEN_ROW = Q(models.lookups.Exact(F("gate") - int(Gate.FREEZE), 0)) & OPEN_ROW
 SLOTTED = Q(concurrency_key__isnull=True) | ~OWNED_ROW | Q(key_slot__isnull=False)  # NULLs are never equal
 #: Every waiting row, in parts that each have the predicate of one partial index: tasks_due, tasks_labelled,
 #: tasks_suspects, tasks_key_waiting and tasks_gated. None of them serves `WAITING_ROW` alone, which reads all rows.
@@ -213,6 +214,8 @@ class Task(models.Model):
                 name="tasks_turns",
                 condition=Q(tenant__isnull=False) & WAITING_ROW & Q(gate=Gate.TURN),
             ),
+            # release_frozen: what waits for a thaw. Its condition is written so that tasks_gated cannot serve it.
+            models.Index(F("priority") * -1, "run_at", "id", name="tasks_frozen", condition=FROZEN_ROW),
             # time_out_approvals, and lists of what waits for an approval; empty while nothing does.
             # By no gate: what tasks_gated is about, the planner might walk over, all that waits for anything.
             models.Index("approval_ends_at", name="tasks_approval", condition=APPROVAL_ROW),

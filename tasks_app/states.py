@@ -96,6 +96,7 @@ class Gate(IntEnum):
     RATE = 4
     TARGET = 5
     TURN = 6
+    FREEZE = 7
 
 
 class OnBusy(StrEnum):
@@ -136,6 +137,6 @@ class Otherwise(StrEnum):
 FINAL: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.CANCELLED})
 UNSUCCESSFUL: Final = FINAL - {TaskStatus.SUCCESS}
 #: Gates that the assignment pass closes, and closes again when a task that was let through may not start yet.
-PASS_GATES: Final = frozenset({Gate.KEY, Gate.RATE, Gate.TARGET, Gate.TURN})
+PASS_GATES: Final = frozenset({Gate.KEY, Gate.RATE, Gate.TARGET, Gate.TURN, Gate.FREEZE})
 WAITING: Final = frozenset({TaskStatus.PENDING, TaskStatus.SCHEDULED})
 LIVE_WORKER_STATES: Final = frozenset({WorkerState.ACTIVE, WorkerState.DRAINING})

@@ -161,6 +161,24 @@ QUERIES: Final[dict[str, str]] = {
            AND coalesce((SELECT e.action FROM audit_events e
                  WHERE e.task_id = t.id AND e.action IN ('task.approved', 'task.approval_timed_out', 'task.retried')
                  ORDER BY e.id DESC LIMIT 1), '') NOT IN ('task.approved', 'task.approval_timed_out')""",
+    "nothing that a freeze covers is given to a worker, or has started since": """
+        SELECT (SELECT count(*) FROM tasks t
+                 WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'SCHEDULED'
+                   AND is_frozen(t.queue, t.type, t.target))
+             + (SELECT count(*) FROM tasks t
+                 WHERE t.worker_id IS NOT NULL AND t.finished_at IS NULL AND t.status = 'RUNNING'
+                   AND EXISTS (SELECT FROM open_freezes o JOIN freezes f ON f.id = o.id
+                                WHERE t.started_at > f.created_at
+                                  AND (t.queue = ANY(f.queues) OR t.type = ANY(f.types)
+                                       OR t.target = ANY(f.targets))))""",
+    "a queue is frozen as its freezes say": """
+        SELECT (SELECT count(*) FROM stopped_queues s JOIN queues q ON q.name = s.name
+                 WHERE q.frozen AND (q.frozen_until IS NULL OR q.frozen_until > now())
+                   AND NOT EXISTS (SELECT FROM open_freezes f WHERE q.name = ANY(f.queues)))
+             + (SELECT count(*) FROM open_freezes f CROSS JOIN unnest(f.queues) AS n(name)
+                 WHERE NOT EXISTS (SELECT FROM queues q
+                                    WHERE q.name = n.name AND q.frozen
+                                      AND (q.frozen_until IS NULL OR q.frozen_until >= f.until)))""",
     "a closed gate has a cause": """
         SELECT count(*) FROM tasks t
          WHERE worker_id IS NULL AND finished_at IS NULL AND gate > 1 AND NOT (gate = 5 AND target IS NOT NULL)
@@ -173,6 +191,9 @@ QUERIES: Final[dict[str, str]] = {
                                           WHERE b.id = e.parent_id AND (b.finished_at IS NULL OR b.has_dependents)))))
            AND NOT (gate = 3 AND approval IS NOT NULL AND approval_asked_at IS NOT NULL)
            AND NOT (gate = 4 AND concurrency_key IS NOT NULL)
+           AND NOT (gate = 7 AND EXISTS (SELECT FROM freezes f
+                                          WHERE f.ended_at IS NULL
+                                            AND (t.type = ANY(f.types) OR t.target = ANY(f.targets))))
            AND NOT (gate = 6 AND tenant IS NOT NULL AND crash_count = 0
                     AND EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.has_turns))""",
 }

@@ -25,10 +25,13 @@ _GATES: Final = {
     Gate.RATE.name: "a token of a rate",
     Gate.TARGET.name: "the host that they call",
     Gate.TURN.name: "the turn of their tenant",
+    Gate.FREEZE.name: "the end of a freeze",
 }
 
 
 def state_of(queue: Queue) -> str:
+    if queue.is_frozen:
+        return "FROZEN"
     return "PAUSED" if queue.is_paused else "OPEN"
 
 

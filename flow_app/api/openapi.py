@@ -1,4 +1,4 @@
-"""What `flow_app` documents of the API: queues, targets, and why a task is not running."""
+"""What `flow_app` documents of the API: queues, targets, freezes, and why a task is not running."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from access_app.http.openapi.schemas import (
 )
 from access_app.rights import Action
 from access_app.texts import MAX_REASON
-from flow_app.api import key_openapi, openapi_targets
+from flow_app.api import key_openapi, openapi_freezes, openapi_targets
 from flow_app.api.queries import QueuesQuery
 from flow_app.figures import SAMPLE
 from flow_app.rules import RESUME_RATE, RULES, FairBy, rule_components, rule_schemas
@@ -86,6 +86,8 @@ _SCHEMAS: Final[Json] = {
             "pausedUntil": INSTANT_OR_NULL,
             "pauseReason": {"type": "string"},
             "pausedBy": {"type": "string"},
+            "frozen": {"type": "boolean", "description": "A freeze holds it: see `GET /freezes`."},
+            "frozenUntil": INSTANT_OR_NULL,
             **rule_schemas([*RULES, RESUME_RATE]),
             "version": {"type": "integer", "description": "Grows with every change of pause or rules; also the ETag."},
             **_FIGURES,
@@ -94,7 +96,8 @@ _SCHEMAS: Final[Json] = {
     "GateCounts": {
         "type": "object",
         "additionalProperties": COUNT,
-        "description": "How many wait for what but time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET, TURN.",
+        "description": "How many wait for what but time and a worker: KEY, DEPENDENCY, APPROVAL, RATE, TARGET, TURN, "
+        "FREEZE.",
     },
     **rule_components([*RULES, RESUME_RATE]),
     "FairBy": closed_set(FairBy, "Tenants are told apart by who created a task, or by its fairKey."),
@@ -198,6 +201,8 @@ def chapter() -> Chapter:
     tags = {
         "queues": "Pause, resume and give rules. A queue needs no creation: naming it is enough.",
         "targets": "Rules of hosts that HTTP tasks call, whatever their queue.",
+        "freezes": "One switch for an incident: nothing of some queues, targets or types starts until it is thawed.",
     }
-    paths = _PATHS | key_openapi.PATHS | openapi_targets.PATHS
-    return Chapter(paths, _SCHEMAS | key_openapi.SCHEMAS | openapi_targets.SCHEMAS, tags)
+    paths = _PATHS | key_openapi.PATHS | openapi_targets.PATHS | openapi_freezes.PATHS
+    schemas = _SCHEMAS | key_openapi.SCHEMAS | openapi_targets.SCHEMAS | openapi_freezes.SCHEMAS
+    return Chapter(paths, schemas, tags)

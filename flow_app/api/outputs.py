@@ -40,6 +40,8 @@ def queue_json(queue: Queue, figures: Figures) -> JsonObject:
         "pausedUntil": show_instant(queue.paused_until),
         "pauseReason": queue.pause_reason,
         "pausedBy": queue.paused_by,
+        "frozen": queue.is_frozen,
+        "frozenUntil": show_instant(queue.frozen_until if queue.is_frozen else None),
         **shown_rules(queue, [*RULES, RESUME_RATE]),
         "version": queue.version,
         **figures_json(figures),

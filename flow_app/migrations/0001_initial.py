@@ -13,6 +13,35 @@ SELECT name, paused_until, pause_reason
  WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > now());
 """
 
+FREEZES = """
+-- The freezes that hold now, for every statement that asks. In Python: `Freeze.is_open`.
+CREATE VIEW open_freezes AS
+SELECT id, queues, targets, types, reason, until, created_by
+  FROM freezes
+ WHERE ended_at IS NULL AND thawed_at IS NULL AND (until IS NULL OR until > now());
+
+-- Whether one of them holds the tasks of a type, or those that call a target: of whatever queue.
+CREATE FUNCTION is_frozen(of_type text, of_target text) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (SELECT FROM open_freezes WHERE of_type = ANY(types) OR of_target = ANY(targets))
+$$;
+
+-- The same, or holds its queue.
+CREATE FUNCTION is_frozen(of_queue text, of_type text, of_target text) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (SELECT FROM open_freezes
+                  WHERE of_queue = ANY(queues) OR of_type = ANY(types) OR of_target = ANY(targets))
+$$;
+
+-- The queues of which nothing starts: paused, frozen or both, and until when; NULL: until somebody says otherwise. That a
+-- queue is frozen stands in its own row, which is read anyway, so a freeze costs no pass anything.
+CREATE VIEW stopped_queues AS
+SELECT name,
+       CASE WHEN paused_at IS NOT NULL AND paused_until IS NULL OR frozen AND frozen_until IS NULL THEN NULL
+            ELSE greatest(paused_until, frozen_until) END AS stopped_until
+  FROM queues
+ WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > now())
+    OR frozen AND (frozen_until IS NULL OR frozen_until > now());
+"""
+
 LIMITED_QUEUES = """
 -- The queues that have a limit, for statements that count against it.
 CREATE VIEW limited_queues AS SELECT name, max_concurrency FROM queues WHERE max_concurrency IS NOT NULL;
@@ -158,6 +187,8 @@ class Migration(migrations.Migration):
                 ('paused_until', models.DateTimeField(blank=True, null=True)),
                 ('pause_reason', models.TextField(blank=True, db_default='')),
                 ('paused_by', models.TextField(blank=True, db_default='')),
+                ('frozen', models.BooleanField(db_default=False, default=False, help_text='A freeze holds it, or did until lately.')),
+                ('frozen_until', models.DateTimeField(blank=True, null=True)),
                 ('max_concurrency', models.IntegerField(blank=True, help_text='At most so many of its tasks are assigned or running; 0 closes it.', null=True)),
                 ('rate_limit', models.IntegerField(blank=True, null=True)),
                 ('rate_period', models.IntegerField(blank=True, null=True)),
@@ -274,6 +305,37 @@ class Migration(migrations.Migration):
             'Queue',
             models.Index(models.F('name'), condition=models.Q(('max_waiting__isnull', False), ('key_max_waiting__isnull', False), _connector='OR'), name='queues_bounded'),
         ),
+        migrations.AddConstraint(
+            'Queue',
+            models.CheckConstraint(condition=models.Q(('frozen_until__isnull', True), ('frozen', True), _connector='OR'), name='queues_until_needs_freeze'),
+        ),
+        migrations.CreateModel(
+            name='Freeze',
+            fields=[
+                ('id', models.UUIDField(primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('until', models.DateTimeField(blank=True, null=True)),
+                ('thawed_at', models.DateTimeField(blank=True, help_text='Since when it holds nothing any more.', null=True)),
+                ('ended_at', models.DateTimeField(blank=True, help_text='Since when nothing is left of what waited for it.', null=True)),
+                ('queues', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), db_default=[], size=None)),
+                ('targets', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), db_default=[], size=None)),
+                ('types', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), db_default=[], size=None)),
+                ('reason', models.TextField(blank=True, db_default='')),
+                ('created_by', models.TextField()),
+                ('thawed_by', models.TextField(blank=True, db_default='')),
+                ('thaw_limit', models.IntegerField(blank=True, null=True)),
+                ('thaw_period', models.IntegerField(blank=True, null=True)),
+                ('thaw_burst', models.IntegerField(blank=True, null=True)),
+                ('thaw_full_at', models.DateTimeField(blank=True, null=True)),
+                ('version', models.IntegerField(db_default=1)),
+            ],
+            options={
+                'db_table': 'freezes',
+                'ordering': ['-id'],
+                'indexes': [models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['id'], name='freezes_going')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('queues', []), ('targets', []), ('types', []), _negated=True), name='freezes_name_something'), models.CheckConstraint(condition=models.Q(('ended_at__isnull', True), ('thawed_at__isnull', False), _connector='OR'), name='freezes_end_thawed'), models.CheckConstraint(condition=models.Q(models.Q(('thaw_burst__isnull', True), ('thaw_limit__isnull', True), ('thaw_period__isnull', True)), models.Q(('thaw_burst__range', (0, models.F('thaw_limit'))), ('thaw_limit__range', (1, 1000000)), ('thaw_period__range', (1, 86400))), _connector='OR'), name='freezes_thaw')],
+            },
+        ),
         migrations.CreateModel(
             name='Turn',
             fields=[
@@ -287,6 +349,10 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL("INSERT INTO scheduler_pass (name) VALUES ('assign')", migrations.RunSQL.noop),
         migrations.RunSQL(PAUSED_QUEUES, "DROP VIEW paused_queues"),
+        migrations.RunSQL(
+            FREEZES,
+            "DROP VIEW stopped_queues; DROP FUNCTION is_frozen(text, text, text); DROP FUNCTION is_frozen(text, text); DROP VIEW open_freezes",
+        ),
         migrations.RunSQL(LIMITED_QUEUES, "DROP FUNCTION queue_has_room; DROP VIEW limited_queues"),
         migrations.RunSQL(RATES, "DROP FUNCTION rated_key; DROP VIEW rated_targets; DROP VIEW rated_queues; DROP FUNCTION bucket_now; DROP FUNCTION rate_tokens;"
             " DROP FUNCTION rate_span"),

@@ -22,6 +22,6 @@ WITH waiting AS (
 SELECT EXISTS (SELECT FROM tasks WHERE worker_id = %(worker_id)s AND finished_at IS NULL)
     OR EXISTS (SELECT FROM waiting w
                 WHERE w.run_at <= now() AND (%(queues)s::text[] IS NULL OR w.queue = ANY(%(queues)s::text[]))
-                  AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = w.queue)
+                  AND NOT EXISTS (SELECT FROM stopped_queues q WHERE q.name = w.queue)
                   AND (w.needs_id IS NULL
                        OR w.needs_id IN (SELECT m.needs_id FROM met_needs m WHERE m.worker_id = %(worker_id)s)))

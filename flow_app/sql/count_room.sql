@@ -7,7 +7,8 @@
 -- goes to the next pass. ``share`` is that of one queue in the room of workers that serve the same queues as this one.
 -- ``limits``, the same in each row: how many more tasks queues with a limit may have assigned or running, of those queues,
 -- and of all when suspects are looked for (%(suspects)s), whose queues nobody knows yet, by the kind of limit. NULL: none.
--- With them come, as kind ``age``, the seconds of a level of those queues whose priorities age.
+-- With them come, as kind ``age``, the seconds of a level of those queues whose priorities age, and a kind ``freeze`` while
+-- one of types or targets is open: then the pass looks which of its candidates that is about.
 --
 -- Indexes: tasks_owned, tasks_limited. MATERIALIZED, so that no plan counts or locks more than once per row.
 WITH live AS MATERIALIZED (
@@ -31,7 +32,7 @@ owned AS MATERIALIZED (
                                        '-infinity')) AS o
 ),
 pairs AS MATERIALIZED (
-  SELECT p.queue, p.place, NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = p.queue) AS open
+  SELECT p.queue, p.place, NOT EXISTS (SELECT FROM stopped_queues q WHERE q.name = p.queue) AS open
     FROM unnest(%(queues)s::text[]) WITH ORDINALITY AS p(queue, place)
 ),
 classes AS MATERIALIZED (
@@ -70,7 +71,9 @@ shares AS (
 SELECT o.worker_id, o.queues, o.slots, o.capacity, o.taken, o.suspects, c.share,
        (SELECT jsonb_object_agg(b.kind, b.room)
           FROM (SELECT 'queue' AS kind, room FROM limits UNION ALL SELECT 'rate', room FROM rates
-                UNION ALL SELECT 'age', levels FROM ages) AS b
+                UNION ALL SELECT 'age', levels FROM ages
+                UNION ALL SELECT 'freeze', (SELECT jsonb_build_object('narrow', 1) FROM open_freezes
+                                             WHERE types <> '{}' OR targets <> '{}' LIMIT 1)) AS b
          WHERE b.room IS NOT NULL)::text AS limits,
        (coalesce(o.oldest, now()) - interval '1 second')::text AS floor
   FROM owned o

@@ -1,7 +1,7 @@
 -- End the thaws of queues (``queues.thaw_queue``) whose backlog is through: each task that was due when the queue was
 -- resumed has started or ended. Returns the names of those queues.
 --
--- What waits for a dependency or an approval was not due. Retries are due later, and are not waited for; nor is
+-- What waits for a dependency, an approval or the end of a freeze was not due. Retries are due later, and are not waited for; nor is
 -- what needs something of its worker, which perhaps nobody has.
 -- Indexes: tasks_due, tasks_suspects, tasks_key_waiting and tasks_gated, whose predicates are written out. Not the ORM: the check, the
 -- end and its record are one.
@@ -19,11 +19,11 @@ through AS MATERIALIZED (
                       WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.concurrency_key IS NOT NULL AND t.gate = 1
                         AND t.queue = q.name AND t.run_at <= q.thaw_since AND t.created_at <= q.thaw_since)
      AND NOT EXISTS (SELECT FROM tasks t
-                      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate > 1 AND t.gate NOT IN (2, 3)
+                      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate > 1 AND t.gate NOT IN (2, 3, 7)
                         AND t.queue = q.name AND t.run_at <= q.thaw_since AND t.created_at <= q.thaw_since)
      AND NOT EXISTS (SELECT FROM rated_queues r
                       WHERE r.kind = 'thaw' AND r.name = q.name AND cardinality(r.task_ids) > 0)
-     AND NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = q.name)
+     AND NOT EXISTS (SELECT FROM stopped_queues p WHERE p.name = q.name)
 ),
 ended AS (
   UPDATE queues q

@@ -1,7 +1,7 @@
 -- Give tasks that are assigned but not started back to PENDING: no attempt is used up. At most %(limit)s a call.
 --
 -- %(worker_id)s: those of one worker (it drains). %(queue)s: those of one queue (it was paused), or, with %(key)s, of one
--- concurrency key of it. %(target)s: those that call one host. None of them: assignments older than %(older_than)s seconds
+-- concurrency key of it. %(target)s: those that call one host. %(frozen)s: those that an open freeze covers. None of them: assignments older than %(older_than)s seconds
 -- whose worker sits on them while another one that could run them has a free slot.
 -- Index: tasks_owned.
 WITH free AS MATERIALIZED (
@@ -20,6 +20,7 @@ owned AS MATERIALIZED (
      AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
      AND (%(target)s::text IS NULL OR t.target = %(target)s::text)
      AND (%(key)s::text IS NULL OR t.concurrency_key = %(key)s::text)
+     AND (NOT %(frozen)s::boolean OR is_frozen(t.queue, t.type, t.target))
      AND (%(older_than)s::float8 IS NULL
           OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8)
              AND EXISTS (SELECT FROM free f
@@ -37,6 +38,7 @@ returned AS MATERIALIZED (
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
      AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
      AND (%(target)s::text IS NULL OR t.target = %(target)s::text)
+     AND (NOT %(frozen)s::boolean OR is_frozen(t.queue, t.type, t.target))
      AND (%(older_than)s::float8 IS NULL OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8))
    ORDER BY t.id
    LIMIT %(limit)s

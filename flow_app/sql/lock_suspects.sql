@@ -16,7 +16,7 @@ SELECT DISTINCT d.id AS task_id, d.queue, d.priority, d.run_at, d.concurrency_ke
      WHERE t.worker_id IS NULL AND t.finished_at IS NULL AND t.gate = 0 AND t.crash_count > 0
        AND t.run_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())
        AND (c.queues IS NULL OR t.queue = ANY(c.queues::text[]))
-       AND NOT EXISTS (SELECT FROM paused_queues q WHERE q.name = t.queue)
+       AND NOT EXISTS (SELECT FROM stopped_queues q WHERE q.name = t.queue)
        AND (t.needs_id IS NULL OR EXISTS (
          SELECT FROM met_needs m
           WHERE m.needs_id = t.needs_id AND m.state = 'ACTIVE' AND m.queues IS NOT DISTINCT FROM c.queues::text[]

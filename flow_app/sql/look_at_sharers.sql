@@ -9,7 +9,7 @@ WITH RECURSIVE shared AS MATERIALIZED (
   SELECT s.queue, coalesce(t.tenant, '') AS last, coalesce(t.used, 0) AS used
     FROM unnest(%(queues)s::text[]) AS s(queue)
     LEFT JOIN queue_turns t ON t.queue = s.queue
-   WHERE NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = s.queue)
+   WHERE NOT EXISTS (SELECT FROM stopped_queues p WHERE p.name = s.queue)
      AND current_setting('scheduler.pass', true) = 'held'
 ),
 onwards(queue, tenant, n) AS (

@@ -48,12 +48,12 @@ waiting AS (
     WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count > 0)
 )
 SELECT w.queue, w.priority,
-       CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.paused_until IS NOT NULL)
+       CASE WHEN w.run_at IS NOT NULL AND (q.name IS NULL OR q.stopped_until IS NOT NULL)
                  AND (l.name IS NULL OR queue_has_room(l.name, l.max_concurrency))
-            THEN extract(epoch FROM greatest(w.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
+            THEN extract(epoch FROM greatest(w.run_at, q.stopped_until, r.next_at) - now())::float8 END AS due_in,
        w.run_at::text, w.id AS task_id, (least(w.run_at, now()) - interval '1 second')::text AS floor, NULL::int AS needs_id
   FROM waiting w
-  LEFT JOIN paused_queues q ON q.name = w.queue
+  LEFT JOIN stopped_queues q ON q.name = w.queue
   LEFT JOIN limited_queues l ON l.name = w.queue
   CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = w.queue) AS r
  WHERE (w.queue IS NOT NULL OR w.run_at IS NOT NULL) AND NOT (SELECT waits FROM elsewhere)

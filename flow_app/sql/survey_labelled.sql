@@ -63,12 +63,12 @@ pairs(needs_id, queue, priority, run_at, id) AS (
       LIMIT 1) AS hop
 )
 SELECT p.queue, p.priority,
-       CASE WHEN (q.name IS NULL OR q.paused_until IS NOT NULL)
+       CASE WHEN (q.name IS NULL OR q.stopped_until IS NOT NULL)
                  AND (l.name IS NULL OR queue_has_room(l.name, l.max_concurrency))
-            THEN extract(epoch FROM greatest(p.run_at, q.paused_until, r.next_at) - now())::float8 END AS due_in,
+            THEN extract(epoch FROM greatest(p.run_at, q.stopped_until, r.next_at) - now())::float8 END AS due_in,
        p.run_at::text, p.id AS task_id, (least(p.run_at, now()) - interval '1 second')::text AS floor, p.needs_id
   FROM pairs p
-  LEFT JOIN paused_queues q ON q.name = p.queue
+  LEFT JOIN stopped_queues q ON q.name = p.queue
   LEFT JOIN limited_queues l ON l.name = p.queue
   LEFT JOIN LATERAL (SELECT next_at FROM rated_queues WHERE name = p.queue LIMIT 1) AS r ON true
  WHERE EXISTS (SELECT FROM met m WHERE m.needs_id = p.needs_id AND (m.queues IS NULL OR p.queue = ANY(m.queues)))

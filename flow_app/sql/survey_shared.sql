@@ -4,11 +4,11 @@
 --
 -- Indexes: queues_with_turns, tasks_turns. No locks: the pass looks again.
 SELECT q.name AS queue, q.fair_by IS NOT NULL AS fair,
-       CASE WHEN t.run_at IS NOT NULL AND (p.name IS NULL OR p.paused_until IS NOT NULL)
+       CASE WHEN t.run_at IS NOT NULL AND (p.name IS NULL OR p.stopped_until IS NOT NULL)
                  AND (l.name IS NULL OR queue_has_room(l.name, l.max_concurrency))
-            THEN extract(epoch FROM greatest(t.run_at, p.paused_until, r.next_at) - now())::float8 END AS due_in
+            THEN extract(epoch FROM greatest(t.run_at, p.stopped_until, r.next_at) - now())::float8 END AS due_in
   FROM queues q
-  LEFT JOIN paused_queues p ON p.name = q.name
+  LEFT JOIN stopped_queues p ON p.name = q.name
   LEFT JOIN limited_queues l ON l.name = q.name
   CROSS JOIN LATERAL (SELECT max(next_at) AS next_at FROM rated_queues WHERE name = q.name) AS r
   LEFT JOIN LATERAL (

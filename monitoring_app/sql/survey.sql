@@ -1,7 +1,8 @@
 -- The state of the whole system in one row: connections, processes, and how many tasks wait or are owned.
 --
 -- Runs every few seconds, so no count reads more than %(most)s rows; beyond that, the statistics of the index count
--- (waiting_is_estimate). Indexes: tasks_due, tasks_labelled (index-only), tasks_suspects, tasks_key_waiting, tasks_gated, tasks_owned.
+-- (waiting_is_estimate), and of ``frozen``, what waits behind types and targets and in frozen queues, 10,000 of each of these.
+-- Indexes: tasks_due, tasks_labelled (index-only), tasks_suspects, tasks_key_waiting, tasks_gated, tasks_frozen, tasks_owned.
 -- Not the ORM: a dozen counts in one trip.
 WITH due AS MATERIALIZED (
   SELECT count(*) AS n
@@ -59,6 +60,16 @@ SELECT current_setting('server_version') AS server_version,
        (SELECT count(*) FROM scheduler_heartbeats
          WHERE stopped_at IS NULL AND last_heartbeat_at > now() - %(lease)s::interval) AS schedulers,
        (SELECT count(*) FROM (SELECT FROM schedules WHERE put_offs > 0 LIMIT %(most)s) AS given_up) AS schedules_put_off,
+       (SELECT count(*) FROM open_freezes) AS freezes,
+       (SELECT count(*) FROM (SELECT FROM tasks WHERE gate - 7 = 0 AND finished_at IS NULL LIMIT %(most)s) AS behind)
+         + coalesce((SELECT sum(behind.n)
+                       FROM stopped_queues s JOIN queues q ON q.name = s.name AND q.frozen
+                       CROSS JOIN LATERAL (
+                         SELECT count(*) AS n
+                           FROM (SELECT FROM tasks
+                                  WHERE worker_id IS NULL AND finished_at IS NULL AND gate = 0 AND crash_count = 0
+                                    AND needs_id IS NULL AND queue = q.name
+                                  LIMIT 10000) AS found) AS behind), 0)::bigint AS frozen,
        workers.active, workers.draining, workers.stopped, workers.dead, workers.live, workers.slots,
        CASE WHEN due.n < %(most)s THEN due.n
             ELSE greatest(due.n, (SELECT reltuples FROM pg_class WHERE oid = 'tasks_due'::regclass)::bigint) END

@@ -15,7 +15,7 @@ moved AS (
      SET status = 'PENDING', unsuccessful = false, worker_id = NULL, assigned_at = NULL,
          priority = coalesce(%(priority)s::smallint, t.priority), queue = coalesce(%(queue)s::text, t.queue),
          notifies = t.notifies OR w.told, has_dependents = t.has_dependents OR w.told,
-         gate = CASE WHEN w.asks THEN 3 ELSE CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6) THEN 0 ELSE t.gate END END,
+         gate = CASE WHEN w.asks THEN 3 ELSE CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6, 7) THEN 0 ELSE t.gate END END,
          approval_asked_at = CASE WHEN w.asks THEN now() ELSE t.approval_asked_at END,
          approval_ends_at = CASE WHEN w.asks THEN now() + make_interval(secs => (t.approval->>'timeoutSeconds')::int)
                                  ELSE t.approval_ends_at END,

@@ -210,6 +210,7 @@ class TestTable:
 OTHERWISE = {
     "DELETE task": Action.TASK_CANCEL,
     "DELETE target": Action.TARGET_EDIT,
+    "DELETE freeze": Action.FREEZE_THAW,
     "POST tasks-bulk": Action.TASK_CREATE,
     "POST schedules-simulate": Action.SCHEDULE_READ,
     "POST health-recovery": Action.RECOVERY_RUN,

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import pytest
 from django.utils import timezone
 
-from flow_app import figures
+from flow_app import figures, freezes
+from flow_app.freezes import NewFreeze
 from flow_app.queues import edit_queue, pause_queue
 from tasks_app import services
 from tasks_app.fields import NewTask
+from tasks_app.states import Gate
 from tests.factories import make_task
 from tests.support.api import Api, fields_of
 from tests.support.pages import make_worker
@@ -63,6 +65,17 @@ class TestDemand:
         found = asked(api)
         assert found["startable"] == 2
         assert found["blocked"] == {"KEY_LIMIT": 2, "QUEUE_CLOSED": 3, "QUEUE_PAUSED": 3}
+
+    def test_leaves_out_what_is_frozen_whether_a_pass_has_met_it_or_not(self, api: Api) -> None:
+        """While there is no worker no pass is made, and none may be asked for because of a freeze."""
+        freezes.freeze(NewFreeze(queues=["held"], types=["HTTP"]), actor="test")
+        for queue in ("held", "q"):
+            make(queue)
+            make(queue, type="HTTP", target="h")
+        make("q", type="HTTP", target="h", gate=Gate.FREEZE)
+        make("q", ago=-PAST, type="HTTP", target="h")
+        found = asked(api, "horizonSeconds=300")
+        assert (found["startable"], found["soon"], found["blocked"]) == (1, 0, {"FREEZE": 4})
 
     def test_looks_again_at_the_few_queues_that_hold_nearly_everything(
         self, api: Api, monkeypatch: pytest.MonkeyPatch

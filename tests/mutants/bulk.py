@@ -112,7 +112,7 @@ BULK: Final[list[Mutant]] = [
         (
             "gate",
             _PROMISE,
-            "CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6) THEN 0 ELSE t.gate END",
+            "CASE WHEN %(queue)s::text IS NOT NULL AND t.gate IN (1, 4, 5, 6, 7) THEN 0 ELSE t.gate END",
             "t.gate",
         ),
         ("running", _PROMISE, " AND status IN ('PENDING', 'SCHEDULED')", "", f"{_MANY} {_PIECES}"),

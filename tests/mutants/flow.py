@@ -356,7 +356,7 @@ FLOW: Final[list[Mutant]] = [
         f"{_FLOW}/look_at_sharers.sql",
         f"{_ENGINE}/test_turns.py",
         ("held", 28, "coalesce(h.tasks, 0) AS held", "0 AS held"),
-        ("paused", 4, "NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = s.queue)\n     AND ", ""),
+        ("paused", 4, "NOT EXISTS (SELECT FROM stopped_queues p WHERE p.name = s.queue)\n     AND ", ""),
         ("anew", 28, "UNION ALL SELECT queue, tenant, n FROM anew", ""),
         ("used", 28, "CASE WHEN s.tenant = q.last THEN q.used ELSE 0 END AS used", "0 AS used"),
     ),

@@ -116,7 +116,7 @@ RATES: Final[list[Mutant]] = [
         _KEYS,
         ("trigger", 52, "AND gate IN (1, 4)\n                ORDER BY", "AND gate = 1\n                ORDER BY"),
         ("waits", 52, "AND gate IN (1, 4)) THEN", "AND gate = 1) THEN"),
-        ("aside", 52, "NEW.gate IN (2, 3, 5)", "NEW.gate BETWEEN 2 AND 5"),
+        ("aside", 52, "NEW.gate IN (2, 3, 5, 7)", "NEW.gate BETWEEN 2 AND 7"),
     ),
     *mutants_of(
         "rate-key",

@@ -280,8 +280,14 @@ STATEMENTS: Final[list[Mutant]] = [
         "pause",
         "flow_app/migrations/0001_initial.py",
         f"{_ENGINE}/test_queues.py {_ASSIGNMENT}",
-        ("ends", 4, " AND (paused_until IS NULL OR paused_until > now())", ""),
-        ("for-good", 4, "(paused_until IS NULL OR paused_until > now())", "paused_until > now()"),
+        ("ends", 4, " AND (paused_until IS NULL OR paused_until > now())\n    OR frozen", "\n    OR frozen"),
+        (
+            "for-good",
+            4,
+            "(paused_until IS NULL OR paused_until > now())\n    OR frozen",
+            "paused_until > now()\n    OR frozen",
+        ),
+        ("listed", 4, " AND (paused_until IS NULL OR paused_until > now());", ";"),
     ),
     *mutants_of(
         "recover",

@@ -12,6 +12,7 @@ from tests.mutants.bulk import BULK
 from tests.mutants.callbacks import CALLBACKS
 from tests.mutants.edges import EDGES
 from tests.mutants.flow import FLOW
+from tests.mutants.freezes import FREEZES
 from tests.mutants.inputs import INPUTS
 from tests.mutants.minutes import MINUTES
 from tests.mutants.mutant import Mutant
@@ -33,6 +34,7 @@ MUTANTS: Final[list[Mutant]] = [
     *EDGES,
     *PEOPLE,
     *FLOW,
+    *FREEZES,
     *RATES,
     *BOUNDS,
     *WORKFLOWS,

@@ -238,6 +238,7 @@ class EngineMachine(RuleBasedStateMachine):
             "queue": None,
             "target": None,
             "key": None,
+            "frozen": False,
             "older_than": -60.0,
             "limit": 1000,
             "actor": "scheduler",

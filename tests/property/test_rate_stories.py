@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from flow_app import assignment
+from flow_app import assignment, opening
 from flow_app.key_buckets import sweep_key_buckets
 from flow_app.queues import edit_queue
 from flow_app.rates import Rate
@@ -136,7 +136,7 @@ class RateMachine(RuleBasedStateMachine):
     @rule()
     def keep_house(self) -> None:
         sweep_key_buckets(self.session)
-        assignment.release_idle_keys(self.session)
+        opening.release_idle_keys(self.session)
 
     @rule()
     def make_a_pass_that_is_rolled_back(self) -> None:

@@ -23,7 +23,7 @@ from access_app.ids import new_task_id
 from access_app.models import AuditEvent
 from access_app.rights import Action, Scope
 from access_app.staff.base import StaffAdmin
-from flow_app.models import Queue, QueueKey, Target
+from flow_app.models import Freeze, Queue, QueueKey, Target
 from monitoring_app.marks import set_mark
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
@@ -121,6 +121,7 @@ class World:
         put["queue"] = Queue.objects.create(name=f"open-{task_type}")
         put["paused queue"] = Queue.objects.create(name=f"paused-{task_type}", paused_at=whole_now())
         put["target"] = Target.objects.create(host=f"{task_type.lower()}.example")
+        put["freeze"] = Freeze.objects.create(pk=new_task_id(), queues=[f"frozen-{task_type}"], created_by="test")
         put["queue key"] = QueueKey.objects.create(queue=put["queue"].pk, key=f"key/{task_type}")
         put["operation"] = make_operation(task_type)
         put["stopped operation"] = make_operation(task_type, state="STOPPED")
@@ -161,6 +162,7 @@ _PATHS: Final = {
     "queue-key": "queue",
     "queue": "queue",
     "target": "target",
+    "freeze_id": "freeze",
     "endpoint_id": "endpoint",
     "delivery_id": "delivery",
     "task_id": "task",
@@ -193,6 +195,7 @@ def _bodies(world: World) -> dict[str, Any]:
         "PATCH calendar": {"description": "x"},
         "PATCH queue": {"maxConcurrency": 7},
         "PUT target": {"maxConcurrency": 7},
+        "POST freezes": {"queues": ["frozen"]},
         "POST webhook-endpoints": {"name": "new", "url": "https://new.example/", "on": []},
         "PATCH endpoint": {"ordered": True},
         "POST endpoint-replay": window,
@@ -272,6 +275,7 @@ _ROWS: Final = {
     "queue resume": "paused queue",
     "queue resume_selected": "paused queue",
     "target": "target",
+    "freeze": "freeze",
     "webhookendpoint": "endpoint",
     "webhookendpoint enable": "disabled endpoint",
     "delivery": "delivery",

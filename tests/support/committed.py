@@ -19,6 +19,7 @@ OURS: Final = (
     "tasks",
     "task_executions",
     "audit_events",
+    "freezes",
     "idempotency_keys",
     "schedules",
     "schedule_fires",

@@ -30,7 +30,7 @@ ELSEWHERE: Final = {
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",
     ),
     "release_idle_keys": (
-        {"assignment.release_idle_keys", "queue_keys._release_keys"},
+        {"opening.release_idle_keys", "queue_keys._release_keys"},
         "a higher limit lets the next ones be seen in the transaction of its request, housekeepers in one of their own",
     ),
 }

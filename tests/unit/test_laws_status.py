@@ -45,7 +45,7 @@ FUNCTION: Final = "tasks_app.transitions._write"
 #: that others wait for: nothing that anybody is shown, so no new version.
 UNSEEN: Final = frozenset(
     {"park_behind_keys", "park_behind_targets", "open_targets", "stamp_limited", "release_idle_keys", "release_key"}
-    | {"park_behind_rates", "open_keys"}
+    | {"park_behind_rates", "open_keys", "park_frozen", "release_frozen"}
     | {
         "sort_in",
         "sort_out",
@@ -59,7 +59,7 @@ UNSEEN: Final = frozenset(
 #: What has a status or version of its own: none of these is a task or its history.
 OTHER_ROWS: Final = frozenset(
     {"Queue", "QueueKey", "Target", "Schedule", "BlackoutCalendar", "AuditEvent", "ScheduleFire", "BulkOperation"}
-    | {"WebhookEndpoint"}
+    | {"WebhookEndpoint", "Freeze"}
     | {"Batch"}
 )
 #: Writes whatever columns a new schedule has.

@@ -158,7 +158,7 @@ class TestExamples:
 
 class TestDocuments:
     def test_troubleshooting_knows_every_reason_of_why(self) -> None:
-        texts = [(ROOT / app / "why.py").read_text() for app in ("flow_app", "tasks_app", "workflows_app")]
+        texts = [path.read_text() for path in ROOT.glob("*_app/why*.py")]
         given = {code for text in texts for code in re.findall(r'Reason\(\s*"([A-Z_]+)"', text)}
         section = DOCUMENTS["docs/operations.md"].partition("| `why` says |")[2].partition("| symptom |")[0]
         assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)) == given

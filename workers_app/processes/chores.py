@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from flow_app import assignment, opening
+from flow_app import assignment, opening, thawing
 from flow_app.buckets import end_thaws, mend_buckets
 from flow_app.key_buckets import KeyBucketSweeper
 from flow_app.outlook import Outlook
@@ -79,6 +79,8 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("idle_keys_released", IDLE_KEYS_EVERY, IdleKeys().release),
         Chore("buckets_mended", BUCKETS_EVERY, mend_buckets),
         Chore("targets_opened", GATES_EVERY, opening.Sweeper(outlook).sweep),
+        Chore("freezes_followed", GATES_EVERY, thawing.Sweeper(outlook).sweep),
+        Chore("old_freezes_deleted", RETENTION_EVERY, delete_old_freezes),
         Chore("key_buckets_removed", GATES_EVERY, KeyBucketSweeper(outlook).sweep),
         Chore("thaws_ended", THAWS_EVERY, end_thaws),
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
@@ -121,6 +123,10 @@ def delete_old_operations(session: Session) -> int:
     return _until_short(operations.delete_old_operations, session)
 
 
+def delete_old_freezes(session: Session) -> int:
+    return _until_short(thawing.delete_old_freezes, session)
+
+
 def delete_unused_needs(session: Session) -> int:
     return _until_short(needs.delete_unused_needs, session)
 
@@ -141,7 +147,7 @@ class IdleKeys:
         self._after: tuple[str, str] = ("", "")
 
     def release(self, session: Session) -> int:
-        last = assignment.release_idle_keys(session, after=self._after)
+        last = opening.release_idle_keys(session, after=self._after)
         self._after = (last.queue, last.concurrency_key)
         return last.released
 

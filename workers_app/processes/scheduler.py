@@ -109,6 +109,7 @@ class Scheduler(Process):
             self._ended = True
             if message != wakeups.ENDED:
                 self._outlook.pairs.doubt()
+                self._outlook.frozen = True
         return True
 
     def _fire(self) -> None:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from flow_app import why
 from flow_app.ageing import order_by
-from flow_app.assignment import release_idle_keys
 from flow_app.matching import Candidate
-from flow_app.opening import open_keys
+from flow_app.opening import open_keys, release_idle_keys
 from flow_app.queue_keys import set_key
 from flow_app.queues import edit_queue
 from tasks_app.models import Task

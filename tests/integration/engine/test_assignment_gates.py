@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, transaction
 
-from flow_app import assignment
+from flow_app import assignment, opening
 from flow_app.queues import counts
 from monitoring_app import selectors
 from tasks_app import services
@@ -13,9 +13,9 @@ from tasks_app.models import Task
 from tasks_app.states import PASS_GATES, Gate
 from tests.support.engine import SUCCEEDED, Engine
 
-BESIDES_KEYS = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.RATE, Gate.TARGET]
+BESIDES_KEYS = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.RATE, Gate.TARGET, Gate.FREEZE]
 #: What waits for a token of its key has a place in the line of the key; the others have not.
-OUT_OF_LINE = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.TARGET]
+OUT_OF_LINE = [Gate.DEPENDENCY, Gate.APPROVAL, Gate.TARGET, Gate.FREEZE]
 
 
 @pytest.mark.parametrize("gate", BESIDES_KEYS)
@@ -44,7 +44,7 @@ class TestClosedGates:
     def test_keep_a_worker_in_a_burst_waiting_only_for_what_time_opens(self, engine: Engine, gate: Gate) -> None:
         Task.objects.filter(pk=engine.create()).update(gate=gate)
         waits = assignment.anything_due(engine.session, worker_id=engine.worker(), queues=None)
-        assert waits == (gate in PASS_GATES)
+        assert waits == (gate in PASS_GATES and gate != Gate.FREEZE)
 
 
 @pytest.mark.parametrize("gate", OUT_OF_LINE)
@@ -65,12 +65,12 @@ class TestClosedGatesOfKeys:
         gated, parked = engine.create_many(2, concurrency_key="k")
         Task.objects.filter(pk=gated).update(gate=gate)
         Task.objects.filter(pk=parked).update(gate=Gate.KEY)
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         assert [engine.task(each).gate for each in (gated, parked)] == [gate, Gate.OPEN]
 
 
 class TestGateColumn:
-    @pytest.mark.parametrize("gate", [-1, 7])
+    @pytest.mark.parametrize("gate", [-1, 8])
     def test_holds_nothing_but_gates(self, engine: Engine, gate: int) -> None:
         task_id = engine.create()
         with pytest.raises(IntegrityError, match="tasks_ranges"), transaction.atomic():

@@ -28,8 +28,8 @@ class TestHandBackAssigned:
         worker = engine.worker(slots=1)
         task_id = engine.assigned(worker)
         returning = open_session()
-        parameters = {"worker_id": worker, "queue": None, "key": None, "target": None, "older_than": None}
-        parameters |= {"limit": 9, "actor": "a", "reason": "r"}
+        parameters = {"worker_id": worker, "queue": None, "key": None, "target": None, "frozen": False}
+        parameters |= {"older_than": None, "limit": 9, "actor": "a", "reason": "r"}
         if stale:
             engine.worker(slots=1, queues=["default"])
             engine.move(task_id, assigned_at=timedelta(seconds=-30))

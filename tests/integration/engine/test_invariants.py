@@ -20,6 +20,12 @@ BROKEN_BY = {
         "INSERT INTO queues (name, key_max_concurrency) VALUES ('q', 2);"
         "UPDATE tasks SET concurrency_key = 'k', queue = 'q', key_slot = 1 WHERE id IN ('{running}', '{assigned}')"
     ),
+    "nothing that a freeze covers is given to a worker, or has started since": (
+        "INSERT INTO freezes (id, types, created_by, created_at)"
+        " VALUES (gen_random_uuid(), '{{DUMMY}}', 'x', now() - interval '1 day');"
+        "DELETE FROM tasks WHERE id = '{assigned}'"
+    ),
+    "a queue is frozen as its freezes say": "INSERT INTO queues (name, frozen) VALUES ('q', true)",
     "a unique key is open once": "UPDATE tasks SET unique_key = 'u' WHERE id IN ('{running}', '{waiting}')",
     "a queue has no more assigned than its limit": (
         "INSERT INTO queues (name, max_concurrency) VALUES ('default', 0);"

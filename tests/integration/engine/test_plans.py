@@ -130,7 +130,7 @@ def hot_statements(session: Session) -> list[Hot]:
     }  # fmt: skip
     usually = ("statuses", "delays", "begun", "error_codes", "error_messages")
     hand_back = {"worker_id": None, "queue": None, "key": None, "target": None, "older_than": None}
-    hand_back |= {"limit": 1000, "actor": "x", "reason": "x"}
+    hand_back |= {"frozen": False, "limit": 1000, "actor": "x", "reason": "x"}
     me = {
         "scheduler_id": uuid4(),
         "host": "h",
@@ -213,6 +213,21 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("hand_back_assigned", hand_back | {"worker_id": worker}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),
         Hot("hand_back_assigned", hand_back | {"queue": "q1"}, "tasks_owned tasks_pkey", 4 * owned),
+        Hot("hand_back_assigned", hand_back | {"frozen": True}, "tasks_owned tasks_pkey", 4 * owned),
+        Hot("lock_frozen", {}, "tasks_owned", 2 * owned),
+        Hot("park_frozen", {"ids": due}, "tasks_pkey tasks_due tasks_labelled tasks_turns", 4 * len(due)),
+        Hot(
+            "release_frozen",
+            {"freeze": None, "limit": 100, "clean": True, "level": -101, "run_at": LOWEST, "id": UUID(int=0)},
+            "tasks_frozen tasks_pkey",
+            100,
+        ),
+        Hot(
+            "measure_frozen",
+            {"queues": ["q0"], "targets": ["h0"], "types": ["HTTP"], "limit": 100},
+            "tasks_owned tasks_due tasks_labelled tasks_suspects tasks_key_waiting tasks_gated tasks_frozen",
+            7 * 100 + 2 * owned,
+        ),
         Hot("expire_tasks", {"limit": 1000}, "tasks_expiring tasks_pkey", 500),
         Hot("time_out_approvals", {"limit": 1000}, "tasks_approval tasks_pkey", 500),
         Hot("recover_lost_tasks", {"max_crashes": 3, "limit": 500}, "tasks_owned tasks_pkey", 4 * owned),

@@ -11,7 +11,7 @@ import pytest
 from access_app.models import AuditEvent
 from access_app.refusals import InvalidInput
 from access_app.versions import Stale
-from flow_app import assignment
+from flow_app import assignment, opening
 from flow_app.models import QueueKey
 from flow_app.queue_keys import KeyNotFound, delete_key, key_of, set_key
 from flow_app.queues import edit_queue
@@ -85,7 +85,7 @@ class TestLimitsOfKeys:
         engine.worker(slots=9)
         engine.create_many(4, concurrency_key=key)
         settle(engine)
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         settle(engine)
         assert owned(key) == 1
         assert "KEY_LIMIT" in {reason.code for reason in why(Task.objects.filter(status="PENDING")[0])}
@@ -219,7 +219,7 @@ class TestLimitsOfKeys:
             for attempt in attempts:
                 engine.finish(worker, attempt, SUCCEEDED)
         assert parked() == 2
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         settle(engine)
         assert owned() == 2
 
@@ -229,7 +229,7 @@ class TestLimitsOfKeys:
         Task.objects.update(run_at="2100-01-01T00:00:00Z")
         stranded = engine.create(concurrency_key="k")
         Task.objects.filter(pk=stranded).update(gate=Gate.KEY)
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         assert engine.task(stranded).gate == Gate.OPEN
 
 
@@ -281,10 +281,10 @@ class TestPausedKeys:
         settle(engine)
         assert (owned(), parked(), owned("other")) == (1, 3, 2)
         engine.finish(worker, attempt, SUCCEEDED)
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         settle(engine)
         assert (owned(), parked()) == (0, 3)
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         assert parked() == 3
         assert engine.statuses(others[:2]) == ["SCHEDULED"] * 2
 

@@ -373,7 +373,7 @@ class TestOpenKeys:
         let_pass(101)
         KeyBucket.objects.update(opens_at=None)
         assert engine.settle() == 0
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         assert engine.settle() == 1
 
     def test_is_made_good_by_a_sweep_when_the_bucket_was_lost(self, engine: Engine) -> None:
@@ -383,7 +383,7 @@ class TestOpenKeys:
         engine.settle()
         engine.start(worker)
         KeyBucket.objects.all().delete()
-        assignment.release_idle_keys(engine.session)
+        opening.release_idle_keys(engine.session)
         assert engine.settle() == 1
 
     def test_waits_while_the_key_is_paused(self, engine: Engine) -> None:
