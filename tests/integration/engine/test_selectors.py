@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tasks_app import selectors, services
 from tasks_app.expiry import expire_tasks
 from tasks_app.selectors import Event
+from tasks_app.states import TaskStatus
+from tests.factories import make_task
 from tests.support.engine import CANCELLED, FAILED, FAILED_FOR_GOOD, RELEASED, SUCCEEDED, TIMED_OUT, Engine
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
@@ -105,6 +109,18 @@ class TestTimeline:
         services.cancel_task(task_id, actor="bob", reason="not needed")
         told = [(event.actor, event.reason) for event in selectors.timeline(engine.task(task_id))]
         assert told == [("test", "created"), ("ann", "edited"), ("bob", "not needed")]
+
+
+class TestCountInBatch:
+    def test_counts_each_status_at_one_instant(self, engine: Engine) -> None:
+        batch_id = uuid4()
+        for number, status in enumerate(TaskStatus, 1):
+            for _ in range(number):
+                make_task(status=status, batch_id=batch_id)
+        make_task(status="SUCCESS", batch_id=uuid4())
+        with CaptureQueriesContext(connection) as sent:
+            assert selectors.count_in_batch(batch_id) == {str(each): at for at, each in enumerate(TaskStatus, 1)}
+        assert len(sent) == 1
 
 
 class TestErrorOf:

@@ -293,6 +293,13 @@ class TestWatchBatches:
         watch_batches(engine.session, [batch.pk], youngest=youngest)
         assert self.marked(batch) == [tasks_of(batch)[1 if youngest else 0]]
 
+    def test_none_where_one_that_is_not_the_last_has_the_mark(self, engine: Engine) -> None:
+        batch = self.unwatched(dummy(), dummy(priority=-1))
+        first, _ = tasks_of(batch)
+        Task.objects.filter(pk=first).update(has_dependents=True)
+        assert watch_batches(engine.session, [batch.pk], youngest=True) == [batch.pk]
+        assert self.marked(batch) == [first]
+
     def test_one_that_waits_before_one_that_a_worker_has(self, engine: Engine) -> None:
         batch = self.unwatched(dummy(), dummy())
         engine.worker()
@@ -321,6 +328,16 @@ class TestWatchBatches:
         assert watch_batches(engine.session, [outer.pk], youngest=True) == [outer.pk]
         assert self.marked(outer) == []
         assert watch_batches(engine.session, [inner.pk], youngest=True) == []
+
+    def test_is_of_those_that_are_closed(self, engine: Engine) -> None:
+        """Before, whatever ends in it, it is not done; and closing it leads to a look."""
+        batch = make(open=True)
+        add(batch, dummy(schedule_at=LATER))
+        settled(engine)
+        assert (Batch.objects.get(pk=batch.pk).look, self.marked(batch)) == (False, [])
+        batches.close_batch(batch.pk, actor="test")
+        settled(engine)
+        assert (self.marked(batch), engine.violations()) == (tasks_of(batch), {})
 
     def unwatched(self, *new: NewTask) -> Batch:
         batch = make(*new)
