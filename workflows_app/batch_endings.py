@@ -38,7 +38,7 @@ class Look(NamedTuple):
 
 
 class Failures(NamedTuple):
-    """How many tasks of a batch have FAILED, of how many, where its limit is a part of them."""
+    """How many tasks of a batch have FAILED; of how many, where its limit is a part of them, as far as that matters."""
 
     id: UUID
     limit: int

@@ -68,6 +68,13 @@ BATCHES: Final[list[Mutant]] = [
         ("ran", 62, "t.has_dependents OR l.in_batch AND l.next = 'FAILED'", "t.has_dependents"),
         ("hint", 62, " OR in_batch AND next = 'FAILED'", ""),
     ),
+    *mutants_of(
+        "batch-failed",
+        f"{_SQL}/count_failures.sql",
+        _ENDINGS,
+        ("limit", 62, "LIMIT CASE WHEN NOT b.fail_fast_is_percent THEN b.fail_fast END", "LIMIT NULL"),
+        ("part", 62, "f.failed * 100 / b.fail_fast + 1", "f.failed * 100 / b.fail_fast"),
+    ),
     *(
         mutant
         for name, path, mark in (
