@@ -14,7 +14,17 @@ from django.db.models import Count, F, QuerySet, Value
 
 from access_app import audit
 from access_app.models import AuditEvent
-from tasks_app.models import ENDED_ROW, OPEN_ROW, OWNED_ROW, SCHEDULED_ROW, UNSUCCESSFUL_ROW, Task, TaskExecution
+from tasks_app.models import (
+    ENDED_ROW,
+    OPEN_ROW,
+    OWNED_ROW,
+    SCHEDULED_ROW,
+    SENT_CORRELATION,
+    UNSUCCESSFUL_ROW,
+    WAITING_PARTS,
+    Task,
+    TaskExecution,
+)
 from tasks_app.states import ErrorCode, ExecutionStatus, TaskStatus
 from tasks_app.transitions import TaskNotFound
 
@@ -183,3 +193,14 @@ def _current_events(task: Task) -> list[Event]:
     if running and task.started_at:
         events.append(Event(task.started_at, TaskStatus.SCHEDULED, TaskStatus.RUNNING, worker, "started", task.attempt))
     return events
+
+
+def correlated(correlation_id: str, *, most: int) -> list[UUID]:
+    """Tasks that were sent a correlation id, of each part the youngest.
+
+    Each part rides one partial index; an OR would ride none.
+    """
+    same = Task.objects.filter(correlation_id=correlation_id).order_by().values_list("pk", flat=True)
+    ended = same.filter(ENDED_ROW & SENT_CORRELATION).order_by("-id")[:most]
+    active = [same.filter(rows)[:most] for rows in (*WAITING_PARTS, OWNED_ROW)]
+    return list(ended.union(*active, all=True))

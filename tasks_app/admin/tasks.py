@@ -34,7 +34,7 @@ from tasks_app.admin.filters import (
 )
 from tasks_app.admin.graph import graph_around
 from tasks_app.admin.new_task import NewTaskForm, create_from
-from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, WAITING_PARTS, Task
+from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 
 #: How many tasks of one correlation id a search shows.
@@ -83,7 +83,7 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         return super().changelist_view(request, {**(extra_context or {}), "acts_on_all": many})
 
     def exactly(self, rows: QuerySet[Any], term: str, as_id: UUID | None) -> QuerySet[Any]:
-        return rows.filter(pk__in=([] if as_id is None else [as_id]) + _correlated(term))
+        return rows.filter(pk__in=([] if as_id is None else [as_id]) + selectors.correlated(term, most=MOST_FOUND))
 
     def task_types(self, row: Task) -> tuple[str]:
         return (row.type,)
@@ -223,14 +223,6 @@ def _decision(request: HttpRequest) -> dict[str, Any]:
 
 def _ids(rows: list[Task]) -> list[UUID]:
     return [task.pk for task in rows]
-
-
-def _correlated(correlation_id: str) -> list[UUID]:
-    """The youngest tasks that were sent a correlation id. Each part rides one partial index; an OR would ride none."""
-    same = Task.objects.filter(correlation_id=correlation_id).order_by().values_list("pk", flat=True)
-    ended = same.filter(ENDED_ROW & SENT_CORRELATION).order_by("-id")[:MOST_FOUND]
-    active = [same.filter(rows)[:MOST_FOUND] for rows in (*WAITING_PARTS, OWNED_ROW)]
-    return list(ended.union(*active, all=True))
 
 
 def _summaries(ids: list[UUID]) -> dict[UUID, str]:

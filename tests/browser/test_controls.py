@@ -41,21 +41,6 @@ def test_the_navigation_is_folded_and_stays_so(page: Any) -> None:
     page.locator("#nav-sidebar").wait_for(state="hidden")
 
 
-def test_control_k_finds_a_list(page: Any) -> None:
-    page.goto("/admin/")
-    page.locator("h1").wait_for()
-    page.keyboard.press("Control+k")
-    page.get_by_placeholder("Type to search").press_sequentially("queue")
-    page.locator("#command-results-list li").first.wait_for()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/queue/**")
-    page.locator("h1").wait_for()
-    page.keyboard.press("Control+k")
-    page.locator("[name=s]:focus").press("Escape")
-    page.get_by_placeholder("Type to search").wait_for(state="hidden")
-
-
 def test_a_choice_among_the_filters_is_applied_at_once(page: Any) -> None:
     make_task(type="HTTP")
     make_task(type="DUMMY")

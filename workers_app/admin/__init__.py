@@ -1,5 +1,5 @@
 """Pages of workers and schedulers: who is alive, how loaded, and the button that drains a worker."""
 
-from workers_app.admin import schedulers, workers
+from workers_app.admin import finders, schedulers, workers
 
-__all__ = ["schedulers", "workers"]
+__all__ = ["finders", "schedulers", "workers"]

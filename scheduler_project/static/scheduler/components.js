@@ -4,10 +4,32 @@ document.addEventListener("alpine:init", () => {
   // Written by django-unfold, in its app.js.
   for (const name of ["theme", "searchForm", "searchDropdown"]) Alpine.data(name, window[name]);
 
+  // Enter opens what was found for what is typed now, and waits for it when it is on its way.
   Alpine.data("searchCommand", () => ({
     ...window.searchCommand(),
-    handleEnter(event, addHistory) {
-      if (!event.metaKey && !event.ctrlKey) this.selectItem(addHistory, false);
+    waits: false,
+    isFound() {
+      const list = document.getElementById("command-results-list");
+      return list !== null && list.dataset.for === this.$refs.searchInputCommand.value.trim();
+    },
+    handleEnter(event) {
+      if (event.metaKey || event.ctrlKey) return;
+      this.waits = !this.isFound();
+      if (!this.waits && this.totalItems) this.selectItem(false, false);
+    },
+    handleContentLoaded(event) {
+      this.items = document.querySelectorAll("#command-results-list li");
+      this.totalItems = this.items.length;
+      this.hasResults = this.totalItems > 0;
+      this.currentIndex = this.hasResults ? 1 : 0;
+      if (this.waits && this.isFound()) this.handleEnter(event);
+    },
+    handleAnswer(event) {
+      const { xhr } = event.detail;
+      const note = document.getElementById("command-results-note");
+      if (!xhr.status) note.textContent = "The server cannot be reached.";
+      else if (!new URL(xhr.responseURL).pathname.endsWith("/search/")) note.textContent = "You are signed out.";
+      else if (xhr.status >= 400) note.textContent = `The server answers ${xhr.status}.`;
     },
   }));
 
