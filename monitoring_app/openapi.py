@@ -26,7 +26,7 @@ from access_app.http.openapi.schemas import (
     string_map,
 )
 from access_app.rights import Action
-from monitoring_app import mark_openapi
+from monitoring_app import history_openapi, mark_openapi
 from monitoring_app.health import Status
 from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.selectors import FRACTIONS
@@ -242,7 +242,7 @@ _PATHS: Final[Json] = {
 
 def chapter() -> Chapter:
     return Chapter(
-        {**_PATHS, **mark_openapi.PATHS},
-        {**_SCHEMAS, **mark_openapi.SCHEMAS},
+        {**_PATHS, **history_openapi.PATHS, **mark_openapi.PATHS},
+        {**_SCHEMAS, **history_openapi.SCHEMAS, **mark_openapi.SCHEMAS},
         {"health": "Is it running, and how well.", "marks": "Instants with a name, such as deploys, for charts."},
     )

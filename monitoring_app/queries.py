@@ -21,7 +21,8 @@ DEFAULT_HORIZON: Final = 60
 _LABEL: Final = re.compile(r"[A-Za-z0-9._:/-]{1,100}=[A-Za-z0-9._:/-]{1,100}", re.ASCII)
 
 
-def _queues(text: str) -> list[str]:
+def names_of_queues(text: str) -> list[str]:
+    """Names, separated by commas. Raises ValueError."""
     names = text.split(",", MOST_QUEUES)
     if len(names) > MOST_QUEUES or not all(map(QUEUE_NAME.fullmatch, names)):
         raise ValueError(f"must be 1 to {MOST_QUEUES} names of queues, separated by commas")
@@ -40,7 +41,9 @@ class DemandQuery(Query):
     """Which queues and workers are meant, and how far ahead to look."""
 
     queues = Parameter(
-        _queues, {"type": "string"}, f"Names of queues, separated by commas, at most {MOST_QUEUES}; all if absent."
+        names_of_queues,
+        {"type": "string"},
+        f"Names of queues, separated by commas, at most {MOST_QUEUES}; all if absent.",
     )
     labels = Parameter(
         _labels, {"type": "string"}, f"Labels of workers, key=value, separated by commas, at most {MOST_LABELS}."

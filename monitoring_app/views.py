@@ -18,10 +18,11 @@ from access_app.http.times import show_instant
 from access_app.http.viewsets import ApiViewSet
 from access_app.rights import Action, Caller
 from flow_app.demand import Demand, read_demand
-from monitoring_app import health, metrics, selectors
+from monitoring_app import health, history_api, metrics, selectors
 from monitoring_app.exposition import exposition
 from monitoring_app.figures import summary
 from monitoring_app.health import DATABASE_ERRORS, Status
+from monitoring_app.history_api import HistoryQuery
 from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.scrapers import ScraperAuthentication
 from monitoring_app.selectors import TooSlow, WorkerLoad
@@ -102,10 +103,11 @@ class Figures(MonitoringViewSet):
     actions = {
         "workers": Action.WORKER_READ,
         "metrics": Action.HEALTH_READ,
+        "history": Action.HEALTH_READ,
         "demand": Action.HEALTH_READ,
         "recovery": Action.RECOVERY_RUN,
     }
-    parameters = {"metrics": FiguresQuery, "demand": DemandQuery}
+    parameters = {"metrics": FiguresQuery, "history": HistoryQuery, "demand": DemandQuery}
 
     @action(detail=False)
     def workers(self, request: Request) -> Response:
@@ -116,6 +118,14 @@ class Figures(MonitoringViewSet):
         """The summary for people and scripts; Prometheus reads `Exposition`."""
         hours = self.query()["hours"]
         return self.shown(summary(selectors.execution_figures(hours), hours))
+
+    @action(detail=False)
+    def history(self, request: Request) -> Response:
+        """The same step by step, from the minutes that schedulers keep."""
+        asked = self.query()
+        with selectors.bounded(selectors.SURVEY_TIMEOUT):
+            body = history_api.read(asked)
+        return self.shown(body)
 
     @action(detail=False)
     def demand(self, request: Request) -> Response:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
+from monitoring_app.history_page import history_page
 from scheduler_project import palette
 from scheduler_project.accounts import logins, pages
 
@@ -14,8 +15,9 @@ _get_urls = admin.site.get_urls
 
 
 def get_urls() -> list[URLResolver | URLPattern]:
-    """Without "view on site", which no page uses and which fails on an id that is no UUID."""
-    return [url for url in _get_urls() if getattr(url, "name", None) != "view_on_site"]
+    """With the page of history; without "view on site", which no page uses and which fails on an id that is no UUID."""
+    history = path("history/", admin.site.admin_view(history_page), name="history")
+    return [history, *(url for url in _get_urls() if getattr(url, "name", None) != "view_on_site")]
 
 
 admin.site.login = logins.login  # type: ignore[method-assign,assignment]

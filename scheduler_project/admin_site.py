@@ -61,7 +61,15 @@ UNFOLD: dict[str, Any] = {
         "show_all_applications": False,
         "navigation": [
             {
-                "items": [{"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")}],
+                "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {
+                        "title": "History",
+                        "icon": "show_chart",
+                        "link": reverse_lazy("admin:history"),
+                        "permission": _may(Action.TASK_READ),
+                    },
+                ],
             },
             {
                 "title": "Work",

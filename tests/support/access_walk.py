@@ -246,10 +246,11 @@ def _arguments(world: World, name: str, route: str) -> Iterator[str]:
 
 # --- the admin
 
-#: Pages of the site as a whole: they show nothing of ours but through the pages of models, and lists of these.
+#: Pages of the site as a whole: they show nothing of ours but through the pages of models, lists of these, or, as that
+#: of history, in parts that it asks for itself.
 SITE: Final = {
     *("admin:index", "admin:login", "admin:logout", "admin:search", "admin:jsi18n", "admin:app_list"),
-    *("admin:password_change", "admin:password_change_done", "admin:autocomplete"),
+    *("admin:history", "admin:password_change", "admin:password_change_done", "admin:autocomplete"),
 }
 #: Rows by model, and by word where a button needs another state.
 _ROWS: Final = {
