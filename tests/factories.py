@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from access_app.ids import created_at, new_task_id
 from access_app.keys import create_key
 from access_app.rights import Scope
-from tasks_app.models import BulkOperation, Task, TaskExecution
+from tasks_app.models import BulkOperation, Task, TaskExecution, TaskOutput
 from tasks_app.states import ExecutionStatus, TaskStatus
 from workflows_app.batch_rules import DONE, BatchStatus
 from workflows_app.models import Batch
@@ -84,6 +84,26 @@ def make_operation(task_type: str = "DUMMY", **columns: Any) -> BulkOperation:
         "barred": [],
     }
     return BulkOperation.objects.create(pk=operation_id, **{**defaults, **columns})
+
+
+def make_output(
+    task: Task, *texts: str, attempt: int = 1, start: int = 0, line: int = 1, stream: str = "stdout"
+) -> None:
+    """Output of an attempt, each text as a chunk behind the one before."""
+    for text in texts:
+        size = len(text.encode())
+        start += size
+        TaskOutput.objects.create(
+            task_id=task.pk,
+            attempt=attempt,
+            seq=start,
+            size=size,
+            line=line,
+            at=datetime.now(UTC),
+            stream=stream,
+            text=text,
+        )
+        line += text.count("\n")
 
 
 def make_key(*scopes: str, name: str | None = None) -> str:

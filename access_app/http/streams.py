@@ -46,4 +46,5 @@ def event(kind: str, data: Any, *, at: str = "") -> bytes:
 def streamed(pieces: Iterator[bytes], media_type: str, **headers: str) -> StreamingHttpResponse:
     """A response of pieces, each sent as it comes: neither compressed nor held back by a proxy."""
     ours = {"Cache-Control": "no-store", "Content-Encoding": "identity", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(pieces, content_type=f"{media_type}; charset=utf-8", headers=ours | headers)
+    ours["Content-Type"] = f"{media_type}; charset=utf-8"
+    return StreamingHttpResponse(pieces, headers=ours | headers)

@@ -261,7 +261,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, Unfo
         return view
 
     def _page(self, word: str) -> Any:
-        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+        def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
             return self._show(request, object_id, getattr(self, f"page_{word}"))
 
         return view

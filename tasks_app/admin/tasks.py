@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Left
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -34,6 +34,7 @@ from tasks_app.admin.filters import (
 )
 from tasks_app.admin.graph import graph_around
 from tasks_app.admin.new_task import NewTaskForm, create_from
+from tasks_app.admin.output import file_of, lines_of, viewer_of
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 
@@ -49,7 +50,7 @@ class TaskAdmin(ExactSearch, StaffAdmin):
     new_label = "New task"
     reads = Action.TASK_READ
     creates = Action.TASK_CREATE
-    pages = ("graph",)
+    pages = ("graph", "output", "lines", "text")
     posts = {
         "approve": Action.TASK_APPROVE,
         "reject": Action.TASK_REJECT,
@@ -164,6 +165,15 @@ class TaskAdmin(ExactSearch, StaffAdmin):
     def page_graph(self, request: HttpRequest, row: Task) -> HttpResponse:
         context = {"title": f"Graph around {row.type}", "task": row, "graph": graph_around(row)}
         return self.render(request, "admin/tasks_app/task/graph.html", context)
+
+    def page_output(self, request: HttpRequest, row: Task) -> HttpResponse:
+        return self.render(request, "admin/tasks_app/task/output.html", viewer_of(row))
+
+    def page_lines(self, request: HttpRequest, row: Task) -> HttpResponseBase:
+        return lines_of(request, row)
+
+    def page_text(self, request: HttpRequest, row: Task) -> HttpResponse:
+        return file_of(request, row)
 
     def post_cancel(self, request: HttpRequest, row: Task) -> None:
         task_actions.cancel([row.pk], actor=actor_of(request), reason=reason_of(request)).show(request)

@@ -67,9 +67,8 @@ def respond(request: HttpRequest, task_id: UUID, asked: dict[str, Any]) -> HttpR
     if ask.term:
         raise Problem.invalid({"search": f"not with {wanted}: ask for JSON"})
     if wanted == TEXT:
-        name = f"task-{task_id}.txt" if ask.attempt is None else f"task-{task_id}-attempt-{ask.attempt}.txt"
         pieces = iter(()) if request.method == "HEAD" else text_of(ask)
-        return streamed(pieces, TEXT, **{"Content-Disposition": f'attachment; filename="{name}"'})
+        return streamed(pieces, TEXT, **text_headers(task_id, ask.attempt))
     return stream_of(request, ask)
 
 
@@ -110,6 +109,12 @@ def _matches(ask: Ask, page: Page) -> list[Json]:
 
 
 # --- a text
+
+
+def text_headers(task_id: UUID, attempt: int | None) -> dict[str, str]:
+    """Of a file, named after the task and the attempt."""
+    name = f"task-{task_id}.txt" if attempt is None else f"task-{task_id}-attempt-{attempt}.txt"
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": f"{TEXT}; charset=utf-8"}
 
 
 def text_of(ask: Ask) -> Iterator[bytes]:

@@ -5,44 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from access_app.http.problems import Problem
 from access_app.http.streams import DOZE
 from tasks_app.api import output
 from tasks_app.api.output import Events, stream_of
 from tasks_app.following import Following
-from tasks_app.models import Task, TaskOutput
+from tasks_app.models import Task
 from tasks_app.task_output import PAGE, Ask, Cursor, read_output
-from tests.factories import make_key, make_task
+from tests.factories import make_key, make_output, make_task
 from tests.support.api import Api, fields_of, problem_of
 
 LINES = ["one\n", "two\nthree\n", "<b>vier</b>\n"]
-
-
-def write(task: Task, *texts: str, attempt: int = 1, start: int = 0, line: int = 1) -> None:
-    """Stored, each text as a chunk behind the one before."""
-    for text in texts:
-        start += len(text.encode())
-        TaskOutput.objects.create(
-            task_id=task.pk, attempt=attempt, seq=start, size=len(text.encode()), line=line, at=datetime.now(UTC),
-            stream="stdout", text=text,
-        )  # fmt: skip
-        line += text.count("\n")
 
 
 @pytest.fixture
 def ended(db: None) -> Task:
     """A task that has ended in its second attempt, with something left out of it."""
     task = make_task(status="SUCCESS", attempt=2)
-    write(task, *LINES)
-    write(task, "head\n", attempt=2)
-    write(task, "tail\n", attempt=2, start=105, line=21)
+    make_output(task, *LINES)
+    make_output(task, "head\n", attempt=2)
+    make_output(task, "tail\n", attempt=2, start=105, line=21)
     return task
 
 
@@ -65,7 +53,7 @@ class TestPages:
 
     def test_hold_so_many_parts_and_end_with_the_last(self, api: Api) -> None:
         task = make_task(status="SUCCESS", attempt=1)
-        write(task, *(f"{number}\n" for number in range(PAGE + 1)))
+        make_output(task, *(f"{number}\n" for number in range(PAGE + 1)))
         first = api.get(f"/tasks/{task.pk}/output").json()
         assert (len(first["content"]), first["ended"]) == (PAGE, False)
         last = api.get(f"/tasks/{task.pk}/output?after={first['next']}").json()
@@ -121,7 +109,7 @@ class TestText:
 
     def test_is_read_page_by_page(self, api: Api) -> None:
         task = make_task(status="SUCCESS", attempt=1)
-        write(task, *(f"{number}\n" for number in range(2 * PAGE + 1)))
+        make_output(task, *(f"{number}\n" for number in range(2 * PAGE + 1)))
         response = api.get(f"/tasks/{task.pk}/output", Accept="text/plain")
         assert b"".join(response.streaming_content).decode().split() == [str(number) for number in range(2 * PAGE + 1)]
 
@@ -208,7 +196,7 @@ class TestEvents:
     def test_hold_one_page_however_slow_their_reader_is(self, ended: Task, following: Looking, alarm: Alarm) -> None:
         events = Events(Ask(ended.pk), alarm, most=9, following=following)
         following.look_now()
-        write(ended, "more\n", attempt=3)
+        make_output(ended, "more\n", attempt=3)
         following.look_now()
         next(events)
         assert [at for at, _, _ in told(next(events))][-1] == "2.110"
@@ -248,3 +236,24 @@ class TestEvents:
             assert (response["X-Accel-Buffering"], response["Cache-Control"]) == ("no", "no-store")
             pieces: Iterator[bytes] = iter(response.streaming_content)
             assert next(pieces) == b"retry: 500\n\n"
+
+
+@pytest.mark.django_db
+class TestViewer:
+    """What the page of the admin reads."""
+
+    def test_reads_as_the_api_does(self, staff: Client, api: Api, ended: Task) -> None:
+        address = f"/admin/tasks_app/task/{ended.pk}/lines/"
+        assert staff.get(f"{address}?attempt=2").json() == api.get(f"/tasks/{ended.pk}/output?attempt=2").json()
+        refused = staff.get(f"{address}?attempt=x&other=1")
+        assert (refused.status_code, {each["field"] for each in refused.json()["errors"]}) == (400, {"other"})
+
+    def test_takes_one_attempt_along(self, staff: Client, ended: Task) -> None:
+        for query, name, first in (("", "-attempt-2.txt", b"head"), ("?attempt=1", "-attempt-1.txt", b"one\n")):
+            response = staff.get(f"/admin/tasks_app/task/{ended.pk}/text/{query}")
+            assert name in response["Content-Disposition"]
+            assert response.content.startswith(first)
+
+    def test_offers_each_attempt(self, staff: Client, ended: Task) -> None:
+        context = staff.get(f"/admin/tasks_app/task/{ended.pk}/output/").context_data
+        assert (context["attempts"], context["latest"]) == ([1, 2], 2)

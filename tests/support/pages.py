@@ -24,7 +24,7 @@ from schedules_app.models import ScheduleFire
 from tasks_app.edges import TaskEdge, TaskJoin
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
-from tests.factories import make_batch, make_execution, make_operation, make_task
+from tests.factories import make_batch, make_execution, make_operation, make_output, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
@@ -89,6 +89,7 @@ def make_history(text: str) -> Task:
 def make_everything(text: str) -> Task:
     """Rows for every page of the system, with a text wherever people or programs may write one."""
     task = make_history(text)
+    make_output(Task.objects.latest("id"), f"{text}\n", f"::group::{text}\n")
     worker = make_worker(name=text, host=text, queues=[text], labels={text: text})
     make_task(status=TaskStatus.RUNNING, worker_id=worker.pk, cancel_requested_at=datetime.now(UTC), queue="a.b:c")
     make_task(status=TaskStatus.SCHEDULED, worker_id=worker.pk)
