@@ -71,6 +71,7 @@ class Queue(models.Model):
     key_rate_period = models.IntegerField(null=True, blank=True)
     key_rate_burst = models.IntegerField(null=True, blank=True)
     key_rate_since = models.DateTimeField(db_default=Now())
+    callback = models.JSONField(null=True, blank=True, help_text="Of new tasks that say nothing of one.")
     version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 

@@ -20,6 +20,7 @@ from flow_app.queue_keys import follow_key_limit
 from flow_app.rules import RESUME_RATE, RULES, read_changes
 from tasks_app import wakeups
 from tasks_app.bounds import unbounded
+from tasks_app.notices import check_endpoints, forget
 
 #: Counting stops here: a page must not walk through a backlog of millions.
 MOST_COUNTED = 10_000
@@ -153,6 +154,12 @@ def _be_bounded(before: Queue, after: Queue, actor: str) -> None:
     unbounded.forget(after.name)
 
 
+def _be_told(before: Queue, after: Queue, actor: str) -> None:
+    """As `_be_bounded`. Raises `InvalidTask` for an endpoint that there is not."""
+    check_endpoints([after.callback])
+    transaction.on_commit(forget)
+
+
 #: What a change of a rule does to tasks, by the path of the rule: called with the queue before and after it, in the
 #: transaction that has stored it, with the pass held.
 EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
@@ -163,6 +170,7 @@ EFFECTS: Final[dict[str, Callable[[Queue, Queue, str], None]]] = {
     "maxWaiting": _be_bounded,
     "perKey.maxWaiting": _be_bounded,
     "perKey.rateLimit": follow_key_rate,
+    "callback": _be_told,
 }
 
 

@@ -25,6 +25,7 @@ from access_app.http.fields import whole as read_whole
 from access_app.http.openapi.schemas import Json, integer, obj, schema, variant
 from access_app.refusals import InvalidInput
 from flow_app.rates import LONGEST_PERIOD, MOST_STARTS, default_burst
+from tasks_app.callbacks import CALLBACK
 from tasks_app.kinds import Kind, one_of
 
 #: The largest limit of a queue.
@@ -78,6 +79,8 @@ class Rule:
             return self._columns_of(value)
         try:
             return {self.parts[0].column: self.parts[0].kind.read(value)}
+        except InvalidInput:
+            raise
         except ValueError as error:
             raise ValueError(f"{error}, or null") from None
 
@@ -205,6 +208,11 @@ RULES: Final = (
         (Part(column="key_max_waiting", kind=within(0, MOST_WAITING), label="At most waiting for one key"),),
     ),
     rate_rule("perKey.rateLimit", "key_rate", "of its tasks with the same concurrency key"),
+    Rule(
+        "callback",
+        "Is told of the ends of tasks that are created without a callback of their own, nor one of their schedule.",
+        (Part(column="callback", kind=CALLBACK, label="Callback"),),
+    ),
 )
 
 

@@ -32,6 +32,9 @@ class Template(Protocol):
     def rooms(self) -> Sequence[tuple[str, str | None]]:
         """Queue and concurrency key of each task."""
 
+    def with_callback(self, callback: JsonObject) -> Template:
+        """The same, with the callback for those of its tasks that say nothing of one."""
+
     @property
     def takes_results(self) -> Collection[str]:
         """The types of its tasks that take something from results of others."""

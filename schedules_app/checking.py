@@ -25,6 +25,10 @@ def check(new: NewSchedule, now: datetime, *, may_have_ended: bool = False) -> N
 def _check_named(new: NewSchedule) -> None:
     """Raise `InvalidSchedule` when there is not whom its tasks name: a group, an endpoint."""
     try:
+        check_endpoints([new.callback])
+    except InvalidInput as error:
+        raise InvalidSchedule(error.problems) from error
+    try:
         if new.batch is not None:
             batch_templates.maker().check(new.batch)
         elif new.task is not None:

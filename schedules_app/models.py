@@ -77,6 +77,7 @@ class Schedule(models.Model):
         null=True, blank=True, help_text="The template: as for POST /tasks, without scheduleAt. NULL: it makes batches."
     )
     batch = models.JSONField(null=True, blank=True, help_text="Instead of a task: as for POST /batches.")
+    callback = models.JSONField(null=True, blank=True, help_text="Of its tasks that say nothing of one.")
 
     class Meta:
         db_table = "schedules"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from access_app.refusals import InvalidInput, bounded
+from access_app.refusals import InvalidInput, bounded, problems_at
 from access_app.texts import problem_of_line, problem_of_lines
 from schedules_app import batch_templates
 from schedules_app.firing_rules import Misfire, Overlap
 from schedules_app.recurrence import YEARS, Definition, DstFold, DstGap, InvalidRecurrence, check, parse
+from tasks_app.callbacks import read_callback
 from tasks_app.executors.base import JsonObject
 from tasks_app.fields import ASKED, QUEUE_NAME, NewTask
 from tasks_app.new_tasks import InvalidTask, check_task
@@ -47,6 +48,8 @@ class NewSchedule:
     #: What it makes: a task, or a batch as the body of ``POST /batches`` asks for one.
     task: NewTask | None = None
     batch: JsonObject | None = None
+    #: Who is told of the ends of those of its tasks that say nothing of that.
+    callback: JsonObject | None = None
     cron: str | None = None
     interval_seconds: int | None = None
     rrule: str | None = None
@@ -91,6 +94,11 @@ def check_schedule(new: NewSchedule, *, now: datetime, may_have_ended: bool = Fa
             parse(definition) if may_have_ended else check(definition, now=now)
         except InvalidRecurrence as error:
             problems |= error.problems
+    if new.callback is not None:
+        try:
+            read_callback(new.callback)
+        except ValueError as error:
+            problems |= problems_at("callback", error)
     if (new.task is None) == (new.batch is None):
         problems["task"] = "is required, or batch" if new.task is None else "name either this or batch, and not both"
     payload = "" if new.task is None else _check_task(new.task, new.overlap, problems)

@@ -57,6 +57,8 @@ class StoredSchedule(NamedTuple):
     zone_rules: str
     #: How often in a row it could not be decided.
     put_offs: int
+    #: Of its tasks that say nothing of one, as JSON text.
+    callback: str | None
     now: datetime
     #: Whether no more than so many tasks may wait in the queue of its task, or for each key of it; of a batch, maybe.
     bounded: bool
@@ -64,9 +66,10 @@ class StoredSchedule(NamedTuple):
     @classmethod
     def of(cls, schedule: Schedule, now: datetime) -> StoredSchedule:
         """The same of a model's instance; its queue is to be looked at."""
-        values = {name: getattr(schedule, name) for name in cls._fields if name not in ("task", "now", "bounded")}
-        task = None if schedule.task is None else json.dumps(schedule.task)
-        return cls(**values, task=task, now=now, bounded=True)
+        texts = {"task": schedule.task, "callback": schedule.callback}
+        values: dict[str, Any] = {name: value if value is None else json.dumps(value) for name, value in texts.items()}
+        values |= {name: getattr(schedule, name) for name in cls._fields if name not in (*texts, "now", "bounded")}
+        return cls(**values, now=now, bounded=True)
 
     @property
     def jitter(self) -> timedelta:
@@ -115,13 +118,18 @@ def recurrence_of(row: StoredSchedule | Schedule) -> Recurrence:
 
 
 def template_json(new: NewTask) -> JsonObject:
-    """A task template as it is stored and shown: what ``POST /tasks`` takes."""
-    return {row.name: getattr(new, row.column) for row in TEMPLATE}
+    """A task template as it is stored and shown: what ``POST /tasks`` takes. Absent is not what null says."""
+    values = ((row, getattr(new, row.column)) for row in TEMPLATE)
+    return {
+        row.name: None if value == row.null_says else value
+        for row, value in values
+        if row.null_says is None or value is not None
+    }
 
 
 def template_of(stored: Mapping[str, Any]) -> NewTask:
     """The template of a stored one."""
-    return NewTask(**{row.column: stored[row.name] for row in TEMPLATE if row.name in stored})
+    return NewTask(**{row.column: row.asked(stored[row.name]) for row in TEMPLATE if row.name in stored})
 
 
 @lru_cache(maxsize=4096)

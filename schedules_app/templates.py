@@ -57,11 +57,14 @@ def one_at_a_time(new: NewTask, schedule_id: UUID) -> NewTask:
 
 def made_by(cursor: Cursor, row: StoredSchedule) -> Makes:
     """What a locked schedule makes. Raises `InvalidInput`: this installation may have lost an executor since."""
+    callback = row.callback and json.loads(row.callback)
     if row.task is not None:
-        return Makes(*checked_template(row.task))
+        new, text = checked_template(row.task)
+        return Makes(replace(new, callback=callback) if callback and new.callback is None else new, text)
     cursor.execute(_BATCH, [row.id])
     [(text,)] = cursor.fetchall()
-    return Makes(batch=batch_templates.maker().read(json.loads(text)))
+    template = batch_templates.maker().read(json.loads(text))
+    return Makes(batch=template.with_callback(callback) if callback else template)
 
 
 def new_slot(row: Any, template: Template, slot: datetime, **more: Any) -> NewSlot:

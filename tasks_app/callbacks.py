@@ -17,7 +17,10 @@ from tasks_app.kinds import document
 ENDPOINT_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}", re.ASCII)
 _FIELDS: Final = frozenset({"url", "endpoint", "on", "include"})
 #: What forms and the OpenAPI document say of it.
-TOLD: Final = 'Is told when it has ended, as {"url": "https://…", "on": ["failed"]}, or {"endpoint": "billing"}.'
+TOLD: Final = (
+    'Is told when it has ended, as {"url": "https://…", "on": ["failed"]}, or {"endpoint": "billing"}. '
+    "Absent: as its schedule or its queue says; null: nobody."
+)
 
 
 class CallbackOn(StrEnum):
@@ -77,4 +80,12 @@ def _ends(value: Any) -> None:
         raise ValueError(f"must be a list of {', '.join(words)}, or absent for all of them")
 
 
-CALLBACK: Final = document("Callback", read_callback)
+#: Says that nobody is told, whatever is said by default: what null means to who makes a task.
+NOBODY: Final[dict[str, Any]] = {}
+
+
+def _check(value: Any) -> Any:
+    return value if value == NOBODY else read_callback(value)
+
+
+CALLBACK: Final = document("Callback", read_callback, _check)

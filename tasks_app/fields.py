@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from access_app.http.fields import anything
 from access_app.texts import CORRELATION_ID
 from tasks_app.approvals import APPROVAL, CONSENT
-from tasks_app.callbacks import CALLBACK, TOLD
+from tasks_app.callbacks import CALLBACK, NOBODY, TOLD
 from tasks_app.executors.base import JsonObject
 from tasks_app.kinds import COUNT, FLAG, ID, INSTANT, TEXT, Kind, document, matching, one_of, visible, whole
 from tasks_app.labels import Required, read_required_labels
@@ -66,6 +66,12 @@ class Asked(Field):
     form: bool = True
     #: Whether it is kept with the task, in a column of its name; else it only says how the task is created.
     stored: bool = True
+    #: What null stands for to who creates a task, where that is not the same as absent.
+    null_says: Any = None
+
+    def asked(self, value: Any) -> Any:
+        """The value of `NewTask` for one that is stored, and may be NULL."""
+        return self.null_says if value is None else value
 
 
 _PAYLOAD: Final = document("Payload", anything)
@@ -119,6 +125,9 @@ _TENANT: Final = "Whose share of its queue it draws on, where the queue is share
 _time: Final = partial(Asked, INSTANT, edit=True, template=False, cloned=False)
 
 
+_callback: Final = partial(Asked, CALLBACK, TOLD, null=True, edit=True, listed=False, null_says=NOBODY)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """A task to create. ``None`` means: the default of this installation (or now, for ``schedule_at``)."""
@@ -139,7 +148,7 @@ class NewTask:
     retry: Annotated[JsonObject | None, Asked(document("RetryOptions", read_options), null=True, form=False)] = None
     on_worker_lost: Annotated[str, Asked(_LOST, label="If its worker is lost")] = OnWorkerLost.RETRY
     task_token: Annotated[bool, Asked(FLAG, "Each attempt gets one, for its batch, progress and inputs.")] = False
-    callback: Annotated[JsonObject | None, Asked(CALLBACK, TOLD, null=True, edit=True, listed=False)] = None
+    callback: Annotated[JsonObject | None, _callback()] = None
     approval: Annotated[JsonObject | None, Asked(APPROVAL, CONSENT, null=True, listed=False)] = None
     unique_key: Annotated[str | None, Asked(visible(200), _UNIQUE, null=True, cloned=False)] = None
     on_busy: Annotated[str, _once(_BUSY, label="If its concurrency key is busy")] = OnBusy.QUEUE

@@ -116,6 +116,7 @@ def store_tasks(
     """
     columns, rows = _with_needs(cursor, columns, list(rows), most_needs)
     columns, rows = approving.with_gates(columns, rows, approval_at=_APPROVAL_AT, now_at=_NOW_AT)
+    rows = notices.with_callbacks(cursor, columns, rows, queue_at=QUEUE_AT, callback_at=_CALLBACK_AT)
     columns, rows = notices.with_marks(cursor, columns, rows, queue_at=QUEUE_AT, callback_at=_CALLBACK_AT)
     unique: list[tuple[Any, ...]] = []
     with cursor.copy(f"COPY tasks ({', '.join(columns)}) FROM STDIN") as copy:
@@ -177,7 +178,10 @@ def insert_task(
     with connection.cursor() as cursor:
         if need := _need_of(row):
             more = {**more, "needs_id": ids_of(cursor, [need])[need]}
-        if row[_CALLBACK_AT] is not None or notices.hears(cursor, row[QUEUE_AT]):
+        callback = notices.callback_of(cursor, row[QUEUE_AT], row[_CALLBACK_AT])
+        if callback is not row[_CALLBACK_AT]:
+            row = (*row[:_CALLBACK_AT], callback, *row[_CALLBACK_AT + 1 :])
+        if callback is not None or notices.hears(cursor, row[QUEUE_AT]):
             more = {**more, **notices.MARKED}
         if row[_APPROVAL_AT] is not None:
             more = {**more, **approving.columns_of(row[_APPROVAL_AT], more.get("gate", 0))}

@@ -103,9 +103,9 @@ def listed(kind: Kind, most: int) -> Kind:
     return Kind(schema={"type": "array", "items": kind.schema, "minItems": 1, "maxItems": most}, read=read, check=check)
 
 
-def document(name: str, read: Read) -> Kind:
+def document(name: str, read: Read, check: Read | None = None) -> Kind:
     """A JSON object, kept as it came. OpenAPI knows its schema by this name."""
-    return Kind(schema=schema(name), read=read, document=True)
+    return Kind(schema=schema(name), read=read, check=check, document=True)
 
 
 def _check_zone(value: datetime) -> None:

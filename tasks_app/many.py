@@ -96,7 +96,7 @@ def expire_now(cursor: Cursor, deed: Deed, ids: Sequence[UUID]) -> int:
 
 def _heard(cursor: Cursor) -> list[str]:
     """Whose tasks are marked from now on, because somebody is to be told of their end."""
-    return list(notices.heard_queues(cursor))
+    return list(notices.listening(cursor).queues)
 
 
 def _count(cursor: Cursor) -> int:

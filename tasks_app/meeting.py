@@ -87,6 +87,7 @@ def _replace(holder: Task, new: NewTask, actor: str) -> Created:
     due: Any = Now() if new.schedule_at is None else Greatest(Value(new.schedule_at), Now())
     columns = {column: getattr(new, column) for column in _REPLACED}
     columns |= {"schedule_at": due, "run_at": due, "max_retries": _retries(new)}
+    columns["callback"] = new.callback or None
     columns["correlation_id"] = new.correlation_id or audit.correlation_id() or None
     return Created(transitions.replace(holder, columns, actor=actor), existing="replaced")
 

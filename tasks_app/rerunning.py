@@ -91,7 +91,7 @@ def rerun_tasks(
     cursor: Cursor, ids: Sequence[UUID], there: Sequence[UUID], *, actor: str, reason: str = ""
 ) -> list[UUID]:
     """Run again those of locked tasks that have ended unsuccessful, when what they wait for lets them."""
-    heard = list(notices.heard_queues(cursor))
+    heard = list(notices.listening(cursor).queues)
     asked = {"ids": list(ids), "there": list(there), "heard": heard, "actor": actor, "reason": reason}
     cursor.execute(statement("rerun_tasks"), asked)
     return [task_id for (task_id,) in cursor.fetchall()]

@@ -155,4 +155,5 @@ def clone_task(task_id: UUID, *, actor: str, correlation_id: str | None = None) 
 
 def definition_of(task: Task) -> NewTask:
     """What one would ask for to create this task again, without its times; it depends on what it takes results of."""
-    return depending_on_inputs(NewTask(**{row.column: getattr(task, row.column) for row in ASKED if row.cloned}))
+    asked = {row.column: row.asked(getattr(task, row.column)) for row in ASKED if row.cloned}
+    return depending_on_inputs(NewTask(**asked))

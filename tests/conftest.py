@@ -72,7 +72,7 @@ def nobody_listens() -> None:
     """As if it had just been looked: what this process knows of who hears of ends outlives the database of a test."""
     from tasks_app import notices
 
-    notices.know_of((), since=time.monotonic())
+    notices.know_of(notices.Listening(), since=time.monotonic())
 
 
 @pytest.fixture

@@ -65,6 +65,11 @@ class BatchTemplate:
     def rooms(self) -> list[tuple[str, str | None]]:
         return [(task.new.queue, task.new.concurrency_key) for task in self.tasks]
 
+    def with_callback(self, callback: JsonObject) -> BatchTemplate:
+        follow_ups = {which: _told(task, callback) for which, task in self.new.follow_ups.items()}
+        tasks = [CheckedTask(_told(task.new, callback), task.text) for task in self.tasks]
+        return BatchTemplate(replace(self.new, follow_ups=follow_ups), tasks)
+
     @property
     def takes_results(self) -> set[str]:
         return {
@@ -158,6 +163,10 @@ def _circle_problems(tasks: Mapping[int, CheckedTask], names: Mapping[int, str])
         return {"tasks": f"must not have more than {MAX_EDGES:,} dependsOn in all"}
     found = circles({place: above for place, above in parents.items() if above}, names)
     return {f"tasks.{place}.dependsOn": said for place, said in found.items()}
+
+
+def _told(task: NewTask, callback: JsonObject) -> NewTask:
+    return replace(task, callback=callback) if task.callback is None else task
 
 
 def _named(task: CheckedTask, names: Mapping[str, str]) -> CheckedTask:

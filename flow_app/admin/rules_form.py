@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
 
 from access_app.staff import display
+from access_app.staff.form_fields import JsonText
 from flow_app.admin.shown import label_of
 from flow_app.rules import Part, Rule, nested, read_changes
 
@@ -22,7 +24,7 @@ class RulesForm(forms.Form):
         for rule in self.rules:
             self.fields |= {part.column: _field_of(rule, part) for part in rule.parts}
         if row is not None:
-            self.initial = {name: getattr(row, name) for name in self.fields}
+            self.initial = {name: _begun(getattr(row, name)) for name in self.fields}
 
     def changes(self) -> dict[str, Any]:
         """What the filled-in fields say, as the body of a PATCH: a rule whose fields are all empty is ended."""
@@ -34,7 +36,7 @@ class RulesForm(forms.Form):
 
     def _value(self, rule: Rule) -> Any:
         values = {part.name: self.cleaned_data.get(part.column) for part in rule.parts}
-        filled = {name: value for name, value in values.items() if value not in (None, "")}
+        filled = {name: value for name, value in values.items() if value not in (None, "", {})}
         return (filled or None) if rule.is_object else filled.get("")
 
     def show_problems(self, problems: dict[str, str]) -> None:
@@ -45,6 +47,11 @@ class RulesForm(forms.Form):
             self.add_error(field, problem if field else f"{path}: {problem}")
 
 
+def _begun(value: Any) -> Any:
+    """A value as a field begins with it."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
 def _field_of(rule: Rule, part: Part) -> forms.Field:
     schema = part.kind.schema
     given: dict[str, Any] = {"label": label_of(rule, part), "required": False}
@@ -52,6 +59,8 @@ def _field_of(rule: Rule, part: Part) -> forms.Field:
         given["help_text"] = rule.help
     if part.kind.words:
         return forms.ChoiceField(choices=[("", display.EMPTY), *part.kind.words.items()], **given)
+    if part.kind.document:
+        return JsonText(**given)
     if schema["type"] == "integer":
         return forms.IntegerField(min_value=schema["minimum"], max_value=schema["maximum"], **given)
     return forms.CharField(**given)

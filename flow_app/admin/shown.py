@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final
@@ -10,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from access_app.staff import display
+from access_app.staff.outputs import masked
 from flow_app.figures import Figures, KeyFigures
 from flow_app.models import Queue, QueueKey
 from flow_app.rules import RULES, Part, Rule
@@ -62,6 +64,8 @@ def _value(row: object, parts: tuple[Part, ...]) -> str:
 
 def _word(part: tuple[str, Mapping[str, str], object]) -> str:
     _, words, value = part
+    if isinstance(value, dict):
+        return display.words(json.dumps(masked(value), ensure_ascii=False))
     return f"{value:,}" if isinstance(value, int) else str(words.get(str(value), value))
 
 

@@ -207,6 +207,7 @@ class Migration(migrations.Migration):
                 ('key_rate_period', models.IntegerField(blank=True, null=True)),
                 ('key_rate_burst', models.IntegerField(blank=True, null=True)),
                 ('key_rate_since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('callback', models.JSONField(blank=True, help_text='Of new tasks that say nothing of one.', null=True)),
                 ('version', models.IntegerField(db_default=1)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],

@@ -46,6 +46,7 @@ _FIELDS: Final = {
     "dst.gap": "dst_gap",
     "dst.fold": "dst_fold",
     "calendars": "calendars",
+    "callback": "callback",
 }
 _KINDS: Final = ("cron", "interval_seconds", "rrule")
 #: What a slot may make.
@@ -196,6 +197,11 @@ class ScheduleForm(WhenForm, TaskForm):
         required=False,
         help_text='As for POST /batches: {"name": "etl", "tasks": [{"ref": "a", "type": "DUMMY"}, …]}.',
     )
+    callback = JsonText(
+        required=False,
+        label="Callback",
+        help_text='Of its tasks that say nothing of one, as {"endpoint": "on-call", "on": ["failed"]}.',
+    )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(
@@ -212,7 +218,7 @@ class ScheduleForm(WhenForm, TaskForm):
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The fields as they are drawn: title, fields."""
-        sections = _SECTIONS | {"Task": [self.name_of(row) for row in self.rows], "Batch": ["batch"]}
+        sections = _SECTIONS | {"Task": [self.name_of(row) for row in self.rows]} | _BEHIND
         return [(title, [self[name] for name in names]) for title, names in sections.items()]
 
     def clean_description(self) -> str:
@@ -222,6 +228,7 @@ class ScheduleForm(WhenForm, TaskForm):
     def clean(self) -> dict[str, Any]:
         """Of task and batch, the one that was not chosen is not looked at."""
         cleaned = super().clean()
+        cleaned["callback"] = cleaned.get("callback") or None
         ignored = ["batch"] if cleaned.get("makes") != BATCH else [self.name_of(row) for row in self.rows]
         for name in ignored:
             self.errors.pop(name, None)
@@ -249,13 +256,15 @@ class ScheduleForm(WhenForm, TaskForm):
         return replace(before, **columns, task=replace(before.task, **task))
 
     def show_problems(self, problems: dict[str, str]) -> None:
-        of_task = {path: problem for path, problem in problems.items() if path.startswith("task.")}
-        of_batch = {path: problem for path, problem in problems.items() if path.startswith("batch.")}
-        rest = {path: problem for path, problem in problems.items() if path not in of_task | of_batch}
-        super().show_problems(rest)
-        new_task.show_problems(self, {path.removeprefix("task."): problem for path, problem in of_task.items()})
-        for path, problem in of_batch.items():
-            self.add_error("batch", f"{path.removeprefix('batch.')}: {problem}")
+        """Those of a template, and of a callback, at the field whose text it is."""
+        for path, problem in problems.items():
+            field, _, below = path.partition(".")
+            if field == "task" and below:
+                new_task.show_problems(self, {below: problem})
+            elif field in ("batch", "callback"):
+                self.add_error(field, f"{below}: {problem}" if below else problem)
+            else:
+                super().show_problems({path: problem})
 
     def _columns(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in _FIELDS.values()} | self.when()
@@ -268,6 +277,7 @@ _SECTIONS: Final = {
         *("misfire_policy", "misfire_max_runs", "misfire_grace_seconds", "overlap", "dst_gap", "dst_fold", "calendars"),
     ],
 }
+_BEHIND: Final = {"Batch": ["batch"], "Who is told": ["callback"]}
 
 
 def _shown(row: Asked, value: Any) -> Any:
@@ -284,4 +294,5 @@ def _initial(before: NewSchedule) -> dict[str, Any]:
     kind = next((name for name in _KINDS if plain[name] is not None), "cron")
     times = {name: form_fields.field_text(getattr(before, name)) for name in ("start_at", "end_at")}
     made = {"makes": TASK} if before.batch is None else {"makes": BATCH, "batch": _as_text(before.batch)}
+    plain["callback"] = before.callback and _as_text(before.callback)
     return {**plain, **times, **made, "repeat": kind, "calendars": list(before.calendars)}

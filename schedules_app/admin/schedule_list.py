@@ -27,7 +27,7 @@ def prepare(rows: list[Any]) -> None:
     conditions, coming = selectors.conditions_of(rows), next_fires(rows, now)
     for row in rows:
         row.what = types.get(row.pk) or "a batch"
-        row.task = None  # a payload, which may be large, is not read
+        row.task = row.callback = None  # what may be large is not read
         row.now, row.fires, row.how = now, fires.get(row.pk, []), conditions[row.pk]
         row.next_words = coming[row.pk]
         recurrence, broken = recurrence_of(row, now)

@@ -6,6 +6,7 @@ Bounded whatever the schedule has been through. Its times are shown on the clock
 from __future__ import annotations
 
 import calendar
+import json
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from access_app import audit
 from access_app.models import AuditEvent
 from access_app.sql import database_now
 from access_app.staff import display
-from access_app.staff.outputs import pretty
+from access_app.staff.outputs import masked, pretty
 from schedules_app import selectors
 from schedules_app.admin import ledger, times
 from schedules_app.admin.next_fires import known_calendars, next_fires
@@ -162,6 +163,7 @@ def facts_of(schedule: Schedule) -> list[tuple[str, SafeString | str]]:
         ("Clock jumps over a time", gap),
         ("Clock shows a time twice", fold),
         ("Blackout calendars", _calendar_links(schedule.calendars) if schedule.calendars else "none"),
+        *([("Callback", display.words(json.dumps(masked(schedule.callback))))] if schedule.callback else []),
         ("Created", display.exact(schedule.created_at)),
         ("Created by", schedule.created_by),
         ("Version", str(schedule.version)),

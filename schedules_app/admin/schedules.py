@@ -50,7 +50,7 @@ class ScheduleAdmin(StaffAdmin):
         "preview": Action.SCHEDULE_EDIT,
     }
     forms = {"edit": Action.SCHEDULE_EDIT}
-    list_defers = ("task", "batch", "description")  # a payload may be large
+    list_defers = ("task", "batch", "callback", "description")  # a payload may be large
     list_display = ("schedule", "state", "next_fire", "last_fire", "health", "what", "calendar_names")
     list_filter = (StateFilter, CalendarFilter)
     search_fields = ("name",)

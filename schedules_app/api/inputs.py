@@ -17,6 +17,7 @@ from schedules_app.calendar_services import NewCalendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.simulation import Outage
 from tasks_app.api.inputs import CREATE, READ_ONLY
+from tasks_app.callbacks import read_callback
 from tasks_app.fields import QUEUE_NAME, NewTask
 from tasks_app.new_tasks import field_problems
 
@@ -60,6 +61,7 @@ _FIELDS: Final[Fields] = {
     "calendars": ("calendars", _names),
     "task": ("task", or_null(json_object)),
     "batch": ("batch", or_null(json_object)),
+    "callback": ("callback", or_null(read_callback)),
 }
 _READ_ONLY: Final = frozenset(
     {"id", "nextFireAt", "lastFireAt", "pausedAt", "pausedBy", "pauseReason", "version", "explanation", "createdBy"}

@@ -25,7 +25,11 @@ def schedule_for(caller: Caller, schedule: Schedule) -> JsonObject:
     reads = caller.may(Action.SCHEDULE_READ)
     hidden, task = () if reads else _HIDDEN, schedule.task
     shown = None if task is None else {name: value for name, value in task.items() if name not in hidden}
-    return _schedule_fields(schedule) | {"task": shown} | ({"batch": schedule.batch} if reads else {})
+    return _schedule_fields(schedule) | {"task": shown} | _for_readers(schedule, reads)
+
+
+def _for_readers(schedule: Schedule, reads: bool) -> JsonObject:
+    return {"batch": schedule.batch, "callback": schedule.callback} if reads else {}
 
 
 def schedule_items(schedules: Sequence[Schedule]) -> list[JsonObject]:

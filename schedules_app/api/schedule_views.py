@@ -55,7 +55,7 @@ class Schedules(ApiViewSet):
     }
 
     def list(self, request: Request) -> Response:
-        schedules = filters.ScheduleFilters(request.GET, Schedule.objects.defer("task", "batch"))
+        schedules = filters.ScheduleFilters(request.GET, Schedule.objects.defer("task", "batch", "callback"))
         return self.page(schedules, Shelf(outputs.schedule_items))
 
     def create(self, request: Request) -> Response:

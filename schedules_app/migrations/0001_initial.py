@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ('idempotency_key', models.TextField(blank=True, null=True)),
                 ('task', models.JSONField(blank=True, help_text='The template: as for POST /tasks, without scheduleAt. NULL: it makes batches.', null=True)),
                 ('batch', models.JSONField(blank=True, help_text='Instead of a task: as for POST /batches.', null=True)),
+                ('callback', models.JSONField(blank=True, help_text='Of its tasks that say nothing of one.', null=True)),
             ],
             options={
                 'db_table': 'schedules',

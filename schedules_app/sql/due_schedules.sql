@@ -6,7 +6,7 @@
 -- Index: schedules_due, so that schedules that are not due cost nothing. Not the ORM: it runs on the engine's session.
 SELECT id, name, cron, interval_seconds, rrule, timezone, anchor_at, start_at, end_at, jitter_seconds, misfire_policy,
        misfire_max_runs, misfire_grace_seconds, overlap, dst_gap, dst_fold, calendars, task::text, paused_at, resumed_at,
-       next_slot, last_slot, last_local, last_fire_at, zone_rules, put_offs,
+       next_slot, last_slot, last_local, last_fire_at, zone_rules, put_offs, callback::text,
        now(), task IS NULL OR NOT is_unbounded(task ->> 'queue')
   FROM schedules
  WHERE next_fire_at <= now()

@@ -11,18 +11,23 @@ from typing import Any, Final
 from django.db.models import Value
 from django.db.models.functions import Greatest, Now
 
-from access_app.http.fields import Fields, flag, or_null, read_fields, read_object, read_reason_text, text
+from access_app.http.fields import Fields, Read, flag, or_null, read_fields, read_object, read_reason_text, text
 from access_app.http.problems import Problem
 from access_app.texts import problem_of_line
-from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, NewTask
+from tasks_app.fields import ASKED, KEPT, OF_ATTEMPT, Asked, NewTask
 from tasks_app.kinds import whole
 from tasks_app.new_tasks import InvalidTask, check_payload, check_task, joint_problems, order_problems
 from tasks_app.progress import MAX_COUNT, MAX_NOTE, Report
 
+
 #: JSON field → attribute of `NewTask`, and how its value is read. Fields without a default of their own may be null.
-CREATE: Final[Fields] = {
-    row.name: (row.column, or_null(row.kind.read) if row.default is None else row.kind.read) for row in ASKED
-}
+def _reader(row: Asked) -> Read:
+    if row.null_says is not None:
+        return lambda value: row.null_says if value is None else row.kind.read(value)
+    return or_null(row.kind.read) if row.default is None else row.kind.read
+
+
+CREATE: Final[Fields] = {row.name: (row.column, _reader(row)) for row in ASKED}
 _CHANGE: Final[Fields] = {
     row.name: (row.column, or_null(row.kind.read) if row.null else row.kind.read) for row in ASKED if row.edit
 }

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant, mutants_of
 
 _TELLING: Final = "integration/workflows/test_telling.py"
 _SIGNING: Final = "integration/workflows/test_signing.py"
+_LISTENING: Final = "integration/workflows/test_listening.py"
 _EVENTS: Final = "unit/test_events.py"
 _API: Final = "integration/test_api_webhooks.py"
 
@@ -95,6 +96,32 @@ CALLBACKS: Final[list[Mutant]] = [
         _TELLING,
         ("many", 61, 'if not any(told) or "notifies" in columns:', "if True:"),
         ("unknown", 61, "    if names and _Known", "    if False and _Known"),
+    ),
+    *mutants_of(
+        "defaults",
+        "tasks_app/notices.py",
+        _LISTENING,
+        ("nobody", 61, "    return None if own == _NOBODY else own\n", "    return own\n"),
+        (
+            "own",
+            61,
+            "    if own is None:\n        return listening",
+            "    if own != _NOBODY:\n        return listening",
+        ),
+        ("deliveries", 61, 'if "notifies" not in columns else ()', "if True else ()"),
+    ),
+    *mutants_of(
+        "defaults-schedule",
+        "schedules_app/templates.py",
+        _LISTENING,
+        ("own", 61, "if callback and new.callback is None else new, text)", "if callback else new, text)"),
+    ),
+    *mutants_of(
+        "defaults-queue",
+        "flow_app/queues.py",
+        _LISTENING,
+        ("checked", 61, "    check_endpoints([after.callback])\n", ""),
+        ("forget", 61, "    transaction.on_commit(forget)\n", ""),
     ),
     *mutants_of(
         "events",

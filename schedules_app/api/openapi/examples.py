@@ -95,7 +95,7 @@ SCHEDULE_ITEM: Final[Json] = {
     "createdAt": "2030-01-31T10:59:59.998000Z",
     "updatedAt": "2030-01-31T10:59:59.998000Z",
 }
-SCHEDULE: Final[Json] = SCHEDULE_ITEM | {"task": _TEMPLATE, "batch": None}
+SCHEDULE: Final[Json] = SCHEDULE_ITEM | {"task": _TEMPLATE, "batch": None, "callback": None}
 PAGE: Final[Json] = {"page": 0, "size": 20, "totalElements": 1, "totalPages": 1, "first": True, "last": True}
 SCHEDULE_PAGE: Final[Json] = {"content": [SCHEDULE_ITEM]} | PAGE
 FIRE_PAGE: Final[Json] = {

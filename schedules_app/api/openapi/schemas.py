@@ -87,7 +87,11 @@ _READ_ONLY: Final[Json] = {
 }
 _TEMPLATE: Final[Json] = {row.name: NEW_TASK_FIELDS[row.name] for row in TEMPLATE if row.name in NEW_TASK_FIELDS}
 #: What it makes: one of these, and null for the other.
-_MADE: Final[Json] = {"task": or_null("TaskTemplate"), "batch": or_null("BatchTemplate")}
+_MADE: Final[Json] = {
+    "task": or_null("TaskTemplate"),
+    "batch": or_null("BatchTemplate"),
+    "callback": or_null("Callback") | {"description": "Of its tasks that say nothing of one."},
+}
 _ID_OR_NULL: Final = nullable("string", format="uuid")
 _LAST_SLOT: Final = INSTANT_OR_NULL | {"description": "Then it stands for all slots up to this one: a long outage."}
 
@@ -123,7 +127,7 @@ SCHEMAS: Final[Json] = {
     "ScheduleChanges": obj(
         unset(_CHOICES)
         | {"misfire": schema("MisfireChanges"), "dst": schema("DstChanges")}
-        | {"task": or_null("TemplateChanges"), "batch": or_null("BatchTemplate")},
+        | (_MADE | {"task": or_null("TemplateChanges")}),
         required=[],
         minProperties=1,
         description="What is absent stays, also inside `misfire`, `dst` and `task`; `payload`, `retry` and `batch` are "
@@ -132,7 +136,8 @@ SCHEMAS: Final[Json] = {
     "Schedule": obj(
         _CHOICES | _READ_ONLY | _MADE,
         required=[*_CHOICES, *_READ_ONLY, "task"],
-        description="Without `batch` and the `payload` of `task` for who may not read schedules (`schedules:read`).",
+        description="Without `batch`, `callback` and the `payload` of `task` for who may not read schedules "
+        "(`schedules:read`).",
     ),
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
     **pages("ScheduleItem"),
