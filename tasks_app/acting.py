@@ -12,18 +12,18 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import Count, F, Max, Min, QuerySet, TextField
 from django.db.models.functions import Cast, Collate, Greatest, Now
-from psycopg.errors import QueryCanceled
 
 from access_app import audit
 from access_app.ids import new_task_id
-from access_app.refusals import InvalidInput, NotFound
+from access_app.refusals import NotFound
 from access_app.versions import Versions, require
 from tasks_app import tickets
 from tasks_app.acts import OperationState
 from tasks_app.models import BulkOperation, Task
+from tasks_app.patience import no_longer_than
 from tasks_app.tickets import Ask, Ticket
 
 #: A count that takes longer is given up, and says so.
@@ -31,7 +31,9 @@ LONGEST_COUNT: Final = timedelta(seconds=10)
 #: Of so many queues a dry run says how many tasks match; the fullest first.
 MOST_QUEUES: Final = 100
 SAMPLES: Final = 10
-_MILLISECOND: Final = timedelta(milliseconds=1)
+_TOO_MANY: Final = {
+    "filter": f"takes more than {LONGEST_COUNT.seconds} s to count: narrow it, with createdAfter and createdBefore say"
+}
 
 
 class OperationNotFound(NotFound):
@@ -63,23 +65,8 @@ def try_out(ask: Ask, rows: QuerySet[Task]) -> DryRun:
 
     ``rows`` are those that the filter of ``ask`` means. Raises `InvalidInput` when counting takes too long.
     """
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            most = str(LONGEST_COUNT // _MILLISECOND)
-            # One process of the server, however many rows there are: the engine needs the others.
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, true),"
-                " set_config('max_parallel_workers_per_gather', '0', true)",
-                [most],
-            )
-            return _look(ask, rows)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, QueryCanceled):
-            raise
-        seconds = LONGEST_COUNT // timedelta(seconds=1)
-        raise InvalidInput(
-            {"filter": f"takes more than {seconds} s to count: narrow it, with createdAfter and createdBefore say"}
-        ) from None
+    with no_longer_than(LONGEST_COUNT, _TOO_MANY):
+        return _look(ask, rows)
 
 
 def _look(ask: Ask, rows: QuerySet[Task]) -> DryRun:

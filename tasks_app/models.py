@@ -16,7 +16,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app.edges import TaskEdge as TaskEdge  # Django finds tables here
+from tasks_app import failures as failures  # Django finds tables here
+from tasks_app.edges import TaskEdge as TaskEdge
 from tasks_app.edges import TaskJoin as TaskJoin
 from tasks_app.history import TaskExecution as TaskExecution
 from tasks_app.needs import TaskNeeds as TaskNeeds
@@ -40,6 +41,7 @@ WAITING_PARTS: Final = (
     WAITING_ROW & Q(gate=Gate.KEY, concurrency_key__isnull=False),
     WAITING_ROW & Q(gate__gt=Gate.KEY),
 )
+RETRYING_ROW = WAITING_ROW & Q(retry_count__gt=0)
 ENDED_ROW = Q(finished_at__isnull=False)
 SCHEDULED_ROW = Q(schedule_id__isnull=False)
 APPROVAL_ROW = Q(approval_asked_at__isnull=False) & OPEN_ROW
@@ -140,9 +142,7 @@ class Task(models.Model):
     approval = models.JSONField(null=True, blank=True, help_text="Who must approve it before it runs.")
     payload = models.JSONField(db_default=models.Value({}, models.JSONField()))
     schedule_id = models.UUIDField(null=True, blank=True, help_text="The recurring schedule that made it.")
-    scheduled_for = models.DateTimeField(
-        null=True, blank=True, help_text="The time of the schedule it was made for, however late it was made."
-    )
+    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot it was made for, however late.")
 
     class Meta:
         db_table = "tasks"
@@ -150,21 +150,14 @@ class Task(models.Model):
         indexes = [
             # lock_candidates: heads of each (queue, priority), in the order they are started.
             models.Index(
-                F("queue"),
-                F("priority").desc(),
-                F("run_at"),
-                F("id"),
+                *(F("queue"), F("priority").desc(), F("run_at"), F("id")),
                 name="tasks_due",
                 condition=WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0, needs_id__isnull=True),
             ),
             # lock_labelled: the same of tasks that need something of their worker, by what they need, so that those
             # nobody can run are not met by a pass over others.
             models.Index(
-                F("needs_id"),
-                F("queue"),
-                F("priority").desc(),
-                F("run_at"),
-                F("id"),
+                *(F("needs_id"), F("queue"), F("priority").desc(), F("run_at"), F("id")),
                 name="tasks_labelled",
                 condition=Q(needs_id__isnull=False) & WAITING_ROW & Q(gate=Gate.OPEN, crash_count=0),
             ),
@@ -229,6 +222,8 @@ class Task(models.Model):
             models.Index("finished_at", name="tasks_ended_parents", condition=Q(has_dependents=True) & ENDED_ROW),
             # Lists of FAILED and CANCELLED tasks, newest first. Successes are what the primary key is full of.
             models.Index("id", name="tasks_unsuccessful", condition=UNSUCCESSFUL_ROW),
+            # Lists of what waits for another attempt, among whatever else waits.
+            models.Index(F("id"), name="tasks_retrying", condition=RETRYING_ROW),
             # Lists by correlation id. Active rows are few and read through the indexes above.
             models.Index(
                 "correlation_id", "id", name="tasks_ended_correlation", condition=ENDED_ROW & SENT_CORRELATION

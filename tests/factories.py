@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 from access_app.ids import created_at, new_task_id
 from access_app.keys import create_key
 from access_app.rights import Scope
+from tasks_app.failures import FailureGroup, TaskFailure
+from tasks_app.fingerprints import fingerprint_of
 from tasks_app.models import BulkOperation, Task, TaskExecution, TaskOutput
 from tasks_app.states import ExecutionStatus, TaskStatus
 from workflows_app.batch_rules import DONE, BatchStatus
@@ -69,6 +71,22 @@ def make_execution(task: Task, *, attempt: int = 1, **columns: Any) -> TaskExecu
         "task_status": task.status,
     }
     return TaskExecution.objects.create(task=task, attempt=attempt, **{**defaults, **columns})
+
+
+def make_failure(message: str = "broke", *, task: Task | None = None, ago: float = 60, **columns: Any) -> TaskFailure:
+    """An attempt that failed some seconds ago, in its group; its task, if none is named, is FAILED by that."""
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    if task is None:
+        task = make_task(**{"status": TaskStatus.FAILED, "attempt": 1, "finished_at": at, **columns})
+    at, code = task.finished_at or at, "TASK_FAILED"
+    told = {"status": "FAILED", "error_code": code, "error_message": message}
+    make_execution(task, attempt=task.attempt, started_at=at, finished_at=at, **told)
+    fingerprint = fingerprint_of(task.type, code, message)
+    group = {"type": task.type, "code": code, "message": message, "first_at": at, "last_at": at}
+    FailureGroup.objects.get_or_create(fingerprint=fingerprint, defaults=group)
+    return TaskFailure.objects.create(
+        task_id=task.pk, attempt=task.attempt, at=at, fingerprint=fingerprint, queue=task.queue
+    )
 
 
 def make_operation(task_type: str = "DUMMY", **columns: Any) -> BulkOperation:

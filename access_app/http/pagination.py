@@ -83,16 +83,24 @@ def _numbered_page(listing: Listing, shelf: Shelf) -> dict[str, Any]:
         total, estimated = _count(listing, shelf, at_least=seen + 1 if more else 0)
     else:
         total, estimated = seen, False
-    page: dict[str, Any] = {
-        "content": shelf.show(rows),
-        "page": listing.page,
-        "size": listing.size,
+    shown = numbered(shelf.show(rows), page=listing.page, size=listing.size, total=total, estimated=estimated)
+    return shown | {"last": not more}
+
+
+def numbered(
+    content: list[dict[str, Any]], *, page: int, size: int, total: int, estimated: bool = False
+) -> dict[str, Any]:
+    """A page by its number, as the contract shows it."""
+    document: dict[str, Any] = {
+        "content": content,
+        "page": page,
+        "size": size,
         "totalElements": total,
-        "totalPages": -(-total // listing.size),
-        "first": listing.page == 0,
-        "last": not more,
+        "totalPages": -(-total // size),
+        "first": page == 0,
+        "last": (page + 1) * size >= total,
     }
-    return page | {"totalIsEstimate": True} if estimated else page
+    return document | {"totalIsEstimate": True} if estimated else document
 
 
 def _count(listing: Listing, shelf: Shelf, *, at_least: int) -> tuple[int, bool]:

@@ -80,6 +80,8 @@ class Action(Enum):
     )
     EXECUTION_READ = "see the list of all attempts", {Scope.TASKS_READ}, {"tasks_app.view_taskexecution"}, VIEWER
 
+    FAILURE_READ = "see failures in groups", {Scope.TASKS_READ}, {"tasks_app.view_task"}, VIEWER
+
     BULK_READ = "see bulk operations", {Scope.TASKS_BULK}, {"tasks_app.view_bulkoperation"}, VIEWER
     BULK_CREATE = (
         "cancel or expire all tasks that match a filter, and see ten of them",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from access_app.http.pagination import COUNTED
+from access_app.http.pagination import COUNTED, numbered
 from access_app.http.times import show_instant
 from flow_app.figures import Figures
 from flow_app.models import Queue, QueueKey, Target
@@ -50,16 +50,7 @@ def queue_json(queue: Queue, figures: Figures) -> JsonObject:
 
 def queue_page(content: list[JsonObject], *, page: int, size: int, total: int) -> JsonObject:
     """A page by its number. Of more than `COUNTED` queues the total is how many were looked at."""
-    document: JsonObject = {
-        "content": content,
-        "page": page,
-        "size": size,
-        "totalElements": total,
-        "totalPages": -(-total // size),
-        "first": page == 0,
-        "last": (page + 1) * size >= total,
-    }
-    return document | ({"totalIsEstimate": True} if total > COUNTED else {})
+    return numbered(content, page=page, size=size, total=total, estimated=total > COUNTED)
 
 
 def figures_json(figures: Figures) -> JsonObject:

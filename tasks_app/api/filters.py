@@ -18,8 +18,18 @@ from access_app.http.query import Parameter, Query, flag, instant, matching, one
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
 from tasks_app.executors.registry import executors
+from tasks_app.failures import failed_so
 from tasks_app.fields import QUEUE_NAME
-from tasks_app.models import ENDED_ROW, OWNED_ROW, SENT_CORRELATION, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
+from tasks_app.fingerprints import FINGERPRINT
+from tasks_app.models import (
+    ENDED_ROW,
+    OWNED_ROW,
+    RETRYING_ROW,
+    SENT_CORRELATION,
+    UNSUCCESSFUL_ROW,
+    WAITING_PARTS,
+    in_batch,
+)
 from tasks_app.states import FINAL, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -87,6 +97,20 @@ class TaskFilters(ListFilters):
     correlation_id = By(
         _of_correlation, _CORRELATION, _TEXT | {"pattern": CORRELATION}, "Tasks with this correlation id."
     )
+    failure = By(
+        failed_so,
+        matching(FINGERPRINT, "must be a fingerprint, as GET /failures has them"),
+        _TEXT | {"pattern": f"^{FINGERPRINT.pattern}$"},
+        "Tasks whose latest attempt failed as those of this group of GET /failures.",
+    )
+    retrying = By(
+        lambda is_so: RETRYING_ROW if is_so else ~RETRYING_ROW,
+        flag,
+        {"type": "boolean"},
+        "Tasks that have failed and wait for another attempt; `false`: all others.",
+    )
+    ended_after = By("finished_at__gte", instant, INSTANT, "finishedAt ≥ this.")
+    ended_before = By("finished_at__lt", instant, INSTANT, "finishedAt < this.")
     created_after = By("id__gte", created_from, INSTANT, "createdAt ≥ this.")
     created_before = By("id__lt", created_from, INSTANT, "createdAt < this.")
     scheduled_after = By("schedule_at__gte", instant, INSTANT, "scheduleAt ≥ this.")

@@ -29,6 +29,7 @@ old AS MATERIALIZED (
      FOR UPDATE OF t SKIP LOCKED
 ),
 history AS (DELETE FROM task_executions WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
+failures AS (DELETE FROM task_failures WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
 edges AS (DELETE FROM task_edges WHERE child_id = ANY(ARRAY(SELECT id FROM old))),
 joins AS (DELETE FROM task_joins WHERE task_id = ANY(ARRAY(SELECT id FROM old))),
 inputs AS (DELETE FROM task_inputs WHERE task_id = ANY(ARRAY(SELECT id FROM old))),

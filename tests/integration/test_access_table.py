@@ -221,6 +221,7 @@ OTHERWISE = {
     "GET bulk-operations": Action.BULK_READ,
     "POST bulk-operations": Action.BULK_CREATE,
     "GET bulk-operation": Action.BULK_READ,
+    "POST failure-retry": Action.BULK_RUN,
     "POST bulk-operation-stop": Action.BULK_STOP,
     "POST bulk-operation-resume": Action.BULK_RESUME,
     "GET batches": Action.BATCH_READ,

@@ -28,9 +28,10 @@ from monitoring_app.marks import set_mark
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.acts import BulkAction
+from tasks_app.failures import FailureGroup
 from tasks_app.states import Gate, TaskStatus
 from tasks_app.tickets import Ask, Ticket, sign
-from tests.factories import make_batch, make_execution, make_operation, make_task
+from tests.factories import make_batch, make_execution, make_failure, make_operation, make_task
 from tests.support.schedules import make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
@@ -134,6 +135,8 @@ class World:
         put["worker"] = Worker.objects.create(worker_id=uuid4(), pid=1, slots=1, host="h", name="w")
         put["scheduler"] = Scheduler.objects.create(scheduler_id=uuid4(), pid=1, host="h")
         put["key"], _ = keys.create_key(f"key-{task_type}", ["admin"], actor="test")
+        failed = make_failure("task-secret", type=task_type, payload=payload)
+        put["failure"] = FailureGroup.objects.get(pk=failed.fingerprint)
         put["event"] = AuditEvent.objects.latest("id")
         put["mark"], _ = set_mark(f"mark-{task_type}", actor="test")
         return made
@@ -171,6 +174,7 @@ _PATHS: Final = {
     "bulk-operation-resume": "stopped operation",
     "operation_id": "operation",
     "mark_id": "mark",
+    "fingerprint": "failure",
 }
 
 

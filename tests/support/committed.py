@@ -45,6 +45,8 @@ OURS: Final = (
     "batches",
     "marks",
     "metric_minutes",
+    "task_failures",
+    "failure_groups",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.

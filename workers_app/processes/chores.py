@@ -15,7 +15,7 @@ from flow_app.key_buckets import KeyBucketSweeper
 from flow_app.outlook import Outlook
 from schedules_app import firing
 from schedules_app.retention import delete_old_fires
-from tasks_app import expiry, needs, operations
+from tasks_app import expiry, grouping, needs, operations
 from tasks_app.retention import Retention
 from tasks_app.sessions import BATCH, Session
 from workflows_app import endings, retention
@@ -31,7 +31,9 @@ THAWS_EVERY: Final = timedelta(seconds=20)
 ZONES_EVERY: Final = timedelta(minutes=1)
 NEEDS_EVERY: Final = timedelta(minutes=10)
 PRUNE_EVERY: Final = timedelta(minutes=5)
+FAILURES_EVERY: Final = timedelta(seconds=2)
 DELIVERIES_EVERY: Final = timedelta(minutes=1)
+GROUPS_EVERY: Final = timedelta(minutes=10)
 #: How long an ended process stays in the tables, for people to see.
 PRUNE_AFTER: Final = timedelta(hours=24)
 
@@ -86,6 +88,8 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
         Chore("orphaned_deliveries_deleted", DELIVERIES_EVERY, OrphanedDeliveries().delete),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
+        Chore("unused_groups_deleted", GROUPS_EVERY, grouping.forget_groups),
+        Chore("failures_grouped", FAILURES_EVERY, group_failures),
     ]
 
 
@@ -129,6 +133,12 @@ def delete_old_freezes(session: Session) -> int:
 
 def delete_unused_needs(session: Session) -> int:
     return _until_short(needs.delete_unused_needs, session)
+
+
+def group_failures(session: Session) -> int:
+    """None of it concerns a scheduler, so it returns 0: nobody is woken, and where much fails no line is written."""
+    grouping.group_failures(session)
+    return 0
 
 
 def follow_zone_rules(session: Session) -> int:
