@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from functools import reduce
+from operator import or_
+from typing import Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -84,3 +88,18 @@ class Freeze(models.Model):
         """What it names, by kind, without the kinds of which it names nothing."""
         named = {"queues": self.queues, "targets": self.targets, "types": self.types}
         return {kind: names for kind, names in named.items() if names}
+
+
+#: Those that are not over.
+GOING: Final = Q(ended_at__isnull=True)
+_HOLDS: Final = Q(thawed_at__isnull=True) & (Q(until__isnull=True) | Q(until__gt=Now()))
+_ROWS: Final = {
+    FreezeStatus.OPEN: GOING & _HOLDS,
+    FreezeStatus.THAWING: GOING & (Q(thawed_at__isnull=False) | Q(until__lte=Now())),
+    FreezeStatus.ENDED: Q(ended_at__isnull=False),
+}
+
+
+def of_statuses(statuses: Iterable[FreezeStatus]) -> Q:
+    """The rows of any of these, by the clock of the database."""
+    return reduce(or_, (_ROWS[each] for each in statuses))

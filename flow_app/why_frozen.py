@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from flow_app.freeze_table import GOING, FreezeStatus, of_statuses
 from flow_app.models import Freeze
 from flow_app.rules import RESUME_RATE
 from tasks_app.models import Task
@@ -13,7 +13,6 @@ from tasks_app.states import Gate, TaskStatus
 
 #: Most freezes that are named.
 MOST = 20
-_OPEN = Q(ended_at__isnull=True, thawed_at__isnull=True) & (Q(until__isnull=True) | Q(until__gt=Now()))
 
 
 def why_frozen(task: Task) -> list[Reason]:
@@ -21,11 +20,11 @@ def why_frozen(task: Task) -> list[Reason]:
     if task.status != TaskStatus.PENDING:
         return []
     covering = Freeze.objects.filter(covers(queue=task.queue, type=task.type, target=task.target))
-    if held := [_held_by(each, task) for each in covering.filter(_OPEN)[:MOST]]:
+    if held := [_held_by(each, task) for each in covering.filter(of_statuses([FreezeStatus.OPEN]))[:MOST]]:
         return held
     if task.gate != Gate.FREEZE:
         return []
-    thawing = covering.filter(ended_at__isnull=True).first()
+    thawing = covering.filter(GOING).first()
     return [_comes_back(thawing)] if thawing else []
 
 

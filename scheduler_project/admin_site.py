@@ -80,6 +80,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Bulk operations", "done_all", "tasks_app", "bulkoperation", _may(Action.BULK_READ)),
                     _item("Queues", "low_priority", "flow_app", "queue", _may(Action.QUEUE_READ)),
                     _item("Targets", "dns", "flow_app", "target", _may(Action.TARGET_READ)),
+                    _item("Freezes", "ac_unit", "flow_app", "freeze", _may(Action.FREEZE_READ)),
                 ],
             },
             {

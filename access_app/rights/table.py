@@ -271,5 +271,6 @@ class Action(Enum):
 #: Who may do the second may do the first as well: tasks name their queue, their
 #: host and who is told, and `why` says what holds it.
 _COMES_WITH: Final = dict.fromkeys(
-    (Action.QUEUE_READ, Action.TARGET_READ, Action.ENDPOINT_READ, Action.DELIVERY_READ), Action.TASK_READ
+    (Action.QUEUE_READ, Action.TARGET_READ, Action.FREEZE_READ, Action.ENDPOINT_READ, Action.DELIVERY_READ),
+    Action.TASK_READ,
 )

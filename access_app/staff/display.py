@@ -42,6 +42,8 @@ _TONES: Final = {
     "CLOSED": "orange",
     "BACKING_OFF": "orange",
     "PAUSED": "orange",
+    "FROZEN": "blue",
+    "THAWING": "orange",
     "VALID": "green",
     "EXPIRED": "orange",
     "REVOKED": "faint",

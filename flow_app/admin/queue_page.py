@@ -27,6 +27,7 @@ def queue_context(request: HttpRequest, queue: Queue) -> dict[str, Any]:
     return {
         "badge": display.badge(shown.state_of(queue)),
         "paused": queue.is_paused,
+        "frozen": display.exact(queue.frozen_until) if queue.frozen_until else "somebody thaws it",
         "paused_since": display.exact(queue.paused_at),
         "pause_reason": display.words(queue.pause_reason),
         "until": display.exact(queue.paused_until) if queue.paused_until else "",

@@ -31,6 +31,11 @@ def steps(task: Task, reason: Reason, person: Person) -> Iterator[Step]:
         yield from _queue_steps(task, reason, person)
     if "target" in reason.links and task.target:
         yield from _target_steps(task.target, person)
+    if "freeze" in reason.links and person.may(Action.FREEZE_READ):
+        page = reverse("admin:flow_app_freeze_change", args=[reason.links["freeze"].rpartition("/")[2]])
+        yield Step(label="Incident page", url=page)
+        if person.may(Action.FREEZE_THAW):
+            yield Step(label="Thaw it", url=f"{page}#thaw", acts=True)
     if "tasks" in reason.links:
         listed = f"{reverse('admin:tasks_app_task_changelist')}?{reason.links['tasks'].partition('?')[2]}"
         yield Step(label="Waiting tasks of its queue", url=listed)

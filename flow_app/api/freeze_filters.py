@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import reduce
-from operator import or_
-from typing import Any, Final
+from typing import Any
 
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet
 
 from access_app.http.filters import By, ListFilters
 from access_app.http.openapi.schemas import array, schema
 from access_app.http.query import one_of
-from flow_app.freeze_table import FreezeStatus
-
-_GOING: Final = Q(ended_at__isnull=True)
-_HOLDS: Final = Q(thawed_at__isnull=True) & (Q(until__isnull=True) | Q(until__gt=Now()))
-_ROWS: Final = {
-    FreezeStatus.OPEN: _GOING & _HOLDS,
-    FreezeStatus.THAWING: _GOING & (Q(thawed_at__isnull=False) | Q(until__lte=Now())),
-    FreezeStatus.ENDED: Q(ended_at__isnull=False),
-}
-
-
-def of_statuses(statuses: Iterable[FreezeStatus]) -> Q:
-    """The rows of any of these, by the clock of the database."""
-    return reduce(or_, (_ROWS[each] for each in statuses))
+from flow_app.freeze_table import GOING, FreezeStatus, of_statuses
 
 
 class FreezeFilters(ListFilters):
@@ -45,4 +28,4 @@ class FreezeFilters(ListFilters):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         rows = super().filter_queryset(queryset)
-        return rows if "status" in self.form.cleaned_data else rows.filter(_GOING)
+        return rows if "status" in self.form.cleaned_data else rows.filter(GOING)

@@ -13,8 +13,15 @@ from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from psycopg.conninfo import make_conninfo
 
+from flow_app.admin import banner
 from tests.factories import make_key
 from tests.support.api import Api
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_freezes() -> None:
+    """What the pages of this process show of freezes outlives the database of a test."""
+    banner.forget()
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ class TestPages:
         cache.clear()
         for url, reads in few.items():
             assert _reads(staff, url) <= reads, url
-            assert reads <= 30, url
+            assert reads <= 31, url  # one of them is the look of the banner, which serves all pages for a while
 
     def test_answer_404s_and_broken_ids_without_an_error(self, staff: Client) -> None:
         models = (

@@ -324,6 +324,7 @@ def _forms(world: World) -> dict[str, dict[str, str]]:
         "queue unset_key": {"key": world.rows["queue key"].key, "version": "1"},
         "queue edit": {"max_concurrency": "7", "version": str(world.rows["queue"].version)},
         "target add": {"host": "new.example", "max_concurrency": "7"},
+        "freeze add": {"queues": "frozen"},
         "target edit": {"max_concurrency": "7", "version": str(world.rows["target"].version)},
         "webhookendpoint add": {"name": "new", "url": "https://new.example/"},
         "webhookendpoint edit": {"name": "renamed", "url": "https://new.example/", "version": "1"},
