@@ -110,13 +110,13 @@ def _make_members(cursor: Copying, slots: Sequence[NewSlot]) -> None:
     """Store the tasks of batches that were made just now, and what they wait for."""
     after = {task for slot in slots for task in slot.after[1]}
     there = {parent.id for parent in edges.hold_tasks(cursor, after)} if after else set()
-    rows, children = [], {}
-    for slot in slots:
-        for task_id, new, text in _members(slot, there):
-            row = task_row(task_id, new, text, slot.created_by, correlation=slot.correlation, now=slot.now)
-            rows.append((*row, *edges.member_values(new, slot.id), slot.slot))
-            if new.depends_on:
-                children[task_id] = new
+    members = [(slot, *member) for slot in slots for member in _members(slot, there)]
+    children = {task_id: new for _, task_id, new, _ in members if new.depends_on}
+    parents = {parent for new in children.values() for parent in edges.parents_of(new)}
+    rows = []
+    for slot, task_id, new, text in members:
+        row = task_row(task_id, new, text, slot.created_by, correlation=slot.correlation, now=slot.now)
+        rows.append((*row, *edges.member_values(new, slot.id, has_dependents=task_id in parents), slot.slot))
     store_tasks(cursor, (*COLUMNS, *edges.MEMBER_COLUMNS, "scheduled_for"), rows)
     if children:
         edges.add_edges(cursor, children)
