@@ -24,11 +24,17 @@ TOLD: Final = (
 
 
 class CallbackOn(StrEnum):
-    """An end that somebody is told of."""
+    """What somebody is told of."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    #: No end: a result that came after its attempt was taken away. Only who asks for it hears of that.
+    LATE_RESULT = "late_result"
+
+
+#: What is told of unless something is asked for.
+ENDS: Final = (CallbackOn.SUCCEEDED, CallbackOn.FAILED, CallbackOn.CANCELLED)
 
 
 class Include(StrEnum):
@@ -77,7 +83,7 @@ def _name(value: Any) -> None:
 def _ends(value: Any) -> None:
     words = list(CallbackOn)
     if type(value) is not list or not value or not all(each in words for each in value) or len(value) > len(words):
-        raise ValueError(f"must be a list of {', '.join(words)}, or absent for all of them")
+        raise ValueError(f"must be a list of {', '.join(words)}, or absent for every end")
 
 
 #: Says that nobody is told, whatever is said by default: what null means to who makes a task.

@@ -23,6 +23,7 @@ from tasks_app import signals, wakeups
 from tasks_app.sessions import Session
 from tasks_app.states import ExecutionStatus, TaskStatus
 from workers_app.endings import Ending
+from workers_app.late_results import keep_late_results
 
 log = structlog.get_logger(__name__)
 
@@ -177,14 +178,6 @@ def finish_attempts(session: Session, worker_id: UUID, batch: Sequence[Ending]) 
     for place, status in zip(done.places, done.nexts, strict=True):
         nexts[place - 1] = status
     return nexts
-
-
-def keep_late_results(session: Session, worker_id: UUID, batch: Sequence[Ending]) -> list[Ending]:
-    """Keep endings whose attempt was taken away on their LOST or RELEASED row; return those that were new."""
-    parameters = _columns(batch) | {"worker_id": worker_id, "statuses": [ending.status for ending in batch]}
-    rows = session.rows("keep_late_results", parameters)
-    kept = {(task_id, attempt) for task_id, attempt in rows}
-    return [ending for ending in batch if (ending.task_id, ending.attempt) in kept]
 
 
 def _columns(batch: Sequence[Ending]) -> dict[str, list[Any] | None]:

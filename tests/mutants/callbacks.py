@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant, mutants_of
 
 _TELLING: Final = "integration/workflows/test_telling.py"
 _SIGNING: Final = "integration/workflows/test_signing.py"
+_LATE: Final = "integration/workflows/test_late_results.py"
 _LISTENING: Final = "integration/workflows/test_listening.py"
 _EVENTS: Final = "unit/test_events.py"
 _API: Final = "integration/test_api_webhooks.py"
@@ -98,6 +99,25 @@ CALLBACKS: Final[list[Mutant]] = [
         ("unknown", 61, "    if names and _Known", "    if False and _Known"),
     ),
     *mutants_of(
+        "late",
+        "workers_app/late_results.py",
+        _LATE,
+        ("told", 61, "told = _tell(session, rows) if rows else 0", "told = 0"),
+        ("kept", 7, "    except Exception:\n        log", "    except KeyError:\n        log"),
+    ),
+    *mutants_of(
+        "late-events",
+        "workflows_app/callbacks/events.py",
+        _LATE,
+        ("asked", 61, 'callback.get("on", ENDS)', 'callback.get("on", list(CallbackOn))'),
+    ),
+    *mutants_of(
+        "late-marks",
+        "workflows_app/callbacks/listening.py",
+        _LATE,
+        ("none", 61, " AND NOT events <@ '{task.late_result}'", ""),
+    ),
+    *mutants_of(
         "defaults",
         "tasks_app/notices.py",
         _LISTENING,
@@ -128,11 +148,11 @@ CALLBACKS: Final[list[Mutant]] = [
         "workflows_app/callbacks/events.py",
         _EVENTS,
         ("once", 61, "elif receiver.hears(end):", "if receiver.hears(end):"),
-        ("end", 61, "{self.end.id} {self.end.version} ", "{self.end.id} "),
+        ("end", 61, "which = end.version if end.late_at is None else", "which = 0 if end.late_at is None else"),
         (
             "on",
             61,
-            'return callback if _WORDS[end.event] in callback.get("on", list(CallbackOn)) else {}',
+            'return callback if _WORDS[end.event] in callback.get("on", ENDS) else {}',
             "return callback",
         ),
         ("large", 61, "len(result.encode()) > MOST_OF_A_RESULT", "False"),

@@ -32,8 +32,9 @@ from tasks_app.states import ErrorCode
 from workers_app import heartbeats, invariants, recovery
 from workers_app.endings import Ending, ending_of
 from workers_app.heartbeats import Registration
+from workers_app.late_results import keep_late_results
 from workers_app.models import Worker
-from workers_app.recorder import finish_attempts, keep_late_results
+from workers_app.recorder import finish_attempts
 
 SUCCEEDED = Outcome.success({"ok": True})
 #: How a task can end that has not run to its end.

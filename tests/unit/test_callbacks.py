@@ -16,7 +16,11 @@ class TestReadCallback:
         [
             {"url": "https://hooks.example.com/x?y=1"},
             {"endpoint": "on-call", "on": ["failed"]},
-            {"url": "http://127.0.0.1:8080/", "on": ["succeeded", "failed", "cancelled"], "include": "result"},
+            {
+                "url": "http://127.0.0.1:8080/",
+                "on": ["succeeded", "failed", "cancelled", "late_result"],
+                "include": "result",
+            },
         ],
     )
     def test_is_kept_as_it_came(self, callback: dict[str, Any]) -> None:
@@ -38,7 +42,7 @@ class TestReadCallback:
             ({"url": "https://a.example", "on": "failed"}, "on"),
             ({"url": "https://a.example", "on": ["ended"]}, "on"),
             ({"url": "https://a.example", "on": [{}]}, "on"),
-            ({"url": "https://a.example", "on": ["failed"] * 4}, "on"),
+            ({"url": "https://a.example", "on": ["failed"] * 5}, "on"),
             ({"url": "https://a.example", "include": "everything"}, "include"),
             ({"url": "https://a.example", "include": ["result"]}, "include"),
             ({"url": "https://a.example", "secret": "x"}, "secret"),

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from access_app.http.times import show_instant
 from access_app.ids import derived_id
-from tasks_app.callbacks import CallbackOn, Include
+from tasks_app.callbacks import ENDS, CallbackOn, Include
 from tasks_app.states import ErrorCode, TaskStatus
 
 #: Deliveries are tasks of this queue.
@@ -41,6 +41,8 @@ class Event(StrEnum):
     FAILED = "task.failed"
     CANCELLED = "task.cancelled"
     QUARANTINED = "task.quarantined"
+    #: A result has come after its attempt was taken away. It is no end, and changes no task.
+    LATE_RESULT = "task.late_result"
 
 
 class Disabled(StrEnum):
@@ -55,7 +57,7 @@ class Disabled(StrEnum):
 
 
 class End(NamedTuple):
-    """A task that has ended, as it is told of."""
+    """A task that has ended, as it is told of; or one whose result came too late, as it stands by then."""
 
     id: UUID
     type: str
@@ -63,7 +65,7 @@ class End(NamedTuple):
     status: str
     attempt: int
     version: int
-    finished_at: datetime
+    finished_at: datetime | None
     correlation_id: str
     #: As JSON, as are the results.
     callback: str | None = None
@@ -71,10 +73,22 @@ class End(NamedTuple):
     #: Of the reply, if the task called somebody.
     status_code: str | None = None
     result: str | None = None
+    #: When it came too late, and how that attempt has ended.
+    late_at: datetime | None = None
+    late_outcome: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When there was something to tell."""
+        at = self.late_at or self.finished_at
+        assert at is not None
+        return at
 
     @property
     def event(self) -> Event:
         """The most that can be said of it."""
+        if self.late_at is not None:
+            return Event.LATE_RESULT
         if self.error_code == ErrorCode.QUARANTINED:
             return Event.QUARANTINED
         return _EVENTS[TaskStatus(self.status)]
@@ -108,8 +122,9 @@ class Message(NamedTuple):
     @property
     def delivery_id(self) -> UUID:
         """Made of what it is about: of a task, its end and its receiver, there is one, however often it is made."""
-        name = f"{self.end.id} {self.end.version} {self.receiver.id if self.receiver else self.url}"
-        return derived_id(self.end.finished_at, name)
+        end = self.end
+        which = end.version if end.late_at is None else f"late {end.attempt}"
+        return derived_id(end.at, f"{end.id} {which} {self.receiver.id if self.receiver else self.url}")
 
     @property
     def webhook_id(self) -> str:
@@ -126,14 +141,16 @@ class Message(NamedTuple):
             "status": end.status,
             "attempt": end.attempt,
             "correlationId": end.correlation_id,
-            "finishedAt": _shown(end.finished_at),
+            "finishedAt": None if end.finished_at is None else _shown(end.finished_at),
             "errorCode": end.error_code,
         }
+        if end.late_at is not None:
+            task["outcome"] = end.late_outcome
         text = _json(task)
         if self.include == Include.RESULT:
             text = f"{text[:-1]},{_result(end.result)}}}"
         links = _json({"task": f"/tasks/{end.id}"})
-        about = f'"type":"{end.event}","timestamp":"{task["finishedAt"]}"'
+        about = f'"type":"{end.event}","timestamp":"{_shown(end.at)}"'
         return f'{{{about},"data":{{"task":{text},"links":{links}}}}}'
 
 
@@ -154,14 +171,14 @@ def messages(ends: Iterable[End], receivers: Collection[Receiver]) -> Iterator[M
 
 def statuses_of(events: Iterable[Event]) -> list[str]:
     """How the tasks have ended that such events are about."""
-    found = {TaskStatus.FAILED if event is Event.QUARANTINED else _STATUSES[event] for event in events}
-    return sorted(map(str, found))
+    found = {TaskStatus.FAILED if event is Event.QUARANTINED else _STATUSES.get(event) for event in events}
+    return sorted(str(status) for status in found if status is not None)
 
 
 def _asked_for(end: End) -> Mapping[str, Any]:
     """The task's own callback, if it is about such an end."""
     callback: Mapping[str, Any] = json.loads(end.callback) if end.callback else {}
-    return callback if _WORDS[end.event] in callback.get("on", list(CallbackOn)) else {}
+    return callback if _WORDS[end.event] in callback.get("on", ENDS) else {}
 
 
 def _shown(instant: datetime) -> str | None:
@@ -195,4 +212,5 @@ _WORDS: Final = {
     Event.FAILED: CallbackOn.FAILED,
     Event.QUARANTINED: CallbackOn.FAILED,
     Event.CANCELLED: CallbackOn.CANCELLED,
+    Event.LATE_RESULT: CallbackOn.LATE_RESULT,
 }

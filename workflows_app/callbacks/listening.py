@@ -14,7 +14,8 @@ from workflows_app.callbacks.telling import tell_now
 
 #: Of endpoints that listen to more than tasks that name them, whose tasks; and the callbacks of queues.
 _HEARD: Final = (
-    "SELECT queues, NULL, NULL FROM webhook_endpoints WHERE disabled IS NULL AND events <> '{}'"
+    "SELECT queues, NULL, NULL FROM webhook_endpoints"
+    " WHERE disabled IS NULL AND NOT events <@ '{task.late_result}'"  # of which tasks are told without a mark
     " UNION ALL SELECT NULL, name, callback::text FROM queues WHERE callback IS NOT NULL"
 )
 

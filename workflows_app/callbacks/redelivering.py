@@ -88,7 +88,7 @@ def find_endings(cursor: Cursor, receiver: Receiver, *, since: datetime, until: 
     parameters |= {"queues": receiver.queues and sorted(receiver.queues), "results": bool(receiver.include)}
     parameters["statuses"] = statuses_of(map(Event, receiver.events))
     cursor.execute(statement("find_endings"), parameters)
-    return [End._make(row) for row in cursor.fetchall()]
+    return [End(*row) for row in cursor.fetchall()]
 
 
 def _again(before: Delivery) -> Parcel:

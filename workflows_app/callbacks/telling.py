@@ -42,6 +42,16 @@ _OWN: Final = (
     " LEFT JOIN webhook_endpoints e ON e.id = d.endpoint_id WHERE d.id = ANY(%s)"
 )
 
+#: Index: executions_attempt. Of deliveries nobody is told.
+_LATE: Final = (
+    "SELECT t.id, t.type, t.queue, t.status, x.attempt, t.version, t.finished_at,"
+    " coalesce(t.correlation_id, replace(t.id::text, '-', '')), t.callback::text, x.late->'error'->>'code',"
+    " x.late->'result'->>'statusCode', (x.late->'result')::text, (x.late->>'at')::timestamptz, x.late->>'outcome'"
+    " FROM unnest(%s::uuid[], %s::int[]) AS k(id, attempt)"
+    " JOIN task_executions x ON x.task_id = k.id AND x.attempt = k.attempt AND x.late IS NOT NULL"
+    " JOIN tasks t ON t.id = k.id WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.id = t.id)"
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -112,6 +122,15 @@ def tell(cursor: Copying, *, only: Collection[UUID] | None = None, but: Collecti
     return len(ends)
 
 
+def tell_late(cursor: Copying, kept: Collection[tuple[UUID, int]]) -> int:
+    """Tell of results that came too late, in the transaction that keeps them on their attempts; return of how many."""
+    cursor.execute(_LATE, [list(column) for column in zip(*kept, strict=True)])
+    found = [End(*row) for row in cursor.fetchall()]
+    told = list(messages(found, receivers_of(cursor))) if found else []
+    deliver(cursor, told)
+    return len(told)
+
+
 def receivers_of(cursor: Cursor) -> list[Receiver]:
     """The endpoints to which something is delivered."""
     cursor.execute(_RECEIVERS)
@@ -125,7 +144,7 @@ def take_endings(
     """Lock ended tasks whose end is yet to be told."""
     asked = {"most": most, "only": only and list(only), "but": list(but), "results": results}
     cursor.execute(statement("take_endings"), asked)
-    return [End._make(row) for row in cursor.fetchall()]
+    return [End(*row) for row in cursor.fetchall()]
 
 
 def heed(cursor: Cursor, ended: Sequence[Ended], ends: Mapping[UUID, End]) -> None:

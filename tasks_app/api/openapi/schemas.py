@@ -178,7 +178,7 @@ SCHEMAS: Final[Json] = {
     "OnTimeout": closed_set(OnTimeout, "If nobody has approved in time: it is cancelled, fails, or runs."),
     "Decision": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[], description="And why."),
     "Callback": obj(_CALLBACK, required=[], description="Who is told when the task has ended."),
-    "CallbackOn": closed_set(CallbackOn, "An end of a task that somebody is told of."),
+    "CallbackOn": closed_set(CallbackOn, "What somebody is told of; late_result: a result that came too late."),
     "Include": closed_set(Include, "What is sent besides how it ended: its result, up to 20 kB."),
     "TaskItem": obj(
         {"type": {"type": "string"}, **_LISTED}, description="A task in a list: without payload and result."

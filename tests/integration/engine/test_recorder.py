@@ -26,7 +26,8 @@ from tests.support.engine import (
 )
 from tests.support.races import locked, rival_on, transaction
 from workers_app.endings import Ending
-from workers_app.recorder import Recorder, finish_attempts, keep_late_results
+from workers_app.late_results import keep_late_results
+from workers_app.recorder import Recorder, finish_attempts
 
 OpenSession = Callable[[], Session]
 
