@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.text import format_lazy
 
 from access_app.rights import Action, Person
 
@@ -29,11 +30,13 @@ def _has(permission: str) -> Callable[[HttpRequest], bool]:
     return lambda request: request.user.has_perm(permission)
 
 
-def _item(title: str, icon: str, app: str, model: str, shown: Callable[[HttpRequest], bool]) -> dict[str, Any]:
+def _item(
+    title: str, icon: str, app: str, model: str, shown: Callable[[HttpRequest], bool], query: str = ""
+) -> dict[str, Any]:
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "link": format_lazy("{}{}", reverse_lazy(f"admin:{app}_{model}_changelist"), query),
         "permission": shown,
     }
 
@@ -75,6 +78,8 @@ UNFOLD: dict[str, Any] = {
                 "title": "Work",
                 "items": [
                     _item("Tasks", "task_alt", "tasks_app", "task", _may(Action.TASK_READ)),
+                    _item("Retrying", "restart_alt", "tasks_app", "task", _may(Action.TASK_READ), "?retrying=yes"),
+                    _item("Failures", "bug_report", "tasks_app", "failuregroup", _may(Action.FAILURE_READ)),
                     _item("Batches", "stacks", "workflows_app", "batch", _may(Action.BATCH_READ)),
                     _item("Executions", "history", "tasks_app", "taskexecution", _may(Action.EXECUTION_READ)),
                     _item("Bulk operations", "done_all", "tasks_app", "bulkoperation", _may(Action.BULK_READ)),

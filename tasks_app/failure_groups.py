@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from access_app.refusals import NotFound
 from access_app.sql import statement
-from tasks_app.failures import FailureGroup
+from tasks_app.failures import FailureGroup, TaskFailure
 from tasks_app.patience import no_longer_than
 
 #: How far a look goes back that does not say.
@@ -82,6 +82,11 @@ def group_of(fingerprint: str) -> FailureGroup:
     if group is None:
         raise GroupNotFound(f"there is no group of failures {fingerprint}")
     return group
+
+
+def latest_of(fingerprint: str, *, most: int) -> list[TaskFailure]:
+    """The last failures of a group, latest first. Index: task_failures_group."""
+    return list(TaskFailure.objects.filter(fingerprint=fingerprint).order_by("-at", "-task_id")[:most])
 
 
 def list_groups(wanted: Wanted) -> tuple[list[Counted], int]:

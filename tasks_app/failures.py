@@ -24,6 +24,8 @@ class FailureGroup(models.Model):
 
     class Meta:
         db_table = "failure_groups"
+        verbose_name = "group of failures"
+        verbose_name_plural = "failures"
         ordering = ["-last_at", "-fingerprint"]
 
     def __str__(self) -> str:

@@ -102,14 +102,14 @@ class CreatedAfterFilter(BarFilter):
     title, parameter_name, kind, rare = "created from (UTC)", "after", "datetime-local", True
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(pk__gte=lowest_id(_instant(value)))
+        return queryset.filter(pk__gte=lowest_id(instant_of(value)))
 
 
 class CreatedBeforeFilter(BarFilter):
     title, parameter_name, kind, rare = "created before (UTC)", "before", "datetime-local", True
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(pk__lt=lowest_id(_instant(value)))
+        return queryset.filter(pk__lt=lowest_id(instant_of(value)))
 
 
 class EndedFilter(ChoiceFilter):
@@ -138,7 +138,7 @@ def uuid_of(text: str) -> UUID:
     return value
 
 
-def _instant(text: str) -> datetime:
+def instant_of(text: str) -> datetime:
     """What a datetime-local field sends, in UTC."""
     try:
         instant = datetime.fromisoformat(text)

@@ -1,5 +1,5 @@
 """The staff UI of tasks: one module for each kind of row. Importing them registers their pages."""
 
-from tasks_app.admin import executions, finders, operations, tasks
+from tasks_app.admin import executions, failures, finders, operations, tasks
 
-__all__ = ["executions", "finders", "operations", "tasks"]
+__all__ = ["executions", "failures", "finders", "operations", "tasks"]

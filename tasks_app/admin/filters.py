@@ -16,9 +16,11 @@ from django.http import HttpRequest
 
 from access_app.approvers import approvers_of
 from access_app.staff.base import person_of
-from access_app.staff.filters import BarFilter, ChoiceFilter, uuid_of
+from access_app.staff.filters import BadValue, BarFilter, ChoiceFilter, instant_of, uuid_of
 from tasks_app.executors.registry import executors
-from tasks_app.models import APPROVAL_ROW, ENDED_ROW, OWNED_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
+from tasks_app.failures import failed_so
+from tasks_app.fingerprints import FINGERPRINT
+from tasks_app.models import APPROVAL_ROW, ENDED_ROW, OWNED_ROW, RETRYING_ROW, UNSUCCESSFUL_ROW, WAITING_PARTS, in_batch
 from tasks_app.states import FINAL, ExecutionStatus, Gate, TaskStatus
 
 
@@ -80,6 +82,39 @@ class BatchFilter(BarFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(in_batch(uuid_of(value)))
+
+
+class FailureFilter(BarFilter):
+    title, parameter_name, placeholder, rare = "failed as group", "failure", "Fingerprint of a group", True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if not FINGERPRINT.fullmatch(value):
+            raise BadValue("is no fingerprint: it has 16 characters, as on the page of a group of failures")
+        return queryset.filter(failed_so(value))
+
+
+class RetryingFilter(ChoiceFilter):
+    title, parameter_name, kind, rare = "retrying", "retrying", "select", True
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("yes", "Failed, and wait for another attempt")]
+
+    def narrow_to(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(RETRYING_ROW)
+
+
+class EndedAfterFilter(BarFilter):
+    title, parameter_name, kind, rare = "ended from (UTC)", "ended_after", "datetime-local", True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(finished_at__gte=instant_of(value))
+
+
+class EndedBeforeFilter(BarFilter):
+    title, parameter_name, kind, rare = "ended before (UTC)", "ended_before", "datetime-local", True
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(finished_at__lt=instant_of(value))
 
 
 class ApprovalFilter(ChoiceFilter):

@@ -26,8 +26,9 @@ from tasks_app.states import TaskStatus
 
 _OWNED: Final = frozenset({TaskStatus.SCHEDULED, TaskStatus.RUNNING})
 #: Parameters of the list of tasks that mean the same to GET /tasks, and those that only say which page is shown.
-_SAME: Final = {"status": "status", "type": "type", "queue": "queue", "schedule": "scheduleId"}
-_OF_PAGES: Final = frozenset({"p", "o", "e", "all"})
+_SAME: Final = {"status": "status", "type": "type", "queue": "queue", "schedule": "scheduleId", "failure": "failure"}
+_TIMES: Final = {"before": "createdBefore", "ended_after": "endedAfter", "ended_before": "endedBefore"}
+_OF_PAGES: Final = frozenset({"p", "o", "e", "all", "action"})
 #: Field of the form → field of the API.
 _NAMES: Final = {"to_priority": "priority", "to_queue": "queue", "rate": "ratePerSecond"}
 
@@ -58,9 +59,9 @@ class OperationForm(forms.Form):
             del self.fields["confirm"]
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> OperationForm:
-        """The form as it is offered for a filter."""
-        return cls(initial={"filter": json.dumps(found, indent=1) if found else ""})
+    def of(cls, found: Mapping[str, Any], action: str = "") -> OperationForm:
+        """The form as it is offered for a filter, and perhaps an action."""
+        return cls(initial={"filter": json.dumps(found, indent=1) if found else "", "action": action})
 
     def with_token(self, token: str, found: Mapping[str, Any]) -> OperationForm:
         """The same behind a look, which asks for the number of tasks; or with none, to look again."""
@@ -109,8 +110,10 @@ def filter_of(parameters: QueryDict) -> dict[str, Any]:
             found[_SAME[name]] = text
         elif name in ("created", "after"):
             since.append(_since(name, text))
-        elif name == "before":
-            found["createdBefore"] = show_instant(_instant(name, text))
+        elif name in _TIMES:
+            found[_TIMES[name]] = show_instant(_instant(name, text))
+        elif name == "retrying":
+            found["retrying"] = "true" if text == "yes" else text
         elif name == "q" and as_uuid(text) is None:
             found["correlationId"] = text
         elif name != "worker":

@@ -135,7 +135,7 @@ class BulkOperationAdmin(StaffAdmin):
         parameters = request.GET.copy()
         parameters.pop("_changelist_filters", None)
         try:
-            form = OperationForm.of(filter_of(parameters))
+            form = OperationForm.of(filter_of(parameters), parameters.get("action", ""))
         except InvalidInput as error:
             messages.error(request, f"These filters cannot be acted on. {joined(error.problems)}.")
             form = OperationForm.of({})

@@ -26,7 +26,11 @@ from tasks_app.admin import task_actions, task_page
 from tasks_app.admin.filters import (
     ApprovalFilter,
     BatchFilter,
+    EndedAfterFilter,
+    EndedBeforeFilter,
+    FailureFilter,
     QueueFilter,
+    RetryingFilter,
     ScheduleFilter,
     TaskStatusFilter,
     TypeFilter,
@@ -72,6 +76,10 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         ScheduleFilter,
         BatchFilter,
         ApprovalFilter,
+        RetryingFilter,
+        FailureFilter,
+        EndedAfterFilter,
+        EndedBeforeFilter,
     )
     search_fields = ("id",)
     search_help_text = "Task id or correlation id"
@@ -146,8 +154,12 @@ class TaskAdmin(ExactSearch, StaffAdmin):
     def problem(self, task: Any) -> SafeString | str:
         if not task.error:
             return ""
-        message = display.words(task.error["message"])
-        return format_html('<span class="ts-error ts-mono" title="{}">{}</span>', message, task.error["code"])
+        code, message = task.error["code"], display.words(task.error["message"])
+        shown = format_html('<span class="ts-error ts-mono" title="{}">{}</span>', message, code)
+        if task.finished_at is not None:
+            return shown
+        # It waits for another attempt: what is to become better is said.
+        return format_html('<span class="ts-task">{}<span class="ts-what">{}</span></span>', shown, message[:100])
 
     @admin.display(description="created")
     def created(self, task: Any) -> SafeString | str:

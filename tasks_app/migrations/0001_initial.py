@@ -380,6 +380,8 @@ class Migration(migrations.Migration):
                 ('message', models.TextField(help_text='Of the last one, the beginning.')),
             ],
             options={
+                'verbose_name': 'group of failures',
+                'verbose_name_plural': 'failures',
                 'db_table': 'failure_groups',
                 'ordering': ['-last_at', '-fingerprint'],
             },

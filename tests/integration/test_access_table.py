@@ -241,7 +241,8 @@ OTHERWISE = {
 }
 VERBS = {"GET": "READ", "POST": "CREATE", "PUT": "EDIT", "PATCH": "EDIT", "DELETE": "DELETE"}
 NOUNS = {"taskexecution": "EXECUTION", "blackoutcalendar": "CALENDAR", "schedulefire": "FIRE", "apikey": "KEY",
-         "bulkoperation": "BULK", "auditevent": "AUDIT", "webhookendpoint": "ENDPOINT"}  # fmt: skip
+         "bulkoperation": "BULK", "auditevent": "AUDIT", "webhookendpoint": "ENDPOINT",
+         "failuregroup": "FAILURE"}  # fmt: skip
 
 
 class TestNames:

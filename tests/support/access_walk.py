@@ -289,6 +289,7 @@ _ROWS: Final = {
     "apikey": "key",
     "auditevent": "event",
     "mark": "mark",
+    "failuregroup": "failure",
 }
 
 

@@ -24,7 +24,7 @@ from schedules_app.models import ScheduleFire
 from tasks_app.edges import TaskEdge, TaskJoin
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
-from tests.factories import make_batch, make_execution, make_operation, make_output, make_task
+from tests.factories import make_batch, make_execution, make_failure, make_operation, make_output, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
 from tests.support.webhooks import make_delivery, make_endpoint
 from workers_app.models import Scheduler, Worker
@@ -110,6 +110,7 @@ def make_everything(text: str) -> Task:
     batch = make_graph(text, parent_id=outer.pk, created_by=text, on_complete=later)
     AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
     Mark.objects.create(name=text, at=datetime.now(UTC), created_by=text)
+    make_failure(text, type="HTTP", queue="a.b:c")
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
     return task
 
