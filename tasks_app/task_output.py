@@ -7,6 +7,7 @@ as the tail moves on, and all of them with their task. Readers go by a cursor: a
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -67,12 +68,11 @@ BEGINNING: Final = Cursor()
 
 
 class NewChunk(NamedTuple):
-    """A chunk of an attempt, known by its fence; ``age`` is how many seconds ago its first line was written."""
+    """A chunk of an attempt, known by its fence."""
 
     task_id: UUID
     attempt: int
     started_at: str
-    age: float
     chunk: Chunk
 
 
@@ -146,11 +146,12 @@ def store_output(session: Session, chunks: Sequence[NewChunk], trims: Sequence[T
 
     Nothing is stored of a task that is gone, or of an attempt that another database would have to know of.
     """
+    now = time.monotonic()
     parameters = {
         "ids": [new.task_id for new in chunks],
         "attempts": [new.attempt for new in chunks],
         "starts": [new.started_at for new in chunks],
-        "ages": [new.age for new in chunks],
+        "ages": [now - new.chunk.at for new in chunks],
         "seqs": [new.chunk.seq for new in chunks],
         "sizes": [new.chunk.size for new in chunks],
         "lines": [new.chunk.line for new in chunks],

@@ -19,6 +19,8 @@ from tasks_app.executors.emitting import Dropped, Piece
 
 #: Bytes of a line that is not over, or of a chunk.
 LONGEST: Final = 16 * 1024
+#: Characters of the name of a stream.
+LONGEST_NAME: Final = 40
 #: No credential that `masking` knows goes on behind one of these.
 _SEPARATORS: Final = (b" ", b"\t", b"\n", b"\r", b'"', b"'", b"<", b">", b"\\")
 #: Shorter values than this are words that happen to stand under the name of a secret.
@@ -110,7 +112,7 @@ class Chunks:
                 end = end or _whole_characters(data[: self.longest])
             part, data = data[:end], data[end:]
             self.seq += len(part)
-            yield Chunk(self.seq, len(part), self.line, at, stream, self._text(part))
+            yield Chunk(self.seq, len(part), self.line, at, _name(stream), self._text(part))
             self.line += part.count(b"\n")
 
     def _text(self, part: bytes) -> str:
@@ -118,6 +120,11 @@ class Chunks:
         for secret in self.secrets:
             text = text.replace(secret, MASK)
         return mask_output(text, MASK)
+
+
+def _name(stream: str) -> str:
+    """As PostgreSQL takes it, whatever an executor calls its stream."""
+    return stream[:LONGEST_NAME].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def secrets_of(payload: Any, *others: str | None) -> tuple[str, ...]:

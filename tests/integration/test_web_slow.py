@@ -214,3 +214,35 @@ def _narrow(server: Server) -> Wire:
     opened.settimeout(10)
     opened.connect(("127.0.0.1", server.port))
     return Wire(opened)
+
+
+class TestStreams:
+    """Responses that have nothing to send for a while."""
+
+    def test_hold_no_thread_and_go_on_when_they_are_woken(self, server: Server, crowd: Crowd) -> None:
+        began = time.monotonic()
+        wires = crowd(60, b"GET /doze?s=1.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: dozing(server) == 60)
+        assert min(probe(server) for _ in range(5)) < 0.1
+        assert [wire.answer().body for wire in wires] == [b"begun\nend\n"] * 60
+        assert time.monotonic() - began < 5, "not at the end of the longest doze"
+
+    def test_are_let_go_when_nobody_reads_them(self, server: Server, crowd: Crowd) -> None:
+        wires = crowd(20, b"GET /doze?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: dozing(server) == 20)
+        for wire in wires:
+            wire.socket.close()
+        eventually(lambda: dozing(server) == 0)
+
+    def test_end_with_their_process(self, tmp_path: Path) -> None:
+        with serving(tmp_path, METRICS_COLLECTION_ENABLED="false") as leaving, leaving.connect() as wire:
+            wire.send(b"GET /doze?s=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+            eventually(lambda: dozing(leaving) == 1)
+            began = time.monotonic()
+            assert leaving.stop() == 0
+            assert time.monotonic() - began < 4
+            assert wire.answer().body == b"begun\n"
+
+
+def dozing(server: Server) -> int:
+    return int(server.exchange(b"GET /dozing HTTP/1.1\r\nHost: x\r\n\r\n").body)

@@ -29,7 +29,12 @@ OUTPUT: Final[list[Mutant]] = [
         ("given", 66, "            text = text.replace(secret, MASK)\n", "            pass\n"),
         ("cut", 66, 'line.data, line.cut = b"", True', 'line.data = b""'),
         ("where", 66, "_last_separator(data, end) or _whole_characters(data)", "_whole_characters(data)"),
-        ("nul", 66, '.replace("\\0", "\\ufffd")', ""),
+        (
+            "nul",
+            66,
+            'part.decode("utf-8", "replace").replace("\\0", "\\ufffd")',
+            'part.decode("utf-8", "replace")',
+        ),
     ),
     *mutants_of(
         "output",
@@ -42,6 +47,7 @@ OUTPUT: Final[list[Mutant]] = [
         ("waited", 66, "now - kept.ended_at >= END_WITHIN", "now == float('inf')"),
         ("tail", 66, "while self.tail_size > limit:", "while False:"),
         ("share", 66, "else share, self._limit)", "else 2 * self._limit, self._limit)"),
+        ("defect", 66, "        except Exception:\n", "        except psycopg.Error:\n"),
         ("statement", 66, "if made.size > STATEMENT:", "if False:"),
     ),
     *mutants_of(
@@ -68,6 +74,14 @@ OUTPUT: Final[list[Mutant]] = [
         ("left-out", 66, "start = Cursor(part.attempt, part.seq - part.size)", "start = part.cursor"),
         ("leave", 66, "        self._following.leave(self._follower)", "        pass"),
         ("search", 66, "    if ask.term:\n        raise", "    if False:\n        raise"),
+    ),
+    *mutants_of(
+        "output",
+        "scheduler_project/web/bridge.py",
+        "integration/test_web_slow.py::TestStreams",
+        ("woken", 66, "self._loop.call_soon_threadsafe(self._woken.set)", "pass"),
+        ("gone", 66, "await doze.rest(lambda: self._leaving or gone())", "await doze.rest(lambda: self._leaving)"),
+        ("leaving", 66, "            elif self._leaving:\n                break\n", ""),
     ),
     *mutants_of(
         "output",

@@ -6,12 +6,17 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
+from access_app.http.streams import DOZE, Doze
+
+#: Responses that have begun, and have not ended.
+DOZING: set[object] = set()
 LARGE = b"0123456789abcdef" * 65_536  # 1 MiB
 
 
@@ -31,6 +36,11 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         case "/stream":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return _pieces(int(query["n"]), int(query.get("size", "0")))
+        case "/doze":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return _dozing(environ[DOZE], float(query["s"]))
+        case "/dozing":
+            return _answer(start_response, str(len(DOZING)).encode())
         case "/fail":
             raise RuntimeError("as asked")
         case "/die":
@@ -38,6 +48,22 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     body = environ["wsgi.input"].read()
     shown = {name: value for name, value in environ.items() if isinstance(value, str)}
     return _answer(start_response, json.dumps({"environ": shown, "body": len(body), "pid": os.getpid()}).encode())
+
+
+def _dozing(doze: Doze, seconds: float) -> Iterator[bytes]:
+    """Has nothing to send until it is woken after so long."""
+    end, me = time.monotonic() + seconds, object()
+    timer = threading.Timer(seconds, doze.wake)
+    timer.start()
+    DOZING.add(me)
+    try:
+        yield b"begun\n"
+        while time.monotonic() < end:
+            yield b""
+        yield b"end\n"
+    finally:
+        timer.cancel()
+        DOZING.discard(me)
 
 
 def _answer(start_response: Any, body: bytes, status: str = "200 OK") -> list[bytes]:

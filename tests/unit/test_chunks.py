@@ -54,8 +54,8 @@ class TestChunks:
 
     def test_cut_a_line_that_is_too_long_where_no_secret_goes_on(self) -> None:
         cut = Chunks(longest=64)
-        long = b"x" * 40 + b" https://joe:hunter2@example.com/ " + b"y" * 40
-        made = cut.add(pieces(long)) + cut.add([], last=True)
+        long = b"x" * 40 + b" y" * 20 + b" https://joe:hunter2@example.com/ " + b"y" * 40
+        made = cut.add(pieces(long[:92])) + cut.add(pieces(long[92:])) + cut.add([], last=True)
         assert "hunter2" not in "".join(texts(made))
         assert [chunk.line for chunk in made] == [1] * len(made)
         assert sum(chunk.size for chunk in made) == len(long)
@@ -70,6 +70,8 @@ class TestChunks:
 
     def test_are_text_that_postgresql_takes(self) -> None:
         assert texts(Chunks().add(pieces(b"a\0b\xff\xe2\x82\n"))) == ["a\ufffdb\ufffd\ufffd\n"]
+        [named] = Chunks().add(pieces(b"x\n", stream="a\0\ud800" + "b" * 99))
+        assert named.stream == "a\ufffd?" + "b" * 37
         split = Chunks(longest=4)
         assert "".join(texts(split.add(pieces("äöüäöü€€€".encode())) + split.add([], last=True))) == "äöüäöü€€€"
 

@@ -176,9 +176,14 @@ class OutputKeeper:
         self._session.close()
 
     def step(self) -> None:
-        """Store what is new, and hand on the endings whose output is stored, or has waited for too long."""
-        while self._store():
-            pass
+        """Store what is new, and hand on the endings whose output is stored, or has waited for too long. Never raises:
+        without this thread, no end that has output would be recorded."""
+        try:
+            while self._store():
+                pass
+        except Exception:
+            log.exception("output_failed", chunks=len(self._round.chunks))
+            self._done_with(self._round)
         if self._failures:
             self._hand_on(self._all(), now=time.monotonic())
 
@@ -198,13 +203,16 @@ class OutputKeeper:
                 return False
             except psycopg.Error as error:
                 log.warning("output_refused", chunks=len(round_.chunks), error=str(error).strip())
+        self._done_with(round_)
+        return more
+
+    def _done_with(self, round_: Round) -> None:
         self._failures = 0
         self._round = Round()
         with self._lock:
             for kept in round_.ended:
                 self._kept.pop(kept.execution, None)
         self._hand_on(round_.ended, now=float("inf"))
-        return more
 
     def _next_round(self) -> tuple[Round, bool]:
         made, now = Round(), time.monotonic()
@@ -216,9 +224,7 @@ class OutputKeeper:
             chunks, trim = kept.take(2 * self._limit if kept.is_over else share, self._limit)
             made.size += sum(chunk.size for chunk in chunks)
             fence = kept.attempt
-            made.chunks += [
-                NewChunk(fence.task_id, fence.attempt, fence.started_at, now - chunk.at, chunk) for chunk in chunks
-            ]
+            made.chunks += [NewChunk(fence.task_id, fence.attempt, fence.started_at, chunk) for chunk in chunks]
             made.trims += [trim] if trim else []
             made.ended += [kept] if kept.is_over else []
         return made, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -163,40 +163,48 @@ class TestOutputKeeper:
         assert (sent, len(put)) == ([1, 1, 1, 1], 4)
 
 
+@dataclass
+class Away:
+    """What sending raises, and whether the statement gets through all the same: then only its reply is lost."""
+
+    error: BaseException | None = field(default_factory=lambda: DatabaseAway("it is away"))
+    arrives: bool = True
+
+
 class TestAway:
     """The database takes nothing for a while."""
 
     @pytest.fixture
-    def away(self, monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-        """What sending raises; nothing once it is empty. The statement itself gets through."""
-        errors: list[BaseException] = [DatabaseAway("the reply was lost")]
-        store = output_keeper.store_output
+    def away(self, monkeypatch: pytest.MonkeyPatch) -> Away:
+        found, store = Away(), output_keeper.store_output
 
-        def store_and_lose_the_reply(*arguments: Any) -> int:
-            stored = store(*arguments)
-            if errors:
-                raise errors[0]
+        def store_or_not(*arguments: Any) -> int:
+            stored = store(*arguments) if found.arrives or not found.error else 0
+            if found.error:
+                raise found.error
             return stored
 
-        monkeypatch.setattr(output_keeper, "store_output", store_and_lose_the_reply)
-        return errors
+        monkeypatch.setattr(output_keeper, "store_output", store_or_not)
+        return found
 
+    @pytest.mark.parametrize("arrives", [True, False])
     def test_sends_the_same_again_and_stores_nothing_twice(
-        self, running: Starts, keeper: OutputKeeper, away: list[BaseException]
+        self, running: Starts, keeper: OutputKeeper, away: Away, arrives: bool
     ) -> None:
+        away.arrives = arrives
         run = running()
         run.age(3)
         run.execution.write("stdout", b"one\n")
         keeper.step()
         run.execution.write("stdout", b"two\n")
         keeper.step()
-        away.clear()
+        away.error = None
         keeper.step()
         keeper.step()
         assert run.stored() == "one\ntwo\n"
 
     def test_lets_an_end_go_on_when_it_has_waited_long_enough(
-        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: list[BaseException],
+        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         run = running()
@@ -209,23 +217,24 @@ class TestAway:
         keeper.step()
         keeper.step()
         assert len(put) == 1
-        away.clear()
+        away.error = None
         keeper.step()
         assert (run.stored(), len(put), keeper._kept) == ("one\n", 1, {})
 
-    def test_goes_on_behind_output_that_the_database_refuses(
-        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: list[BaseException]
+    @pytest.mark.parametrize("error", [psycopg.DataError("this is no text"), RuntimeError("a defect")], ids=str)
+    def test_goes_on_behind_output_that_cannot_be_stored(
+        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away, error: Exception
     ) -> None:
-        away[0] = psycopg.DataError("this is no text")
+        away.error = error
         run = running()
         run.age(3)
         run.execution.write("stdout", b"one\n")
         run.end()
         keeper.step()
-        assert len(put) == 1
+        assert (len(put), keeper._kept) == (1, {})
 
     def test_hands_on_every_end_when_its_worker_leaves(
-        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: list[BaseException],
+        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.undo()

@@ -20,9 +20,10 @@ from tasks_app import services
 from tasks_app.edges import TaskEdge, TaskJoin
 from tasks_app.executors.base import Outcome
 from tasks_app.fields import NewTask
-from tasks_app.models import Task, TaskExecution
+from tasks_app.models import Task, TaskExecution, TaskOutput
 from tasks_app.retention import LOOK_AGAIN, Retention, delete_ended_tasks
 from tasks_app.sessions import Session
+from tests.factories import make_output
 from tests.support.engine import FAILED_FOR_GOOD, SUCCEEDED, Engine
 from tests.support.races import held_after_its_look, locked, looks_held, rival_on
 from workflows_app.endings import settle_endings
@@ -109,15 +110,17 @@ class TestDeleteEndedTasks:
         assert Retention().delete(engine.session) == 0
         assert remaining() == {running, scheduled, pending}
 
-    def test_deletes_history_and_events_of_the_task_only(self, engine: Engine) -> None:
+    def test_deletes_history_output_and_events_of_the_task_only(self, engine: Engine) -> None:
         old, young = ended(engine, "SUCCESS", 8), ended(engine, "SUCCESS", 1)
         for task_id in (old, young):
+            make_output(Task.objects.get(pk=task_id), "a line\n")
             services.retry_task(task_id, actor="test")
             services.cancel_task(task_id, actor="test")
         engine.move(old, finished_at=-timedelta(days=8))
         pause_queue("q", actor="test")
         assert Retention().delete(engine.session) == 1
         assert set(TaskExecution.objects.values_list("task_id", flat=True)) == {young}
+        assert set(TaskOutput.objects.values_list("task_id", flat=True)) == {young}
         assert set(AuditEvent.objects.values_list("task_id", flat=True)) == {young, None}
 
     def test_lets_an_idempotency_key_go_with_its_task(self, engine: Engine) -> None:

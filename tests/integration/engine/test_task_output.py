@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,11 +15,11 @@ from tests.support.engine import SUCCEEDED, Engine
 
 
 def chunk(end: int, text: str = "abcd\n", size: int | None = None, line: int = 1) -> Chunk:
-    return Chunk(end, len(text) if size is None else size, line, 0.0, "stdout", text)
+    return Chunk(end, len(text) if size is None else size, line, time.monotonic() - 1.5, "stdout", text)
 
 
 def of(attempt: Attempt, *chunks: Chunk) -> list[NewChunk]:
-    return [NewChunk(attempt.task_id, attempt.attempt, attempt.started_at, 1.5, each) for each in chunks]
+    return [NewChunk(attempt.task_id, attempt.attempt, attempt.started_at, each) for each in chunks]
 
 
 def read(task_id: UUID, *, after: Cursor = BEGINNING, attempt: int | None = None, term: str = "") -> Page:
@@ -100,15 +101,19 @@ class TestReadOutput:
         worker = engine.worker()
         attempt = engine.running(worker, max_retries=0)
         task_id = attempt.task_id
-        assert [read(task_id).ended, read(task_id, attempt=1).ended, read(task_id, attempt=2).ended] == [False] * 3
+        assert ended_of(task_id) == [False] * 3
         engine.finish(worker, attempt, SUCCEEDED)
-        assert [read(task_id).ended, read(task_id, attempt=1).ended, read(task_id, attempt=2).ended] == [True] * 3
+        assert ended_of(task_id) == [True] * 3
         services.retry_task(task_id, actor="test")
-        assert [read(task_id).ended, read(task_id, attempt=1).ended, read(task_id, attempt=2).ended] == [
-            False,
-            True,
-            False,
-        ]
+        assert ended_of(task_id) == [False, True, False]
+        engine.assign()
+        engine.start(worker)
+        assert ended_of(task_id) == [False, True, False]
+
+
+def ended_of(task_id: UUID) -> list[bool]:
+    """Of all attempts, of the first and of the second."""
+    return [read(task_id).ended, read(task_id, attempt=1).ended, read(task_id, attempt=2).ended]
 
 
 def cursors(page: Page) -> list[str]:
