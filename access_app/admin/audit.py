@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.http.times import show_instant
 from access_app.models import AuditEvent
 from access_app.rights import Action
 from access_app.staff import display
@@ -51,7 +53,29 @@ class AuditEventAdmin(TaskIdSearch, StaffAdmin):
     reads = Action.AUDIT_READ
     list_display = ("happened", "who", "what", "on", "change", "why")
     list_filter = (ActorFilter, ActionFilter)
+    export_name = "audit"
+    export_columns = (
+        *("id", "at", "actor", "action", "target", "attempt", "from", "to", "reason", "correlationId", "detail"),
+    )
     ordering = ("-id",)
+
+    def export_items(self, rows: Sequence[AuditEvent]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": row.pk,
+                "at": show_instant(row.at),
+                "actor": row.actor,
+                "action": row.action,
+                "target": row.target,
+                "attempt": row.attempt,
+                "from": row.from_status,
+                "to": row.to_status,
+                "reason": row.reason,
+                "correlationId": row.correlation_id,
+                "detail": row.detail,
+            }
+            for row in rows
+        ]
 
     @admin.display(description="when")
     def happened(self, event: AuditEvent) -> SafeString:

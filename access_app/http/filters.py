@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from django.db.models import Q, QuerySet
 from django_filters import Filter, FilterSet
 
+from access_app.exports import FORMATS
 from access_app.http.openapi.schemas import Json, array, integer, schema
 from access_app.http.pagination import Listing, Sort
 from access_app.http.query import Parameter, Query, Read, one_of, whole
@@ -85,9 +86,14 @@ class ListFilters(FilterSet):  # type: ignore[misc]  # the base class is untyped
     @cache
     def form_class(cls) -> type[Query]:
         """The form of the whole query, made once: filters first, then orders and pages."""
-        fields = {name: each.field for name, each in cls.base_filters.items()} | _paging(cls)
+        fields = {name: each.field for name, each in cls.base_filters.items()} | cls.further()
         form: type[Query] = type(f"{cls.__name__}Query", (cls._meta.form,), fields)
         return form
+
+    @classmethod
+    def further(cls) -> dict[str, Parameter]:
+        """The parameters besides filters."""
+        return _paging(cls)
 
     @classmethod
     def default_sort(cls) -> Sort:
@@ -122,6 +128,15 @@ class ListFilters(FilterSet):  # type: ignore[misc]  # the base class is untyped
             cursor=found.get("cursor"),
             scope=scope,
         )
+
+
+class ExportedList(ListFilters):
+    """A mixin for the whole of a list as a file: its filters and orders, and no pages."""
+
+    @classmethod
+    def further(cls) -> dict[str, Parameter]:
+        form = Parameter(one_of(FORMATS), schema("ExportFormat"), "What the file is, json if absent.", default="json")
+        return {"format": form, "sort": _paging(cls)["sort"]}
 
 
 def _camel(name: str) -> str:

@@ -7,15 +7,17 @@ return JSON in any Django project.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from access_app.exports import FORMATS, Exported, ExportRefused, export, filters_of
 from access_app.http import conditions
 from access_app.http.authentication import AdminSessionAuthentication, ApiKeyAuthentication
 from access_app.http.errors import Problems, problem_response
@@ -150,6 +152,22 @@ class ApiViewSet(ViewSet):
     def listed(self, items: list[Any]) -> Response:
         """A list that is not paged."""
         return Response({"content": items})
+
+    def exported(self, filters: ListFilters, shelf: Shelf, *, name: str, columns: Sequence[str]) -> HttpResponseBase:
+        """All of a list as a file; its filters are an `ExportedList`. Raises `Problem`."""
+        listing = filters.listing()
+        rows = listing.rows.filter(listing.hint).order_by(*listing.sort.order())
+        asked = filters_of(self.request.GET)
+        form = asked.pop("format", "json")
+        if self.request.method == "HEAD":  # nobody takes anything along
+            return HttpResponse(content_type=f"{FORMATS[form]}; charset=utf-8")
+        listed = Exported(name=name, rows=rows, columns=columns, show=shelf.show)
+        try:
+            return export(listed, form, actor=self.caller.name, asked=asked)
+        except ExportRefused as error:
+            if error.again:
+                raise Problem(503, "busy", str(error), headers={"Retry-After": "5"}) from error
+            raise Problem(400, "too-many-rows", str(error)) from error
 
     def page(self, filters: ListFilters, shelf: Shelf) -> Response:
         """The page of a list that its filters ask for. Raises `Problem`."""

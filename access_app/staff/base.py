@@ -26,6 +26,7 @@ from psycopg.errors import QueryCanceled
 
 from access_app.rights import Action, Person
 from access_app.staff.django_versions import ListActions
+from access_app.staff.exporting import Exports
 from access_app.staff.live import LivePages
 from access_app.staff.page_list import PageList
 from access_app.staff.rows import DrawsRows
@@ -84,7 +85,7 @@ def acts(action: Action, description: str) -> Callable[[Any], Any]:
     return decorate
 
 
-class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, UnfoldAdmin):
+class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, Exports, UnfoldAdmin):
     """A list, a page for each row, and an address of its own for each thing that may be done to a row.
 
     ``posts`` and ``forms`` map the last word of such an address to its action; the methods are ``post_<word>``, for

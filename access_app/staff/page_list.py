@@ -65,6 +65,11 @@ class PageList(ChangeList):
         return list(wanted[start:stop])
 
     @property
+    def export_query(self) -> str:
+        """What leads to all of its rows."""
+        return self.get_query_string(remove=["p"])
+
+    @property
     def previous_url(self) -> str:
         return self.get_query_string({"p": self.page_num - 1}) if self.page_num > 1 else ""
 

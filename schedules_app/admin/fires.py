@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.http.times import show_instant
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
@@ -26,6 +28,10 @@ class ScheduleFireAdmin(StaffAdmin):
     reads = Action.FIRE_READ
     list_display = ("slot_at", "state_badge", "schedule", "delay", "task", "remark", "decided")
     list_filter = (FireStateFilter, ScheduleFilter)
+    export_name = "schedule-fires"
+    export_columns = (
+        *("scheduleId", "schedule", "slot", "lastSlot", "state", "dueAt", "decidedAt", "taskId", "batchId", "note"),
+    )
 
     def get_ordering(self, request: HttpRequest) -> tuple[str]:
         """As the indexes have them: fires_slot within one schedule, fires_decided over all."""
@@ -35,6 +41,24 @@ class ScheduleFireAdmin(StaffAdmin):
         names = dict(Schedule.objects.filter(pk__in={row.schedule_id for row in rows}).values_list("pk", "name"))
         for row in rows:
             row.schedule_name = names.get(row.schedule_id)
+
+    def export_items(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        self.prepare(list(rows))
+        return [
+            {
+                "scheduleId": str(row.schedule_id),
+                "schedule": row.schedule_name,
+                "slot": show_instant(row.slot),
+                "lastSlot": show_instant(row.last_slot),
+                "state": row.state,
+                "dueAt": show_instant(row.due_at),
+                "decidedAt": show_instant(row.decided_at),
+                "taskId": row.task_id and str(row.task_id),
+                "batchId": row.batch_id and str(row.batch_id),
+                "note": row.note,
+            }
+            for row in rows
+        ]
 
     @admin.display(description="slot")
     def slot_at(self, fire: ScheduleFire) -> SafeString:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access_app.http.times import show_instant
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin
@@ -28,6 +30,12 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
     list_display = ("attempt_name", "state", "task_id_link", "worker", "took", "problem", "ended")
     list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)
     ordering = ("-id",)
+    export_name = "executions"
+    export_defers = list_defers
+    export_columns = (
+        *("taskId", "type", "attempt", "workerId", "status", "taskStatus", "dueAt", "startedAt", "finishedAt"),
+        *("durationMs", "error"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaskExecution]:
         return TaskExecution.objects.annotate(
@@ -66,6 +74,25 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
     @admin.display(description="ended")
     def ended(self, execution: TaskExecution) -> SafeString | str:
         return display.past(execution.finished_at)
+
+    def export_items(self, rows: Sequence[TaskExecution]) -> list[dict[str, Any]]:
+        """Without results, which are for whoever may see the task."""
+        return [
+            {
+                "taskId": str(row.task_id),
+                "type": row.type,
+                "attempt": row.attempt,
+                "workerId": str(row.worker_id),
+                "status": row.status,
+                "taskStatus": row.task_status,
+                "dueAt": show_instant(row.due_at),
+                "startedAt": show_instant(row.started_at),
+                "finishedAt": show_instant(row.finished_at),
+                "durationMs": row.duration_ms,
+                "error": row.error,
+            }
+            for row in rows
+        ]
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {"attempt": attempt_of(row), "task": display.task_link(row.task_id)}

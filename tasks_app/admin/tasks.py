@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from tasks_app.admin.filters import (
 from tasks_app.admin.graph import graph_around
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.admin.output import file_of, lines_of, viewer_of
+from tasks_app.api import outputs
 from tasks_app.models import Task
 from tasks_app.states import TaskStatus
 
@@ -64,6 +66,9 @@ class TaskAdmin(ExactSearch, StaffAdmin):
     }
     type_column = "type"
     list_defers = ("payload", "retry")
+    export_name = "tasks"
+    export_defers = ("payload",)
+    export_columns = outputs.item_columns()
     list_display = ("task", "state", "queue_name", "tries", "timing", "problem", "created")
     list_filter = (
         TaskStatusFilter,
@@ -219,6 +224,9 @@ class TaskAdmin(ExactSearch, StaffAdmin):
     @acts(Action.TASK_CLONE, "Clone")
     def clone_selected(self, request: HttpRequest, rows: list[Task]) -> None:
         task_actions.clone(_ids(rows), actor=actor_of(request))[0].show(request)
+
+    def export_items(self, rows: Sequence[Task]) -> list[dict[str, Any]]:
+        return outputs.task_items(rows)
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
         person = person_of(request)

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import QueryDict
 
-from access_app.http.filters import By, ListFilters
+from access_app.http.filters import By, ExportedList, ListFilters
 from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json
 from access_app.http.query import Parameter, Query, flag, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
@@ -124,3 +124,7 @@ class BulkQuery(Query):
     """How many tasks are created."""
 
     atomic = Parameter(flag, {"type": "boolean", "default": False}, "All or none.", default=False)
+
+
+class ExportedTasks(ExportedList, TaskFilters):
+    """The same, of all pages together."""

@@ -43,6 +43,11 @@ def task_items(tasks: Sequence[Task]) -> list[JsonObject]:
     return [_task_item(task, latest.get(task.pk)) for task in tasks]
 
 
+def item_columns() -> list[str]:
+    """What a task in a list has, in this order."""
+    return [*dict.fromkeys((*_NAMES, "retry", "error"))]
+
+
 def samples_for(caller: Caller, tasks: Sequence[Task]) -> list[JsonObject]:
     """Tasks in a list, as somebody may see them who acts on them: without errors, unless they may read tasks."""
     return task_items(tasks) if caller.may(Action.TASK_READ) else [_task_fields(task) for task in tasks]

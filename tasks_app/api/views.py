@@ -18,7 +18,7 @@ from access_app.rights import Action
 from tasks_app import deciding, edges, progress, selectors, services
 from tasks_app.api import bulk, inputs, outputs
 from tasks_app.api.errors import PROBLEMS
-from tasks_app.api.filters import BulkQuery, TaskFilters
+from tasks_app.api.filters import BulkQuery, ExportedTasks, TaskFilters
 from tasks_app.api.output import OutputQuery, respond
 from tasks_app.api.own import fence_of, held_for
 from tasks_app.meeting import Created
@@ -33,6 +33,7 @@ class Tasks(ApiViewSet):
     problems = PROBLEMS
     actions = {
         "list": Action.TASK_READ,
+        "export": Action.TASK_READ,
         "create": Action.TASK_CREATE,
         "bulk": Action.TASK_CREATE,
         "retrieve": Action.TASK_READ,
@@ -50,10 +51,15 @@ class Tasks(ApiViewSet):
         "progress": Action.TASK_READ,
         "report": Action.TASK_PROGRESS,
     }
-    parameters = {"list": TaskFilters, "bulk": BulkQuery, "output": OutputQuery}
+    parameters = {"list": TaskFilters, "export": ExportedTasks, "bulk": BulkQuery, "output": OutputQuery}
 
     def list(self, request: Request) -> Response:
         return self.page(TaskFilters(request.GET, Task.objects.defer("payload")), Shelf(outputs.task_items))
+
+    @action(detail=False)
+    def export(self, request: Request) -> HttpResponseBase:
+        filters = ExportedTasks(request.GET, Task.objects.defer("payload"))
+        return self.exported(filters, Shelf(outputs.task_items), name="tasks", columns=outputs.item_columns())
 
     def create(self, request: Request) -> Response:
         body = self.body()

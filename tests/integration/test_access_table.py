@@ -83,8 +83,9 @@ def problem_of(operation: Operation, caller: Caller, response: Any, changed: boo
         return f"must be refused, but {status}, changed: {changed}" if changed or done or status >= 500 else None
     if not done:
         return f"must be done, but {status} {errors or response.content[:200]}"
+    content = b"".join(response.streaming_content) if response.streaming else response.content
     for secret, actions in access_walk.SECRETS.items():
-        if secret.encode() in response.content and not any(caller.may(action) for action in actions):
+        if secret.encode() in content and not any(caller.may(action) for action in actions):
             return f"must not show a {secret}"
     offers = {word for word, action in operation.offers.items() if caller.may(action, operation.task_type)}
     offered = operation.offered(response)

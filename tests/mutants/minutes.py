@@ -1,4 +1,4 @@
-"""Mutants of the roll-up of minutes: what is counted when, once, under which name, and how times are read from it."""
+"""Mutants of the roll-up of minutes, what is counted when, once and under which name, and of lists as files."""
 
 from __future__ import annotations
 
@@ -39,6 +39,26 @@ MINUTES: Final[list[Mutant]] = [
             "while delete_old_minutes(session) == BATCH:",
             "while delete_old_minutes(session, limit=1) == 2:",
         ),
+    ),
+    *mutants_of(
+        "exports",
+        "access_app/exports.py",
+        "unit/test_exports.py integration/test_exports.py",
+        ("formula", 41, """return f"'{text}" if text.startswith(_FORMULA) else text""", "return text"),
+        ("most", 41, "if len(keys) > MOST_ROWS:", "if False:"),
+        ("places", 41, "if not _places.acquire(blocking=False):", "if not True:"),
+        ("closed", 41, "close, self._close = self._close, lambda: None", "close = self._close"),
+        ("gone", 41, "[found[key] for key in page if key in found]", "list(found.values())"),
+        ("audit", 42, "        audit.record(actor, f", "        (lambda *a, **k: None)(actor, f"),
+    ),
+    *mutants_of(
+        "exports-pages",
+        "access_app/staff/exporting.py",
+        "integration/test_exports.py::TestPages",
+        ("permission", 36, "if not self.has_view_permission(request):", "if False:"),
+        ("filters", 60, 'if getattr(found, "problems", ()):', "if False:"),
+        ("secrets", 40, "masked(item, MASK) for item", "item for item"),
+        ("large", 41, ".defer(*self.export_defers)", ""),
     ),
     *mutants_of(
         "histograms",

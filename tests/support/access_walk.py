@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from rest_framework.views import APIView
 
 from access_app import keys
+from access_app.exports import FORMATS
 from access_app.http.viewsets import ApiViewSet
 from access_app.ids import new_task_id
 from access_app.models import AuditEvent
@@ -374,6 +375,9 @@ def _operations_of(
     buttons = {**model_admin.posts, **model_admin.forms}
     yield Operation(f"GET {name}_changelist", "GET", listed, (reads,), world.task_type, offers=bulk)
     yield Operation(f"GET {name}_change", "GET", url("change"), (reads,), world.task_type, offers=buttons)
+    for form_of_file in FORMATS if model_admin.export_name else ():
+        file = f"{name}_export_{form_of_file}"
+        yield Operation(f"GET {file}", "GET", reverse(file), (reads,), world.task_type)
     for word in model_admin.pages:
         yield Operation(f"GET {name}_{word}", "GET", url(word), (reads,), world.task_type)
     may: dict[str, Any] = {"actions": (creates,) if creates else (), "never": creates is None}

@@ -87,7 +87,7 @@ def check_answer(method: str, path: str, response: Any) -> None:
         return
     media_type = response["Content-Type"].partition(";")[0]
     assert media_type in schemas, f"{method} {template} {response.status_code} does not promise {media_type}"
-    if media_type.endswith("json"):
+    if media_type.endswith("json") and not response.streaming:  # a test that reads a stream holds it itself
         content = gzip.decompress(response.content) if response.get("Content-Encoding") == "gzip" else response.content
         errors = [
             f"{error.json_path}: {error.message}" for error in schemas[media_type].iter_errors(json.loads(content))

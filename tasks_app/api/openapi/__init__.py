@@ -6,7 +6,7 @@ from typing import Final
 
 from access_app.http.openapi.chapters import Chapter, union
 from access_app.http.openapi.schemas import ID, Json
-from tasks_app.api.openapi import failures, operations, output, paths, schemas, types
+from tasks_app.api.openapi import export, failures, operations, output, paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
     "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
@@ -25,7 +25,7 @@ def chapter() -> Chapter:
         "bulk operations": "Cancel, retry, move … all tasks that match a filter.",
         "failures": "What failed alike, in groups, and its retry.",
     }
-    known = union(types.SCHEMAS, schemas.SCHEMAS, output.SCHEMAS, operations.SCHEMAS, failures.SCHEMAS)
-    found = union(paths.PATHS, output.PATHS, operations.PATHS, failures.PATHS)
+    known = union(types.SCHEMAS, schemas.SCHEMAS, export.SCHEMAS, output.SCHEMAS, operations.SCHEMAS, failures.SCHEMAS)
+    found = union(paths.PATHS, export.PATHS, output.PATHS, operations.PATHS, failures.PATHS)
     parameters = union(_PARAMETERS, operations.PARAMETERS, failures.PARAMETERS)
     return Chapter(found, known, tags, parameters)
