@@ -13,20 +13,17 @@ from flow_app import queues
 from flow_app.models import Queue
 from flow_app.outlook import Head
 from flow_app.queues import MOST_COUNTED, counts
-from flow_app.survey import read_heads
 from monitoring_app import selectors
-from tasks_app.selectors import owned_tasks
 
 #: Queues are many only by accident; beyond so many the page does not look.
 MOST_LOOKED_AT: Final = 200
 _MOST_QUEUES: Final = 12
 
 
-def read_queues() -> list[dict[str, Any]]:
+def read_queues(heads: list[Head], owned: set[str]) -> list[dict[str, Any]]:
     """Queues with something waiting, owned or paused: paused ones first, then the fullest."""
-    with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
-        ages = ages_by_queue(read_heads(cursor), timezone.now())
-        owned = set(owned_tasks().values_list("queue", flat=True).distinct())
+    with selectors.bounded(selectors.SURVEY_TIMEOUT):
+        ages = ages_by_queue(heads, timezone.now())
         paused = {queue.name: queue for queue in queues.paused(most=MOST_LOOKED_AT)}
         names = sorted(ages.keys() | owned | paused.keys())[:MOST_LOOKED_AT]
         counted = counts(names)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from django.conf import settings
@@ -22,6 +25,7 @@ from django.db.models import Count, ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
 from access_app.sql import statement
+from flow_app.outlook import Head
 from flow_app.survey import read_heads
 from tasks_app.selectors import owned_tasks
 from tasks_app.states import TaskStatus
@@ -41,6 +45,12 @@ RECENT: Final = timedelta(hours=1)
 MOST_WORKERS: Final = 1_000
 
 
+#: Tasks that workers hold: how many, by worker, status and queue.
+Owned = dict[tuple[UUID, str, str], int]
+
+_is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
+
+
 class TooSlow(Exception):
     """A read took longer than it may, and was stopped."""
 
@@ -50,8 +60,13 @@ def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
     """A cursor in a transaction whose statements may not run longer than ``timeout``. Raises `TooSlow`.
 
     Sequential scans are off: with stale statistics the planner would expect to meet a waiting task soon, and read a
-    million ended ones first.
+    million ended ones first. Inside another one it is a part of that.
     """
+    if _is_bounded.get():
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    token = _is_bounded.set(True)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
@@ -64,6 +79,8 @@ def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
         if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise TooSlow(str(error).strip()) from error
         raise
+    finally:
+        _is_bounded.reset(token)
 
 
 def rows(cursor: CursorWrapper, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -98,6 +115,8 @@ class Survey:
     running: int
     #: Seconds since the longest waiting task fell due, of those that nothing but room holds back; None: none is due.
     oldest_due_age: float | None
+    #: The first task of each queue and priority that waits.
+    heads: list[Head]
 
 
 def survey() -> Survey:
@@ -107,8 +126,9 @@ def survey() -> Survey:
         [facts] = rows(cursor, "survey", parameters)
         # The scheduler's own look at the heads of the queues, so that both mean the same by "due".
         # A head that is never due by itself belongs to a queue that somebody paused, or that is full.
-        oldest = max((-head.due_in for head in read_heads(cursor) if head.due_in is not None), default=-1.0)
-    return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None)
+        heads = read_heads(cursor)
+    oldest = max((-head.due_in for head in heads if head.due_in is not None), default=-1.0)
+    return Survey(**facts, oldest_due_age=oldest if oldest >= 0 else None, heads=heads)
 
 
 def round_trip() -> tuple[float, bool]:
@@ -131,19 +151,30 @@ class WorkerLoad:
     running: int
 
 
-def workers() -> list[WorkerLoad]:
-    """Every live worker and those that ended within the last hour, the latest first. Raises `TooSlow`."""
+def owned() -> Owned:
+    """How many tasks workers hold, by worker, status and queue. Index: tasks_owned. Raises `TooSlow`."""
+    counted = owned_tasks().values_list("worker_id", "status", "queue").annotate(n=Count("*"))
+    with bounded(SURVEY_TIMEOUT):
+        return {(worker, status, queue): n for worker, status, queue, n in counted}
+
+
+def workers(held: Owned | None = None) -> list[WorkerLoad]:
+    """Every live worker and those that ended within the last hour, the latest first. Raises `TooSlow`.
+
+    ``held``: what `owned` has counted already.
+    """
     age = ExpressionWrapper(Now() - F("last_heartbeat_at"), output_field=fields.DurationField())
-    held = owned_tasks().values("worker_id", "status").annotate(n=Count("*"))
     with bounded(SURVEY_TIMEOUT):
         found = list(known_workers(ended_within=RECENT).annotate(heartbeat_age=age)[:MOST_WORKERS])
-        load = {(row["worker_id"], row["status"]): row["n"] for row in held}
+        load: Counter[tuple[UUID, str]] = Counter()
+        for (worker, status, _), n in (owned() if held is None else held).items():
+            load[worker, status] += n
     return [
         WorkerLoad(
             worker,
             worker.heartbeat_age,
-            load.get((worker.pk, TaskStatus.SCHEDULED), 0),
-            load.get((worker.pk, TaskStatus.RUNNING), 0),
+            load[worker.pk, TaskStatus.SCHEDULED],
+            load[worker.pk, TaskStatus.RUNNING],
         )
         for worker in found
     ]

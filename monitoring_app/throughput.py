@@ -85,6 +85,15 @@ def draw(minutes: dict[datetime, Minute], now: datetime) -> dict[str, Any]:
 
 
 def read_delays() -> dict[str, str]:
+    """Of the newest attempts, how long they waited and took; read twice a minute."""
+    kept: dict[str, str] | None = cache.get("dashboard:delays")
+    if kept is None:
+        kept = _read_delays()
+        cache.set("dashboard:delays", kept, 30)
+    return kept
+
+
+def _read_delays() -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute(_DELAYS, [_SAMPLE])
         delay, duration = cursor.fetchone()

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from access_app.rights import Person
 from access_app.staff.finding import Asked, Found, find, read
+from access_app.staff.live import PART
 from scheduler_project.admin_site import UNFOLD
 
 
@@ -20,7 +21,11 @@ def search(request: HttpRequest, extra_context: dict[str, Any] | None = None) ->
     asked = read(request.GET.get("s", ""))
     found, is_all = find(asked, Person(request.user))
     pages = [] if asked.as_id else list(_pages(request, asked))
-    context = {"asked": asked.text, "found": [*pages, *found], "is_all": is_all}
+    context = {"title": "Find anything", "asked": asked.text, "found": [*pages, *found], "is_all": is_all}
+    if "HX-Request" in request.headers:
+        context["frame"] = PART
+    else:  # opened as a page of its own
+        context |= admin.site.each_context(request)
     return TemplateResponse(request, "admin/scheduler/found.html", context)
 
 

@@ -18,7 +18,8 @@ else:  # a mixin: whichever admin stands behind it
     AnyAdmin = object
 
 _HEADER: Final = "X-Live"
-_PART: Final = "admin/scheduler/part.html"
+#: The frame of what a script asks for.
+PART: Final = "admin/scheduler/part.html"
 
 
 def is_asked(request: HttpRequest) -> bool:
@@ -28,7 +29,7 @@ def is_asked(request: HttpRequest) -> bool:
 
 def frame_of(request: HttpRequest) -> dict[str, str]:
     """What templates of pages that move extend; nothing for the whole page."""
-    return {"frame": _PART} if is_asked(request) else {}
+    return {"frame": PART} if is_asked(request) else {}
 
 
 class LivePages(AnyAdmin):

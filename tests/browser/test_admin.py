@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
@@ -60,5 +61,6 @@ def test_pages_fit_and_keep_hostile_text_as_text(page: Any) -> None:
 def test_the_overview_refreshes_itself(page: Any) -> None:
     page.goto("/admin/")
     make_task(status=TaskStatus.RUNNING)
+    cache.clear()
     tile = page.locator("a.ts-stat", has_text="Running")
     tile.get_by_text("1", exact=True).wait_for(timeout=12_000)

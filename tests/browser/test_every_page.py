@@ -46,6 +46,7 @@ def test_is_clean(page: Any, pages: dict[str, str]) -> None:
         page.emulate_media(color_scheme="light")
         page.goto(url)
         page.wait_for_function("!document.querySelector('[x-cloak]:not([x-show])')")  # Alpine has begun
+        page.locator("h1").first.wait_for()  # and what Swagger UI draws is there
         page.evaluate(AXE_SCRIPT)
         found += violations(page, name, RULES)
         page.emulate_media(color_scheme="dark")

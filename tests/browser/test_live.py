@@ -8,6 +8,10 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 
+from flow_app import freezes
+from flow_app.admin import banner
+from flow_app.freezes import NewFreeze
+from scheduler_project.accounts.viewers import VIEWERS
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_execution, make_task
@@ -28,6 +32,7 @@ def overview(page: Any) -> Any:
 def later(page: Any, seconds: int = 5) -> None:
     """Let the page ask once more, and see the server's present."""
     cache.clear()
+    VIEWERS._checked_at = float("-inf")
     with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
         page.clock.run_for(seconds * 1000 + 100)
 
@@ -200,3 +205,10 @@ def test_rows_are_chosen_in_a_range_and_all_at_once(page: Any, rows: Any) -> Non
     assert page.locator("#action-toggle").is_checked()
     page.locator("#action-toggle").click()
     assert page.locator("#result_list :checked").count() == 0
+
+
+def test_what_is_frozen_meanwhile_is_said_at_the_top(overview: Any) -> None:
+    freezes.freeze(NewFreeze(types=["SHELL"], reason="it is down"), actor="ops")
+    banner.forget()
+    later(overview)
+    overview.locator("#ts-incident").get_by_text("Frozen: type SHELL").wait_for()

@@ -17,6 +17,7 @@ from tests.mutants.inputs import INPUTS
 from tests.mutants.minutes import MINUTES
 from tests.mutants.mutant import Mutant
 from tests.mutants.output import OUTPUT
+from tests.mutants.pages import PAGES
 from tests.mutants.people import PEOPLE
 from tests.mutants.processes import PROCESSES
 from tests.mutants.rates import RATES
@@ -33,6 +34,7 @@ MUTANTS: Final[list[Mutant]] = [
     *INPUTS,
     *EDGES,
     *PEOPLE,
+    *PAGES,
     *FLOW,
     *FREEZES,
     *RATES,

@@ -37,7 +37,9 @@ async function fetchNew() {
   if (answer.type === "opaqueredirect" || answer.status === 401) return { signedOut: true };
   if (!answer.ok) return { why: WHY[answer.status] || `the server answers ${answer.status}` };
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  return { part: page.getElementById(live.id), pages: page.getElementById("ts-pages") };
+  const [part, pages, banner] = [live.id, "ts-pages", "ts-banner"].map((id) => page.getElementById(id));
+  if (banner) Idiomorph.morph(document.getElementById("ts-banner"), banner);
+  return { part, pages };
 }
 
 function isChanged(control) {
