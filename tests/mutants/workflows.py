@@ -101,7 +101,7 @@ WORKFLOWS: Final[list[Mutant]] = [
         "workers_app/processes/scheduler.py",
         _TESTS,
         ("heard", 57, "            self._ended = True\n            if", "            if"),
-        ("again", 57, "SETTLE_AGAIN) if report.left else float", "SETTLE_AGAIN) if False else float"),
+        ("again", 57, "        self._ended = report.left\n", "        self._ended = False\n"),
     ),
     *mutants_of(
         "parents",

@@ -37,7 +37,9 @@ from workflows_app import endings
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until ended tasks are looked at again whose dependents somebody held; and most rounds between two passes.
+#: Seconds until ended tasks are looked at again whose dependents somebody held, the first time and each later one: most
+#: hold them no longer than a statement takes. And most rounds between two passes.
+SETTLE_SOON: Final = 0.005
 SETTLE_AGAIN: Final = 0.05
 MOST_ROUNDS: Final = 20
 #: A head that falls due within less is due.
@@ -67,8 +69,8 @@ class Scheduler(Process):
         #: By the monotonic clock: when the next schedule is due, and before when none is looked at.
         self._fire_at, self._fire_not_before = float("inf"), 0.0
         self._fire_fails = False
-        #: Whether tasks may have ended whose dependents do not know of it.
-        self._ended = True
+        #: Whether tasks may have ended whose dependents do not know of it, and whether somebody held all of these.
+        self._ended, self._held = True, False
         self._recent: Survey | None = None
         self._recent_until = 0.0
         #: Since when each pass that was tried was made by another scheduler, by the monotonic clock.
@@ -143,8 +145,11 @@ class Scheduler(Process):
                 self._outlook.pairs.doubt()
             if not report.moved:
                 break
+        held_before, self._held = self._held, report.left and not report.moved
         self._ended = report.left
-        return (0.0 if report.moved else SETTLE_AGAIN) if report.left else float("inf")
+        if self._held:
+            return SETTLE_AGAIN if held_before else SETTLE_SOON
+        return 0.0 if report.left else float("inf")
 
     def _postponed_rest(self) -> timedelta | None:
         """How long to rest yet, when the housekeeper has made the survey that was due; None: look at what is due."""

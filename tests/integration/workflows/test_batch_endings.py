@@ -308,14 +308,17 @@ class TestWatchBatches:
         assert [engine.task(each).worker_id for each in self.marked(batch)] == [None]
 
     def test_passes_over_what_somebody_holds(self, engine: Engine, open_session: OpenSession) -> None:
-        batch = self.unwatched(dummy())
-        with locked(open_session(), "tasks", "id", *tasks_of(batch)):
+        batch = self.unwatched(dummy(), dummy())
+        first, second = tasks_of(batch)
+        with locked(open_session(), "tasks", "id", first, second):
             assert watch_batches(engine.session, [batch.pk], youngest=True) == []
-        assert self.marked(batch) == []
+        with locked(open_session(), "tasks", "id", second):
+            assert watch_batches(engine.session, [batch.pk], youngest=True) == [batch.pk]
+        assert self.marked(batch) == [first]
 
     def test_not_one_that_has_ended_meanwhile(self, engine: Engine, open_session: OpenSession) -> None:
         batch = self.unwatched(dummy())
-        here, asked = "WHERE NOT l.has_dependents AND", {"ids": [batch.pk], "youngest": True}
+        here, asked = "WHERE t.finished_at IS NULL", {"ids": [batch.pk], "youngest": True}
         with looks_held(open_session()):
             watching = rival_on(open_session(), lambda s: held_after_its_look(s, "watch_batches", here, asked))
             watching.waits(engine.session)

@@ -24,7 +24,7 @@ from tests.support.engine import FAILED, FAILED_FOR_GOOD, SUCCEEDED, UNRUN, Engi
 from tests.support.races import locked, rival
 from tests.support.races import transaction as begun
 from tests.support.schedulers import stepped_scheduler
-from workers_app.processes.scheduler import SETTLE_AGAIN, Scheduler
+from workers_app.processes.scheduler import SETTLE_AGAIN, SETTLE_SOON, Scheduler
 from workflows_app.endings import (
     Settled,
     clear_parents,
@@ -374,6 +374,7 @@ class TestHints:
         services.cancel_task(parent, actor="test")
         with locked(open_session(), "tasks", "id", child):
             scheduler._hear(ENDED)
+            assert scheduler.tick() == timedelta(seconds=SETTLE_SOON)
             assert scheduler.tick() == timedelta(seconds=SETTLE_AGAIN)
             assert waits(engine, child)
         scheduler.tick()

@@ -8,14 +8,17 @@ import pytest
 
 from tasks_app import services
 from tasks_app.fields import NewTask
+from tasks_app.models import Task
 from tests.integration.engine import test_plans
 from tests.integration.engine.test_plans import explain
+from tests.support.batches import dummy, make
 from tests.support.engine import Engine
 
 COUNT = 2000
 INDEXES = {"tasks_ended_parents", "task_edges_open", "task_edges_outcome", "task_joins_pkey", "tasks_pkey"}
 INDEXES |= {"executions_attempt"}
 INDEXES |= {"batches_ended_parents", "batches_to_look_at", "batches_pkey"}
+BATCH_INDEXES = {"tasks_batch_open", "batches_inner", "batches_open"}
 
 
 @pytest.mark.usefixtures("new_tables")
@@ -45,3 +48,16 @@ class TestPlans:
         plans = {name: explain(engine.session, name, parameters) for name, parameters in asked.items()}
         assert set().union(*(plan.indexes for plan in plans.values())) <= INDEXES
         assert {name: plan.touched for name, plan in plans.items() if plan.touched > 6 * COUNT} == {}
+
+    @pytest.mark.parametrize("known", [False, True], ids=["empty tables", "tables as they are"])
+    def test_of_a_look_touch_no_more_than_a_few_of_a_batch(self, engine: Engine, known: bool) -> None:
+        batch = make(*[dummy()] * COUNT)
+        Task.objects.update(has_dependents=False)
+        if known:
+            engine.session.execute("ANALYZE tasks, batches")
+        plans = [explain(engine.session, "look_at_batches", {"ids": [batch.pk]})]
+        plans += [
+            explain(engine.session, "watch_batches", {"ids": [batch.pk], "youngest": side}) for side in (True, False)
+        ]
+        assert {"tasks_batch_open"} <= set().union(*(plan.indexes for plan in plans)) <= INDEXES | BATCH_INDEXES
+        assert max(plan.touched for plan in plans) <= COUNT // 4
