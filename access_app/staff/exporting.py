@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from access_app.exports import FORMATS, Exported, ExportRefused, bounded, export, filters_of
 from access_app.masking import MASK, masked
-from access_app.rights import Person
+from access_app.rights import Action, Person
 from access_app.staff.strict_filters import BadFilter
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Exports(AnyAdmin):
     #: What the rows are called in the file's name and in the audit trail; empty: there is no file.
     export_name: ClassVar[str] = ""
     export_columns: ClassVar[Sequence[str]] = ()
+    #: What a person needs for it besides the list's own.
+    export_needs: ClassVar[tuple[Action, ...]] = ()
     #: Columns of the table that may be large, and that no file has.
     export_defers: ClassVar[tuple[str, ...]] = ()
 
@@ -47,8 +49,16 @@ class Exports(AnyAdmin):
         ours = [path(f"export/{form}/", view, name=f"{name}_{form}") for form, view in views.items()]
         return [*ours, *super().get_urls()]
 
+    def may_export(self, request: HttpRequest) -> bool:
+        person = Person(request.user)
+        return self.has_view_permission(request) and all(person.may(action) for action in self.export_needs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        offered = {"exports": bool(self.export_name) and self.may_export(request)}
+        return super().changelist_view(request, {**offered, **(extra_context or {})})
+
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        if not self.has_view_permission(request):
+        if not self.may_export(request):
             raise PermissionDenied
         if request.method != "GET":  # HEAD, too: it would be in the audit trail
             return HttpResponseNotAllowed(["GET"])

@@ -31,6 +31,7 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
     list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)
     ordering = ("-id",)
     export_name = "executions"
+    export_needs = (Action.TASK_READ,)
     export_defers = list_defers
     export_columns = (
         *("taskId", "type", "attempt", "workerId", "status", "taskStatus", "dueAt", "startedAt", "finishedAt"),
@@ -76,7 +77,7 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
         return display.past(execution.finished_at)
 
     def export_items(self, rows: Sequence[TaskExecution]) -> list[dict[str, Any]]:
-        """Without results, which are for whoever may see the task."""
+        """Without results, which may be large; errors are for whoever may see the task."""
         return [
             {
                 "taskId": str(row.task_id),

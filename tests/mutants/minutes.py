@@ -55,7 +55,7 @@ MINUTES: Final[list[Mutant]] = [
         "exports-pages",
         "access_app/staff/exporting.py",
         "integration/test_exports.py::TestPages",
-        ("permission", 36, "if not self.has_view_permission(request):", "if False:"),
+        ("permission", 36, "if not self.may_export(request):", "if False:"),
         ("filters", 60, 'if getattr(found, "problems", ()):', "if False:"),
         ("secrets", 40, "masked(item, MASK) for item", "item for item"),
         ("large", 41, ".defer(*self.export_defers)", ""),

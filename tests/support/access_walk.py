@@ -377,7 +377,7 @@ def _operations_of(
     yield Operation(f"GET {name}_change", "GET", url("change"), (reads,), world.task_type, offers=buttons)
     for form_of_file in FORMATS if model_admin.export_name else ():
         file = f"{name}_export_{form_of_file}"
-        yield Operation(f"GET {file}", "GET", reverse(file), (reads,), world.task_type)
+        yield Operation(f"GET {file}", "GET", reverse(file), (reads, *model_admin.export_needs), world.task_type)
     for word in model_admin.pages:
         yield Operation(f"GET {name}_{word}", "GET", url(word), (reads,), world.task_type)
     may: dict[str, Any] = {"actions": (creates,) if creates else (), "never": creates is None}
