@@ -47,6 +47,7 @@ def count_new() -> tuple[list[Total], int]:
     Raises `TooSlow`.
     """
     count_new_fires()
+    count_new_batches()
     uncounted = count_new_executions() + count_new_ends()
     return _totals(), uncounted
 
@@ -69,6 +70,15 @@ def count_new_ends() -> int:
 def count_new_fires() -> int:
     """Count slots of schedules that were decided since the last time; return how many are still to be counted."""
     return _count(statement("count_new_fires"), "fires", ScheduleFire)
+
+
+def count_new_batches() -> None:
+    """Count batches that were done since the last time, but for the last minute."""
+    with selectors.bounded(COUNT_TIMEOUT) as cursor:
+        cursor.execute(statement("count_new_batches"), {"most": MOST_COUNTED})
+        known = cursor.rowcount
+    if not known:
+        MetricMark.objects.get_or_create(name="batches")
 
 
 def _count(counting: str, mark_name: str, model: type[Counted]) -> int:

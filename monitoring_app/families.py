@@ -16,15 +16,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from monitoring_app import workflows
 from monitoring_app.busiest import QueueReading
 from monitoring_app.counting import BOUNDS, Total
+from monitoring_app.gauges import PREFIX, gauge, labelled
 from monitoring_app.labels import among, task_types
 from monitoring_app.metrics import Reading
 from monitoring_app.selectors import Survey
 from schedules_app.firing_rules import FireState
 from tasks_app.states import FINAL, ExecutionStatus, TaskStatus, WorkerState
+from workflows_app.batch_rules import DONE
 
-PREFIX: Final = "task_scheduler_"
 _FAILED: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
 _LOST: Final = frozenset({ExecutionStatus.LOST, ExecutionStatus.RELEASED})
 
@@ -51,6 +53,8 @@ class Families(Collector):
             yield from _states(reading.survey)
         if reading.queues is not None:
             yield from _queues(reading.queues)
+        if reading.workflows is not None:
+            yield from workflows.families_of(reading.workflows)
         if reading.uncounted is not None:
             yield gauge("executions_uncounted", "Ended attempts not counted yet, at most.", reading.uncounted)
             yield from _counters(reading.totals)
@@ -142,6 +146,12 @@ def _counters(totals: Iterable[Total]) -> Iterator[Metric]:
         by_metric["fires"],
         Label("state", "status", sorted(FireState)),
     )
+    yield counter(
+        "batches_ended",
+        "Batches that were done, by how they ended, a minute later.",
+        by_metric["batches"],
+        _of("status", DONE),
+    )
     yield counter("late_results", "Results that came after their attempt was taken away.", by_metric["late"], kind)
 
 
@@ -183,15 +193,4 @@ def counter(name: str, text: str, totals: Iterable[Total], *labels: Label) -> Me
         sums[values] = sums.get(values, 0) + total.n
     for values, n in sorted(sums.items()):
         family.add_metric(values, n)
-    return family
-
-
-def gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(PREFIX + name, text, value=value)
-
-
-def labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=[label])
-    for key, value in values:
-        family.add_metric([str(key)], value)
     return family

@@ -21,6 +21,7 @@ from monitoring_app.busiest import QueueReading, read_busiest
 from monitoring_app.counting import Total
 from monitoring_app.health import DATABASE_ERRORS
 from monitoring_app.selectors import Survey, TooSlow
+from monitoring_app.workflows import Workflows, survey_workflows
 
 KEPT_FOR: Final = timedelta(seconds=5)
 
@@ -37,6 +38,7 @@ class Reading:
     is_up: bool
     seconds: float
     queues: dict[str, QueueReading] | None = None
+    workflows: Workflows | None = None
 
 
 _lock = threading.Lock()
@@ -66,12 +68,12 @@ def _keep(reading: Reading) -> None:
 def read() -> Reading:
     """Survey the system and count what ended since the last time. Never raises for a database that is away or slow."""
     started = time.perf_counter()
-    survey, queues, uncounted, is_up = None, None, None, True
+    survey, queues, workflows, uncounted, is_up = None, None, None, None, True
     totals: list[Total] = []
     try:
         survey = selectors.survey()
-        with selectors.bounded(selectors.SURVEY_TIMEOUT):
-            queues = read_busiest()
+        with selectors.bounded(selectors.SURVEY_TIMEOUT) as cursor:
+            queues, workflows = read_busiest(), survey_workflows(cursor)
     except TooSlow as error:
         log.warning("metrics_not_read", error=str(error))
     except DATABASE_ERRORS as error:
@@ -86,4 +88,4 @@ def read() -> Reading:
                 totals, uncounted = counting.counted_so_far()
     else:
         connection.close()
-    return Reading(survey, totals, uncounted, is_up, time.perf_counter() - started, queues)
+    return Reading(survey, totals, uncounted, is_up, time.perf_counter() - started, queues, workflows)

@@ -72,5 +72,8 @@ def _runs(text: str) -> bool:
 
 
 def problem_of_token_key(key: str) -> str | None:
-    """Why tasks cannot be given tokens with this key; None for nothing, and for none. Holds in every profile."""
-    return f"must have at least {SHORTEST_SECRET} characters; {HOW}" if key and len(key) < SHORTEST_SECRET else None
+    """Why tasks cannot be given tokens with this key, or with one of several between commas; None for nothing, and for
+    none. Holds in every profile.
+    """
+    short = key and any(len(each.strip()) < SHORTEST_SECRET for each in key.split(","))
+    return f"must have at least {SHORTEST_SECRET} characters, each key of several; {HOW}" if short else None

@@ -92,10 +92,15 @@ def without(value: Any, token: str) -> Any:
     return [without(item, token) for item in value] if isinstance(value, list) else value
 
 
+def keys_of(text: str) -> tuple[str, ...]:
+    """The keys of ``TASK_TOKEN_KEY``, between commas: behind the first those that it replaces."""
+    return tuple(key.strip() for key in text.split(",")) if text else ()
+
+
 def _keys() -> tuple[str, ...]:
     """The first one signs. Workers and web processes have a key in common where they have no SECRET_KEY in common."""
-    if own := getattr(settings, "TASK_TOKEN_KEY", ""):
-        return (own,)
+    if own := keys_of(getattr(settings, "TASK_TOKEN_KEY", "")):
+        return own
     return tuple(map(str, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from datetime import timedelta
+from enum import StrEnum
 from functools import reduce
 from typing import Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from django.db.models import Q
 from django.http import QueryDict
 
 from access_app.http.filters import By, ExportedList, ListFilters
-from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json
+from access_app.http.openapi.schemas import CORRELATION, ID, INSTANT, NAME, Json, schema
 from access_app.http.query import Parameter, Query, flag, instant, matching, one_of, uuid
 from access_app.ids import lowest_id
 from access_app.texts import CORRELATION_ID
@@ -22,15 +23,18 @@ from tasks_app.failures import failed_so
 from tasks_app.fields import QUEUE_NAME
 from tasks_app.fingerprints import FINGERPRINT
 from tasks_app.models import (
+    APPROVAL_ROW,
     ENDED_ROW,
+    FROZEN_ROW,
     OWNED_ROW,
     RETRYING_ROW,
     SENT_CORRELATION,
     UNSUCCESSFUL_ROW,
     WAITING_PARTS,
+    WAITING_ROW,
     in_batch,
 )
-from tasks_app.states import FINAL, TaskStatus
+from tasks_app.states import FINAL, Gate, TaskStatus
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _OWN_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -82,6 +86,28 @@ def created_from(text: str) -> UUID:
         return lowest_id(at)
 
 
+class TaskGate(StrEnum):
+    """What tasks may wait for, as ``gates`` of a queue counts them."""
+
+    KEY = Gate.KEY.name
+    DEPENDENCY = Gate.DEPENDENCY.name
+    APPROVAL = Gate.APPROVAL.name
+    RATE = Gate.RATE.name
+    TARGET = Gate.TARGET.name
+    TURN = Gate.TURN.name
+    FREEZE = Gate.FREEZE.name
+
+
+def behind(name: str) -> Q:
+    """Tasks that wait behind a gate, in the words of the index that has them."""
+    gate = Gate[name]
+    if gate == Gate.APPROVAL:
+        return Q(APPROVAL_ROW, gate=gate)
+    if gate == Gate.FREEZE:
+        return FROZEN_ROW
+    return Q(WAITING_ROW, gate=gate) & (Q(concurrency_key__isnull=False) if gate == Gate.KEY else Q(gate__gt=Gate.KEY))
+
+
 class TaskFilters(ListFilters):
     """Creation time is in the id, and so is its index."""
 
@@ -109,6 +135,7 @@ class TaskFilters(ListFilters):
         {"type": "boolean"},
         "Tasks that have failed and wait for another attempt; `false`: all others.",
     )
+    gate = By(behind, one_of(list(TaskGate)), schema("TaskGate"), "Tasks that wait for this; see `why`.")
     ended_after = By("finished_at__gte", instant, INSTANT, "finishedAt ≥ this.")
     ended_before = By("finished_at__lt", instant, INSTANT, "finishedAt < this.")
     created_after = By("id__gte", created_from, INSTANT, "createdAt ≥ this.")

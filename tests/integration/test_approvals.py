@@ -208,3 +208,19 @@ class TestWhoMay:
         task = waiting(created_by="schedule:nightly")
         assert "Somebody else" in str(refusal(ADMIN, task))
         assert refusal(KeyCaller("chief", frozenset({"admin"})), task) is None
+
+
+class TestList:
+    def test_finds_what_waits_behind_a_gate(self, boss: Api) -> None:
+        asking = make_task(gate=Gate.APPROVAL, approval={"of": "scope:admin"}, approval_asked_at=Now())
+        behind = {
+            gate.name: make_task(gate=gate, concurrency_key="k", target="h")
+            for gate in Gate
+            if gate not in (Gate.OPEN, Gate.APPROVAL)
+        }
+        make_task()
+        make_task(status="CANCELLED", gate=Gate.APPROVAL)
+        for name, task in {"APPROVAL": asking, **behind}.items():
+            found = boss.get(f"/tasks?gate={name}").json()["content"]
+            assert [each["id"] for each in found] == [str(task.pk)], name
+        assert fields_of(boss.get("/tasks?gate=OPEN")) == {"gate"}

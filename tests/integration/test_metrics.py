@@ -158,7 +158,7 @@ class TestStates:
         for _ in range(30):
             end(ExecutionStatus.SUCCESS, TaskStatus.SUCCESS, type=uuid4().hex)
             add_worker()
-        with django_assert_max_num_queries(54):
+        with django_assert_max_num_queries(59):
             metrics.read()
 
 

@@ -67,4 +67,12 @@ MINUTES: Final[list[Mutant]] = [
         ("rank", 67, "if seen >= rank:", "if seen > rank:"),
         ("middle", 67, "sqrt(BOUNDS[bucket - 1] * BOUNDS[min(bucket, len(BOUNDS) - 1)])", "BOUNDS[bucket - 1]"),
     ),
+    *mutants_of(
+        "batch-metrics",
+        "monitoring_app/sql/count_new_batches.sql",
+        "integration/test_workflow_metrics.py",
+        ("once", 35, " AND b.finished_at > part.low", ""),
+        ("settled", 35, "now() - interval '1 minute' AS settled", "now() AS settled"),
+        ("some", 35, "                        HAVING count(*) = %(most)s), settled) AS high", "), settled) AS high"),
+    ),
 ]

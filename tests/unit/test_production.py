@@ -65,3 +65,4 @@ class TestProblemOfTokenKey:
     @pytest.mark.parametrize(("length", "taken"), [(0, True), (31, False), (32, True)])
     def test_is_that_it_is_short(self, length: int, taken: bool) -> None:
         assert (problem_of_token_key("k" * length) is None) is taken
+        assert (problem_of_token_key(f"{'n' * 40}, {'k' * length}") is None) is (length == 32)

@@ -78,6 +78,12 @@ class TestCallerOf:
         settings.TASK_TOKEN_KEY = "k" * 32
         token = make_token(FENCE)
         assert caller_of(old) is None
+        settings.TASK_TOKEN_KEY = f"{'n' * 32}, {'k' * 32}"
+        assert caller_of(token) is not None
+        newer = make_token(FENCE)
+        settings.TASK_TOKEN_KEY = "n" * 32
+        assert (caller_of(token), caller_of(newer) is None) == (None, False)
+        settings.TASK_TOKEN_KEY = "k" * 32
         settings.SECRET_KEY = "that of a process which signs nothing"
         assert caller_of(token) is not None
         assert make_token(FENCE) == token

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter, union
-from access_app.http.openapi.schemas import ID, Json
+from access_app.http.openapi.schemas import ID, Json, closed_set
+from tasks_app.api.filters import TaskGate
 from tasks_app.api.openapi import export, failures, operations, output, paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
@@ -19,13 +20,18 @@ _PARAMETERS: Final[Json] = {
 }
 
 
+_FILTERS: Final[Json] = {"TaskGate": closed_set(TaskGate, "What waiting tasks may wait for, besides their time.")}
+
+
 def chapter() -> Chapter:
     tags = {
         "tasks": "Create, read, change, cancel, retry.",
         "bulk operations": "Cancel, retry, move … all tasks that match a filter.",
         "failures": "What failed alike, in groups, and its retry.",
     }
-    known = union(types.SCHEMAS, schemas.SCHEMAS, export.SCHEMAS, output.SCHEMAS, operations.SCHEMAS, failures.SCHEMAS)
+    known = union(
+        _FILTERS, types.SCHEMAS, schemas.SCHEMAS, export.SCHEMAS, output.SCHEMAS, operations.SCHEMAS, failures.SCHEMAS
+    )
     found = union(paths.PATHS, export.PATHS, output.PATHS, operations.PATHS, failures.PATHS)
     parameters = union(_PARAMETERS, operations.PARAMETERS, failures.PARAMETERS)
     return Chapter(found, known, tags, parameters)
