@@ -38,6 +38,12 @@ class TestHeldAttempts:
         one, other = held(attempt=3), held()
         assert holding(one, other).fences() == {one.attempt.task_id: 3, other.attempt.task_id: 1}
 
+    def test_know_the_attempt_behind_what_runs_also_of_two_of_a_task(self) -> None:
+        task_id = uuid4()
+        old, new = held(task_id, attempt=1, ended=True), held(task_id, attempt=2)
+        all_held = holding(old, new)
+        assert [all_held.attempt_of(each.execution) for each in (old, new, held())] == [old.attempt, new.attempt, None]
+
     def test_keep_a_new_attempt_when_the_old_one_is_removed_late(self) -> None:
         """Recorded, given back and started again before the recorder got round to removing it."""
         task_id = uuid4()

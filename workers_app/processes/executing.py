@@ -61,7 +61,9 @@ class Executing:
         self.recorder = Recorder(
             Session("recorder"), worker_id, self._recorded, self._ends_come_fast, self._running.none
         )
-        self._output = OutputKeeper(Session("output", statement_timeout="5s"), slots, self.recorder.put)
+        self._output = OutputKeeper(
+            Session("output", statement_timeout="5s"), slots, self.recorder.put, self.held.attempt_of
+        )
         self._inputs = Inputs(Session("inputs"), worker_id)
         #: Slots of all attempts that have been recorded.
         self.ended_slots = 0
@@ -101,7 +103,7 @@ class Executing:
         """Hold the attempts and give them to the pool; without a lease they end as RELEASED before they begin."""
         batch = [Held(attempt, execution_of(attempt), sealed=sealed.get(attempt.task_id)) for attempt in attempts]
         for held in batch:
-            self._output.offer(held.attempt, held.execution)
+            held.execution.keep = self._output.keep
         self.held.add(batch)
         if not self._lease.running:
             for held in batch:
@@ -130,7 +132,11 @@ class Executing:
         began = time.monotonic()
         outcome = self._inputs.take(held.attempt, held.execution) or held.run()
         held.ended = True
-        self._output.end(held.execution, self._ending(held.attempt, outcome, time.monotonic() - began))
+        ending = self._ending(held.attempt, outcome, time.monotonic() - began)
+        if held.execution.output is None:
+            self.recorder.put(ending)
+        else:
+            self._output.end(held.execution, ending)
         self._running.end_one()
 
     def _ending(self, attempt: Attempt, outcome: Outcome, duration_s: float) -> Ending:

@@ -80,6 +80,12 @@ class HeldAttempts:
         with self._lock:
             return [*self._held, *(held.attempt.task_id for held in self._behind)]
 
+    def attempt_of(self, execution: Execution) -> Attempt | None:
+        """The attempt that runs so; None when nothing of it is held any more."""
+        with self._lock:
+            held = (self._held.get(execution.task_id), *self._behind)
+        return next((each.attempt for each in held if each is not None and each.execution is execution), None)
+
     def fences(self) -> dict[UUID, int]:
         """The attempt held of each task."""
         with self._lock:

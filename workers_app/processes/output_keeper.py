@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import psycopg
@@ -106,11 +105,22 @@ class Round:
 
 
 class OutputKeeper:
-    """``put`` takes the endings of attempts, once their output is stored; it must not block."""
+    """``put`` takes the endings of attempts, once their output is stored; it must not block.
 
-    def __init__(self, session: Session, slots: int, put: Callable[[Ending], None]) -> None:
+    ``attempt_of`` says which attempt is behind what runs. It is asked once something is written: what is done for
+    every attempt, however short, is to set `keep`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        slots: int,
+        put: Callable[[Ending], None],
+        attempt_of: Callable[[Execution], Attempt | None],
+    ) -> None:
         self._session = session
         self._put = put
+        self._attempt_of = attempt_of
         self._limit: int = settings.SCHEDULER.output_stored
         self._held = max(SHARE, min(self._limit, HELD // slots))
         self._kept: dict[Execution, Kept] = {}
@@ -120,17 +130,14 @@ class OutputKeeper:
         self._round = Round()
         self._failures = 0
         self._closing = False
+        #: For `Execution.keep` of each attempt.
+        self.keep = self._open if self._limit else None
 
     # Any thread
 
-    def offer(self, attempt: Attempt, execution: Execution) -> None:
-        """Keep what this attempt writes, if it writes anything."""
-        if self._limit:
-            execution.keep = partial(self._open, attempt)
-
     def end(self, execution: Execution, ending: Ending) -> None:
-        """Hand the ending on, behind its output; at once where nothing of that is stored."""
-        if execution.output is not None and self._is_awaited(execution, ending):
+        """Hand on the ending of what has written something, behind its output; at once where none is stored."""
+        if self._is_awaited(execution, ending):
             self._wake.set()
         else:
             self._put(ending)
@@ -142,8 +149,11 @@ class OutputKeeper:
         if self._thread is not None:
             self._thread.join(timeout=2)
 
-    def _open(self, attempt: Attempt, execution: Execution) -> Output:
-        output = Output(head=self._limit, held=self._held)
+    def _open(self, execution: Execution) -> Output:
+        output, attempt = Output(head=self._limit, held=self._held), self._attempt_of(execution)
+        if attempt is None:  # it is over
+            output.close()
+            return output
         with self._lock:
             self._kept[execution] = Kept(attempt, execution, output, self._limit)
             if self._thread is None:

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from access_app.database_faults import DatabaseAway
 from access_app.masking import MASK
+from tasks_app.executors.base import Execution
 from tasks_app.models import TaskOutput
 from tasks_app.sessions import Session
 from tasks_app.starting import Attempt
@@ -24,20 +25,28 @@ from workers_app.processes import output_keeper
 from workers_app.processes.output_keeper import OutputKeeper
 from workers_app.runner import execution_of
 
+#: What a worker holds.
+ATTEMPTS: dict[Execution, Attempt] = {}
+
 
 class Running:
     """An attempt of a worker that has a keeper, whose thread does not run by itself."""
 
     def __init__(self, keeper: OutputKeeper, attempt: Attempt) -> None:
         self.keeper, self.attempt, self.execution = keeper, attempt, execution_of(attempt)
-        keeper.offer(attempt, self.execution)
+        self.execution.keep = keeper.keep
+        ATTEMPTS[self.execution] = attempt
 
     def age(self, seconds: float) -> None:
         self.execution.deadline -= seconds
 
     def end(self) -> None:
         [ending] = endings([self.attempt])
-        self.keeper.end(self.execution, ending)
+        del ATTEMPTS[self.execution]
+        if self.execution.output is None:
+            self.keeper._put(ending)
+        else:
+            self.keeper.end(self.execution, ending)
 
     def stored(self) -> str:
         parts = read_output([Ask(self.attempt.task_id)])[0].parts
@@ -57,7 +66,7 @@ def keeper(engine: Engine, put: list[Ending], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(OutputKeeper, "_run", lambda self: None)
     monkeypatch.setattr(settings, "SCHEDULER", replace(settings.SCHEDULER, output_stored=4096))
     with closing(Session("output")) as session:
-        yield OutputKeeper(session, 4, put.append)
+        yield OutputKeeper(session, 4, put.append, ATTEMPTS.get)
 
 
 @pytest.fixture
@@ -92,6 +101,14 @@ class TestOutputKeeper:
         assert [ending.task_id for ending in put] == [silent.attempt.task_id, short.attempt.task_id]
         keeper.step()
         assert (keeper._session.epoch, keeper._kept) == (0, {})
+
+    def test_keeps_nothing_of_what_is_over(self, running: Starts, keeper: OutputKeeper) -> None:
+        run = running()
+        run.age(3)
+        run.end()
+        run.execution.write("stdout", b"first words, too late\n")
+        keeper.step()
+        assert (run.stored(), keeper._kept) == ("", {})
 
     def test_hands_an_end_on_behind_the_last_line(
         self, running: Starts, keeper: OutputKeeper, put: list[Ending]
@@ -249,7 +266,7 @@ class TestAway:
 
 def test_a_thread_of_its_own_stores_within_a_second(engine: Engine, put: list[Ending]) -> None:
     with closing(Session("output")) as session:
-        keeper = OutputKeeper(session, 4, put.append)
+        keeper = OutputKeeper(session, 4, put.append, ATTEMPTS.get)
         run = Running(keeper, engine.running(engine.worker()))
         run.age(3)
         run.execution.emit("hello")
