@@ -11,6 +11,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from access_app import audit
+from access_app.masking import MASK, masked
 from access_app.versions import Versions, require
 from flow_app.buckets import fit_bucket, rate_of
 from flow_app.counting_in import hand_back_assigned, stamp_limited
@@ -113,7 +114,7 @@ def edit_queue(
         for rule in changed:
             EFFECTS.get(rule.path, _nothing)(before, after, actor)
         detail = {rule.path: {"from": rule.shown(before), "to": rule.shown(after)} for rule in changed}
-        audit.record(actor, "queue.edited", f"queue:{name}", reason=reason, detail=detail)
+        audit.record(actor, "queue.edited", f"queue:{name}", reason=reason, detail=masked(detail, MASK))
         transaction.on_commit(wakeups.notify_schedulers)
     return Queue.objects.get(name=name)
 

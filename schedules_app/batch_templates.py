@@ -112,9 +112,10 @@ def named(open_one: Open) -> str:
     return f"batch {open_one.id}" if isinstance(open_one, OpenBatch) else f"task {open_one}"
 
 
-def types_in(asked: Mapping[str, Any] | None) -> set[str]:
+def types_in(asked: Any) -> set[str]:
     """The types of all tasks of a template, whatever else is wrong with it."""
-    asked = asked or {}
+    if not _is_object(asked):
+        return set()
     return {str(task.get("type", "")) for task in [*_tasks_of(asked), *map(asked.get, _FOLLOW_UPS)] if _is_object(task)}
 
 

@@ -95,7 +95,7 @@ def read_template(asked: Any) -> BatchTemplate:
     problems: dict[str, str] = {}
     values = read_fields(asked, _FIELDS, problems)
     problems |= {name: "is required" for name in ("name", "tasks") if name not in asked}
-    problems |= {name: _OF_ONE_BATCH for name in _ELSEWHERE if values.get(name)}
+    problems |= {name: _OF_ONE_BATCH for name in _ELSEWHERE if name in values}
     new = NewBatch(
         name=values.get("name", "-"), fail_fast=values.get("fail_fast"), follow_ups=read_follow_ups(values, problems)
     )

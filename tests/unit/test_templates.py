@@ -46,6 +46,7 @@ class TestReadTemplate:
              {"tasks.0.dependsOn", "tasks.1.dependsOn"}),
             ({"failFast": 0}, {"failFast"}),
             ({"open": True}, {"open"}),
+            ({"open": False}, {"open"}),
             ({"parentBatchId": ID}, {"parentBatchId"}),
             ({"onComplete": {"type": "DUMMY", "dependsOn": [ID]}}, {"onComplete.dependsOn"}),
             ({"onFailure": 5, "onSuccess": {}}, {"onFailure", "onSuccess.type"}),
@@ -61,7 +62,7 @@ class TestReadTemplate:
         assert problems(asked).keys() in ({"body"}, {"name", "tasks"})
 
     def test_takes_what_says_nothing(self) -> None:
-        read_template({"name": "b", "tasks": [DUMMY], "open": False, "parentBatchId": None, "onFailure": None})
+        read_template({"name": "b", "tasks": [DUMMY], "failFast": None, "onFailure": None})
 
 
 class TestMembers:
@@ -80,6 +81,6 @@ class TestStored:
         assert queues_in(FAN_IN) == ["default", "us"]
         assert read_template(FAN_IN).takes_results == {"HTTP"}
 
-    @pytest.mark.parametrize("asked", [None, {}, {"tasks": 5}, {"tasks": [5, None]}, {"onComplete": 7}])
+    @pytest.mark.parametrize("asked", [None, 5, [], {}, {"tasks": 5}, {"tasks": [5, None]}, {"onComplete": 7}])
     def test_runs_nothing_where_it_is_no_batch(self, asked: Any) -> None:
         assert types_in(asked) == set()

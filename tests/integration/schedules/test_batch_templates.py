@@ -14,6 +14,7 @@ from schedules_app.models import Schedule
 from tests.factories import make_key
 from tests.support.api import Api
 from tests.support.scheduled import FAN_IN, ONE, batch_schedule, batches_of
+from workflows_app.models import Batch
 
 
 class TestApi:
@@ -72,6 +73,14 @@ class TestApi:
         assert plain.post("/schedules", self.BODY).status_code == 403  # it takes a result, and may send it anywhere
         assert plain.post("/schedules", self.BODY | {"batch": ONE}).status_code == 201
 
+    def test_a_trigger_that_is_sent_again_finds_no_batch_that_is_gone(self, db: None) -> None:
+        api, schedule = Api(make_key()), batch_schedule(due=0)
+        path, key = f"/schedules/{schedule.pk}/trigger", {"Idempotency_Key": "k"}
+        assert api.send("POST", path, **key).status_code == 201
+        assert (api.send("POST", path, **key).status_code, len(batches_of(schedule))) == (200, 1)
+        Batch.objects.all().delete()
+        assert api.send("POST", path, **key).status_code == 404
+
     def test_shows_no_payload_to_who_may_not_read(self, db: None) -> None:
         key = make_key("schedules:write", "tasks:read")
         assert "http://h/" not in Api(key).post("/schedules", self.BODY).content.decode()
@@ -107,6 +116,9 @@ class TestPages:
         }  # fmt: skip
         bad = staff.post("/admin/schedules_app/schedule/add/", form | {"batch": json.dumps(FAN_IN | {"tasks": []})})
         assert (bad.status_code, "tasks: must be a list of 1 to 1,000 tasks" in bad.content.decode()) == (422, True)
+        for text in ("5", "[]", "null", "", "{", '"x"', '{"tasks": [[]], "callback": 7}'):
+            refused = staff.post("/admin/schedules_app/schedule/add/", form | {"batch": text, "callback": text})
+            assert refused.status_code == 422
         assert staff.post("/admin/schedules_app/schedule/add/", form | {"batch": json.dumps(FAN_IN)}).status_code == 302
         schedule = Schedule.objects.get()
         assert (schedule.task, schedule.batch) == (None, FAN_IN)
