@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ _ATTEMPTS: Final = sum((F(column) for column in list(OUTCOMES.values())[1:]), st
 class Ended:
     """Attempts that ended: how many in which way, and the times they took, in buckets."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Mapping[str, int] = field(default_factory=lambda: defaultdict(int))
     start_delay: Histogram = field(default_factory=dict)
     duration: Histogram = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Waiting:
     oldest_due: float | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Step:
     """One step of a time. ``slots`` are used and available ones; None: no scheduler looked."""
 
@@ -63,9 +63,11 @@ class Step:
     queues: dict[str, Waiting] = field(default_factory=dict)
     slots: tuple[int, int] | None = None
 
+    @cached_property
     def all_types(self) -> Ended:
+        """All of them together, once they are known."""
         ended = self.types.values()
-        counts = sum((each.counts for each in ended), Counter[str]())
+        counts = merged(each.counts for each in ended)
         return Ended(counts, merged(each.start_delay for each in ended), merged(each.duration for each in ended))
 
 
@@ -120,7 +122,7 @@ def _add_ended(window: Window, steps: Mapping[datetime, Step]) -> None:
     rows = window.rows.filter(kind__in=("type", "system")).order_by("name").values_list(*columns)
     for at, kind, name, start_delay, duration, used, slots, *counts in rows.iterator(5000):
         if kind == "type":
-            steps[at].types[name] = Ended(Counter(dict(zip(_COUNTS, counts, strict=True))), start_delay, duration)
+            steps[at].types[name] = Ended(dict(zip(_COUNTS, counts, strict=True)), start_delay, duration)
         else:
             steps[at].slots = (used, slots)
 

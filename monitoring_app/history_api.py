@@ -87,7 +87,7 @@ def _step_json(step: Step) -> dict[str, Any]:
     used, available = step.slots or (None, None)
     return {
         "at": show_instant(step.at),
-        **_ended_json(step.all_types()),
+        **_ended_json(step.all_types),
         "byType": {name: _ended_json(ended) for name, ended in step.types.items()},
         "byQueue": {
             name: {"attempts": found.attempts, "waiting": found.waiting, "oldestDueSeconds": _rounded(found.oldest_due)}

@@ -134,7 +134,7 @@ def draw_all(steps: Sequence[Step], queues: Sequence[str], form: str) -> list[tu
 
 
 def _outcomes(steps: Sequence[Step], times: Sequence[str]) -> Chart:
-    ended = [step.all_types() for step in steps]
+    ended = [step.all_types for step in steps]
     counts = [each.counts for each in ended]
     known = [count["success"] + count["retried"] + count["given_up"] + count["cancelled"] for count in counts]
     series = [
@@ -150,7 +150,7 @@ def _outcomes(steps: Sequence[Step], times: Sequence[str]) -> Chart:
 
 
 def _start_delays(steps: Sequence[Step], times: Sequence[str]) -> Chart:
-    found = [step.all_types().start_delays for step in steps]
+    found = [step.all_types.start_delays for step in steps]
     series = [
         Series(name, tone, [_of(each, name) for each in found], dash)
         for name, tone, dash in zip(("p50", "p95", "p99"), ("ts-green", "ts-blue", "ts-red"), _DASHES, strict=True)
