@@ -11,6 +11,7 @@ from tests.mutants.bounds import BOUNDS
 from tests.mutants.bulk import BULK
 from tests.mutants.callbacks import CALLBACKS
 from tests.mutants.edges import EDGES
+from tests.mutants.failures import FAILURES
 from tests.mutants.flow import FLOW
 from tests.mutants.freezes import FREEZES
 from tests.mutants.inputs import INPUTS
@@ -49,4 +50,5 @@ MUTANTS: Final[list[Mutant]] = [
     *APPROVALS,
     *OUTPUT,
     *MINUTES,
+    *FAILURES,
 ]
