@@ -91,7 +91,7 @@ def next_span(mark: Mark) -> Span:
     elif read < mark.highest:
         low = mark.next_read - 1
         read = high = min(low + MOST_READ, mark.highest)
-    notes = sure == noted and read == mark.highest and noted < read
+    notes = sure == noted < read  # a note that is not settled stays: renewed at each look, it would never grow old
     more = read < mark.highest or sure < noted
     return Span(low, high, read, sure, read if notes else noted, notes, more)
 

@@ -158,7 +158,10 @@ class TestRetry:
             make_failure("order 3", ago=2 * HOUR),
             make_failure("no such order"),
             make_failure("x", queue="mails"),
+            make_failure("order 5", ago=-60),
         ]
+        cancelled = make_failure("order 6", status="CANCELLED")
+        make_failure("order 7", task=make_task(attempt=1, retry_count=1))
         done = make_failure("order 4")
         retry_task(done.task_id, actor="test")
         asked = {"from": before(hours=1), "reason": "fixed", "ratePerSecond": 50}
@@ -169,14 +172,13 @@ class TestRetry:
         assert (operation["reason"], operation["ratePerSecond"]) == ("fixed", 50)
         assert caller.get(begun["Location"]).json()["id"] == operation["id"]
         read = operation["filter"]
-        again = caller.get(f"/tasks?status=FAILED&failure={read['failure']}&endedAfter={read['endedAfter']}")
-        assert ids(again) == {str(each.task_id) for each in wanted}
+        again = "&".join(f"{name}={value}" for name, value in {**read, "status": "FAILED"}.items())
+        assert ids(caller.get(f"/tasks?{again}")) == {str(each.task_id) for each in wanted}
         do_due(session)
-        assert set(Task.objects.filter(status="PENDING").values_list("pk", flat=True)) == {
-            *(each.task_id for each in wanted),
-            done.task_id,
-        }
-        assert Task.objects.filter(pk__in=[each.task_id for each in others], status="FAILED").count() == 3
+        retried = Task.objects.filter(status="PENDING", retry_count=0).values_list("pk", flat=True)
+        assert set(retried) == {*(each.task_id for each in wanted), done.task_id}
+        assert Task.objects.filter(pk__in=[each.task_id for each in others], status="FAILED").count() == len(others)
+        assert Task.objects.get(pk=cancelled.task_id).status == "CANCELLED"
         assert BulkOperation.objects.get().touched == 2
 
     def test_leaves_alone_what_has_failed_otherwise_since_the_dry_run(self, caller: Api, session: Session) -> None:

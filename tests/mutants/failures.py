@@ -20,7 +20,7 @@ FAILURES: Final[list[Mutant]] = [
         _SPANS,
         ("again", _PROMISE, "if sure < noted and mark.is_settled:", "if False:"),
         ("settled", _PROMISE, "if sure < noted and mark.is_settled:", "if sure < noted:"),
-        ("caught-up", _PROMISE, "sure == noted and read == mark.highest and noted < read", "noted < read"),
+        ("renewed", _PROMISE, "notes = sure == noted < read", "notes = noted < read", _ENGINE),
         ("restored", _PROMISE, "    if mark.highest < read:\n", "    if False:\n", _ENGINE),
         (
             "held",

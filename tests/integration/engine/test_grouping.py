@@ -132,11 +132,12 @@ class TestGroupFailures:
         assert messages() == ["fast", "slow"]
 
     def test_goes_on_beside_a_transaction_that_stays_open(self, engine: Engine, open_session: OpenSession) -> None:
-        """Of somebody else, for hours: it holds up no more than what is read again."""
-        stuck = open_session()
-        stuck.execute("BEGIN")
-        stuck.execute("SELECT pg_current_xact_id()")
+        """Of somebody else, for hours: it holds up what is read again, and one that comes later not even that."""
+        stuck, later = open_session(), open_session()
         for number, message in enumerate(["one", "two", "three"], start=1):
+            for session in {1: [stuck], 2: [later]}.get(number, []):
+                session.execute("BEGIN")
+                session.execute("SELECT pg_current_xact_id()")
             fail(message)
             group_failures(engine.session)
             assert FailureGroup.objects.count() == number
@@ -144,8 +145,9 @@ class TestGroupFailures:
         stuck.execute("COMMIT")
         group_failures(engine.session)
         assert FailureMark.objects.get().sure_id > 0
+        later.execute("COMMIT")
 
-    @pytest.mark.parametrize("column", ["read_id = 10^9, sure_id = 10^9, noted_id", "noted_xid"])
+    @pytest.mark.parametrize("column", ["read_id = 10^9, sure_id = 10^9, noted_id", "noted_id = 1, noted_xid"])
     def test_begins_again_with_another_history(self, engine: Engine, column: str) -> None:
         """After a restore, ids or numbers of transactions may be lower than those that were noted."""
         fail()
@@ -211,6 +213,9 @@ class TestDeleteUnusedGroups:
         assert messages() == ["kept"]
 
     def test_waits_for_whoever_adds_to_them(self, engine: Engine, open_session: OpenSession) -> None:
+        fail()
+        group_failures(engine.session)
+        TaskFailure.objects.all().delete()
         fail()
         with engine.session.connection.transaction():
             assert grouping.take_failure_mark(engine.session) is not None
