@@ -14,8 +14,7 @@ part AS MATERIALIZED (
                           FROM (SELECT finished_at FROM batches
                                  WHERE finished_at IS NOT NULL AND finished_at > mark.low AND finished_at <= mark.settled
                                  ORDER BY finished_at
-                                 LIMIT %(most)s) AS first
-                        HAVING count(*) = %(most)s), settled) AS high
+                                 LIMIT %(most)s) AS first), settled) AS high
     FROM mark
 ),
 counted AS (

@@ -57,6 +57,9 @@ def test_the_form_shows_the_fields_of_the_chosen_kind(page: Any) -> None:
         page.fill(f"[name={kind}]", text)
         preview(page).get_by_text(words).wait_for()
     assert not page.locator("[name=misfire_max_runs]").is_visible()
+    assert (page.locator("[name=payload]").is_visible(), page.locator("[name=batch]").is_visible()) == (True, False)
+    page.select_option("[name=makes]", "batch")
+    assert (page.locator("[name=payload]").is_visible(), page.locator("[name=batch]").is_visible()) == (False, True)
     page.select_option("[name=misfire_policy]", "run_all")
     assert page.locator("[name=misfire_max_runs]").is_visible()
 

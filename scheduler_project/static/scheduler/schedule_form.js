@@ -14,6 +14,9 @@ const fieldOf = (name) => form.querySelector(`[name="${name}"]`)?.closest(".ts-f
 function showChosen() {
   const chosen = form.elements.repeat.value;
   for (const kind of KINDS) fieldOf(kind).hidden = kind !== chosen;
+  for (const [title, made] of [["Task", "task"], ["Batch", "batch"]]) {
+    form.querySelector(`section[aria-label="${title}"]`).hidden = form.elements.makes.value !== made;
+  }
   fieldOf("misfire_max_runs").hidden = form.elements.misfire_policy.value !== "run_all";
 }
 

@@ -96,7 +96,6 @@ class TestImport:
             "fairKey": None,
             "retry": None,
             "onWorkerLost": "fail",
-            "callback": None,
         }
         assert [line.split()[:3] for line in report[:-1]] == [
             ["line", "2", "ignored"],
