@@ -72,7 +72,10 @@ class Doze:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def rest(self, over: Callable[[], bool]) -> None:
-        """Wait until woken, or until it is ``over``, which is asked each second; not for ever."""
+        """Wait until woken, or until it is ``over``, which is asked each second; not for ever.
+
+        A client that goes away ends it: gunicorn cancels what serves a connection that is lost.
+        """
         for _ in range(int(DOZE_AT_MOST)):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), 1.0)
@@ -175,7 +178,7 @@ class Bridge:
             elif self._leaving:
                 break
             else:
-                await doze.rest(lambda: self._leaving or gone())
+                await doze.rest(lambda: self._leaving)
         await send({"type": "http.response.body", "body": b""})
 
     async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from django.contrib.sessions.models import Session
 
 from tasks_app.api import output
 from tasks_app.models import Task, TaskOutput
 from tasks_app.states import TaskStatus
+from tests.browser.test_every_page import COLOURS, RULES, violations
 from tests.factories import make_output, make_task
 from tests.support.waiting import eventually
 
@@ -70,7 +72,8 @@ def test_leads_to_a_line_by_its_address(page: Any) -> None:
     assert log.locator(".ts-log-here code").inner_text() == "line 15000"
     assert log.locator(".ts-log-here").is_visible()
     assert log.locator("li").count() <= 2000
-    log.locator("a", has_text=re.compile("^14990$")).click()
+    log.locator(".ts-log-number", has_text=re.compile("^14990$")).click()
+    log.locator(".ts-log-here", has_text="line 14990").wait_for()
     assert page.url.endswith("#a1-L14990")
     assert log.locator(".ts-log-here code").inner_text() == "line 14990"
 
@@ -209,3 +212,19 @@ def test_fits_a_phone(page: Any) -> None:
     page.get_by_role("button", name="Wrap").click()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert TaskOutput.objects.count() == 1
+
+
+def test_is_clean_in_every_colour(page: Any) -> None:
+    codes = [*range(30, 38), *range(40, 48), *range(90, 98), *range(100, 108)]
+    colours = "".join(f"\x1b[{code}mcolour {code}\x1b[0m\n" for code in codes)
+    task = ended("\x1b[1mbold\x1b[0m \x1b[2mfaint\x1b[0m\n::group::Colours\n", colours, "::endgroup::\n")
+    make_output(task, "late\n", start=90_000, line=77, stream="stderr")
+    opened(page, task)
+    page.get_by_label("Search the output").fill("colour 3")
+    page.get_by_label("Search the output").press("Enter")
+    page.locator("#ts-log-count", has_text="of").wait_for()
+    page.evaluate(AXE_SCRIPT)
+    found = violations(page, "light", RULES)
+    page.evaluate("document.documentElement.classList.add('dark')")
+    found += violations(page, "dark", COLOURS)
+    assert not found, "\n".join(found)

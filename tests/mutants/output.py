@@ -80,7 +80,6 @@ OUTPUT: Final[list[Mutant]] = [
         "scheduler_project/web/bridge.py",
         "integration/test_web_slow.py::TestStreams",
         ("woken", 66, "self._loop.call_soon_threadsafe(self._woken.set)", "pass"),
-        ("gone", 66, "await doze.rest(lambda: self._leaving or gone())", "await doze.rest(lambda: self._leaving)"),
         ("leaving", 66, "            elif self._leaving:\n                break\n", ""),
     ),
     *mutants_of(

@@ -79,8 +79,7 @@ function row(line) {
     item.append(line.gap);
     return item;
   }
-  const number = element("a", "ts-log-number", String(line.number));
-  number.href = `#${nameOf(line)}`;
+  const number = element("span", "ts-log-number", String(line.number));
   number.title = line.at;
   item.id = nameOf(line);
   if (line.stream === "stderr") item.className = "ts-log-stderr";
@@ -380,6 +379,11 @@ for (const kind of ["wheel", "touchmove", "keydown"]) {
     if (state.follow && box.scrollTop + box.clientHeight < box.scrollHeight - 30) setFollow(false);
   }), { passive: true });
 }
+// Numbers are no links: nobody wants to go through a thousand of them by Tab. Search leads to lines as well.
+list.addEventListener("click", (event) => {
+  const number = event.target.closest(".ts-log-number");
+  if (number) location.hash = `#${number.parentElement.id}`;
+});
 box.addEventListener("scroll", slide, { passive: true });
 addEventListener("hashchange", followHash);
 if (part("-attempt").options.length) followHash();
