@@ -49,5 +49,5 @@ def _held_by(freeze: Freeze, task: Task) -> Reason:
 def _comes_back(freeze: Freeze) -> Reason:
     rate = RESUME_RATE.shown(freeze)
     pace = f" at {rate['limit']:,} in {rate['periodSeconds']:,} s" if rate else ""
-    detail = f"the freeze that held it is thawed by {freeze.thawed_by}, and what waited comes back{pace}"
+    detail = f"the freeze that held it is thawed, and what waited comes back{pace}"
     return Reason("FREEZE", detail, links={"freeze": f"/freezes/{freeze.pk}"})

@@ -38,7 +38,6 @@ returned AS MATERIALIZED (
      AND (%(worker_id)s::uuid IS NULL OR t.worker_id = %(worker_id)s::uuid)
      AND (%(queue)s::text IS NULL OR t.queue = %(queue)s::text)
      AND (%(target)s::text IS NULL OR t.target = %(target)s::text)
-     AND (NOT %(frozen)s::boolean OR is_frozen(t.queue, t.type, t.target))
      AND (%(older_than)s::float8 IS NULL OR t.assigned_at < now() - make_interval(secs => %(older_than)s::float8))
    ORDER BY t.id
    LIMIT %(limit)s

@@ -4,10 +4,15 @@
 -- A look ahead, as for targets: a pass locks no more than there is room for, and a hundred thousand behind a freeze would cost
 -- the tasks behind them as many passes. Runs with the pass held, so that no freeze begins or ends meanwhile but by its time.
 -- Indexes: tasks_due, tasks_labelled, tasks_turns. MATERIALIZED, so that no plan locks more than it parks.
-WITH frozen AS MATERIALIZED (
+WITH held AS MATERIALIZED (
+  -- What is_frozen asks for each task, once for all: 2 µs for each that a pass has locked, and not 5.
+  SELECT ARRAY(SELECT unnest(types) FROM open_freezes) AS types, ARRAY(SELECT unnest(targets) FROM open_freezes) AS targets
+),
+frozen AS MATERIALIZED (
   SELECT t.id, t.queue, t.priority, t.run_at, t.needs_id, t.tenant, t.gate, t.crash_count
     FROM tasks t
-   WHERE t.id = ANY(%(ids)s::uuid[]) AND is_frozen(t.type, t.target)
+   WHERE t.id = ANY(%(ids)s::uuid[])
+     AND (t.type = ANY((SELECT types FROM held)::text[]) OR t.target = ANY((SELECT targets FROM held)::text[]))
 ),
 lines AS MATERIALIZED (
   SELECT queue, priority, needs_id, CASE WHEN gate = 6 THEN tenant END AS tenant, gate, min(run_at) AS run_at
@@ -45,7 +50,8 @@ to_park AS MATERIALIZED (
   -- By status, which is in no index: asked for its worker, the planner would walk over all that waits.
   SELECT t.id FROM tasks t
    WHERE t.id = ANY(ARRAY(SELECT id FROM frozen UNION SELECT id FROM ahead)) AND t.status = 'PENDING'
-     AND t.gate IN (0, 1, 4, 6) AND is_frozen(t.type, t.target)
+     AND t.gate IN (0, 1, 4, 6)
+     AND (t.type = ANY((SELECT types FROM held)::text[]) OR t.target = ANY((SELECT targets FROM held)::text[]))
      FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE tasks t SET gate = 7 FROM to_park p WHERE t.id = p.id

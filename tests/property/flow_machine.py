@@ -1,9 +1,10 @@
 """All rules of flow control at once, set, changed and ended in stories, against a model of what they mean.
 
-To the stories of ``engine_machine.py`` come limits of queues, keys and targets, rates, back-offs, pauses, labels and
-shared queues. The model says of each waiting task what holds it back; `why` must say the same. What is held back does
-not start in the next pass, and once passes move nothing more, everything that still waits is held back by something.
-Whatever was assigned in a step left every limit respected, and no hour saw more starts of a queue than its rate allows.
+To the stories of ``engine_machine.py`` come limits of queues, keys and targets, rates, back-offs, pauses, freezes,
+labels and shared queues. The model says of each waiting task what holds it back; `why` must say the same. What is held
+back does not start in the next pass, and once passes move nothing more, everything that still waits is held back by
+something. Whatever was assigned in a step left every limit respected, and no hour saw more starts of a queue than its
+rate allows.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from flow_app import opening, queue_keys
+from flow_app import freezes, opening, queue_keys, thawing
 from flow_app.backing_off import back_off_targets
 from flow_app.buckets import end_thaws
+from flow_app.freezes import NewFreeze
 from flow_app.models import Target
 from flow_app.outlook import Outlook
 from flow_app.queues import edit_queue, pause_queue, resume_queue
 from flow_app.targets import Rules, delete_target, put_target
 from flow_app.why import why
+from flow_app.why_frozen import why_frozen
 from tasks_app import services
 from tasks_app.fields import NewTask
 from tasks_app.states import FINAL, Gate
 from tests.property.engine_machine import MOST_TASKS, QUEUES, EngineMachine, Incarnation, Row, some
+from tests.support.engine import in_seconds
 
 KEYS, HOSTS = ("k", "l"), ("t.example", "u.example")
 HOUR = 3600
@@ -36,7 +40,7 @@ NO_REASON = {"AHEAD_IN_QUEUE", "NO_LIVE_SCHEDULER", "FAIR_SHARE"}
 ONLY_SLOTS = {"WORKERS_BUSY", "SUSPECT_LIMIT"}
 
 OPEN = """
-    SELECT id, target, required_labels ->> 'gpu', worker_id IS NOT NULL, gate FROM tasks WHERE finished_at IS NULL
+    SELECT id, target, required_labels ->> 'gpu', worker_id IS NOT NULL, gate, type FROM tasks WHERE finished_at IS NULL
 """
 #: For people.
 OTHERS = """
@@ -66,6 +70,7 @@ class Wants(NamedTuple):
     gpu: str | None
     owned: bool
     gate: int
+    type: str
 
 
 class FlowMachine(EngineMachine):
@@ -74,12 +79,14 @@ class FlowMachine(EngineMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        for table in ("buckets", "targets", "queue_turns", "queue_keys"):
+        for table in ("buckets", "targets", "queue_turns", "queue_keys", "freezes"):
             self.session.execute(f"DELETE FROM {table}")
         self.labels: dict[UUID, dict[str, str]] = {}
         self.limits: dict[str, int | None] = dict.fromkeys(QUEUES)
         self.set_apart: dict[tuple[str, str], dict[str, Any]] = {}
         self.targets: dict[str, int | None] = {}
+        #: What each open freeze names, and whether the next hour ends it.
+        self.frozen: dict[UUID, tuple[set[str], bool]] = {}
         self.rates: dict[str, tuple[int, int]] = {}
         self.wants: dict[UUID, Wants] = {}
         self.owned_before: set[UUID] = set()
@@ -171,12 +178,36 @@ class FlowMachine(EngineMachine):
             pause_queue(queue, actor="person")
         self.paused ^= {queue}
 
+    @rule(
+        queue=st.sampled_from([None, *QUEUES]),
+        host=st.sampled_from([None, None, *HOSTS]),
+        task_type=st.sampled_from([None, None, "HTTP"]),
+        soon_over=st.booleans(),
+    )
+    def freeze(self, queue: str | None, host: str | None, task_type: str | None, *, soon_over: bool) -> None:
+        if len(self.frozen) < 3 and (names := {name for name in (queue, host, task_type) if name}):
+            kinds = {"queues": queue, "targets": host, "types": task_type}
+            named = {kind: [name] for kind, name in kinds.items() if name}
+            new = NewFreeze(**named, until=in_seconds(HOUR / 2) if soon_over else None)  # type: ignore[arg-type]
+            self.frozen[freezes.freeze(new, actor="person")[0].pk] = names, soon_over
+
+    @precondition(lambda self: self.frozen)
+    @rule(which=some, slowly=st.booleans())
+    def thaw(self, which: int, *, slowly: bool) -> None:
+        pk = sorted(self.frozen)[which % len(self.frozen)]
+        freezes.thaw(pk, actor="person", rate={"limit": 2, "periodSeconds": HOUR} if slowly else None)
+        del self.frozen[pk]
+
     # Time
 
     @rule()
     def let_an_hour_pass(self) -> None:
         super().let_an_hour_pass()
         self.hour += 1
+        self.frozen = {pk: each for pk, each in self.frozen.items() if not each[1]}
+        hour_ago = "{0} = {0} - interval '1 hour'".format
+        self.session.execute(f"UPDATE freezes SET {hour_ago('until')}, {hour_ago('thaw_full_at')}")
+        self.session.execute(f"UPDATE queues SET {hour_ago('frozen_until')}")
         self.session.execute("UPDATE buckets SET full_at = full_at - interval '1 hour'")
         self.session.execute("UPDATE targets SET backing_off_until = backing_off_until - interval '1 hour'")
 
@@ -208,6 +239,7 @@ class FlowMachine(EngineMachine):
     def keep_house(self) -> None:
         super().keep_house()
         opening.Sweeper(Outlook()).sweep(self.session)
+        thawing.Sweeper(Outlook()).sweep(self.session)
         end_thaws(self.session)
 
     def passed_in_order(self, make_pass: Any) -> None:
@@ -281,7 +313,8 @@ class FlowMachine(EngineMachine):
         tokens = dict(self.session.fetch("SELECT name, min(tokens) FROM rated_queues GROUP BY name"))
         away = {host for (host,) in self.session.fetch("SELECT host FROM targets WHERE backing_off_until > now()")}
         waiting = [row for row in self.rows.values() if row.status == "PENDING"]
-        found = {row: why(self.engine.task(row.id)) for row in waiting}
+        tasks = [self.engine.task(row.id) for row in waiting]
+        found = {row: why(task) + why_frozen(task) for row, task in zip(waiting, tasks, strict=True)}
         still = self.read()
         said = {}
         # What fell due between two looks is in the way of those with its key, in one of them only.
@@ -304,6 +337,7 @@ class FlowMachine(EngineMachine):
         found = {
             "NOT_DUE": not row.due,
             "QUEUE_PAUSED": row.queue in self.paused,
+            "FREEZE": wants.gate == Gate.FREEZE or self.is_frozen(row, wants),
             "QUEUE_CLOSED": limit == 0,
             "QUEUE_LIMIT": bool(limit) and not _has_room(in_queue, limit),
             "RATE_LIMIT": tokens.get(row.queue, 1) == 0,
@@ -315,12 +349,16 @@ class FlowMachine(EngineMachine):
         }
         return {code for code, holds in found.items() if holds} | self.without_worker(row, wants, rows)
 
+    def is_frozen(self, row: Row, wants: Wants) -> bool:
+        return any(names & {row.queue, wants.target, wants.type} for names, _ in self.frozen.values())
+
     def first_of_key(self, row: Row) -> int:
-        """How many tasks come first for the key of a task. Those that wait for a target let others of the key go."""
+        """How many tasks come first for the key of a task. What is parked for something else lets others of it go."""
         line = [
             r for r in self.rows.values() if (r.queue, r.key, r.status, r.due) == (row.queue, row.key, "PENDING", True)
         ]
-        return sum(r.place < row.place and self.wants[r.id].gate != Gate.TARGET for r in line)
+        aside = {Gate.TARGET, Gate.FREEZE}
+        return sum(r.place < row.place and self.wants[r.id].gate not in aside for r in line)
 
     def without_worker(self, row: Row, wants: Wants, owned: list[Row]) -> set[str]:
         serving = [w for w, each in self.incarnations.items() if each.serves(row.queue)]
