@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,10 @@ from tests.support.waiting import eventually
 
 SECOND = timedelta(seconds=1)
 SCHEDULES = 40
+BATCH: dict[str, Any] = {
+    "name": "fan-in",
+    "tasks": [{"ref": "a", "type": "DUMMY"}, {"ref": "b", "type": "DUMMY"}, {"type": "DUMMY", "dependsOn": ["a", "b"]}],
+}
 
 
 def newest() -> datetime:
@@ -29,27 +34,36 @@ def decided(seconds: float) -> None:
 
 
 def check() -> None:
-    """Each slot has one row and one task of its own, and there is a row for every second."""
+    """Each slot has one row and one task, or one whole batch, of its own, and there is a row for every second."""
     gaps = query(
         "SELECT schedule_id, count(*), extract(epoch FROM max(slot) - min(slot))::int + 1 FROM schedule_fires"
         " GROUP BY schedule_id HAVING count(*) <> extract(epoch FROM max(slot) - min(slot))::int + 1"
     )
     assert gaps == []
     assert query("SELECT DISTINCT state FROM schedule_fires") == [("FIRED",)]
-    unmatched = query(
-        "SELECT 1 FROM schedule_fires f FULL JOIN tasks t"
-        " ON t.id = f.task_id AND t.schedule_id = f.schedule_id AND t.scheduled_for = f.slot"
-        " WHERE t.id IS NULL OR f.id IS NULL"
+    for made, rows, alone in (("task_id", "tasks", "batch_id"), ("batch_id", "batches", "NULL")):
+        unmatched = query(
+            f"SELECT 1 FROM (SELECT * FROM schedule_fires WHERE {made} IS NOT NULL) AS f"
+            f" FULL JOIN (SELECT * FROM {rows} WHERE {alone} IS NULL) AS t"
+            f" ON t.id = f.{made} AND t.schedule_id = f.schedule_id AND t.scheduled_for = f.slot"
+            " WHERE t.id IS NULL OR f.id IS NULL"
+        )
+        assert unmatched == []
+    assert query("SELECT 1 FROM schedule_fires WHERE num_nonnulls(task_id, batch_id) <> 1") == []
+    torn = query(
+        "SELECT b.id FROM batches b LEFT JOIN tasks t ON t.batch_id = b.id LEFT JOIN task_edges e ON e.child_id = t.id"
+        " GROUP BY b.id HAVING count(DISTINCT t.id) <> 3 OR count(e.parent_id) <> 2"
     )
-    assert unmatched == []
+    assert torn == []
     assert query("SELECT count(DISTINCT schedule_id) FROM schedule_fires") == [(SCHEDULES,)]
 
 
 @pytest.fixture
 def busy(stack: Stack) -> Stack:
-    """A task each second from each of many schedules."""
-    for _ in range(SCHEDULES):
-        make_schedule(due=0, every=SECOND, overlap="allow")
+    """A task, or a batch, each second from each of many schedules."""
+    for number in range(SCHEDULES):
+        template = {"task": None, "batch": BATCH} if number % 4 == 0 else {}
+        make_schedule(due=0, every=SECOND, overlap="allow", **template)
     return stack
 
 
