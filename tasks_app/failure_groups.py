@@ -5,13 +5,14 @@ Counts come from the narrow rows of ``failures``, each a failed attempt; message
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from access_app.refusals import NotFound
@@ -82,6 +83,13 @@ def group_of(fingerprint: str) -> FailureGroup:
     if group is None:
         raise GroupNotFound(f"there is no group of failures {fingerprint}")
     return group
+
+
+def count_since(fingerprint: str, times: Mapping[str, datetime]) -> dict[str, int]:
+    """How many failures a group has had since each of several times. Index: task_failures_group, alone."""
+    counts = {name: Count("pk", filter=Q(at__gte=since)) for name, since in times.items()}
+    found = TaskFailure.objects.filter(fingerprint=fingerprint, at__gte=min(times.values()))
+    return dict(found.aggregate(**counts))
 
 
 def latest_of(fingerprint: str, *, most: int) -> list[TaskFailure]:

@@ -36,8 +36,10 @@ ReadFilter = Callable[[Mapping[str, Any]], Condition]
 AIM: Final = 0.005
 FIRST: Final = 200
 MOST: Final = 2000
-#: A piece looks at so many tasks for each one that this process changes in one.
+#: A piece looks at so many tasks for each one that this process changes in one; and at so many at least: where a commit
+#: alone takes longer than `AIM`, pieces become small, and one task of a thousand would be looked for ten at a time.
 LOOKS: Final = 10
+LEAST_LOOK: Final = 2000
 #: Of the time a piece took, the operation rests so much before the next: others have the database, too.
 REST: Final = 1.0
 #: Seconds until tasks are looked for again that somebody held; and how many are kept in mind before no more are met.
@@ -161,7 +163,7 @@ def _attempted(session: Session, taken: Taken, pace: Pace, read: ReadFilter) -> 
 def _done(session: Session, taken: Taken, pace: Pace, read: ReadFilter) -> Piece:
     piece, condition = Piece(taken.id, taken.deed.action, taken.position), read(taken.filter)
     size = pace.size_for(taken.rate_per_second)
-    found = find_matching(session, taken, condition, size=size, window=LOOKS * pace.size)
+    found = find_matching(session, taken, condition, size=size, window=max(LOOKS * pace.size, LEAST_LOOK))
     able = _able(piece, taken.deed.action, found)
     rows = lock_matching(session, able, condition) if able else []
     if rows and taken.deed.action is BulkAction.RETRY:

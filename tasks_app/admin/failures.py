@@ -173,7 +173,7 @@ class FailureGroupAdmin(StaffAdmin):
         return 10
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        found = {name: failure_groups.count_group(row, window_of(name)) for name in _WINDOWS}
+        found = failure_groups.count_since(row.pk, {f"in_{name}": window_of(name).since for name in _WINDOWS})
         [hours] = failure_groups.hours_of([row.pk]).values()
         person = person_of(request)
         retries = person.may(Action.BULK_CREATE) and person.may(Action.BULK_RUN, row.type)
@@ -181,8 +181,8 @@ class FailureGroupAdmin(StaffAdmin):
             "title": f"{row.type} {row.code}",
             "message": display.words(row.message),
             "picture": picture(hours),
-            "stats": [(label, f"{found[name].count:,}") for name, (label, _) in _WINDOWS.items()],
-            "retries": [(label, retry_url(row, name)) for name, (label, _) in _WINDOWS.items() if found[name].count]
+            "stats": [(label, f"{found[f'in_{name}']:,}") for name, (label, _) in _WINDOWS.items()],
+            "retries": [(label, retry_url(row, name)) for name, (label, _) in _WINDOWS.items() if found[f"in_{name}"]]
             if retries
             else [],
             "why_none": person.refusal(Action.BULK_RUN, row.type) or "",

@@ -36,6 +36,7 @@ BULK: Final[list[Mutant]] = [
         ("held", _PROMISE, "[task_id for task_id in able if task_id not in locked]", "[]"),
         ("end", _PROMISE, "if found.position is None and not piece.held:", "if found.position is None:"),
         ("unreadable", _PROMISE, "    except Exception as error:\n", "    except KeyError as error:\n"),
+        ("least", _PROMISE, "max(LOOKS * pace.size, LEAST_LOOK)", "LOOKS * pace.size"),
         ("full", _PROMISE, "full = len(taken.held) >= MOST_HELD", "full = False"),
     ),
     *mutants_of(

@@ -116,10 +116,22 @@ class TestDoPiece:
             assert row_of(operation_id).position == tasks[1]
         assert finish(engine.session, operation_id, size=2).touched == 5
 
+    def test_looks_at_many_rows_however_small_it_is(self, engine: Engine) -> None:
+        """Where each commit takes long, pieces are small; those that find nothing must not be many."""
+        engine.create_many(30, queue="other")
+        engine.create_many(1, queue="a")
+        operation_id = begin(queue="a")
+        first = Task.objects.order_by("pk")[0]
+        BulkOperation.objects.filter(pk=operation_id).update(position=UUID(int=first.pk.int - 1))
+        done = piece(engine.session, size=1)
+        assert done is not None
+        assert done.touched == 1
+
     def test_looks_at_a_bounded_number_of_rows_however_few_match(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pieces, "LOOKS", 1)
+        monkeypatch.setattr(pieces, "LEAST_LOOK", 2)
         engine.create_many(5, queue="other")
         [last] = engine.create_many(1, queue="a")
         [first] = Task.objects.filter(queue="other").order_by("pk")[:1]
