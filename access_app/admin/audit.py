@@ -58,6 +58,7 @@ class AuditEventAdmin(TaskIdSearch, StaffAdmin):
         *("id", "at", "actor", "action", "target", "attempt", "from", "to", "reason", "correlationId", "detail"),
     )
     ordering = ("-id",)
+    sortable_by = ("happened",)
 
     def export_items(self, rows: Sequence[AuditEvent]) -> list[dict[str, Any]]:
         return [
@@ -77,7 +78,7 @@ class AuditEventAdmin(TaskIdSearch, StaffAdmin):
             for row in rows
         ]
 
-    @admin.display(description="when")
+    @admin.display(description="when", ordering="pk")
     def happened(self, event: AuditEvent) -> SafeString:
         return format_html('<span title="{}">{}</span>', display.exact(event.at), f"{event.at:%Y-%m-%d %H:%M:%S}")
 

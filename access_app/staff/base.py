@@ -111,7 +111,7 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, Expo
     list_max_show_all = 0
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # facets count the whole table
-    sortable_by = ()
+    sortable_by: ClassVar[tuple[str, ...]] = ()
     list_filter_sheet = False
     list_disable_select_all = True
     actions_selection_counter = True

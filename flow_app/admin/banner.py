@@ -1,6 +1,6 @@
 """What every page of the admin says at its top while something is frozen.
 
-One look at the few freezes that are open serves all pages of a process for two seconds.
+One look at the few freezes that are open serves all pages of a process for five seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flow_app.freeze_table import FreezeStatus, of_statuses
 from flow_app.models import Freeze
 
 #: Seconds for which a look is kept.
-KEPT_FOR: Final = 2.0
+KEPT_FOR: Final = 5.0
 #: Freezes that are named; of more it says that there are more.
 MOST: Final = 3
 

@@ -54,6 +54,7 @@ class ScheduleAdmin(StaffAdmin):
     list_display = ("schedule", "state", "next_fire", "last_fire", "health", "what", "calendar_names")
     list_filter = (StateFilter, CalendarFilter)
     search_fields = ("name",)
+    sortable_by = ("schedule",)
     search_help_text = "Part of the name, or id"
     actions = ("pause_selected", "resume_selected")
 
@@ -81,7 +82,7 @@ class ScheduleAdmin(StaffAdmin):
     def prepare(self, rows: list[Any]) -> None:
         schedule_list.prepare(rows)
 
-    @admin.display(description="schedule")
+    @admin.display(description="schedule", ordering="name")
     def schedule(self, row: Any) -> SafeString:
         return schedule_list.name_cell(row)
 

@@ -30,6 +30,7 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
     list_display = ("attempt_name", "state", "task_id_link", "worker", "took", "problem", "ended")
     list_filter = (ExecutionStatusFilter, TypeFilter, EndedFilter)
     ordering = ("-id",)
+    sortable_by = ("ended",)
     export_name = "executions"
     export_needs = (Action.TASK_READ,)
     export_defers = list_defers
@@ -72,7 +73,7 @@ class TaskExecutionAdmin(TaskIdSearch, StaffAdmin):
         message = display.words(execution.error_message)
         return format_html('<span class="ts-error ts-mono" title="{}">{}</span>', message, execution.error_code)
 
-    @admin.display(description="ended")
+    @admin.display(description="ended", ordering="pk")
     def ended(self, execution: TaskExecution) -> SafeString | str:
         return display.past(execution.finished_at)
 

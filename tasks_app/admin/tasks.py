@@ -41,7 +41,7 @@ from tasks_app.admin.graph import graph_around
 from tasks_app.admin.new_task import NewTaskForm, create_from
 from tasks_app.admin.output import file_of, lines_of, viewer_of
 from tasks_app.api import outputs
-from tasks_app.models import Task
+from tasks_app.models import Task, own_correlation_id
 from tasks_app.states import TaskStatus
 
 #: How many tasks of one correlation id a search shows.
@@ -65,6 +65,7 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         "clone": Action.TASK_CLONE,
     }
     type_column = "type"
+    sortable_by = ("created",)
     list_defers = ("payload", "retry")
     export_name = "tasks"
     export_defers = ("payload",)
@@ -109,7 +110,7 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         what = _summaries(ids)
         for task in rows:
             task.error = selectors.error_of(task, latest.get(task.pk)) if task.attempt or task.finished_at else None
-            task.what = what.get(task.pk, "")
+            task.what = " · ".join(filter(None, (what.get(task.pk, ""), sent_correlation(task))))
             task.now = timezone.now()
 
     @admin.display(description="task")
@@ -166,7 +167,7 @@ class TaskAdmin(ExactSearch, StaffAdmin):
         # It waits for another attempt: what is to become better is said.
         return format_html('<span class="ts-task">{}<span class="ts-what">{}</span></span>', shown, message[:100])
 
-    @admin.display(description="created")
+    @admin.display(description="created", ordering="pk")
     def created(self, task: Any) -> SafeString | str:
         return display.past(task.created_at, task.now)
 
@@ -239,6 +240,11 @@ class TaskAdmin(ExactSearch, StaffAdmin):
                 messages.success(request, format_html("Task {} {}.", display.task_link(made.task.pk), words))
                 return self.to_page(request, made.task)
         return self.render_form(request, "admin/tasks_app/task/new.html", {"title": "New task", "form": form})
+
+
+def sent_correlation(task: Task) -> str:
+    """The correlation id that its caller sent, by which people know it; tasks without have one of their own."""
+    return "" if task.correlation_id in (None, own_correlation_id(task.pk)) else str(task.correlation_id)
 
 
 def _shown_version(request: HttpRequest) -> list[int] | None:

@@ -62,6 +62,8 @@ def test_no_page_reads_a_whole_table(many: Client) -> None:
     expected = {
         lists: "tasks_pkey",
         f"{lists}?p=100": "tasks_pkey",
+        f"{lists}?o=7": "tasks_pkey",
+        f"{lists}?status=FAILED&o=7": "tasks_unsuccessful",
         f"{lists}?status=PENDING": "tasks_pkey",
         f"{lists}?status=PENDING&queue=none": "tasks_due",
         f"{lists}?status=RUNNING": "tasks_owned",

@@ -41,6 +41,7 @@ class WorkerAdmin(StaffAdmin):
     list_display = ("worker", "state_badge", "load", "heartbeat", "queue_list", "place", "started")
     list_filter = (WorkerStateFilter,)
     search_fields = ("name", "host")
+    sortable_by = ("worker", "started")  # the table is small and pruned
     search_help_text = "Part of the name or host"
     actions = ("drain_selected",)
 
@@ -57,7 +58,7 @@ class WorkerAdmin(StaffAdmin):
         for worker in rows:
             worker.owned = owned.get(worker.worker_id, 0)
 
-    @admin.display(description="worker")
+    @admin.display(description="worker", ordering="name")
     def worker(self, worker: Worker) -> SafeString:
         return format_html(
             '<b>{}</b> <span class="ts-mono ts-dim" title="{}">{}</span>',
@@ -86,7 +87,7 @@ class WorkerAdmin(StaffAdmin):
     def place(self, worker: Worker) -> SafeString:
         return format_html('{} <span class="ts-dim">pid {}</span>', worker.host, worker.pid)
 
-    @admin.display(description="started")
+    @admin.display(description="started", ordering="started_at")
     def started(self, worker: Worker) -> SafeString | str:
         return display.past(worker.started_at)
 
