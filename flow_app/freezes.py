@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import DateTimeField, F, Func
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Least, Now
 
 from access_app import audit
 from access_app.idempotency import Idempotency, answer_with, take_idempotency_key
@@ -138,7 +138,7 @@ def thaw(
         bucket = rate_of(Freeze(**columns), "thaw")
         columns["thaw_full_at"] = new_bucket(bucket, database_now()).full_at if bucket else None
         columns["ended_at"] = None if before.types or before.targets else Now()
-        columns["thawed_at"] = Coalesce("thawed_at", Now())
+        columns["thawed_at"] = Coalesce("thawed_at", Least("until", Now()))
         Freeze.objects.filter(pk=pk).update(**columns, thawed_by=actor, version=F("version") + 1)
         freeze_queues(before.queues)
         if rate is not None and before.thawed_at is None:
