@@ -136,8 +136,8 @@ class Tasks(ApiViewSet):
 
     @action(detail=True)
     def output(self, request: Request, task_id: str) -> HttpResponseBase:
-        task = self._task(task_id)
-        found = respond(request._request, task.pk, self.query())
+        asked = self.query()
+        found = respond(request._request, self._task(task_id).pk, asked)
         return found if isinstance(found, HttpResponseBase) else Response(found)
 
     @action(detail=True)
