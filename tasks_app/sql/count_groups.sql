@@ -11,7 +11,8 @@ WITH counted AS MATERIALIZED (
    GROUP BY f.fingerprint
 ),
 wanted AS MATERIALIZED (
-  SELECT c.fingerprint, g.type, g.code, g.message, c.count, c.first, c.last,
+  -- Without the messages, which are read of the page alone: there may be as many groups as failures.
+  SELECT c.fingerprint, c.count, c.first, c.last,
          row_number() OVER (
            ORDER BY %(sign)s * CASE WHEN %(by_count)s THEN c.count ELSE extract(epoch FROM c.last) END,
                     c.last DESC, c.fingerprint) AS place
@@ -20,7 +21,7 @@ wanted AS MATERIALIZED (
    WHERE (%(type)s::text IS NULL OR g.type = %(type)s::text) AND (%(code)s::text IS NULL OR g.code = %(code)s::text)
 )
 SELECT (SELECT count(*) FROM wanted)::int AS groups,
-       w.fingerprint, w.type, w.code, w.message, w.count, w.first, w.last,
+       w.fingerprint, g.type, g.code, g.message, w.count, w.first, w.last,
        (SELECT f.task_id
           FROM task_failures f
          WHERE f.fingerprint = w.fingerprint AND f.at <= w.last
@@ -29,4 +30,5 @@ SELECT (SELECT count(*) FROM wanted)::int AS groups,
          LIMIT 1) AS sample
   FROM (SELECT) AS one
   LEFT JOIN wanted w ON w.place > %(offset)s AND w.place <= %(offset)s + %(size)s
+  LEFT JOIN failure_groups g ON g.fingerprint = w.fingerprint
  ORDER BY w.place

@@ -88,7 +88,7 @@ def slow_chores(outlook: Outlook) -> list[Chore]:
         Chore("unused_needs_deleted", NEEDS_EVERY, delete_unused_needs),
         Chore("orphaned_deliveries_deleted", DELIVERIES_EVERY, OrphanedDeliveries().delete),
         Chore("ended_processes_pruned", PRUNE_EVERY, prune_processes),
-        Chore("unused_groups_deleted", GROUPS_EVERY, grouping.forget_groups),
+        Chore("unused_groups_deleted", GROUPS_EVERY, forget_groups),
         Chore("failures_grouped", FAILURES_EVERY, group_failures),
     ]
 
@@ -133,6 +133,10 @@ def delete_old_freezes(session: Session) -> int:
 
 def delete_unused_needs(session: Session) -> int:
     return _until_short(needs.delete_unused_needs, session)
+
+
+def forget_groups(session: Session) -> int:
+    return _until_short(grouping.forget_groups, session)
 
 
 def group_failures(session: Session) -> int:
