@@ -67,7 +67,8 @@ class Housekeeper(threading.Thread):
         self._read_stats = read_stats
         self._outlook = outlook
         self._pipe = pipe
-        self._session = Session("housekeeper", direct=True)
+        # One that is frozen in a round over ends must not keep a task that runs from being recorded for longer.
+        self._session = Session("housekeeper", direct=True, idle_in_transaction_session_timeout="2000")
         self._floors = Floors(SCHEDULERS_FORGET_AFTER)
         config = settings.SCHEDULER
         self._watches_locks = config.fast_death_enabled

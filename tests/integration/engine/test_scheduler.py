@@ -216,8 +216,9 @@ class TestTick:
                 engine.finish(worker, attempt, SUCCEEDED)
         assert engine.task(oldest).status == "SUCCESS"
 
-    def test_cannot_hold_the_pass_for_long_while_frozen(self, scheduler: Scheduler) -> None:
-        assert scheduler._session.fetch("SHOW idle_in_transaction_session_timeout") == [("2s",)]
+    def test_cannot_hold_the_pass_or_a_task_for_long_while_frozen(self, scheduler: Scheduler) -> None:
+        for session in (scheduler._session, scheduler._housekeeper._session):
+            assert session.fetch("SHOW idle_in_transaction_session_timeout") == [("2s",)]
 
     def test_outlives_a_connection_that_broke(self, engine: Engine, scheduler: Scheduler) -> None:
         engine.worker()
