@@ -69,7 +69,7 @@ class Freeze(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        return ", ".join(name for names in self.names.values() for name in names)
 
     @property
     def status(self) -> FreezeStatus:

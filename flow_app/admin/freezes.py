@@ -83,7 +83,8 @@ class FreezeAdmin(StaffAdmin):
         return {
             "title": banner.covered(row),
             "badge": self.status(row),
-            "facts": _facts(request, row),
+            "facts": _facts(row),
+            "link": request.build_absolute_uri(display.page_url(row)),
             "names": [(kind, ", ".join(names)) for kind, names in row.names.items()],
             "reason": display.words(row.reason),
             "goes_on": row.status != FreezeStatus.ENDED,
@@ -131,7 +132,7 @@ def _is_thawed(request: HttpRequest, row: Freeze, form: ThawForm) -> bool:
     return form.is_valid()
 
 
-def _facts(request: HttpRequest, row: Freeze) -> list[tuple[str, Any]]:
+def _facts(row: Freeze) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
         ("Frozen by", row.created_by),
         ("Since", display.exact(row.created_at)),
@@ -141,8 +142,7 @@ def _facts(request: HttpRequest, row: Freeze) -> list[tuple[str, Any]]:
         facts += [("Thawed by", row.thawed_by), ("Thawed", display.exact(row.thawed_at))]
     if row.ended_at is not None:
         facts.append(("All back", display.exact(row.ended_at)))
-    here = request.build_absolute_uri(display.page_url(row))
-    return [*facts, ("Link to share", display.link(here, here))]
+    return facts
 
 
 def _counts(affected: Affected) -> dict[str, Any]:
