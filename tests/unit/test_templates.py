@@ -52,7 +52,6 @@ class TestReadTemplate:
             ({"onFailure": 5, "onSuccess": {}}, {"onFailure", "onSuccess.type"}),
             ({"nope": 1, "status": "RUNNING"}, {"nope", "status"}),
         ],
-        ids=str,
     )  # fmt: skip
     def test_names_every_bad_field(self, more: dict[str, Any], fields: set[str]) -> None:
         assert problems({"name": "b", "tasks": [DUMMY]} | more).keys() == fields

@@ -53,7 +53,6 @@ class TestApi:
             ),
             ({"cron": 5, "batch": {"name": 5}}, {"cron", "batch.name", "batch.tasks"}),
         ],
-        ids=str,
     )
     def test_names_every_bad_field(self, db: None, more: dict[str, Any], fields: set[str]) -> None:
         response = Api(make_key()).post("/schedules", self.BODY | more)
