@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 from django.db import transaction
@@ -51,8 +52,17 @@ class Rules:
 
 def named(text: str) -> str | None:
     """The host of this name as tasks have it: lower case, without the dot at its end; None when no host can have it."""
-    host = text.lower().removesuffix(".")
-    return host if _HOST.fullmatch(host) else None
+    host = text.lower().rstrip(".")
+    return host if _HOST.fullmatch(host) and (":" not in host or _is_ipv6(host)) else None
+
+
+def _is_ipv6(host: str) -> bool:
+    """Perhaps with a zone, as a URL has it; anything else with a colon is a host and a port, which no task has."""
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def put_target(host: str, rules: Rules, *, actor: str, versions: Versions = None) -> tuple[Target, bool]:

@@ -21,7 +21,7 @@ MOST_STEPS: Final = 1500
 FULLEST: Final = 10
 #: A step that is not asked for is the shortest that gives no more of them.
 FEW_STEPS: Final = 200
-DEFAULT_TIME: Final = timedelta(hours=24)
+DAY: Final = timedelta(hours=24)
 _SECONDS: Final = [str(step // timedelta(seconds=1)) for step in STEPS]
 
 
@@ -67,11 +67,14 @@ def read(asked: dict[str, Any]) -> dict[str, Any]:
 
 def window_of(asked: dict[str, Any], now: datetime) -> Window:
     """The time that is meant. Raises `Problem`."""
+    earliest, latest = now - KEPT - DAY, now + DAY
     until = asked["to"] or now
-    since = asked["from"] or until - DEFAULT_TIME
+    if not earliest < until <= latest:
+        raise Problem.invalid({"to": f"must lie within the last {KEPT.days} days, or at most one day ahead"})
+    since = asked["from"] or max(until - DAY, earliest)
     if since >= until:
         raise Problem.invalid({"from": "must lie before the end of the time (to), which is now if it is not named"})
-    if since < now - KEPT - timedelta(days=1):
+    if since < earliest:
         raise Problem.invalid({"from": f"must lie within the last {KEPT.days} days: minutes are kept so long"})
     window = Window(since=since, until=until, step=asked["step"] or _shortest(until - since))
     if (until - since) / window.step > MOST_STEPS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.utils import timezone
@@ -26,6 +26,7 @@ from tasks_app.tickets import Ask
 
 SORTS: Final = tuple(f"{order}{way}" for order in Order for way in ("", ",asc", ",desc"))
 _TEXT: Final[Json] = {"type": "string", "minLength": 1}
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 _WINDOW: Final = {
@@ -60,10 +61,15 @@ FailuresQuery: type[Query] = type("FailuresQuery", (Query,), {**_WINDOW, **_LIST
 def window_of(asked: Mapping[str, Any]) -> Window:
     """The time that is asked for. Raises `InvalidInput`."""
     until = asked.get("to")
-    since = asked.get("from") or (until or timezone.now()) - USUAL
+    since = asked.get("from") or _usual_before(until or timezone.now())
     if until is not None and until <= since:
         raise InvalidInput({"to": "must be later than from"})
     return Window(since, until, asked.get("queue"))
+
+
+def _usual_before(until: datetime) -> datetime:
+    """As far back as a look goes, and no further than there are times."""
+    return max(until, _FIRST + USUAL) - USUAL
 
 
 def wanted_of(asked: Mapping[str, Any]) -> Wanted:

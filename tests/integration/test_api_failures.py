@@ -96,6 +96,7 @@ class TestFailures:
         [
             ("from=yesterday", "from"),
             ("from=2030-01-02T00:00:00Z&to=2030-01-01T00:00:00Z", "to"),
+            ("to=0001-01-01T00:00:00Z", "to"),
             ("queue=a b", "queue"),
             ("type=NONE", "type"),
             ("code=", "code"),

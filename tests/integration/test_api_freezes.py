@@ -83,6 +83,7 @@ class TestFreezes:
             ({"queues": "mail"}, {"queues"}),
             ({"queues": [1]}, {"queues"}),
             ({"queues": ["a/b"], "targets": ["http://x"], "types": ["http"]}, {"queues", "targets", "types"}),
+            ({"targets": ["api.example.com:443"]}, {"targets"}),
             ({"queues": ["q"], "until": "2001-01-01T00:00:00Z"}, {"until"}),
             ({"queues": ["q"], "until": "2999-01-01"}, {"until"}),
             ({"queues": ["q"], "resumeRate": {"limit": 1, "periodSeconds": 1}}, {"resumeRate"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -58,13 +59,16 @@ class TestTargets:
     def test_are_one_however_the_host_is_written(self, api: Api, path: str) -> None:
         assert api.put(f"/targets/{path}", {}).json()["host"] == "api.example.com"
 
-    @pytest.mark.parametrize("path", ["a%20b", "%00", "x" * 254, "%C3%A4", "a%0A", ".", "a%2Fb"])
+    @pytest.mark.parametrize(
+        "path", ["a%20b", "%00", "x" * 254, "%C3%A4", "a%0A", ".", "a%2Fb", "h:443", "%5B::1%5D:80"]
+    )
     def test_of_a_name_no_host_can_have_do_not_exist(self, api: Api, path: str) -> None:
         problem_of(api.put(f"/targets/{path}", {}), 404)
         assert not Target.objects.exists()
 
-    def test_of_an_address_are_written_as_in_urls_without_brackets(self, api: Api) -> None:
-        assert api.put("/targets/::1", {}).json()["host"] == "::1"
+    @pytest.mark.parametrize("address", ["::1", "2001:db8::80", "fe80::1%25eth0"])
+    def test_of_an_address_are_written_as_in_urls_without_brackets(self, api: Api, address: str) -> None:
+        assert api.put(f"/targets/{quote(address)}", {}).json()["host"] == address
 
     @pytest.mark.parametrize(
         ("body", "field"),

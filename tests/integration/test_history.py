@@ -79,7 +79,7 @@ class TestHistory:
             ({"step": "61"}, "step"),
             ({"from": "2030-01-01T00:00:00Z"}, "from"),
             ({"from": "2020-01-01T00:00:00Z"}, "from"),
-            ({"to": "2020-01-01T00:00:00Z"}, "from"),
+            *(({"to": f"{year}-01-01T00:00:00Z"}, "to") for year in ("0001", "2020", "9999")),
             ({"from": shown(60 * 30), "step": "60"}, "step"),
             ({"queues": ""}, "queues"),
             ({"hours": "3"}, "hours"),
