@@ -176,7 +176,7 @@ def read_output(asks: Sequence[Ask], session: Session | None = None) -> list[Pag
         "attempts": [max(ask.after.attempt, ask.attempt or 0) for ask in asks],
         "seqs": [ask.after.seq if ask.after.attempt >= (ask.attempt or 0) else 0 for ask in asks],
         "uptos": [MAX_ATTEMPT if ask.attempt is None else ask.attempt for ask in asks],
-        "terms": [ask.term.lower() for ask in asks],
+        "terms": [ask.term for ask in asks],
         "limit": PAGE,
     }
     if session is not None:

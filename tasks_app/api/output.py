@@ -103,7 +103,7 @@ def _matches(ask: Ask, page: Page) -> list[Json]:
     found = []
     for part in page.parts:
         for number, line in enumerate(part.text.split("\n")):
-            if ask.term.lower() in line.lower():
+            if ask.term in line or ask.term.lower() in line.lower():
                 found.append(part_json(part._replace(line=part.line + number, text=line)))
     return found
 

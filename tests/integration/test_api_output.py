@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -72,6 +73,13 @@ class TestPages:
             (2, 21, "tail"),
         ]
         assert api.get(f"/tasks/{ended.pk}/output?search=%25").json()["content"] == []
+
+    @pytest.mark.parametrize("line", ["İstanbul", "ΣΊΣΥΦΟΣ", "STRASSE", "Ärger"])
+    def test_find_whatever_is_asked_for_as_it_stands(self, api: Api, line: str) -> None:
+        task = make_task(status="SUCCESS", attempt=1)
+        make_output(task, f"{line}\n")
+        [found] = api.get(f"/tasks/{task.pk}/output?{urlencode({'search': line})}").json()["content"]
+        assert found["text"] == line
 
     @pytest.mark.parametrize(
         ("query", "field"),
