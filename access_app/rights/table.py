@@ -172,7 +172,7 @@ class Action(Enum):
     TARGET_READ = "see the rules of hosts that tasks call", {Scope.ADMIN}, {"flow_app.view_target"}, VIEWER
     TARGET_EDIT = "limit how tasks call a host", {Scope.ADMIN}, {"flow_app.change_target"}, OPERATOR
 
-    FREEZE_READ = "see freezes, and how many tasks they hold", {Scope.TASKS_READ}, {"flow_app.view_freeze"}, VIEWER
+    FREEZE_READ = "see freezes, and how many tasks they hold", {Scope.ADMIN}, {"flow_app.view_freeze"}, VIEWER
     FREEZE_CREATE = (
         "freeze queues, targets and types of tasks: nothing of them starts",
         {Scope.ADMIN},

@@ -133,6 +133,13 @@ class TestComesWith:
     def test_says_both_ways_to_get_it(self) -> None:
         assert key("tasks:write").refusal(Action.QUEUE_READ) == "This needs the scope admin or the scope tasks:read"
 
+    def test_is_by_another_scope_than_its_own(self) -> None:
+        """Who freezes with a key of `admin` alone sees what is frozen."""
+        for action in Action:
+            scopes = [scope for way in action.ways for scope in way.scopes or ()]
+            assert len(scopes) == len(set(scopes)), action
+        assert key("admin").may(Action.FREEZE_READ)
+
     def test_takes_no_permission_more_to_give_tasks_read_away(self) -> None:
         assert "tasks:read" in access.grantable(person("tasks_app.view_task", "tasks_app.view_taskexecution"))
 
