@@ -5,6 +5,7 @@ Every function adds to ``problems`` (JSON field → one sentence) instead of sto
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ def read_task(data: Any) -> CheckedTask:
     if "type" not in data:
         problems["type"] = "is required"
     if problems:
-        raise InvalidTask(_further_problems(values) | problems)
+        raise InvalidTask(_further_problems(values, problems.keys() & CREATE.keys()) | problems)
     new = NewTask(**values)
     return CheckedTask(new, check_task(new, read=True))
 
@@ -110,9 +111,13 @@ def read_reason(data: Any) -> str:
     return str(values.get("reason", ""))
 
 
-def _further_problems(values: dict[str, Any]) -> dict[str, str]:
-    """What else is wrong with a task some of whose fields could not be read: one response names all."""
+def _further_problems(values: dict[str, Any], unread: Container[str]) -> dict[str, str]:
+    """What else is wrong with a task some of whose fields could not be read: one response names all.
+
+    Nothing is said about a field together with one that could not be read, as if that had not been there.
+    """
     further: dict[str, str] = {}
     if "type" in values:
         check_payload(values["type"], values.get("payload", {}), further)
-    return further | joint_problems(NewTask(**{"type": "", **values}))
+    joint = joint_problems(NewTask(**{"type": "", **values}))
+    return further | {name: text for name, text in joint.items() if not any(word in unread for word in text.split())}

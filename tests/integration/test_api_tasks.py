@@ -144,6 +144,19 @@ class TestCreateTask:
         body = {"type": "DUMMY", "nope": 1, "priority": "x", "queue": "", "payload": {"x": 1}}
         assert fields_of(api.post("/tasks", body)) == {"nope", "priority", "queue", "payload.x"}
 
+    @pytest.mark.parametrize(
+        ("bad", "rule"),
+        [
+            ({"dependsOn": ["x"]}, {"runIf": "all_done", "otherwise": "fail"}),
+            ({"concurrencyKey": ""}, {"onBusy": "skip"}),
+            ({"uniqueKey": 5}, {"onDuplicate": "replace"}),
+            ({"onDuplicate": "later"}, {"debounceSeconds": 5}),
+        ],
+    )
+    def test_says_of_no_field_that_it_lacks_one_that_is_there_and_wrong(self, api: Api, bad: Any, rule: Any) -> None:
+        assert fields_of(api.post("/tasks", {"type": "DUMMY"} | bad | rule)) == bad.keys()
+        assert fields_of(api.post("/tasks", {"type": "DUMMY"} | rule)) == rule.keys()
+
     def test_refuses_a_payload_that_is_too_large_or_too_deep(self, api: Api) -> None:
         url = "http://127.0.0.1/"
         large = {"type": "HTTP", "payload": {"url": url, "body": "ä" * (128 * 1024)}}
