@@ -17,6 +17,7 @@ from django.db.models import Count, F, Max, Min, QuerySet, TextField
 from django.db.models.functions import Cast, Collate, Greatest, Now
 
 from access_app import audit
+from access_app.idempotency import Idempotency, answer_with, take_idempotency_key
 from access_app.ids import new_task_id
 from access_app.refusals import NotFound
 from access_app.versions import Versions, require
@@ -94,14 +95,26 @@ def _ticket(found: Sequence[dict[str, Any]], count: int) -> Ticket:
 
 
 def begin(
-    ask: Ask, token: str, *, actor: str, barred: Collection[str], reason: str = "", rate: int | None = None
+    ask: Ask,
+    token: str,
+    *,
+    actor: str,
+    barred: Collection[str],
+    reason: str = "",
+    rate: int | None = None,
+    idempotency: Idempotency | None = None,
 ) -> tuple[BulkOperation, bool]:
     """Begin the operation of a dry run, and say whether it is new: a token begins one operation, once.
 
-    ``barred``: types of tasks that the caller may not make run; they are skipped. Raises `InvalidInput` for the token.
+    ``barred``: types of tasks that the caller may not make run; they are skipped. Raises `InvalidInput` for the token,
+    and `IdempotencyConflict`.
     """
     ticket = tickets.read(token, ask)
     with transaction.atomic():
+        if idempotency is not None:
+            if replay := take_idempotency_key(actor, idempotency, []):
+                return BulkOperation.objects.get(pk=replay.response["id"]), False
+            answer_with(actor, idempotency, [], {"id": str(ticket.id)}, lives_with=ticket.id)
         operation, made = BulkOperation.objects.get_or_create(
             pk=ticket.id,
             defaults={

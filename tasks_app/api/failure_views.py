@@ -40,16 +40,21 @@ class Failures(ApiViewSet):
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, fingerprint: str) -> Response:
-        group, asked = self._group(fingerprint), read_retry(self.optional_body())
+        group, body = self._group(fingerprint), self.optional_body()
+        idempotency = self.idempotency(f"POST /failures/{group.pk}/retry", body)
+        asked = read_retry(body)
         ask = retry_of(group.pk, asked.window)
-        row, _ = acting.begin(
+        row, made = acting.begin(
             ask,
             try_out(ask, self.caller).token,
             actor=self.caller.name,
             barred=barred_for(self.caller),
             reason=asked.reason,
             rate=asked.rate,
+            idempotency=idempotency,
         )
+        if not made:
+            return self.created(operation_json(row), version=row.version, replayed=True)
         where = {"Location": reverse("bulk-operation", args=[row.pk])}
         return self.shown(operation_json(row), version=row.version, status=202, headers=where)
 

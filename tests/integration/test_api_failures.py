@@ -191,6 +191,15 @@ class TestRetry:
         assert Task.objects.get().status == "FAILED"
         assert (BulkOperation.objects.get().count, BulkOperation.objects.get().touched) == (1, 0)
 
+    def test_is_begun_once_with_an_idempotency_key(self, caller: Api) -> None:
+        path = f"/failures/{make_failure('x').fingerprint}/retry"
+        begun = caller.post(path, {"reason": "fixed"}, Idempotency_Key="k")
+        again = caller.post(path, {"reason": "fixed"}, Idempotency_Key="k")
+        assert (begun.status_code, again.status_code, again["Idempotent-Replayed"]) == (202, 200, "true")
+        assert again.json()["id"] == begun.json()["id"]
+        problem_of(caller.post(path, {}, Idempotency_Key="k"), 409)
+        assert BulkOperation.objects.count() == 1
+
     def test_can_be_of_one_queue(self, caller: Api, session: Session) -> None:
         failure, other = make_failure("x", queue="mails"), make_failure("x")
         asked = {"queue": "mails", "to": before(seconds=-60)}

@@ -105,6 +105,7 @@ BULK: Final[list[Mutant]] = [
         "tasks_app/sql/delete_old_operations.sql",
         "integration/engine/test_operations.py",
         ("age", _PROMISE, "finished_at < now() - %(age)s::interval", "finished_at < now()"),
+        ("keys", _PROMISE, "answered_with = ANY(ARRAY(SELECT id FROM old))", "false"),
     ),
     *mutants_of(
         "bulk-change-tasks",
@@ -137,6 +138,7 @@ BULK: Final[list[Mutant]] = [
             "",
         ),
         ("barred", _PROMISE, "sorted({*row.barred, *barred})", "row.barred"),
+        ("once", _PROMISE, "if idempotency is not None:", "if False:", "integration/test_api_failures.py"),
     ),
     *mutants_of(
         "bulk-operation-views",

@@ -114,14 +114,20 @@ PATHS: Final[Json] = {
                     "A bulk operation has begun. Its filter is one of GET /tasks, which shows its tasks.",
                     schema("BulkOperationItem"),
                     headers=("ETag", "Location"),
-                )
+                ),
+                200: response(
+                    "The same request was sent before.",
+                    schema("BulkOperationItem"),
+                    headers=("ETag", "Idempotent-Replayed"),
+                ),
             },
             action=Action.BULK_RUN,
-            problems=(*BODY_PROBLEMS, 404),
+            problems=(*BODY_PROBLEMS, 404, 409),
             description=(
                 "Exactly those that failed so in this time and are FAILED by that: what somebody has retried since, or "
                 "what has ended otherwise, is left alone. Follow it, stop it and resume it as any bulk operation."
             ),
+            parameters=[ref("parameters", "IdempotencyKey")],
             requestBody=body(schema("FailureRetry"), required=False, examples={"an hour": {"value": _RETRY}}),
         ),
     },

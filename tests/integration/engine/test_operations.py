@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from access_app.models import IdempotencyKey
 from tasks_app.models import BulkOperation
 from tasks_app.operations import delete_old_operations
 from tests.factories import make_operation
@@ -20,13 +21,18 @@ class TestDeleteOldOperations:
     def test_deletes_what_was_over_long_ago(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         old = in_seconds(-timedelta(days=31).total_seconds())
         for state, finished_at in (("DONE", old), ("FAILED", old), ("STOPPED", None), ("DONE", in_seconds(-60))):
-            make_operation(state=state, finished_at=finished_at, created_at=old)
+            operation = make_operation(state=state, finished_at=finished_at, created_at=old)
+            IdempotencyKey.objects.create(
+                key=str(operation.pk), task_ids=[], fingerprint=b"", answered_with=operation.pk
+            )
         monkeypatch.setattr(settings, "SCHEDULER", replace(settings.SCHEDULER, retention_failed=None))
         assert delete_old_operations(engine.session) == 0
         monkeypatch.undo()
         assert delete_old_operations(engine.session, limit=1) == 1
         assert delete_old_operations(engine.session) == 1
         assert sorted(BulkOperation.objects.values_list("state", flat=True)) == ["DONE", "STOPPED"]
+        kept = IdempotencyKey.objects.values_list("answered_with", flat=True)
+        assert set(kept) == set(BulkOperation.objects.values_list("pk", flat=True))
 
 
 class TestConstraints:
