@@ -1,11 +1,8 @@
 """Django's registration of this app."""
 
-from typing import Any
-
 from django.apps import AppConfig
-from django.apps import apps as all_apps
-from django.apps.registry import Apps
-from django.db.models.signals import post_migrate
+
+from access_app import standing_rows
 
 
 class FlowAppConfig(AppConfig):
@@ -20,16 +17,4 @@ class FlowAppConfig(AppConfig):
 
         reasons.register(why_frozen)
         reasons.register(why)
-        post_migrate.connect(_make_pass_row, sender=self)
-
-
-def _make_pass_row(using: str, apps: Apps = all_apps, **_: Any) -> None:
-    """Without its row no scheduler could take the pass; a flushed database gets it back.
-
-    ``apps``: those whose tables the database has by now. Other apps may be migrated alone, before this one.
-    """
-    try:
-        model = apps.get_model("flow_app", "SchedulerPass")
-    except LookupError:
-        return
-    model.objects.using(using).get_or_create(name="assign")
+        standing_rows.keep(self, "SchedulerPass", ["assign"])

@@ -4,6 +4,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from access_app import standing_rows
+
 
 class MonitoringAppConfig(AppConfig):
     name = "monitoring_app"
@@ -13,3 +15,4 @@ class MonitoringAppConfig(AppConfig):
     def ready(self) -> None:
         import_module("monitoring_app.receivers")
         import_module("monitoring_app.minutes").register()
+        standing_rows.keep(self, "MetricMark", ["executions", "minutes"])

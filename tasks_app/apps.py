@@ -4,6 +4,7 @@ import sys
 
 from django.apps import AppConfig
 
+from access_app import standing_rows
 from access_app.rights import bearers, task_types
 
 
@@ -20,6 +21,7 @@ class TasksAppConfig(AppConfig):
         from tasks_app.why import why
 
         reasons.register(why)
+        standing_rows.keep(self, "FailureMark", [1])
 
 
 def _check_executors() -> None:

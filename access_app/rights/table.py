@@ -16,6 +16,7 @@ class Scope(StrEnum):
     TASKS_BULK = "tasks:bulk"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_WRITE = "schedules:write"
+    AUDIT_READ = "audit:read"
     ADMIN = "admin"
 
 
@@ -237,7 +238,7 @@ class Action(Enum):
     MARK_CREATE = "set a mark", {Scope.TASKS_WRITE}, {"monitoring_app.add_mark"}, OPERATOR
     MARK_DELETE = "take a mark away", {Scope.TASKS_WRITE}, {"monitoring_app.delete_mark"}, OPERATOR
 
-    AUDIT_READ = "see the audit trail", {Scope.ADMIN}, {"access_app.view_auditevent"}, ADMINISTRATOR
+    AUDIT_READ = "see the audit trail", {Scope.AUDIT_READ}, {"access_app.view_auditevent"}, ADMINISTRATOR
     KEY_READ = "see API keys", NO_KEY, {"access_app.view_apikey"}, ADMINISTRATOR
     KEY_CREATE = "create API keys", NO_KEY, {"access_app.add_apikey"}, ADMINISTRATOR
     KEY_REVOKE = "revoke API keys", NO_KEY, {"access_app.change_apikey"}, ADMINISTRATOR

@@ -35,8 +35,8 @@ class Failures(ApiViewSet):
         return Response(numbered(failure_items(groups), page=asked["page"], size=asked["size"], total=total))
 
     def retrieve(self, request: Request, fingerprint: str) -> Response:
-        group, window = self._group(fingerprint), window_of(self.query())
-        return self.shown(failure_items([failure_groups.count_group(group, window)])[0])
+        window = window_of(self.query())
+        return self.shown(failure_items([failure_groups.count_group(self._group(fingerprint), window)])[0])
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, fingerprint: str) -> Response:

@@ -79,6 +79,7 @@ class TestDryRun:
     def test_takes_every_filter_of_the_list(self, api: Api, name: str) -> None:
         """What the list shows under it, and nothing else, matches."""
         texts = {"type": "DUMMY", "queue": "a", "status": "PENDING", "correlationId": "mine"}
+        texts |= {"gate": "APPROVAL", "failure": "0123456789abcdef", "retrying": "true"}
         text = texts.get(name) or (str(unknown_id()) if name.endswith("Id") else "2026-01-01T00:00:00Z")
         make_task(queue="a", correlation_id="mine")
         listed = api.get(f"/tasks?{name}={text}").json()["totalElements"]

@@ -59,17 +59,17 @@ class TestHistory:
             minute(1, kind="queue", name=f"q{number:02}", waiting=number, oldest_due=None, success=1)
         minute(1, kind="system", name="", slots_used=3, slots=8)
         minute(0, kind="system", name="", slots_used=0, slots=8)
-        last, this = history(api, **{"from": shown(1)})["content"]
+        last, this = history(api, **{"from": shown(1), "to": shown(-1)})["content"]
         assert sorted(last["byQueue"]) == [f"q{number:02}" for number in range(2, 12)]
         assert last["slots"] == {"used": 3, "available": 8}
         assert this["byQueue"]["q11"] == {"attempts": 0, "waiting": 0, "oldestDueSeconds": None}  # looked at, and empty
-        [step, _] = history(api, **{"from": shown(1), "queues": "q00"})["content"]
+        [step, _] = history(api, **{"from": shown(1), "to": shown(-1), "queues": "q00"})["content"]
         assert step["byQueue"] == {"q00": {"attempts": 1, "waiting": 0, "oldestDueSeconds": None}}
 
     @pytest.mark.parametrize(("hours", "step"), [(1, 60), (24, 600), (24 * 7, 3600), (24 * 30, 3600)])
     def test_takes_the_shortest_step_that_gives_few(self, api: Api, hours: int, step: int) -> None:
         since = (NOW - timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
-        found = history(api, **{"from": since})
+        found = history(api, **{"from": since, "to": NOW.isoformat().replace("+00:00", "Z")})
         assert found["stepSeconds"] == step
         assert len(found["content"]) <= 24 * 30 + 1
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.management import call_command
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import Model
 
 from flow_app.models import SchedulerPass
+from monitoring_app.models import MetricMark
+from tasks_app.failures import FailureMark
+from tests.support.machine import ROOT
+
+STANDING: list[tuple[type[Model], list[str | int]]] = [
+    (SchedulerPass, ["assign"]),
+    (FailureMark, [1]),
+    (MetricMark, ["executions", "minutes"]),
+]
 
 
 @pytest.mark.django_db
@@ -18,24 +30,33 @@ class TestMigrations:
 
 
 @pytest.mark.django_db
-class TestPassRow:
+class TestStandingRows:
     """What every ``migrate`` and ``flush`` leaves behind."""
 
-    def test_is_made_again_after_a_flush(self) -> None:
-        SchedulerPass.objects.all().delete()
-        emit_post_migrate_signal(0, False, "default")
-        assert SchedulerPass.objects.get().name == "assign"
+    def test_are_all_that_migrations_make(self) -> None:
+        texts = (path.read_text() for path in ROOT.glob("*_app/migrations/0*.py"))
+        made = {table for text in texts for table in re.findall(r"INSERT INTO (\w+)", text)}
+        assert {model._meta.db_table for model, _ in STANDING} == made
 
-    def test_is_made_with_its_table(self) -> None:
-        SchedulerPass.objects.all().delete()
+    @pytest.mark.parametrize(("model", "keys"), STANDING)
+    def test_are_made_again_after_a_flush(self, model: type[Model], keys: list[str | int]) -> None:
+        model._default_manager.all().delete()
+        emit_post_migrate_signal(0, False, "default")
+        assert sorted(model._default_manager.values_list("pk", flat=True)) == keys
+
+    @pytest.mark.parametrize(("model", "keys"), STANDING)
+    def test_are_made_with_their_table(self, model: type[Model], keys: list[str | int]) -> None:
+        model._default_manager.all().delete()
         loader = MigrationLoader(connection)
         emit_post_migrate_signal(0, False, "default", apps=loader.project_state().apps)
-        assert SchedulerPass.objects.get().name == "assign"
+        assert sorted(model._default_manager.values_list("pk", flat=True)) == keys
 
-    def test_waits_for_its_table_when_another_app_is_migrated_alone(self) -> None:
+    @pytest.mark.parametrize("model", [model for model, _ in STANDING])
+    def test_wait_for_their_table_when_another_app_is_migrated_alone(self, model: type[Model]) -> None:
+        table = model._meta.db_table
         with connection.cursor() as cursor:
-            cursor.execute("DROP TABLE scheduler_pass")
+            cursor.execute(f"DROP TABLE {table}")
         graph = MigrationLoader(connection).graph
         alone = [node for node in graph.leaf_nodes() if node[0] in ("access_app", "auth", "contenttypes")]
         emit_post_migrate_signal(0, False, "default", apps=graph.make_state(alone).apps)
-        assert "scheduler_pass" not in connection.introspection.table_names()
+        assert table not in connection.introspection.table_names()

@@ -123,8 +123,9 @@ class TestMethods:
 class TestParameters:
     @pytest.mark.parametrize(("method", "path"), OPERATIONS)
     def test_that_no_action_knows_are_refused(self, api: Api, method: str, path: str) -> None:
-        problem = problem_of(api.send(method, f"{path}?nope=1&format=json"), 400)
-        assert {error["field"] for error in problem["errors"]} == {"nope", "format"}
+        known = "format" in form_of(method, path).base_fields
+        problem = problem_of(api.send(method, f"{path}?nope=1&format={'csv' if known else 'json'}"), 400)
+        assert {error["field"] for error in problem["errors"]} == {"nope"} if known else {"nope", "format"}
 
     @pytest.mark.parametrize(("method", "path"), OPERATIONS)
     def test_are_documented_as_they_are_read(self, method: str, path: str) -> None:

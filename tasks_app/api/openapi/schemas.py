@@ -177,7 +177,7 @@ SCHEMAS: Final[Json] = {
     "Approval": obj(_APPROVAL, required=["of"], description="Who must approve the task before it runs."),
     "OnTimeout": closed_set(OnTimeout, "If nobody has approved in time: it is cancelled, fails, or runs."),
     "Decision": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[], description="And why."),
-    "Callback": obj(_CALLBACK, required=[], description="Who is told when the task has ended."),
+    "Callback": obj(_CALLBACK, required=[], description="Who is told.", examples=[{"url": "https://a.example"}]),
     "CallbackOn": closed_set(CallbackOn, "What somebody is told of; late_result: a result that came too late."),
     "Include": closed_set(Include, "What is sent besides how it ended: its result, up to 20 kB."),
     "TaskItem": obj(

@@ -214,7 +214,7 @@ def hot_statements(session: Session) -> list[Hot]:
         Hot("hand_back_assigned", hand_back | {"older_than": 2.0}, "tasks_owned tasks_pkey", 5 * owned),
         Hot("hand_back_assigned", hand_back | {"queue": "q1"}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("hand_back_assigned", hand_back | {"frozen": True}, "tasks_owned tasks_pkey", 4 * owned),
-        Hot("lock_frozen", {}, "tasks_owned", 2 * owned),
+        Hot("lock_frozen", {}, "tasks_owned tasks_pkey", 4 * owned),
         Hot("park_frozen", {"ids": due}, "tasks_pkey tasks_due tasks_labelled tasks_turns", 4 * len(due)),
         Hot(
             "release_frozen",
