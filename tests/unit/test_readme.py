@@ -21,7 +21,7 @@ from django.urls import Resolver404, resolve
 
 from scheduler_project import database
 from tasks_app import conf
-from tasks_app.api import inputs
+from tasks_app.api import inputs, operation_filters
 from tests.support.environment_names import KNOBS, ROOT, known_variables
 
 README = (ROOT / "README.md").read_text()
@@ -150,6 +150,17 @@ class TestExamples:
             assert inputs.read_task(data).new.type == data["type"]
         elif method == "PATCH" and path.startswith("/tasks/"):
             assert inputs.read_changes(data, "DUMMY")
+
+    def test_filters_of_tasks_are_those_that_there_are(self) -> None:
+        [listed] = re.findall(r"^\*\*List\.\*\* Filters are (.*?);", README, re.MULTILINE | re.DOTALL)
+        assert set(re.findall(r"`([a-z]\w+)`", listed)) == set(operation_filters.NAMES)
+
+    @pytest.mark.parametrize("name", DOCUMENTS)
+    def test_curl_sends_what_it_means(self, name: str) -> None:
+        """JSON says that it is JSON; a shell puts nothing in the place of a name between single quotes."""
+        for call in re.findall(r"^ *curl .*?(?=\n\n|\n```|\n *curl |\Z)", DOCUMENTS[name], re.MULTILINE | re.DOTALL):
+            assert " -d '" not in call or "Content-Type: application/json" in call
+            assert not re.search(r'[:\[] "\$[A-Z]+"', call)
 
     @pytest.mark.parametrize("source", list(code("python")))
     def test_python_compiles(self, source: str) -> None:
