@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -15,6 +14,7 @@ from access_app.refusals import InvalidInput
 from access_app.rights import Action
 from access_app.staff import display
 from access_app.staff.base import StaffAdmin, actor_of
+from access_app.staff.form_fields import UtcInstant
 from access_app.texts import MAX_NAME
 from monitoring_app import marks
 from monitoring_app.models import Mark
@@ -24,12 +24,7 @@ class MarkForm(forms.Form):
     """A new mark."""
 
     name = forms.CharField(strip=True, max_length=MAX_NAME, help_text="What happened: deploy 1.42.")
-    at = forms.DateTimeField(
-        label="When (UTC)",
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S"),
-        help_text="Empty: now.",
-    )
+    at = UtcInstant(label="When (UTC)", required=False, help_text="Empty: now.")
 
     def save(self, *, actor: str) -> tuple[Mark, bool] | None:
         """The mark, and whether it is new. None: it was refused, which the form now shows."""
@@ -37,7 +32,7 @@ class MarkForm(forms.Form):
             return None
         at = self.cleaned_data["at"]
         try:
-            return marks.set_mark(self.cleaned_data["name"], at and at.replace(tzinfo=UTC), actor=actor)
+            return marks.set_mark(self.cleaned_data["name"], at, actor=actor)
         except InvalidInput as error:
             for name, problem in error.problems.items():
                 self.add_error(name, problem)

@@ -142,6 +142,6 @@ def instant_of(text: str) -> datetime:
     """What a datetime-local field sends, in UTC."""
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise BadValue("is not a date and time: write 2026-11-30T18:00") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

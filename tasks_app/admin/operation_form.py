@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from django import forms
@@ -17,7 +17,7 @@ from django.utils import timezone
 from access_app.http.problems import Problem
 from access_app.http.times import show_instant
 from access_app.refusals import InvalidInput
-from access_app.staff.filters import WINDOWS, as_uuid
+from access_app.staff.filters import WINDOWS, BadValue, as_uuid, instant_of
 from access_app.staff.form_fields import JsonText
 from access_app.texts import MAX_REASON
 from tasks_app.acts import BulkAction
@@ -144,7 +144,6 @@ def _since(name: str, text: str) -> datetime:
 
 def _instant(name: str, text: str) -> datetime:
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput({name: "must be a date and time"}) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return instant_of(text)
+    except BadValue as error:
+        raise InvalidInput({name: str(error)}) from None

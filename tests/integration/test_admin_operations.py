@@ -62,7 +62,7 @@ class TestFromTheList:
             "status": ["RUNNING", "SCHEDULED"],
         }
         assert filter_of(QueryDict("q=order-17&schedule=&type=DUMMY")) == {"correlationId": "order-17", "type": "DUMMY"}
-        assert filter_of(QueryDict("after=2026-01-01T00:00&before=2026-01-02T00:00")) == {
+        assert filter_of(QueryDict("after=2026-01-01T00:00&before=2026-01-02T02:00%2B02:00")) == {
             "createdAfter": "2026-01-01T00:00:00.000000Z",
             "createdBefore": "2026-01-02T00:00:00.000000Z",
         }

@@ -204,6 +204,7 @@ class TestPages:
             "tasks_app/task/?status=FAILED&status=RUNNING",
             "tasks_app/task/?after=9999-12-31T23:59:59&before=0001-01-01T00:00",
             "tasks_app/task/?after=9999-12-31T23:59:59-12:00",
+            "tasks_app/task/?ended_before=0001-01-01T00:00:00%2B23:59&ended_after=9999-12-31T23:59:59-12:00",
             "flow_app/queue/?q=%25&o=1.2.-3",
             "tasks_app/taskexecution/?ended=1h&q=x",
             "access_app/auditevent/?actor=x&action=y&q=z",

@@ -94,6 +94,11 @@ class TestPages:
         admin_client.post(f"/admin/monitoring_app/mark/{mark.pk}/delete/")
         assert not Mark.objects.exists()
 
+    def test_take_no_time_of_another_zone_for_one_of_theirs(self, admin_client: Client) -> None:
+        asked = {"name": "deploy", "at": "2030-01-31T12:00:00+02:00"}
+        assert admin_client.post("/admin/monitoring_app/mark/add/", asked).status_code == 422
+        assert not Mark.objects.exists()
+
     def test_show_what_is_wrong_with_a_name(self, admin_client: Client) -> None:
         page = admin_client.post("/admin/monitoring_app/mark/add/", {"name": "ylp\u202eer"})
         assert page.status_code == 422
