@@ -41,7 +41,7 @@ def set_mark(name: str, at: datetime | None = None, *, actor: str) -> tuple[Mark
         mark, made = Mark.objects.get_or_create(name=name, at=at or timezone.now(), defaults={"created_by": actor})
         if made:
             audit.record(actor, "mark.set", _target(mark), detail={"name": name, "at": mark.at.isoformat()})
-            _forget_oldest()
+            _forget_oldest(mark)
     return mark, made
 
 
@@ -64,6 +64,8 @@ def _target(mark: Mark) -> str:
     return f"mark:{mark.pk}"
 
 
-def _forget_oldest() -> None:
+def _forget_oldest(mark: Mark) -> None:
     beyond: Any = Mark.objects.order_by("-at", "-id")[MOST_MARKS:]
+    if mark in beyond:
+        raise InvalidInput({"at": f"is before all {MOST_MARKS:,} marks that there are, and no more are kept"})
     Mark.objects.filter(pk__in=beyond.values("pk")).delete()

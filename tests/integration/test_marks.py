@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from access_app.models import AuditEvent
+from access_app.refusals import InvalidInput
 from monitoring_app import marks
 from monitoring_app.models import Mark
 from tests.support.api import Api, fields_of, problem_of
@@ -75,6 +76,10 @@ class TestSetMark:
         for hour in (5, 1, 3):
             marks.set_mark(f"{hour}h", NOON + timedelta(hours=hour), actor="test")
         assert [mark.name for mark in marks.marks_between(NOON, NOON + timedelta(days=1))] == ["3h", "5h"]
+        with pytest.raises(InvalidInput) as refused:
+            marks.set_mark("0h", NOON, actor="test")
+        assert set(refused.value.problems) == {"at"}
+        assert Mark.objects.count() == 2
 
 
 class TestMarksBetween:

@@ -101,7 +101,8 @@ FAILURES: Final[list[Mutant]] = [
         "marks",
         "monitoring_app/marks.py",
         "integration/test_marks.py",
-        ("most", 36, "            _forget_oldest()\n", ""),
+        ("most", 36, "            _forget_oldest(mark)\n", ""),
+        ("oldest", 36, "    if mark in beyond:\n", "    if False:\n"),
         ("name", 36, "    if problem := problem_of_name(name):\n", "    if False:\n"),
     ),
 ]
