@@ -45,6 +45,12 @@ class TestList:
         assert "within" not in text_of(staff, f"{LIST}?q=nightly")
         assert "nightly" not in text_of(staff, f"{LIST}?q={done.pk}")
 
+    def test_says_how_often_each_was_done(self, staff: Client) -> None:
+        make_batch(status="FAILED")
+        assert ">once<" in text_of(staff, LIST).replace("\n", "").replace(" ", "")
+        make_batch(status="FAILED", completion=2)
+        assert "2 times" in text_of(staff, LIST)
+
 
 class TestPage:
     def test_shows_progress_what_is_in_it_and_who_waits(self, staff: Client) -> None:

@@ -93,7 +93,7 @@ class BatchAdmin(ExactSearch, StaffAdmin):
 
     @admin.display(description="done")
     def completions(self, row: Batch) -> str:
-        return f"{row.completion:,} times" if row.completion else ""
+        return _so_often(row.completion) if row.completion else ""
 
     @admin.display(description="created")
     def created(self, row: Any) -> SafeString | str:
@@ -185,6 +185,10 @@ def status_line(row: Batch, status: TaskStatus, counts: Counts) -> tuple[SafeStr
     return display.badge(status), display.number(counts.by_status[status]), tasks_url(row, status=str(status))
 
 
+def _so_often(times: int) -> str:
+    return "once" if times == 1 else f"{times:,} times"
+
+
 def facts_of(row: Batch) -> list[tuple[str, SafeString | str]]:
     limit = selectors.fail_fast_of(row)
     times = (("Created", row.created_at), ("Cancelled", row.cancelled_at), ("Done the last time", row.completed_at))
@@ -193,7 +197,7 @@ def facts_of(row: Batch) -> list[tuple[str, SafeString | str]]:
         *([("Schedule", display.schedule_link(row.schedule_id))] if row.schedule_id else []),
         *([("Made for", display.exact(row.scheduled_for))] if row.scheduled_for else []),
         ("Stops when so many fail", str(limit) if limit else display.EMPTY),
-        ("Was done", f"{row.completion:,} times"),
+        ("Was done", _so_often(row.completion)),
         *((name, display.exact(at)) for name, at in times if at is not None),
         ("Correlation id", display.text_or_dash(row.correlation_id)),
         ("Idempotency key", display.text_or_dash(row.idempotency_key)),
