@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.text import format_lazy
 
 from access_app.rights import Action, Person
@@ -30,6 +30,10 @@ def _has(permission: str) -> Callable[[HttpRequest], bool]:
     return lambda request: request.user.has_perm(permission)
 
 
+#: Filters of a list that have an item of their own.
+_LOOKS = ("?retrying=yes", "?approval=mine")
+
+
 def _item(
     title: str, icon: str, app: str, model: str, shown: Callable[[HttpRequest], bool], query: str = ""
 ) -> dict[str, Any]:
@@ -38,7 +42,19 @@ def _item(
         "icon": icon,
         "link": format_lazy("{}{}", reverse_lazy(f"admin:{app}_{model}_changelist"), query),
         "permission": shown,
+        "active": _is_open(app, model, query),
     }
+
+
+def _is_open(app: str, model: str, query: str) -> Callable[[HttpRequest], bool]:
+    """Whether this is the page somebody is on: of the looks of a list, the one that its address names."""
+
+    def is_open(request: HttpRequest) -> bool:
+        path = reverse(f"admin:{app}_{model}_changelist")
+        looks = {look for look in _LOOKS if look[1:] in request.GET.urlencode().split("&")}
+        return request.path.startswith(path) and query == (looks.pop() if request.path == path and looks else "")
+
+    return is_open
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -79,6 +95,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Tasks", "task_alt", "tasks_app", "task", _may(Action.TASK_READ)),
                     _item("Retrying", "restart_alt", "tasks_app", "task", _may(Action.TASK_READ), "?retrying=yes"),
+                    _item("To approve", "how_to_reg", "tasks_app", "task", _may(Action.TASK_READ), "?approval=mine"),
                     _item("Failures", "bug_report", "tasks_app", "failuregroup", _may(Action.FAILURE_READ)),
                     _item("Batches", "stacks", "workflows_app", "batch", _may(Action.BATCH_READ)),
                     _item("Executions", "history", "tasks_app", "taskexecution", _may(Action.EXECUTION_READ)),
