@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final
@@ -57,9 +58,10 @@ def rules_in_words(row: object, rules: Iterable[Rule] = RULES) -> Iterator[str]:
 
 
 def _value(row: object, parts: tuple[Part, ...]) -> str:
-    """``10, in seconds 60, and at once 2``: each part behind the first with its label."""
+    """``10 in 60 s, and at once 2``: each part behind the first with its label."""
     first, *others = ((part.label, part.kind.words, getattr(row, part.column)) for part in parts)
-    return ", ".join((_word(first), *(f"{each[0]} {_word(each)}" for each in others)))
+    said = ", ".join((_word(first), *(f"{each[0]} {_word(each)}" for each in others)))
+    return re.sub(r", in seconds ([\d,]+\d|\d)", r" in \1 s", said)
 
 
 def _word(part: tuple[str, Mapping[str, str], object]) -> str:

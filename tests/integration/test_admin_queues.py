@@ -83,7 +83,7 @@ class TestList:
         make_task(queue="q", status=TaskStatus.RUNNING)
         edit_queue("q", {"maxConcurrency": 4, "rateLimit": {"limit": 7, "periodSeconds": 60}}, actor="a")
         html = staff.get(QUEUES).content.decode()
-        for text in ("RATE 1", "1 / 4", "5 min", "never", "at most 4 · starts 7, in seconds 60"):
+        for text in ("RATE 1", "1 / 4", "5 min", "never", "at most 4 · starts 7 in 60 s"):
             assert text in html, text
 
     def test_pauses_and_resumes_queues_without_a_row(self, staff: Client) -> None:
@@ -130,7 +130,7 @@ class TestPage:
         context = page(staff, "q").context
         assert dict(context["stats"]) | {"Waiting": "1", "Running": "1", "Due": "0"} == dict(context["stats"])
         assert context["gates"] == [("a token of a rate", "1")]
-        assert context["facts"] == [("At most", "4"), ("Starts", "7, in seconds 60, and at once 0")]
+        assert context["facts"] == [("At most", "4"), ("Starts", "7 in 60 s, and at once 0")]
         assert [(name, tokens) for name, tokens, _ in context["rates"]] == [("The rate of this queue", "1")]
 
     def test_says_when_the_next_token_comes(self, staff: Client) -> None:

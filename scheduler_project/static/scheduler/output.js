@@ -254,7 +254,18 @@ function ended(status, signal) {
   state.isWhole = true;
   say(state.lines.length ? `Attempt ${state.attempt} has ended: ${countOf()}.` : `Attempt ${state.attempt} has ended; nothing of it is kept.`);
   if (state.lines.length < 1 || state.here) go();
+  if ("running" in viewer.dataset) renewBadge(signal);
   if (status && !["SUCCESS", "FAILED", "CANCELLED"].includes(status)) waitForNext(signal);
+}
+
+// The status at the top is that of when the page was opened.
+async function renewBadge(signal) {
+  try {
+    const answer = await fetch(location.pathname, { redirect: "manual", cache: "no-store", signal });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    part("-badge").replaceChildren(...page.getElementById("ts-log-badge").childNodes);
+  } catch { /* the line below the output says that it has ended */ }
 }
 
 // The task goes on: show its next attempt once that has written something, if this one was followed.
@@ -269,7 +280,7 @@ async function waitForNext(signal) {
       part("-attempt").append(element("option", "", String(first.attempt)));
       say(`Attempt ${state.attempt} has ended; there is attempt ${first.attempt}.`);
       if (state.follow) location.hash = `#a${first.attempt}`;
-      return;
+      return renewBadge(signal);
     } catch { /* it is asked again */ }
   }
 }
