@@ -5,18 +5,28 @@ refuses, and requests to elsewhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
+
+from flow_app.admin import banner
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 #: What keeps Chromium from calling home.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known() -> None:
+    """What this process shows for some seconds outlives the database of a test."""
+    banner.forget()
+    cache.clear()
 
 
 @pytest.fixture
@@ -58,6 +68,24 @@ def page(browser: Any, live_server: Any, expected: set[int]) -> Iterator[Any]:
     yield opened
     context.close()
     assert not bad
+
+
+#: Counts what a mouse presses, over pages that follow each other. What is typed, Enter included, does not count.
+_COUNT = "addEventListener('pointerdown', () => { sessionStorage.clicks = 1 + +(sessionStorage.clicks ?? 0); }, true)"
+
+
+@pytest.fixture
+def begin(page: Any) -> Iterator[Callable[[], Any]]:
+    """Opens the overview for one job, which takes three clicks from there at most."""
+    page.add_init_script(_COUNT)
+
+    def overview() -> Any:
+        page.goto("/admin/")
+        page.locator("h1").wait_for()
+        return page
+
+    yield overview
+    assert 1 <= page.evaluate("+sessionStorage.clicks") <= 3
 
 
 def _is_trouble(said: Any) -> bool:

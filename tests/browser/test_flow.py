@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from flow_app.models import Queue, QueueKey, Target
+from flow_app import freezes
+from flow_app.freezes import NewFreeze
+from flow_app.models import Freeze, Queue, QueueKey, Target
 from flow_app.queue_keys import set_key
 from flow_app.queues import pause_queue
 from flow_app.targets import Rules, put_target
@@ -45,16 +48,43 @@ def test_queues_without_an_entry_are_paused_from_the_list(page: Any) -> None:
     assert Queue.objects.get().paused_by == "user:maria"
 
 
+def test_a_queue_is_frozen(begin: Callable[[], Any]) -> None:
+    make_task(queue="mail")
+    page = begin()
+    page.locator("#nav-sidebar").get_by_role("link", name="Freezes").click()
+    page.get_by_role("link", name="Freeze", exact=True).click()
+    page.get_by_label("Queues").fill("mail")
+    page.get_by_label("Reason").fill("partner is down")
+    page.get_by_role("button", name="Freeze", exact=True).click()
+    page.get_by_text("Frozen: queue mail. What runs goes on").wait_for()
+    page.goto("/admin/")
+    page.locator("#ts-incident").get_by_text("partner is down").wait_for()
+    assert Freeze.objects.get().queues == ["mail"]
+
+
+def test_it_is_thawed_from_the_banner_at_a_rate(begin: Callable[[], Any]) -> None:
+    make_task(queue="mail")
+    freezes.freeze(NewFreeze(queues=["mail"], reason="partner is down"), actor="user:anna")
+    page = begin()
+    page.locator("#ts-incident").get_by_role("link", name="Incident page").click()
+    for field, number in zip(page.locator("#thaw input[type=number]").all(), ("10", "1"), strict=False):
+        field.fill(number)
+    page.locator("#thaw").get_by_role("button", name="Thaw").click()
+    page.get_by_text("It is thawed").wait_for()
+    assert page.locator("#ts-incident").count() == 0
+    assert Freeze.objects.get().thawed_by == "user:maria"
+
+
 def test_a_key_is_set_apart_changed_and_removed(page: Any) -> None:
     key = "tenant/41 <b>&"
     page.goto(f"{QUEUES}mail/change/")
     page.get_by_role("link", name="Set a key apart").click()
-    page.get_by_label("Key").fill(key)
+    page.get_by_label("Key", exact=True).fill(key)
     page.get_by_label("At most").fill("8")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("is saved.").wait_for()
     page.get_by_role("link", name=f"Change {key}").click()
-    assert page.get_by_label("Key").input_value() == key
+    assert page.get_by_label("Key", exact=True).input_value() == key
     page.get_by_label("Paused").check()
     page.get_by_role("button", name="Save").click()
     page.get_by_text("none, it is paused").wait_for()

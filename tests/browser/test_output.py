@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,13 @@ from axe_playwright_python.base import AXE_SCRIPT
 from django.contrib.sessions.models import Session
 
 from tasks_app.api import output
+from tasks_app.fields import NewTask
 from tasks_app.models import Task, TaskOutput
+from tasks_app.services import create_task
 from tasks_app.states import TaskStatus
 from tests.browser.test_every_page import COLOURS, RULES, violations
 from tests.factories import make_output, make_task
+from tests.support.stack import running_stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -64,6 +69,29 @@ def test_says_what_is_left_out_and_numbers_lines_as_they_were_written(page: Any)
     make_output(task, "tail\n", start=1000, line=31)
     log = opened(page, task)
     assert lines_of(log) == ["1 head", "995 bytes left out", "31 tail"]
+
+
+def test_what_a_worker_runs_is_followed_and_searched(begin: Callable[[], Any], tmp_path: Path) -> None:
+    """A worker in a process of its own writes it."""
+    go_on = tmp_path / "go-on"
+    command = f"for i in $(seq 40); do echo line $i; done; until [ -e {go_on} ]; do sleep 0.05; done; echo at last"
+    task = create_task(NewTask(type="SHELL", payload={"command": command}), created_by="user:anna").task
+    with running_stack(tmp_path) as stack:
+        stack.scheduler()
+        stack.worker()
+        eventually(lambda: Task.objects.get(pk=task.pk).status == TaskStatus.RUNNING, timeout=20)
+        page = begin()
+        page.locator("a.ts-stat", has_text="Running").click()
+        page.locator(f"[id='row-{task.pk}'] th a").click()
+        page.get_by_role("link", name="Follow its output").click()
+        log = page.locator("#ts-log")
+        log.get_by_text("line 40").wait_for(timeout=10_000)
+        page.get_by_label("Search the output").fill("line 4")
+        page.get_by_label("Search the output").press("Enter")
+        page.locator("#ts-log-count").get_by_text("1 of 2").wait_for()
+        go_on.touch()
+        log.get_by_text("at last").wait_for()
+        page.locator("#ts-log-badge").get_by_text("SUCCESS").wait_for(timeout=20_000)
 
 
 def test_leads_to_a_line_by_its_address(page: Any) -> None:

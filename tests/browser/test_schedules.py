@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from schedules_app.firing_rules import FireState
 from schedules_app.models import BlackoutCalendar, Schedule, ScheduleFire
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, tasks_of, whole_now
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -43,6 +45,33 @@ def test_the_form_tells_what_it_would_do_while_it_is_filled_in(page: Any) -> Non
     page.get_by_role("button", name="Create schedule").click()
     page.get_by_text("The schedule nightly was created.").wait_for()
     assert Schedule.objects.get().timezone == "Europe/Berlin"
+
+
+def test_a_schedule_is_made_from_the_overview(begin: Callable[[], Any]) -> None:
+    page = begin()
+    page.locator("#nav-sidebar").get_by_role("link", name="Schedules", exact=True).click()
+    page.get_by_role("link", name="New schedule").click()
+    page.fill("[name=name]", "nightly")
+    page.fill("[name=cron]", "30 2 * * *")
+    preview(page).get_by_text("At 02:30 every day").wait_for()
+    page.get_by_role("button", name="Create schedule").click()
+    page.get_by_text("The schedule nightly was created.").wait_for()
+
+
+def test_what_did_not_run_is_made_up_for(begin: Callable[[], Any]) -> None:
+    noon = whole_now().replace(hour=12, minute=0, second=0) - timedelta(days=1)
+    schedule = make_schedule(name="nightly", due=0, cron="0 12 * * *")
+    Schedule.objects.update(defined_at=noon - timedelta(days=9))
+    page = begin()
+    page.locator("#nav-sidebar").get_by_role("link", name="Schedules", exact=True).click()
+    page.locator("#result_list").get_by_role("link", name="nightly").first.click()
+    page.locator("#backfill summary").click()
+    since, until = page.locator("#backfill input[type=datetime-local]").all()
+    since.fill(f"{noon - timedelta(days=2, hours=1):%Y-%m-%dT%H:%M}")
+    until.fill(f"{noon - timedelta(hours=1):%Y-%m-%dT%H:%M}")
+    page.keyboard.press("Enter")
+    eventually(lambda: len(tasks_of(schedule)) == 2)
+    page.get_by_text("2 tasks").first.wait_for()
 
 
 def test_the_form_shows_the_fields_of_the_chosen_kind(page: Any) -> None:

@@ -13,8 +13,11 @@ from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from access_app import keys
-from access_app.ids import new_task_ids
+from access_app.ids import new_task_id, new_task_ids
 from access_app.models import AuditEvent
+from access_app.staff.display import page_url
+from flow_app.freeze_table import FreezeStatus, of_statuses
+from flow_app.models import Freeze
 from flow_app.queue_keys import set_key
 from flow_app.queues import edit_queue, pause_queue
 from flow_app.targets import Rules, put_target
@@ -22,7 +25,7 @@ from monitoring_app.models import Mark
 from schedules_app.firing_rules import FireState
 from schedules_app.models import ScheduleFire
 from tasks_app.edges import TaskEdge, TaskJoin
-from tasks_app.models import Task
+from tasks_app.models import Task, TaskOutput
 from tasks_app.states import ExecutionStatus, TaskStatus
 from tests.factories import make_batch, make_execution, make_failure, make_operation, make_output, make_task
 from tests.support.schedules import MINUTE, make_calendar, make_schedule, whole_now
@@ -111,8 +114,20 @@ def make_everything(text: str) -> Task:
     AuditEvent.objects.create(actor=text, action="batch.closed", target=f"batch:{batch.pk}", reason=text)
     Mark.objects.create(name=text, at=datetime.now(UTC), created_by=text)
     make_failure(text, type="HTTP", queue="a.b:c")
+    make_freezes(text)
     make_operation(reason=text, asked_by=text, error=text, filter={"queue": text}, skips={"ENDED": 1}, skipped=1)
     return task
+
+
+def make_freezes(text: str) -> None:
+    """A freeze that is over, one that thaws, and one that holds, which every page says at its top."""
+    over = {"queues": [], "types": ["SHELL"], "thawed_at": datetime.now(UTC), "thawed_by": text}
+    for columns in (
+        {**over, "ended_at": datetime.now(UTC)},
+        {**over, "thaw_limit": 9, "thaw_period": 60, "thaw_burst": 9, "thaw_full_at": datetime.now(UTC)},
+        {"queues": ["a.b:c"], "targets": ["api.example.com"], "types": ["SHELL"]},
+    ):
+        Freeze.objects.create(id=new_task_id(), reason=text, created_by=text, **columns)
 
 
 def make_graph(text: str, **columns: Any) -> Batch:
@@ -166,6 +181,23 @@ def make_schedules(text: str) -> None:
 def admin_addresses() -> dict[str, str]:
     """The address of everything below ``/admin/`` by its name; pages of a row are those of the first there is."""
     return dict(_addresses(get_resolver().url_patterns, ""))
+
+
+def other_addresses() -> dict[str, str]:
+    """Further looks of pages, by what they show: lists and charts of something else, and other rows."""
+    tasks, task = reverse("admin:tasks_app_task_changelist"), TaskOutput.objects.latest("pk").task_id
+    freezes = {status: Freeze.objects.filter(of_statuses([status])).first() for status in FreezeStatus}
+    return {
+        "retrying": f"{tasks}?retrying=yes",
+        "no task": f"{tasks}?queue=nothing",
+        "act on many": f"{reverse('admin:tasks_app_bulkoperation_add')}?status=FAILED",
+        "output": reverse("admin:tasks_app_task_output", args=[task]),
+        "failures of a week": f"{reverse('admin:tasks_app_failuregroup_changelist')}?within=7d",
+        "history of a day": f"{reverse('admin:history')}?last=24h",
+        "history as a table": f"{reverse('admin:history')}?last=7d&table=ended",
+        "freeze, filled in": f"{reverse('admin:flow_app_freeze_add')}?queues=a.b:c&types=SHELL",
+        **{f"freeze, {status}": page_url(row) for status, row in freezes.items()},
+    }
 
 
 def _addresses(patterns: list[Any], namespace: str) -> Iterator[tuple[str, str]]:
