@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +33,9 @@ LISTS = ("tasks_app/task", "tasks_app/taskexecution", "schedules_app/schedulefir
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And every place free: tests that walk all addresses leave files unread, whose places come back some time."""
     monkeypatch.setattr(exports, "_PAGE", 2)
+    monkeypatch.setattr(exports, "_places", threading.BoundedSemaphore(exports.MOST_AT_ONCE))
 
 
 def body_of(response: Any) -> str:
