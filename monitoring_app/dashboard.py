@@ -40,6 +40,7 @@ WORST_RATE: Final = 0.9
 _MOST_WORKERS: Final = 12
 _MOST_FAILURES: Final = 8
 _MOST_SCHEDULES: Final = 6
+_MOST_PAUSED: Final = 4
 _MOST_OVERDUE: Final = 1000
 _SHOWN_OF_SCHEDULES: Final = ("name", "next_fire_at", "next_slot", "calendars", "paused_at", "resumed_at")
 
@@ -125,9 +126,14 @@ def stats_of(survey: Survey, minutes: dict[datetime, Minute], queues: list[dict[
         "failed": display.number(failed),
         "retried": display.number(retried),
         "success_rate": f"{100 * succeeded / ended:.1f} %" if ended else display.EMPTY,
-        "success_tone": "ts-red" if ended and succeeded / ended < WORST_RATE else "ts-green",
+        "success_tone": tone_of(succeeded, ended),
         "per_minute": f"{(succeeded + failed + retried) / MINUTES:,.1f}",
     }
+
+
+def tone_of(succeeded: int, ended: int) -> str:
+    """None of nothing: that nothing has ended is not well."""
+    return "" if not ended else "ts-red" if succeeded / ended < WORST_RATE else "ts-green"
 
 
 def read_schedules(now: datetime) -> dict[str, Any]:
@@ -218,5 +224,6 @@ def warnings_of(
     if put_off := schedules["put_off"]:
         found.append(("schedule", "ts-red", f"Schedules that could not be decided, and are put off: {put_off}."))
     if paused := [queue["name"] for queue in queues if queue["paused"]]:
-        found.append(("queue", "ts-orange", f"Paused: {', '.join(paused)}."))
+        more = f" and {len(paused) - _MOST_PAUSED} more" if len(paused) > _MOST_PAUSED else ""
+        found.append(("queue", "ts-orange", f"Paused: {', '.join(paused[:_MOST_PAUSED])}{more}."))
     return found

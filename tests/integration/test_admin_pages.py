@@ -337,6 +337,14 @@ class TestOverview:
         assert "No scheduler is alive" in html
         assert "No worker is alive" in html
 
+    def test_names_some_of_many_paused_queues_and_praises_nothing(self, staff: Client) -> None:
+        for n in range(6):
+            pause_queue(f"q{n}", actor="test")
+        context = staff.get("/admin/").context
+        [said] = [text for _, text in context["warnings"] if text.startswith("Paused")]
+        assert (said.count("q"), said.endswith(" and 2 more.")) == (4, True)
+        assert context["overview"]["stats"]["success_tone"] == ""
+
     def test_names_the_schedules_that_fire_next(self, staff: Client) -> None:
         for minutes in (9, 5, 7):
             make_schedule(due=0, late=timedelta(minutes=-minutes), every=timedelta(hours=1), name=f"in-{minutes}")
