@@ -10,7 +10,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_app.matching import Candidate, Key, Room, limits_of, match
+from flow_app.matching import Candidate, Key, Match, Room, limits_of, match
 from flow_app.reserving import PATIENCE, reserve
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -177,7 +177,8 @@ def test_tasks_of_several_slots_fit_and_are_made_room_for(
         large = [each for each in got if each.slots > 1]
         assert not large or room.taken + sum(each.slots for each in large) <= room.slots, "and are no prefetch"
         assert sum(each.suspect for each in got) <= 1, "suspects are alone"
-    startable = [each for each in plain if found.may_give(each, prefetch=False) or each.task_id in found.tasks]
+    before = Match(limits=limits_of(workers))  # workers are kept by what there was before anything was given away
+    startable = [each for each in plain if each.slots > 1 and before.may_give(each, prefetch=False)]
     for worker_id, kept_for in reserve(startable, workers, met).left(found.tasks).items():
         others = [each for each in given_to[worker_id] if not each.suspect]
         assert all(each.queue == kept_for.queue and each.priority > kept_for.priority for each in others), "it is kept"
