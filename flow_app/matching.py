@@ -24,7 +24,7 @@ from uuid import UUID
 from flow_app.ageing import Order, order_by
 from flow_app.budgets import RATES, Budget, key_rate
 from flow_app.openings import Openings, fill
-from flow_app.reserving import Reserved, reserve
+from flow_app.reserving import Reserved, reserve, with_suspects
 from flow_app.rooms import Room, ages_of, limits_of
 from flow_app.sharing import Shares
 
@@ -177,6 +177,7 @@ def match(
     free_slots = {name: filterfalse(set(key.slots).__contains__, count()) for name, key in keys.items()}
     found = Match(limits=limits_of(workers) | dict(budgets or {}), free_slots=free_slots)
     classes, order = _classes(workers, met), order_by(ages_of(workers))
+    suspects = [each for each in candidates if each.suspect]
     reserved = reserve(_startable(candidates, keys, found), workers, met) if met else Reserved[Candidate]()
     for queues, needs, members in classes:
         free = [worker for worker in members if worker.taken < worker.capacity]
@@ -199,7 +200,7 @@ def match(
         if len(classes) > 1:
             candidates, keys = _left(candidates, keys, found)
             shares = shares.after(found.tasks[before:])
-    found.awaited = reserved.awaited(found.tasks)
+    found.awaited = [*reserved.awaited(found.tasks), *with_suspects(workers, suspects, found.tasks, found.workers)]
     return found
 
 

@@ -83,6 +83,23 @@ def reserve(
     return found
 
 
+def with_suspects(
+    workers: Iterable[Serving], suspects: Sequence[Task], given: Sequence[UUID], receivers: Sequence[UUID]
+) -> list[UUID]:
+    """The workers whose suspect keeps others waiting: of ``suspects``, those that were not given away.
+
+    Tasks ``given`` went to ``receivers``, in the same places. A scheduler that is not notified looks for the next when
+    its rest is over, and a worker of many slots that was killed leaves as many suspects.
+    """
+    gone = dict(zip(given, receivers, strict=True)) if suspects else {}
+    waiting = {each.queue for each in suspects if each.task_id not in gone}
+    if not waiting:
+        return []
+    taking = {gone[each.task_id] for each in suspects if each.task_id in gone}
+    busy = [each for each in workers if each.suspects or each.worker_id in taking]
+    return [each.worker_id for each in busy if each.queues is None or not waiting.isdisjoint(each.queues)]
+
+
 def _longest(task: Costly) -> tuple[float, int]:
     return -task.waited, task.task_id.int
 

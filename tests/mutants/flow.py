@@ -283,6 +283,9 @@ FLOW: Final[list[Mutant]] = [
         ("needs", 4, " and task.needs_id in met.get(worker.worker_id, ())", ""),
         ("outranked", 28, "if not _is_outranked(each, ready)", "if True"),
         ("awaited", 25, "(self.watched | self.kept)", "self.kept"),
+        ("suspects", 25, "    if not waiting:\n        return []\n", "    return []\n"),
+        ("taking", 25, "if each.suspects or each.worker_id in taking]", "if each.suspects]"),
+        ("others", 25, " if each.queues is None or not waiting.isdisjoint(each.queues)]", "]"),
     ),
     *mutants_of(
         "slots-startable",

@@ -66,6 +66,16 @@ class TestAwaited:
         assert match(rooms(0), [young], {}, 9, met=met).awaited == []
         assert match(workers, small, {}, 9, met=met).awaited == []
 
+    def test_are_workers_whose_suspect_keeps_others_waiting(self) -> None:
+        first, second = (task(n, suspect=True, needs_id=None, slots=1, waited=0.0) for n in (8, 9))
+        plain = task(7, needs_id=None, slots=1, waited=0.0)
+        [free], [busy] = rooms(0), [each._replace(suspects=1) for each in rooms(1)]
+        assert match([free], [first, plain], {}, 9).awaited == []
+        assert match([free], [first, second], {}, 9).awaited == [free.worker_id]
+        assert match([busy], [first, plain], {}, 9).awaited == [busy.worker_id]
+        assert match([busy], [plain], {}, 9).awaited == []
+        assert match([busy._replace(queues=["another"])], [first], {}, 9).awaited == []
+
 
 class TestMatch:
     SMALL = task(5, needs_id=None, slots=1, waited=0.0)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from flow_app.queues import pause_queue
 from tasks_app.models import Task
 from tasks_app.sessions import Session
+from tests.support.ears import Ear
 from tests.support.engine import SUCCEEDED, Engine
 from tests.support.races import locked, rival_on
 
@@ -29,6 +30,14 @@ class TestSuspects:
         engine.finish(one, attempt, SUCCEEDED)
         assert engine.assign().assigned == 1
         assert Counter(engine.statuses(waiting)) == {"SUCCESS": 1, "SCHEDULED": 2, "PENDING": 1}
+
+    def test_are_run_one_after_the_other_without_a_rest(self, engine: Engine, open_session: OpenSession) -> None:
+        """The worker that has one is to notify the schedulers of its end."""
+        engine.suspects({}, {})
+        worker, ear = engine.worker(slots=10), Ear(open_session())
+        engine.assign()
+        engine.assign()
+        ear.hears(lambda heard: any(f"+{worker}" in message for _, message in heard))
 
     def test_are_not_taken_for_ordinary_ones_of_their_queue(self, engine: Engine) -> None:
         ordinary, waiting = engine.create(), engine.suspects({"priority": 1}, {"priority": 1}, {"priority": 1})
