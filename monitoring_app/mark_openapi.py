@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import INSTANT, INSTANT_OR_NULL, Json, obj, schema
 from access_app.rights import Action
 from access_app.texts import MAX_NAME
@@ -46,7 +46,7 @@ PATHS: Final[Json] = {
             "marks",
             "listMarks",
             "Marks",
-            {200: response("A page of them.", {"oneOf": [schema("MarkPage"), schema("MarkCursorPage")]})},
+            {200: response("A page of them.", page_of("Mark"))},
             action=Action.MARK_READ,
             parameters=parameters_of(MarkFilters),
         ),
@@ -71,7 +71,7 @@ PATHS: Final[Json] = {
         ),
     },
     "/marks/{mark_id}": {
-        "parameters": [{"name": "mark_id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+        "parameters": [in_path("mark_id", {"type": "integer"})],
         "delete": operation(
             "marks",
             "deleteMark",

@@ -6,9 +6,9 @@ from typing import Final
 
 from access_app.api.audit_filters import AuditFilters
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
 from access_app.http.openapi.operations import operation, response
-from access_app.http.openapi.schemas import INSTANT, Json, nullable, open_obj, schema
+from access_app.http.openapi.schemas import INSTANT, Json, nullable, open_obj
 from access_app.rights import Action
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -60,7 +60,7 @@ _PATHS: Final[Json] = {
             {
                 200: response(
                     "A page of events.",
-                    {"oneOf": [schema("AuditEventPage"), schema("AuditEventCursorPage")]},
+                    page_of("AuditEvent"),
                     example=_EXAMPLE,
                 )
             },

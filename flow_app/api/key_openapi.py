@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import NAME, Json, integer, obj, ref, schema, variant
 from access_app.rights import Action
 from flow_app.api.key_views import KeyFilters
 from flow_app.queue_keys import KEY
 from flow_app.rules import MOST_PER_KEY, MOST_WEIGHT
 
-_QUEUE: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
-_KEY: Final[Json] = {
-    "name": "key",
-    "in": "path",
-    "required": True,
-    "schema": KEY.schema,
-    "description": "Percent-encoded, a slash too. A key that ends with a slash cannot be named here.",
-}
+_QUEUE: Final[Json] = in_path("name", NAME)
+_KEY: Final = in_path(
+    "key",
+    KEY.schema,
+    description="Percent-encoded, a slash too. A key that ends with a slash cannot be named here.",
+)
 _FIELDS: Final[Json] = {
     "maxConcurrency": variant(
         integer(1, MOST_PER_KEY),
@@ -59,11 +57,7 @@ PATHS: Final[Json] = {
             "queues",
             "listQueueKeys",
             "Keys of a queue that are set apart",
-            {
-                200: response(
-                    "A page.", {"oneOf": [schema("QueueKeyPage"), schema("QueueKeyCursorPage")]}, example=_PAGE
-                )
-            },
+            {200: response("A page.", page_of("QueueKey"), example=_PAGE)},
             action=Action.QUEUE_READ,
             problems=(404,),
             description="Those with a limit, weight or pause of their own.",

@@ -6,11 +6,12 @@ from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
 from access_app.http.openapi.lists import pages, parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
     COUNT,
     INSTANT_OR_NULL,
     NAME,
+    REASON,
     Json,
     array,
     closed_set,
@@ -21,13 +22,12 @@ from access_app.http.openapi.schemas import (
     string_map,
 )
 from access_app.rights import Action
-from access_app.texts import MAX_REASON
 from flow_app.api import key_openapi, openapi_freezes, openapi_targets
 from flow_app.api.queries import QueuesQuery
 from flow_app.figures import SAMPLE
 from flow_app.rules import RESUME_RATE, RULES, FairBy, rule_components, rule_schemas
 
-_QUEUE_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
+_QUEUE_NAME: Final[Json] = in_path("name", NAME)
 _WHY: Final[Json] = {
     "running": False,
     "reasons": [
@@ -106,7 +106,7 @@ _SCHEMAS: Final[Json] = {
     "Resume": obj(rule_schemas([RESUME_RATE]), required=[]),
     "Pause": obj(
         {
-            "reason": {"type": "string", "maxLength": MAX_REASON},
+            "reason": REASON,
             "until": INSTANT_OR_NULL | {"description": "When it ends by itself; null or absent: when resumed."},
         },
         required=[],

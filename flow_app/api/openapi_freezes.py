@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
     INSTANT_OR_NULL,
     NAME,
+    REASON,
     Json,
     array,
     closed_set,
@@ -22,15 +23,13 @@ from access_app.http.openapi.schemas import (
     string_map,
 )
 from access_app.rights import Action
-from access_app.texts import MAX_REASON
 from flow_app.api.freeze_filters import FreezeFilters
 from flow_app.freeze_table import FreezeStatus
 from flow_app.freezes import MOST_NAMES
 from flow_app.rules import RESUME_RATE
 from tasks_app.executors.http_payload import MAX_HOST
 
-_IN_PATH: Final[Json] = {"name": "freeze_id", "in": "path", "required": True, "schema": ID}
-_REASON: Final[Json] = {"type": "string", "maxLength": MAX_REASON}
+_IN_PATH: Final[Json] = in_path("freeze_id")
 _NAMES: Final[Json] = {
     "queues": array(NAME, maxItems=MOST_NAMES),
     "targets": array({"type": "string", "minLength": 1, "maxLength": MAX_HOST}, maxItems=MOST_NAMES),
@@ -60,7 +59,7 @@ _PROPERTIES: Final[Json] = {
     "id": ID,
     "status": schema("FreezeStatus"),
     **_NAMES,
-    "reason": _REASON,
+    "reason": REASON,
     "until": INSTANT_OR_NULL | {"description": "When it ends by itself; null: when somebody thaws it."},
     "createdBy": {"type": "string"},
     "createdAt": INSTANT,
@@ -81,11 +80,11 @@ SCHEMAS: Final[Json] = {
         FreezeStatus, "OPEN: nothing it covers starts. THAWING: some of what waited is not back yet. ENDED."
     ),
     "NewFreeze": obj(
-        _NAMES | {"reason": _REASON, "until": INSTANT_OR_NULL},
+        _NAMES | {"reason": REASON, "until": INSTANT_OR_NULL},
         required=[],
         description="Names at least one queue, target or type.",
     ),
-    "Thaw": obj({"reason": _REASON, "resumeRate": RESUME_RATE.schema}, required=[]),
+    "Thaw": obj({"reason": REASON, "resumeRate": RESUME_RATE.schema}, required=[]),
     "Freeze": obj(_PROPERTIES),
     "FreezeInFull": obj(_PROPERTIES | {"affected": schema("Affected")}),
     "Affected": obj(
@@ -106,7 +105,7 @@ PATHS: Final[Json] = {
             "freezes",
             "listFreezes",
             "Freezes that are not over, and past ones",
-            {200: response("A page of them.", {"oneOf": [schema("FreezePage"), schema("FreezeCursorPage")]})},
+            {200: response("A page of them.", page_of("Freeze"))},
             action=Action.FREEZE_READ,
             parameters=parameters_of(FreezeFilters),
         ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import INSTANT_OR_NULL, Json, obj, ref, schema
 from access_app.rights import Action
 from flow_app.api.filters import TargetFilters
@@ -15,7 +15,7 @@ from tasks_app.executors.http_payload import MAX_HOST
 
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _HOST: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_HOST}
-_IN_PATH: Final[Json] = {"name": "host", "in": "path", "required": True, "schema": _HOST}
+_IN_PATH: Final[Json] = in_path("host", _HOST)
 _RULES: Final[Json] = {
     "maxConcurrency": {
         "type": ["integer", "null"],
@@ -71,7 +71,7 @@ PATHS: Final[Json] = {
             "targets",
             "listTargets",
             "Hosts with rules",
-            {200: response("A page of them.", {"oneOf": [schema("TargetPage"), schema("TargetCursorPage")]})},
+            {200: response("A page of them.", page_of("Target"))},
             action=Action.TARGET_READ,
             parameters=parameters_of(TargetFilters),
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import ID, Json, closed_set, obj, schema
 from access_app.rights import Action
 from tasks_app.states import WorkerState
 
-_WORKER_ID: Final[Json] = {"name": "worker_id", "in": "path", "required": True, "schema": ID}
+_WORKER_ID: Final[Json] = in_path("worker_id")
 _SCHEMAS: Final[Json] = {
     "WorkerState": closed_set(WorkerState, "DEAD: it was silent for longer than its lease."),
     "WorkerDraining": obj({"workerId": ID, "state": schema("WorkerState")}),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
     COUNT,
     ID,
@@ -34,7 +34,7 @@ from workflows_app.new_batches import MAX_FAILURES, MAX_NAME
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _CORRELATION: Final = ref("parameters", "CorrelationId")
-_BATCH_ID: Final[Json] = {"name": "batch_id", "in": "path", "required": True, "schema": ID}
+_BATCH_ID: Final[Json] = in_path("batch_id")
 _ID: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6081"
 _TASK: Final = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6082"
 _NAME: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
@@ -176,7 +176,7 @@ PATHS: Final[Json] = {
             {
                 200: response(
                     "A page. With `cursor` it has `next` and `previous` instead of totals.",
-                    {"oneOf": [schema("BatchPage"), schema("BatchCursorPage")]},
+                    page_of("Batch"),
                     example=_PAGE | {"first": True, "last": True},
                 )
             },

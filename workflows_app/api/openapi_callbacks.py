@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, parameters_of
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
-    ID,
     Json,
     ref,
     schema,
@@ -20,10 +19,6 @@ from workflows_app.callbacks.redelivering import MOST_REPLAYED
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 
 
-def _in_path(name: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": ID}
-
-
 def _endpoint(description: str, name: str = "WebhookEndpoint", *more: str) -> Json:
     return response(description, schema(name), headers=("ETag", *more))
 
@@ -34,11 +29,7 @@ PATHS: Final[Json] = {
             "webhooks",
             "listWebhookEndpoints",
             "Who is told of ends",
-            {
-                200: response(
-                    "A page of them.", {"oneOf": [schema("WebhookEndpointPage"), schema("WebhookEndpointCursorPage")]}
-                )
-            },
+            {200: response("A page of them.", page_of("WebhookEndpoint"))},
             action=Action.ENDPOINT_READ,
             parameters=parameters_of(EndpointFilters),
         ),
@@ -66,7 +57,7 @@ PATHS: Final[Json] = {
         ),
     },
     "/webhook-endpoints/{endpoint_id}": {
-        "parameters": [_in_path("endpoint_id")],
+        "parameters": [in_path("endpoint_id")],
         "get": operation(
             "webhooks",
             "getWebhookEndpoint",
@@ -97,7 +88,7 @@ PATHS: Final[Json] = {
         ),
     },
     "/webhook-endpoints/{endpoint_id}/rotate": {
-        "parameters": [_in_path("endpoint_id")],
+        "parameters": [in_path("endpoint_id")],
         "post": operation(
             "webhooks",
             "rotateWebhookSecret",
@@ -113,7 +104,7 @@ PATHS: Final[Json] = {
         ),
     },
     "/webhook-endpoints/{endpoint_id}/replay": {
-        "parameters": [_in_path("endpoint_id")],
+        "parameters": [in_path("endpoint_id")],
         "post": operation(
             "webhooks",
             "replayWebhookEndpoint",
@@ -134,13 +125,13 @@ PATHS: Final[Json] = {
             "webhooks",
             "listDeliveries",
             "What was sent to whom",
-            {200: response("A page of them.", {"oneOf": [schema("DeliveryPage"), schema("DeliveryCursorPage")]})},
+            {200: response("A page of them.", page_of("Delivery"))},
             action=Action.DELIVERY_READ,
             parameters=parameters_of(DeliveryFilters),
         )
     },
     "/deliveries/{delivery_id}": {
-        "parameters": [_in_path("delivery_id")],
+        "parameters": [in_path("delivery_id")],
         "get": operation(
             "webhooks",
             "getDelivery",
@@ -151,7 +142,7 @@ PATHS: Final[Json] = {
         ),
     },
     "/deliveries/{delivery_id}/redeliver": {
-        "parameters": [_in_path("delivery_id")],
+        "parameters": [in_path("delivery_id")],
         "post": operation(
             "webhooks",
             "redeliver",

@@ -52,3 +52,8 @@ def pages(name: str) -> Json:
         ),
         f"{name.removesuffix('Item')}CursorPage": obj(keyset, description="A page with the ways on and back."),
     }
+
+
+def page_of(name: str) -> Json:
+    """Either page of something, as the query asks."""
+    return {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from access_app.http.openapi.schemas import Json, ref
+from access_app.http.openapi.schemas import ID, Json, ref
 from access_app.rights import Action
 
 #: What an operation refuses because it reads a body.
@@ -14,6 +14,10 @@ BODY_PROBLEMS: Final = (400, 411, 413, 415)
 
 def query(name: str, description: str, value: Json, **more: Any) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": value, **more}
+
+
+def in_path(name: str, value: Json = ID, **more: Any) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": value, **more}
 
 
 def body(value: Json, *, required: bool = True, examples: Json | None = None) -> Json:

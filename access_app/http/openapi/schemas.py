@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from access_app.texts import CORRELATION_ID
+from access_app.texts import CORRELATION_ID, MAX_REASON
 
 Json = dict[str, Any]
 
@@ -16,6 +16,8 @@ ID: Final[Json] = {"type": "string", "format": "uuid"}
 CORRELATION: Final = f"^{CORRELATION_ID.pattern}$"
 #: Of a queue, a schedule, a calendar.
 NAME: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"}
+#: Why somebody does something.
+REASON: Final[Json] = {"type": "string", "maxLength": MAX_REASON}
 
 
 def ref(kind: str, name: str) -> Json:

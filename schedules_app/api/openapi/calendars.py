@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import INSTANT, NAME, Json, array, choice, closed_set, obj, ref, schema, unset
 from access_app.rights import Action
 from schedules_app.api.filters import CalendarFilters
@@ -15,7 +15,7 @@ from schedules_app.api.openapi.schemas import DESCRIPTION, TIMEZONE, VERSION
 from schedules_app.calendars import MAX_RANGES, WEEKDAYS, OnBlackout
 
 _IF_MATCH: Final = ref("parameters", "IfMatch")
-_CALENDAR_NAME: Final[Json] = {"name": "name", "in": "path", "required": True, "schema": NAME}
+_CALENDAR_NAME: Final[Json] = in_path("name", NAME)
 _CALENDAR: Final[Json] = {
     "name": NAME,
     "description": DESCRIPTION | {"default": ""},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
-from access_app.http.openapi.schemas import ID, Json, ref, schema
+from access_app.http.openapi.lists import page_of, parameters_of
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
+from access_app.http.openapi.schemas import Json, ref, schema
 from access_app.rights import Action
 from schedules_app.api.filters import FireFilters, PreviewQuery, ScheduleFilters
 from schedules_app.api.openapi import examples
@@ -16,7 +16,7 @@ from schedules_app.templates import MOST_IN_BATCHES
 _CORRELATION: Final = ref("parameters", "CorrelationId")
 _IDEMPOTENCY: Final = ref("parameters", "IdempotencyKey")
 _IF_MATCH: Final = ref("parameters", "IfMatch")
-_SCHEDULE_ID: Final[Json] = {"name": "schedule_id", "in": "path", "required": True, "schema": ID}
+_SCHEDULE_ID: Final[Json] = in_path("schedule_id")
 
 
 def _schedule(description: str, *headers: str) -> Json:
@@ -24,8 +24,9 @@ def _schedule(description: str, *headers: str) -> Json:
 
 
 def page_responses(name: str, example: Json) -> dict[int, Json]:
-    pages = {"oneOf": [schema(f"{name}Page"), schema(f"{name}CursorPage")]}
-    return {200: response("A page. With `cursor`: `next` and `previous` instead of totals.", pages, example=example)}
+    return {
+        200: response("A page. With `cursor`: `next` and `previous` instead of totals.", page_of(name), example=example)
+    }
 
 
 _LIST: Final[Json] = {

@@ -11,6 +11,7 @@ from access_app.http.openapi.schemas import (
     INSTANT,
     INSTANT_OR_NULL,
     NAME,
+    REASON,
     Json,
     array,
     choice,
@@ -22,7 +23,6 @@ from access_app.http.openapi.schemas import (
     schema,
     unset,
 )
-from access_app.texts import MAX_REASON
 from schedules_app import manual_runs, new_schedules, selectors, simulation
 from schedules_app.api.filters import FireFilters, ScheduleFilters
 from schedules_app.api.inputs import MAX_OUTAGES
@@ -142,7 +142,7 @@ SCHEMAS: Final[Json] = {
     "ScheduleItem": obj(_CHOICES | _READ_ONLY, description="A schedule in a list: without its template."),
     **pages("ScheduleItem"),
     "ScheduleSort": sort_set(ScheduleFilters),
-    "Reason": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[]),
+    "Reason": obj({"reason": REASON}, required=[]),
     "Clone": obj({"name": NAME}),
     "Fire": obj(
         {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.chapters import Chapter, union
-from access_app.http.openapi.schemas import ID, Json, closed_set
+from access_app.http.openapi.operations import in_path
+from access_app.http.openapi.schemas import Json, closed_set
 from tasks_app.api.filters import TaskGate
 from tasks_app.api.openapi import export, failures, operations, output, paths, schemas, types
 
 _PARAMETERS: Final[Json] = {
-    "TaskId": {"name": "task_id", "in": "path", "required": True, "schema": ID},
+    "TaskId": in_path("task_id"),
     "CorrelationId": {
         "name": "X-Correlation-ID",
         "in": "header",

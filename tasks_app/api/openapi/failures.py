@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from access_app.http.openapi.lists import pages, parameters_of
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
     COUNT,
     INSTANT_OR_NULL,
+    REASON,
     Json,
     array,
     closed_set,
@@ -19,7 +20,6 @@ from access_app.http.openapi.schemas import (
     variant,
 )
 from access_app.rights import Action
-from access_app.texts import MAX_REASON
 from tasks_app.api.failure_inputs import SORTS, FailuresQuery, WindowQuery
 from tasks_app.api.operation_inputs import QUEUE, RATE
 from tasks_app.failure_groups import HOURS
@@ -67,7 +67,7 @@ SCHEMAS: Final[Json] = {
             "from": INSTANT_OR_NULL | {"description": "Failed at this time or later; 24 hours ago if absent or null."},
             "to": INSTANT_OR_NULL | {"description": "Failed before this; now if absent or null."},
             "queue": variant(QUEUE.schema, null=True, description="Of this queue alone."),
-            "reason": {"type": "string", "maxLength": MAX_REASON},
+            "reason": REASON,
             "ratePerSecond": variant(RATE.schema, null=True, description="No more tasks a second are retried."),
         },
         required=[],
@@ -133,5 +133,5 @@ PATHS: Final[Json] = {
     },
 }
 PARAMETERS: Final[Json] = {
-    "Fingerprint": {"name": "fingerprint", "in": "path", "required": True, "schema": _FINGERPRINT},
+    "Fingerprint": in_path("fingerprint", _FINGERPRINT),
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from access_app.http.openapi.lists import pages, parameters_of, sort_set
-from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
+from access_app.http.openapi.lists import page_of, pages, parameters_of, sort_set
+from access_app.http.openapi.operations import BODY_PROBLEMS, body, in_path, operation, response
 from access_app.http.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
     INSTANT_OR_NULL,
+    REASON,
     Json,
     array,
     choice,
@@ -22,7 +23,6 @@ from access_app.http.openapi.schemas import (
     variant,
 )
 from access_app.rights import Action
-from access_app.texts import MAX_REASON
 from tasks_app.acting import MOST_QUEUES, SAMPLES
 from tasks_app.acts import BulkAction, OperationState, Skip
 from tasks_app.api.filters import TaskFilters
@@ -32,7 +32,6 @@ from tasks_app.api.operation_inputs import PRIORITY, QUEUE, RATE
 
 _IF_MATCH: Final = ref("parameters", "IfMatch")
 _ID: Final = ref("parameters", "BulkOperationId")
-_REASON: Final[Json] = {"type": "string", "maxLength": MAX_REASON}
 _SAMPLE_ID: Final = "01a22fb8-6d21-7b62-8c3e-5d6f1a2b3c4d"
 _FILTER_EXAMPLE: Final[Json] = {
     "status": ["FAILED"],
@@ -78,7 +77,7 @@ SCHEMAS: Final[Json] = {
             "filter": schema("TaskFilter"),
             "priority": variant(PRIORITY.schema, null=True, description="To `reprioritise`."),
             "queue": variant(QUEUE.schema, null=True, description="To `move`."),
-            "reason": _REASON,
+            "reason": REASON,
             "dryRun": {"type": "boolean", "description": "Only look: the response has the token to begin with."},
             "token": {"type": "string", "description": "Of a dry run of the same action and filter."},
             "ratePerSecond": variant(RATE.schema, null=True, description="No more tasks a second are changed."),
@@ -121,7 +120,7 @@ SCHEMAS: Final[Json] = {
         }
     ),
     **pages("BulkOperationItem"),
-    "BulkReason": obj({"reason": _REASON}, required=[]),
+    "BulkReason": obj({"reason": REASON}, required=[]),
 }
 
 
@@ -155,7 +154,7 @@ PATHS: Final[Json] = {
             {
                 200: response(
                     "A page. With `cursor` it has `next` and `previous` instead of totals.",
-                    {"oneOf": [schema("BulkOperationPage"), schema("BulkOperationCursorPage")]},
+                    page_of("BulkOperation"),
                 )
             },
             action=Action.BULK_READ,
@@ -223,5 +222,5 @@ PATHS: Final[Json] = {
     ),
 }
 PARAMETERS: Final[Json] = {
-    "BulkOperationId": {"name": "operation_id", "in": "path", "required": True, "schema": ID},
+    "BulkOperationId": in_path("operation_id"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from access_app.http.openapi.lists import parameters_of
+from access_app.http.openapi.lists import page_of, parameters_of
 from access_app.http.openapi.operations import BODY_PROBLEMS, body, operation, response
 from access_app.http.openapi.schemas import Json, ref, schema
 from access_app.rights import Action
@@ -35,7 +35,7 @@ _LIST: Final[Json] = {
         {
             200: response(
                 "A page. With `cursor` it has `next` and `previous` instead of totals.",
-                {"oneOf": [schema("TaskPage"), schema("TaskCursorPage")]},
+                page_of("Task"),
                 example=examples.PAGE,
             )
         },

@@ -16,6 +16,7 @@ from access_app.http.openapi.schemas import (
     INSTANT,
     INSTANT_OR_NULL,
     NAME,
+    REASON,
     Json,
     array,
     closed_set,
@@ -27,7 +28,6 @@ from access_app.http.openapi.schemas import (
     schema,
     variant,
 )
-from access_app.texts import MAX_REASON
 from tasks_app import references
 from tasks_app.api.bulk import MAX_TASKS
 from tasks_app.api.filters import TaskFilters
@@ -78,7 +78,7 @@ _APPROVAL: Final[Json] = {
     },
     "timeoutSeconds": integer(1, MAX_APPROVAL_SECONDS) | {"description": "Absent: it is waited for without an end."},
     "onTimeout": schema("OnTimeout"),
-    "note": {"type": "string", "maxLength": MAX_REASON, "description": "What is to be approved; `why` says it."},
+    "note": REASON | {"description": "What is to be approved; `why` says it."},
     "allowRequester": {
         "type": "boolean",
         "description": "Also who has asked for the task, changed it, or had it run again.",
@@ -176,7 +176,7 @@ SCHEMAS: Final[Json] = {
     ),
     "Approval": obj(_APPROVAL, required=["of"], description="Who must approve the task before it runs."),
     "OnTimeout": closed_set(OnTimeout, "If nobody has approved in time: it is cancelled, fails, or runs."),
-    "Decision": obj({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=[], description="And why."),
+    "Decision": obj({"reason": REASON}, required=[], description="And why."),
     "Callback": obj(_CALLBACK, required=[], description="Who is told.", examples=[{"url": "https://a.example"}]),
     "CallbackOn": closed_set(CallbackOn, "What somebody is told of; late_result: a result that came too late."),
     "Include": closed_set(Include, "What is sent besides how it ended: its result, up to 20 kB."),
