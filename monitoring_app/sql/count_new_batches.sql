@@ -12,7 +12,7 @@ WITH mark AS MATERIALIZED (
 part AS MATERIALIZED (
   SELECT low, coalesce((SELECT max(finished_at)
                           FROM (SELECT finished_at FROM batches
-                                 WHERE finished_at IS NOT NULL AND finished_at > mark.low AND finished_at <= mark.settled
+                                 WHERE finished_at > '-infinity' AND finished_at > mark.low AND finished_at <= mark.settled
                                  ORDER BY finished_at
                                  LIMIT %(most)s) AS first), settled) AS high
     FROM mark
@@ -20,7 +20,7 @@ part AS MATERIALIZED (
 counted AS (
   SELECT b.status, count(*) AS n
     FROM part
-    JOIN batches b ON b.finished_at IS NOT NULL AND b.finished_at > part.low AND b.finished_at <= part.high
+    JOIN batches b ON b.finished_at > '-infinity' AND b.finished_at > part.low AND b.finished_at <= part.high
    GROUP BY b.status
 ),
 added AS (

@@ -49,6 +49,12 @@ OURS: Final = (
     "failure_groups",
 )
 _TRUNCATE: Final = f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY"
+#: What ANALYZE, or an autovacuum, has found out in a test before: TRUNCATE keeps it.
+_FORGET: Final = f"""
+SET allow_system_table_mods = on;
+DELETE FROM pg_statistic WHERE starelid = ANY('{{{",".join(OURS)}}}'::regclass[]);
+RESET allow_system_table_mods
+"""
 # The lock waits for who is still writing, as TRUNCATE does by itself; without triggers, the order of tables is free.
 # What is deleted stays on disk until it is vacuumed: beyond a megabyte, TRUNCATE is the cheaper one.
 _EMPTY: Final = f"""
@@ -80,6 +86,7 @@ def begin_with_new_tables() -> None:
     """As they are in a new database, for what looks at pages and plans: no dead rows, and the planner knows nothing."""
     with connection.cursor() as cursor:
         cursor.execute(_TRUNCATE)
+        cursor.execute(_FORGET)
 
 
 def _empty() -> None:

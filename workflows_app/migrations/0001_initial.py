@@ -2,7 +2,9 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import django.db.models.functions.datetime
+import django.db.models.lookups
 import workflows_app.batch_rules
 from django.db import migrations, models
 
@@ -102,7 +104,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'batches',
                 'db_table': 'batches',
                 'ordering': ['-id'],
-                'indexes': [models.Index(models.F('parent_id'), models.F('finished_at'), condition=models.Q(('parent_id__isnull', False)), name='batches_inner'), models.Index(models.F('id'), condition=models.Q(('look', True)), name='batches_to_look_at'), models.Index(models.F('finished_at'), condition=models.Q(('has_dependents', True), ('finished_at__isnull', False)), name='batches_ended_parents'), models.Index(models.F('finished_at'), condition=models.Q(('finished_at__isnull', False)), name='batches_ended'), models.Index(models.F('schedule_id'), condition=models.Q(('finished_at__isnull', True), ('schedule_id__isnull', False)), name='batches_schedule_open'), models.Index(models.F('schedule_id'), models.F('id'), condition=models.Q(('schedule_id__isnull', False)), name='batches_schedule'), models.Index(models.F('name'), models.F('created_at'), name='batches_named'), models.Index(models.F('id'), condition=models.Q(('finished_at__isnull', True)), name='batches_open')],
+                'indexes': [models.Index(models.F('parent_id'), models.F('finished_at'), condition=models.Q(('parent_id__isnull', False)), name='batches_inner'), models.Index(models.F('id'), condition=models.Q(('look', True)), name='batches_to_look_at'), models.Index(models.F('finished_at'), condition=models.Q(('has_dependents', True), ('finished_at__isnull', False)), name='batches_ended_parents'), models.Index(models.F('finished_at'), condition=models.Q(django.db.models.lookups.GreaterThan(models.F('finished_at'), django.db.models.functions.comparison.Cast(models.Value('-infinity'), models.DateTimeField()))), name='batches_ended'), models.Index(models.F('schedule_id'), condition=models.Q(('finished_at__isnull', True), ('schedule_id__isnull', False)), name='batches_schedule_open'), models.Index(models.F('schedule_id'), models.F('id'), condition=models.Q(('schedule_id__isnull', False)), name='batches_schedule'), models.Index(models.F('name'), models.F('created_at'), name='batches_named'), models.Index(models.F('id'), condition=models.Q(('finished_at__isnull', True)), name='batches_open')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('status__in', ['OPEN', 'RUNNING'])), models.Q(('finished_at__isnull', False), ('status__in', ['CANCELLED', 'FAILED', 'SUCCESS'])), _connector='OR'), name='batches_state'), models.CheckConstraint(condition=models.Q(('completion__gte', 0), ('depth__range', (0, 10)), models.Q(('fail_fast__isnull', True), ('fail_fast__gte', 1), _connector='OR')), name='batches_ranges'), models.CheckConstraint(condition=models.Q(('id', models.F('parent_id')), _negated=True), name='batches_nested')],
             },
         ),

@@ -4,7 +4,8 @@
 WITH old AS MATERIALIZED (
   SELECT b.id, b.created_by, b.idempotency_key
     FROM batches b
-   WHERE b.finished_at < now() - %(age)s::interval AND b.status = ANY(%(statuses)s::text[]) AND NOT b.has_dependents
+   WHERE b.finished_at > '-infinity' AND b.finished_at < now() - %(age)s::interval
+     AND b.status = ANY(%(statuses)s::text[]) AND NOT b.has_dependents
      AND NOT EXISTS (SELECT FROM tasks t WHERE t.batch_id = b.id AND t.finished_at IS NULL)
      AND NOT EXISTS (SELECT FROM tasks t WHERE t.batch_id = b.id AND t.finished_at IS NOT NULL)
      AND NOT EXISTS (SELECT FROM batches i WHERE i.parent_id = b.id)
