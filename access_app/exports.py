@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.http import QueryDict, StreamingHttpResponse
 from django.utils import timezone
-from psycopg.errors import QueryCanceled
 
 from access_app import audit
+from access_app.patience import TooSlow, no_longer_than
 
 FORMATS: Final = {"csv": "text/csv", "json": "application/json"}
 MOST_ROWS: Final = 100_000
@@ -104,17 +103,13 @@ def filters_of(asked: QueryDict) -> dict[str, Any]:
 @contextmanager
 def bounded() -> Iterator[None]:
     """A transaction none of whose statements takes long. Raises `ExportRefused`."""
-    milliseconds = str(LONGEST // timedelta(milliseconds=1))
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [milliseconds])
+        with no_longer_than(LONGEST):
             yield
-    except OperationalError as error:
-        if isinstance(error.__cause__, QueryCanceled):
-            raise ExportRefused(
-                f"Finding the rows took longer than {LONGEST.seconds} seconds. Narrow the filters, by time say."
-            ) from error
-        raise
+    except TooSlow as error:
+        raise ExportRefused(
+            f"Finding the rows took longer than {LONGEST.seconds} seconds. Narrow the filters, by time say."
+        ) from error
 
 
 def _keys_of(rows: QuerySet[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils import timezone
 
+from access_app.patience import TooSlow
 from access_app.rights import Account, Action, Person
 from access_app.staff import display
 from access_app.staff.live import frame_of
@@ -88,7 +89,7 @@ def _read_overview() -> dict[str, Any]:
     try:
         with selectors.bounded(selectors.SURVEY_TIMEOUT):
             return _read_parts(now)
-    except selectors.TooSlow:
+    except TooSlow:
         return {"now": now, "too_slow": True}
 
 

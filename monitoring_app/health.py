@@ -16,8 +16,9 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from access_app.database_faults import Fault, Kind, fault, fault_of, short
 from access_app.migrations_state import MadeBefore, pending_migrations
+from access_app.patience import TooSlow
 from monitoring_app import selectors
-from monitoring_app.selectors import Survey, TooSlow
+from monitoring_app.selectors import Survey
 from tasks_app.states import TaskStatus
 
 log = structlog.get_logger(__name__)

@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from access_app.patience import TooSlow
 from access_app.rights import Action, Person
 from access_app.staff import display
 from access_app.staff.live import frame_of
@@ -92,7 +93,7 @@ def _drawn(look: Look) -> dict[str, Any]:
     if kept is None:
         try:
             kept = draw(look, timezone.now())
-        except selectors.TooSlow:
+        except TooSlow:
             return {"too_slow": True}
         cache.set(key, kept, KEPT_SECONDS)
     return kept

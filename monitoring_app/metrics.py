@@ -16,11 +16,12 @@ import structlog
 from django.db import connection
 
 from access_app.database_faults import leaves_reads, short
+from access_app.patience import TooSlow
 from monitoring_app import counting, selectors
 from monitoring_app.busiest import QueueReading, read_busiest
 from monitoring_app.counting import Total
 from monitoring_app.health import DATABASE_ERRORS
-from monitoring_app.selectors import Survey, TooSlow
+from monitoring_app.selectors import Survey
 from monitoring_app.workflows import Workflows, survey_workflows
 
 KEPT_FOR: Final = timedelta(seconds=5)

@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Count, ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
+from access_app.patience import no_longer_than
 from access_app.sql import statement
 from flow_app.outlook import Head
 from flow_app.survey import read_heads
@@ -51,10 +51,6 @@ Owned = dict[tuple[UUID, str, str], int]
 _is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
 
 
-class TooSlow(Exception):
-    """A read took longer than it may, and was stopped."""
-
-
 @contextmanager
 def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
     """A cursor in a transaction whose statements may not run longer than ``timeout``. Raises `TooSlow`.
@@ -68,17 +64,8 @@ def bounded(timeout: timedelta) -> Iterator[CursorWrapper]:
         return
     token = _is_bounded.set(True)
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, true), set_config('enable_seqscan', 'off', true),"
-                " set_config('jit', 'off', true)",
-                [str(timeout // timedelta(milliseconds=1))],
-            )
+        with no_longer_than(timeout, enable_seqscan="off", jit="off") as cursor:
             yield cursor
-    except OperationalError as error:
-        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
-            raise TooSlow(str(error).strip()) from error
-        raise
     finally:
         _is_bounded.reset(token)
 

@@ -16,6 +16,7 @@ from access_app.http.authentication import AdminSessionAuthentication
 from access_app.http.problems import Problem
 from access_app.http.times import show_instant
 from access_app.http.viewsets import ApiViewSet
+from access_app.patience import TooSlow
 from access_app.rights import Action, Caller
 from flow_app.demand import Demand, read_demand
 from monitoring_app import health, history_api, metrics, selectors
@@ -25,7 +26,7 @@ from monitoring_app.health import DATABASE_ERRORS, Status
 from monitoring_app.history_api import HistoryQuery
 from monitoring_app.queries import DemandQuery, FiguresQuery
 from monitoring_app.scrapers import ScraperAuthentication
-from monitoring_app.selectors import TooSlow, WorkerLoad
+from monitoring_app.selectors import WorkerLoad
 from workers_app.recovery import recover_system
 
 #: For what is to be known while the database is away.

@@ -17,13 +17,12 @@ from django.contrib.admin import ShowFacets
 from django.contrib.admin import action as admin_action
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError, connection, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from psycopg.errors import QueryCanceled
 
+from access_app.patience import TooSlow, no_longer_than
 from access_app.rights import Action, Person
 from access_app.staff.django_versions import ListActions
 from access_app.staff.exporting import Exports
@@ -202,13 +201,10 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, Expo
         if request.method == "POST":  # an action: its work is not one transaction, nor cut off
             return super().changelist_view(request, extra_context)
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_milliseconds(LONGEST_QUERY)])
+            with no_longer_than(LONGEST_QUERY):
                 return super().changelist_view(request, extra_context)
-        except OperationalError as error:
-            if isinstance(error.__cause__, QueryCanceled):
-                return self.render(request, "admin/scheduler/too_slow.html", {"limit": LONGEST_QUERY}, status=503)
-            raise
+        except TooSlow:
+            return self.render(request, "admin/scheduler/too_slow.html", {"limit": LONGEST_QUERY}, status=503)
 
     def changeform_view(
         self,
@@ -294,7 +290,3 @@ class StaffAdmin(ListActions, StrictFilters, WayBack, LivePages, DrawsRows, Expo
             return self.to_page(request, row)
         response: HttpResponse | None = do(request, row)
         return response or self.to_page(request, row)
-
-
-def _milliseconds(span: timedelta) -> str:
-    return str(span // timedelta(milliseconds=1))

@@ -13,9 +13,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import OperationalError, connection, transaction
-from psycopg.errors import QueryCanceled
-
+from access_app.patience import TooSlow, no_longer_than
 from access_app.rights import Action, Person
 
 #: So many of each kind are shown.
@@ -79,14 +77,10 @@ def find(asked: Asked, person: Person) -> tuple[list[Found], bool]:
     if not asked.text:
         return found, True
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            limit = str(_LONGEST_SEARCH // timedelta(milliseconds=1))
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [limit])
+        with no_longer_than(_LONGEST_SEARCH):
             for action, finder in _finders:
                 if person.may(action):
                     found += finder(asked)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, QueryCanceled):
-            raise
+    except TooSlow:
         return found, False
     return found, True
