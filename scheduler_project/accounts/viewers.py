@@ -67,13 +67,13 @@ class Viewers:
         """What somebody may see, or None: they have to be looked at in full."""
         with self._lock:
             now = self.clock()
+            if now - self._checked_at >= BELIEVED_SECONDS:
+                self._check(now)
             viewer = self._known.get(session_key)
             if viewer is None:
                 return None
             viewer.asked_at = now
-            if now - self._checked_at >= BELIEVED_SECONDS:
-                self._check(now)
-            return viewer.may if session_key in self._known else None
+            return viewer.may
 
     def remember(self, session_key: str, account: int, look: Callable[[], dict[str, bool]]) -> None:
         """Keep somebody, with what ``look`` says they may see: asked after the state, so that a change shows."""
@@ -87,7 +87,7 @@ class Viewers:
         """Keep those who still look, and of whom everything is as it was."""
         looking = {key: each for key, each in self._known.items() if now - each.asked_at < _FORGOTTEN_SECONDS}
         self._known = {}  # whatever happens next
-        states = states_of({key: each.account for key, each in looking.items()})
+        states = states_of({key: each.account for key, each in looking.items()}) if looking else {}
         self._known = {key: each for key, each in looking.items() if states.get(key) == each.state}
         self._checked_at = now
 

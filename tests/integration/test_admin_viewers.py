@@ -98,6 +98,14 @@ class TestFind:
         ask(anna)
         assert len(VIEWERS._known) == 1
 
+    def test_makes_room_when_all_have_closed_it(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(viewers, "_MOST", 1)
+        ask(signed_in("anna"))
+        clock.now += 100
+        bert = signed_in("bert")
+        ask(bert)
+        assert list(VIEWERS._known) == [bert.cookies["sessionid"].value]
+
 
 CHANGES = {
     "signed out": lambda: Session.objects.all().delete(),
