@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -135,3 +136,19 @@ class TestCost:
         monkeypatch.setattr(finding, "_finders", finders)
         assert "took too long" in staff.get(SEARCH, {"s": "queue"}).content.decode()
         assert found(staff, "queue")
+
+    def test_is_given_up_when_many_together_take_as_long(self, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked_for = []
+
+        def takes_a_while(asked: finding.Asked) -> list[finding.Found]:
+            asked_for.append(asked.text)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.03)")
+            return []
+
+        assert found(staff, "queue")
+        finders = [(action, takes_a_while) for action, _ in finding._finders]
+        monkeypatch.setattr(finding, "_finders", finders)
+        monkeypatch.setattr(finding, "_LONGEST_SEARCH", timedelta(milliseconds=50))
+        assert "took too long" in staff.get(SEARCH, {"s": "queue"}).content.decode()
+        assert 0 < len(asked_for) <= 2

@@ -13,12 +13,14 @@ PAGES: Final[list[Mutant]] = [
         "integration/test_admin_viewers.py",
         ("changed", 36, " if states.get(key) == each.state}", " if key in states}"),
         ("over", 36, " WHERE s.expire_date > now()\n", ""),
+        ("room", 36, "if now - self._checked_at >=", "if session_key in self._known and now - self._checked_at >="),
         ("believed", 36, "if now - self._checked_at >= BELIEVED_SECONDS:", "if False:"),
     ),
     *mutants_of(
         "finding",
         "access_app/staff/finding.py",
         "integration/test_admin_finding.py",
+        ("over", 36, "if time.monotonic() > over:", "if False:"),
         (
             "permission",
             36,
