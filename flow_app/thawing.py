@@ -112,16 +112,19 @@ def release_frozen(
 
 
 def end_due_freezes(session: Session) -> list[UUID]:
-    """Note of freezes whose time has come that they have ended; return which. None while somebody makes a pass.
+    """Note of freezes whose time has come that they hold nothing; return which, none while somebody makes a pass.
 
     Raises `DatabaseAway`.
     """
     try:
         with session.connection.transaction():
             take_pass(session)
-            return [freeze for (freeze,) in session.send("end_due_freezes").fetchall()]
+            due = session.send("end_due_freezes").fetchall()
+            if names := [name for _, queues in due for name in queues]:
+                session.send("freeze_queues", {"names": names})
     except psycopg.Error as error:
         session.fail(error)
+    return [freeze for freeze, _ in due]
 
 
 def delete_old_freezes(session: Session, *, limit: int = BATCH) -> int:

@@ -87,7 +87,6 @@ FREEZES: Final[list[Mutant]] = [
         f"{_FLOW}/end_due_freezes.sql",
         _TIME,
         ("holds-pass", 68, " AND current_setting('scheduler.pass', true) = 'held'", "", _PASSES),
-        ("others", 68, "LEFT JOIN open_freezes f ON n.name = ANY(f.queues)", "LEFT JOIN open_freezes f ON false"),
     ),
     *mutants_of(
         "freeze-row",
@@ -95,6 +94,13 @@ FREEZES: Final[list[Mutant]] = [
         f"{_FILE}::TestFreezeQueues",
         ("last-end", 68, _ENDS, _ENDS.replace("max", "min")),
         ("no-end", 68, _ENDS, "max(f.until)"),
+        (
+            "others",
+            68,
+            "LEFT JOIN open_freezes f ON n.name = ANY(f.queues)",
+            "LEFT JOIN open_freezes f ON false",
+            _TIME,
+        ),
     ),
     *mutants_of(
         "freeze-view",
@@ -123,12 +129,19 @@ FREEZES: Final[list[Mutant]] = [
         _STARTS,
         ("held-ones", 68, "if any(not each.thawed for each in going):", "if False:"),
         ("told", 68, "        self.outlook.frozen |= any(", "        any(", _THAW),
+        (
+            "queues",
+            68,
+            '                session.send("freeze_queues", {"names": names})',
+            "                pass",
+            _TIME,
+        ),
     ),
     *mutants_of(
         "freeze-demand",
         "flow_app/demand.py",
         "integration/test_demand.py",
         ("queue", 68, "    if queue.is_frozen:\n", "    if False:\n"),
-        ("unparked", 68, "if read_standing().open else {}", "if False else {}"),
+        ("unparked", 68, "measure_unparked(looked_at, horizon=horizon)", "{}"),
     ),
 ]

@@ -29,6 +29,10 @@ ELSEWHERE: Final = {
         {"assignment.hand_back_assigned", "counting_in.hand_back_assigned"},
         "a pause gives back in the transaction of its request, workers and schedulers in one of their own",
     ),
+    "freeze_queues": (
+        {"freezes.freeze_queues", "thawing.end_due_freezes"},
+        "a request that freezes or thaws writes it in its transaction, a scheduler where it notes the end of one",
+    ),
     "release_idle_keys": (
         {"opening.release_idle_keys", "queue_keys._release_keys"},
         "a higher limit lets the next ones be seen in the transaction of its request, housekeepers in one of their own",
