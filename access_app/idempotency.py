@@ -52,7 +52,7 @@ def answer_with(
 
 
 def keep_with(created_by: str, idempotency: Idempotency, task_id: UUID) -> None:
-    """Keep the answer of a key that this transaction took as long as a task that does not bear the key."""
+    """Keep a key that this transaction took as long as a task, or another row, that does not bear it."""
     IdempotencyKey.objects.filter(created_by=created_by, key=idempotency.key).update(answered_with=task_id)
 
 

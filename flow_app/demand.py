@@ -20,7 +20,7 @@ from django.db import connection
 from access_app.sql import statement
 from flow_app import figures
 from flow_app.figures import Figures
-from flow_app.freeze_figures import Unparked, measure_unparked, read_standing
+from flow_app.freeze_figures import Unparked, measure_unparked
 from flow_app.models import Queue
 from tasks_app.states import Gate
 
@@ -76,7 +76,7 @@ def read_demand(*, queues: Sequence[str] | None, labels: Mapping[str, str], hori
         workers, slots = cursor.fetchone()
     measured = figures.measure_deeply(looked_at, horizon=horizon)
     needy = measure_needs(looked_at, labels=labels, horizon=horizon)
-    frozen = measure_unparked(looked_at, horizon=horizon) if read_standing().open else {}
+    frozen = measure_unparked(looked_at, horizon=horizon)
     found = demand(figures.rows_of(looked_at), measured, workers=workers, slots=slots, needy=needy, frozen=frozen)
     return found if are_all else replace(found, at_least=True)
 

@@ -26,7 +26,8 @@ SELECT (SELECT count(*) FROM open_freezes),
           ORDER BY priority * -1, run_at, id LIMIT %(limit)s) AS parked)"""
 
 
-# Of each queue so many tasks of the due index are looked at, in its order. Index: tasks_due.
+# Of each queue so many tasks of the due index are looked at, in its order; none while no freeze is open but of queues.
+# Index: tasks_due.
 _UNPARKED = """
 SELECT n.name, count(*) FILTER (WHERE t.run_at <= now())::int AS due,
        count(*) FILTER (WHERE t.run_at > now())::int AS soon
@@ -37,7 +38,8 @@ SELECT n.name, count(*) FILTER (WHERE t.run_at <= now())::int AS due,
        AND queue = n.name
      ORDER BY queue, priority DESC, run_at, id
      LIMIT %(limit)s) AS t
- WHERE t.run_at <= now() + make_interval(secs => %(horizon)s) AND is_frozen(t.type, t.target)
+ WHERE EXISTS (SELECT FROM open_freezes WHERE types <> '{}' OR targets <> '{}')
+   AND t.run_at <= now() + make_interval(secs => %(horizon)s) AND is_frozen(t.type, t.target)
  GROUP BY n.name"""
 
 
@@ -71,7 +73,9 @@ def measure_unparked(names: Sequence[str], *, horizon: timedelta) -> dict[str, U
     return {row["name"]: Unparked(row["due"], row["soon"]) for row in read_rows(_UNPARKED, asked)}
 
 
-def measure_frozen(*, queues: Collection[str], targets: Collection[str], types: Collection[str]) -> Affected:
+def measure_frozen(
+    *, queues: Collection[str] = (), targets: Collection[str] = (), types: Collection[str] = ()
+) -> Affected:
     """What a freeze of these is about, whether there is one or not."""
     asked = {"queues": list(queues), "targets": list(targets), "types": list(types), "limit": MOST_COUNTED}
     statuses: Counter[str] = Counter()

@@ -7,7 +7,7 @@ begin and end with the pass held, so that no pass that has not seen one can comm
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from django.db.models import DateTimeField, F, Func
 from django.db.models.functions import Coalesce, Least, Now
 
 from access_app import audit
-from access_app.idempotency import Idempotency, answer_with, take_idempotency_key
+from access_app.idempotency import Idempotency, keep_with, take_idempotency_key
 from access_app.ids import new_task_id
 from access_app.refusals import InvalidInput
 from access_app.sql import database_now, statement
@@ -55,9 +55,9 @@ class NewFreeze:
 
     def __post_init__(self) -> None:
         problems = {}
-        for kind, known in _NAMED.items():
+        for kind, read in _NAMED.items():
             try:
-                object.__setattr__(self, kind, _names(getattr(self, kind), known))
+                object.__setattr__(self, kind, _names(getattr(self, kind), read))
             except ValueError as error:
                 problems[kind] = str(error)
         if not (problems or self.queues or self.targets or self.types):
@@ -87,7 +87,7 @@ def _type(name: str) -> str:
 _NAMED: Final = {"queues": _queue, "targets": _target, "types": _type}
 
 
-def _names(names: Collection[str], read: Any) -> list[str]:
+def _names(names: Collection[str], read: Callable[[str], str]) -> list[str]:
     """Each once, in order."""
     if len(names) > MOST_NAMES:
         raise ValueError(f"must be {MOST_NAMES} at most")
@@ -105,17 +105,16 @@ def freeze(new: NewFreeze, *, actor: str, idempotency: Idempotency | None = None
         if idempotency is not None:
             if replay := take_idempotency_key(actor, idempotency, [], {"id": str(pk)}):
                 return Freeze.objects.get(pk=replay.response["id"]), False
-            answer_with(actor, idempotency, [], {"id": str(pk)}, lives_with=pk)
+            keep_with(actor, idempotency, pk)
         SchedulerPass.objects.select_for_update().get(name="assign")
-        named = {"queues": new.queues, "targets": new.targets, "types": new.types}
-        Freeze.objects.create(pk=pk, **named, reason=new.reason, until=new.until, created_by=actor)
+        named = {kind: getattr(new, kind) for kind in _NAMED}
+        row = Freeze.objects.create(pk=pk, **named, reason=new.reason, until=new.until, created_by=actor)
         freeze_queues(new.queues)
         lock_frozen()
         hand_back_assigned(frozen=True, actor=actor, reason="it was frozen")
         Freeze.objects.filter(pk=pk).update(created_at=_CLOCK)  # the starts it has waited for have begun before
-        detail: dict[str, Any] = {kind: list(names) for kind, names in named.items() if names}
-        detail |= {"until": new.until.isoformat()} if new.until else {}
-        audit.record(actor, "freeze.opened", f"freeze:{pk}", reason=new.reason, detail=detail)
+        ends = {"until": new.until.isoformat()} if new.until else {}
+        audit.record(actor, "freeze.opened", f"freeze:{pk}", reason=new.reason, detail=row.names | ends)
     return Freeze.objects.get(pk=pk), True
 
 
@@ -128,24 +127,28 @@ def thaw(
     are due now have started, as with a resume; and of its types and targets together. Raises `Freeze.DoesNotExist`,
     `FreezeOver`, `Stale`, and `InvalidInput` for what is no rate.
     """
-    columns = read_changes({"resumeRate": rate}, [RESUME_RATE])
+    rated = read_changes({"resumeRate": rate}, [RESUME_RATE])
     with transaction.atomic():
         SchedulerPass.objects.select_for_update().get(name="assign")
         before = Freeze.objects.select_for_update().get(pk=pk)
         require(versions, before.version, "freeze")
         if before.ended_at is not None:
             raise FreezeOver(f"it has ended already: {before.thawed_by} has thawed it")
-        bucket = rate_of(Freeze(**columns), "thaw")
-        columns["thaw_full_at"] = new_bucket(bucket, database_now()).full_at if bucket else None
-        columns["ended_at"] = None if before.types or before.targets else Now()
-        columns["thawed_at"] = Coalesce("thawed_at", Least("until", Now()))
-        Freeze.objects.filter(pk=pk).update(**columns, thawed_by=actor, version=F("version") + 1)
+        bucket = rate_of(Freeze(**rated), "thaw")
+        Freeze.objects.filter(pk=pk).update(
+            **rated,
+            thaw_full_at=new_bucket(bucket, database_now()).full_at if bucket else None,
+            thawed_at=Coalesce("thawed_at", Least("until", Now())),
+            ended_at=None if before.types or before.targets else Now(),
+            thawed_by=actor,
+            version=F("version") + 1,
+        )
         freeze_queues(before.queues)
         if rate is not None and before.thawed_at is None:
             for name in before.queues:
-                thaw_queue(name, rate, actor=actor)
-        detail = {} if rate is None else {"resumeRate": RESUME_RATE.shown(Freeze(**columns))}
-        audit.record(actor, "freeze.thawed", f"freeze:{pk}", reason=reason, detail=detail or None)
+                thaw_queue(name, rated, actor=actor)
+        detail = None if rate is None else {"resumeRate": RESUME_RATE.shown(Freeze(**rated))}
+        audit.record(actor, "freeze.thawed", f"freeze:{pk}", reason=reason, detail=detail)
         transaction.on_commit(wakeups.notify_schedulers)
     return Freeze.objects.get(pk=pk)
 

@@ -212,16 +212,16 @@ def resume_queue(name: str, *, actor: str, reason: str = "", rate: Mapping[str, 
     return Queue.objects.get(name=name)
 
 
-def thaw_queue(name: str, rate: Mapping[str, Any], *, actor: str) -> None:
-    """Let the tasks of a queue start at this rate until all that are due now have started: a freeze of it ends.
+def thaw_queue(name: str, columns: Mapping[str, Any], *, actor: str) -> None:
+    """Let the tasks of a queue start at the rate of a resume until all that are due now have started: a freeze of it
+    ends.
 
-    In the transaction that ends the freeze, with the pass held. What else holds the queue goes on holding it. Raises
-    `InvalidInput` for what is no rate.
+    In the transaction that ends the freeze, with the pass held. What else holds the queue goes on holding it.
     """
-    _thaw(Queue.objects.get(name=name), read_changes({"resumeRate": rate}, [RESUME_RATE]), actor)
+    _thaw(Queue.objects.get(name=name), columns, actor)
 
 
-def _thaw(before: Queue, columns: dict[str, Any], actor: str) -> None:
+def _thaw(before: Queue, columns: Mapping[str, Any], actor: str) -> None:
     """Set, change or end the rate of a resume, by its columns."""
     since = None if columns["thaw_limit"] is None else Now()
     Queue.objects.filter(name=before.name).update(**columns, thaw_since=since)

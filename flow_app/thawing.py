@@ -57,6 +57,12 @@ class Released(NamedTuple):
     over: bool
     next_in: float
 
+    def place(self, *, clean: bool = True) -> Place | None:
+        """Where the walk goes on; None: it is at its end."""
+        if self.level is None or self.run_at is None or self.task_id is None:
+            return None
+        return Place(self.level, self.run_at, self.task_id, clean)
+
 
 def open_thawed(session: Session, outlook: Outlook) -> float:
     """Open some of what waited for each freeze that is thawed; return the seconds until more may be opened.
@@ -85,11 +91,10 @@ def _step(session: Session, freeze: UUID, outlook: Outlook) -> float:
         return LOOK_AGAIN
     if found.opened:
         outlook.pairs.doubt()
-    if found.task_id is None:
+    if (reached := found.place(clean=place.clean and not found.met)) is None:
         outlook.thaws.pop(freeze, None)
         return LOOK_AGAIN if found.met and not found.opened else 0.0
-    clean = place.clean and not found.met
-    outlook.thaws[freeze] = Place(found.level or 0, found.run_at or "", found.task_id, clean)
+    outlook.thaws[freeze] = reached
     return found.next_in
 
 
@@ -156,6 +161,5 @@ class Sweeper:
     def _open_strays(self, session: Session) -> int:
         found = release_frozen(session, None, self.place)
         assert found is not None
-        at_end = found.task_id is None
-        self.place = BEGINNING if at_end else Place(found.level or 0, found.run_at or "", found.task_id or UUID(int=0))
+        self.place = found.place() or BEGINNING
         return found.opened

@@ -79,7 +79,6 @@ class FreezeAdmin(StaffAdmin):
         return 0 if row.status == FreezeStatus.ENDED else 5
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        affected = measure_frozen(queues=row.queues, targets=row.targets, types=row.types)
         return {
             "title": banner.covered(row),
             "badge": self.status(row),
@@ -91,7 +90,7 @@ class FreezeAdmin(StaffAdmin):
             "thawing": row.status == FreezeStatus.THAWING,
             "needs": person_of(request).refusal(Action.FREEZE_THAW),
             "form": ThawForm(row=row) if row.status == FreezeStatus.THAWING else ThawForm(),
-            **_counts(affected),
+            **_counts(measure_frozen(**row.names)),
         }
 
     def new_page(self, request: HttpRequest) -> HttpResponse:
@@ -110,25 +109,25 @@ class FreezeAdmin(StaffAdmin):
 
     def post_thaw(self, request: HttpRequest, row: Freeze) -> HttpResponse | None:
         form = ThawForm(request.POST)
-        if row.ended_at is not None:
+        try:
+            thawed = form.is_valid() and _is_thawed(request, row, form)
+        except FreezeOver:
             messages.error(request, "Nothing was done: it has ended already.")
             return None
-        if form.is_valid() and _is_thawed(request, row, form):
-            banner.forget()
-            messages.success(request, "It is thawed: what waited comes back, unless something else holds it.")
-            return None
-        return self.render_page(request, row, {**self.page_context(request, row), "form": form}, status=422)
+        if not thawed:
+            return self.render_page(request, row, {**self.page_context(request, row), "form": form}, status=422)
+        banner.forget()
+        messages.success(request, "It is thawed: what waited comes back, unless something else holds it.")
+        return None
 
 
 def _is_thawed(request: HttpRequest, row: Freeze, form: ThawForm) -> bool:
-    """Whether it is thawed now; if not, the form shows why it was refused."""
+    """Whether it is thawed now; if not, the form shows why it was refused. Raises `FreezeOver`."""
     rate, reason = form.changes().get("resumeRate"), form.cleaned_data["reason"]
     try:
         freezes.thaw(row.pk, actor=actor_of(request), reason=reason, rate=rate)
     except InvalidInput as error:
         form.show_problems(error.problems)
-    except FreezeOver as error:  # between the look and the lock
-        form.add_error(None, f"Nothing was done: {error}.")
     return form.is_valid()
 
 

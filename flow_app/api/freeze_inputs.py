@@ -8,7 +8,7 @@ from typing import Any
 from access_app.http.fields import anything, or_null, read_object, read_reason_text, text
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
-from flow_app.freezes import MOST_NAMES, NewFreeze
+from flow_app.freezes import NewFreeze
 
 
 def read_freeze(data: Any, now: datetime) -> NewFreeze:
@@ -28,8 +28,6 @@ def read_freeze(data: Any, now: datetime) -> NewFreeze:
 def _names(value: Any) -> list[str]:
     if type(value) is not list:
         raise ValueError("must be a list of names")
-    if len(value) > MOST_NAMES:
-        raise ValueError(f"must name {MOST_NAMES} at most")
     return [text(name) for name in value]
 
 

@@ -61,5 +61,5 @@ class Freezes(ApiViewSet):
 
 def _document(freeze: Freeze) -> dict[str, object]:
     """A freeze, with what it is about now."""
-    affected = measure_frozen(queues=freeze.queues, targets=freeze.targets, types=freeze.types)
+    affected = measure_frozen(**freeze.names)
     return freeze_outputs.freeze_json(freeze) | {"affected": freeze_outputs.affected_json(affected)}

@@ -16,7 +16,7 @@ SELECT name, paused_until, pause_reason
 FREEZES = """
 -- The freezes that hold now, for every statement that asks. In Python: `Freeze.is_open`.
 CREATE VIEW open_freezes AS
-SELECT id, queues, targets, types, reason, until, created_by
+SELECT id, queues, targets, types, until
   FROM freezes
  WHERE ended_at IS NULL AND thawed_at IS NULL AND (until IS NULL OR until > now());
 

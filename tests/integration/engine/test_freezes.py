@@ -320,7 +320,7 @@ class TestRacesWithPasses:
     ) -> None:
         """The pass began before that time, and commits after everybody has looked for what waits."""
         engine.worker()
-        row = freeze(types=["HTTP"], until=in_seconds(3600))
+        freeze(types=["HTTP"], until=in_seconds(3600))
         [task_id] = engine.calls()
         late = open_session()
         with transaction(late):
@@ -332,7 +332,6 @@ class TestRacesWithPasses:
         assert engine.settle() == 1
         assert (engine.task(task_id).status, Freeze.objects.get().status) == ("SCHEDULED", "ENDED")
         assert Freeze.objects.get().thawed_by == "scheduler"
-        assert row.until is not None
 
 
 class TestEndDueFreezes:
@@ -528,7 +527,7 @@ class TestMeasureFrozen:
         engine.calls(5, HOST, queue="r", concurrency_key="k")
         engine.create_many(6, queue="s")
         for named in ({"queues": ["q"], "types": ["HTTP"]}, {"queues": ["q"], "targets": [HOST]}):
-            found = measure_frozen(**{"queues": [], "types": [], "targets": []} | named)
+            found = measure_frozen(**named)
             assert found.by_status == {"RUNNING": 1, "SCHEDULED": 1, "PENDING": 12}
             assert (found.by_queue, found.at_least) == ({"q": 9, "r": 5}, False)
 
@@ -538,7 +537,7 @@ class TestMeasureFrozen:
         engine.worker()
         engine.calls(5)
         engine.settle()
-        found = measure_frozen(queues=[], targets=[], types=["HTTP"])
+        found = measure_frozen(types=["HTTP"])
         assert (found.by_status, found.at_least) == ({"PENDING": 3}, True)
         assert read_standing() == (1, 3)
 
