@@ -1,7 +1,8 @@
 """What a person or a program may ask for: make a batch, add to it, close it, cancel it, run what failed in it again.
 
-Each function is one transaction that holds the batch, and ends with a hint to schedulers: whether it is done then is
-for their rounds to see (``batch_endings``). Batches are locked before tasks, each in the order of their ids.
+Each function is one transaction that holds the batch. Where it may be done with that, a hint to schedulers follows:
+whether it is, is for their rounds to see (``batch_endings``). Batches are locked before tasks, each in the order of
+their ids.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 -- End the waiting tasks %(ids)s, which the caller has locked, as those that passed their expiresAt (`expire_tasks`), whatever theirs
--- is. Each has its event, for %(actor)s and with %(reason)s. Returns how many. Index: the primary key.
+-- is. Each has its event, for %(actor)s and with %(reason)s. One in a batch is marked, as in finish_attempts. Returns how many.
+-- Index: the primary key.
 WITH waiting AS MATERIALIZED (
   SELECT id, status AS was, attempt, worker_id, assigned_at,
          coalesce(correlation_id, replace(id::text, '-', '')) AS correlation_id
