@@ -456,6 +456,7 @@ class TestMembers:
         batch = make(dummy(), NewTask(type="DUMMY", depends_on=[str(ids[0])]), ids=ids)
         assert tasks_of(batch) == ids
         assert Task.objects.filter(batch_id=batch.pk, has_dependents=True).count() == 2
+        assert members([]).ids == []
 
     def test_have_no_mark_but_the_one_that_is_watched(self, engine: Engine) -> None:
         batch = make(*[dummy()] * 5)
@@ -472,5 +473,3 @@ class TestMembers:
         cancel(*tasks_of(batch))
         settled(engine)
         assert status(batch) == "CANCELLED"
-
-        assert members([]).ids == []
