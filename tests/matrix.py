@@ -30,9 +30,10 @@ NEEDS_PYTHON: Final = {"6.0": "3.12", "6.1": "3.12"}
 #: Where the programs are. None: the wheel's.
 POSTGRESQLS: Final = {"15": Path("/usr/lib/postgresql/15/bin"), "18": None}
 FILES: Final = (
+    "integration/accounts",
     "integration/engine",
     "integration/schedules",
-    "integration/test_a[cdp]*.py",  # access, accounts, admin, API
+    "integration/test_a[cdp]*.py",  # access, admin, API
     "integration/test_content_security.py",
     "integration/test_error_pages.py",
     "integration/test_hostile_sizes.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gzip
 import logging
@@ -11,35 +10,30 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
-from urllib3.util import wait_for_write
 
-from tasks_app.executors.base import Outcome, PayloadError, StopReason
-from tasks_app.executors.egress import AddressInfo
-from tasks_app.executors.http import MAX_REDIRECTS, HttpExecutor
-from tasks_app.executors.http_failures import Phase
-from tasks_app.executors.http_reply import MAX_BODY, Reply
-from tasks_app.executors.lifeline import Lifeline
+from tasks_app.executors.base import Outcome, PayloadError
+from tasks_app.executors.http import HttpExecutor
+from tasks_app.executors.http_reply import MAX_BODY
 from tasks_app.states import ErrorCode, ExecutionStatus
 from tests.support.http_attempts import (
     LOOPBACK,
     TASK,
     assert_body,
+    assert_denied,
     attempt,
     names,
     no_dns,
     run,
     trusting_the_test_ca,
 )
-from tests.support.peers import TLS, Peer, Received, closed_port, deaf_listener, response, says
+from tests.support.peers import TLS, Peer, Received, closed_port, response, says
 
 
 class TestRequest:
@@ -339,298 +333,6 @@ class TestEgress:
         assert outcome.error_message is not None
         assert "db.example leads to a private address" in outcome.error_message
         assert "10.0.0.1" not in outcome.error_message
-
-
-def assert_denied(outcome: Outcome) -> None:
-    assert (outcome.status, outcome.error_code) == (ExecutionStatus.FAILED, ErrorCode.EGRESS_DENIED), outcome
-    assert not outcome.retryable
-    assert outcome.result is None
-    assert outcome.error_message is not None
-    assert "HTTP_ALLOWED_PRIVATE_NETWORKS" in outcome.error_message
-    assert "secret" not in outcome.error_message
-
-
-def redirects(*locations: str, status: int = 302) -> Callable[[Peer, socket.socket, Received], None]:
-    """Responds to the n-th request with the n-th location, and after the last with 200."""
-
-    def answer(peer: Peer, connection: socket.socket, _: Received) -> None:
-        hop = len(peer.requests) - 1
-        done = hop >= len(locations)
-        connection.sendall(response(200, b"there") if done else response(status, b"moved", location=locations[hop]))
-
-    return answer
-
-
-class TestRedirects:
-    def test_are_answers_like_any_other_unless_followed(self) -> None:
-        with Peer(redirects("/y")) as peer:
-            outcome = run(peer.url())
-        assert (outcome.error_code, outcome.retryable) == (ErrorCode.HTTP_STATUS, False)
-        assert outcome.result is not None
-        assert outcome.result["headers"]["Location"] == "/y"
-        assert len(peer.requests) == 1
-
-    def test_are_followed_on_demand(self) -> None:
-        with Peer(redirects("/b", "c?d", "/e")) as peer:
-            assert_body(run(peer.url("/a/"), followRedirects=True), "there", truncated=False)
-        assert [got.target for got in peer.requests] == ["/a/", "/b", "/c?d", "/e"]
-
-    @pytest.mark.parametrize(("status", "method", "body"), [(303, "GET", b""), (302, "GET", b""), (307, "POST", b"x")])
-    def test_change_the_method_or_keep_the_body(self, status: int, method: str, body: bytes) -> None:
-        with Peer(redirects("/b", status=status)) as peer:
-            run(peer.url(), method="POST", body="x", followRedirects=True)
-        got = peer.requests[1]
-        assert (got.method, got.body) == (method, body)
-        assert ("content-type" in got.headers, "content-length" in got.headers) == (bool(body), bool(body))
-
-    def test_take_the_time_of_the_schedule_along(self) -> None:
-        with Peer(says(response())) as last, Peer(redirects(last.url(), status=307)) as first:
-            work = attempt({"url": first.url(), "followRedirects": True})
-            work.scheduled_for = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-            HttpExecutor(LOOPBACK, resolver=no_dns).execute(work)
-        seen = [peer.requests[0].headers["x-scheduled-for"] for peer in (first, last)]
-        assert seen == ["2026-03-29T01:30:00.000000Z"] * 2
-
-    def test_take_a_task_token_to_the_same_origin_only(self) -> None:
-        with Peer(says(response())) as other, Peer(redirects("/b", other.url(), status=307)) as first:
-            work = attempt({"url": first.url(), "followRedirects": True})
-            work.token, work.batch_id = "tst_x", "b"
-            HttpExecutor(LOOPBACK, resolver=no_dns).execute(work)
-        got = [*first.requests, *other.requests]
-        assert [each.headers.get("x-task-token") for each in got] == ["tst_x", "tst_x", None]
-        assert [each.headers["x-task-batch-id"] for each in got] == ["b"] * 3
-
-    def test_take_no_secret_to_another_origin_but_name_the_task(self) -> None:
-        secrets = {"Authorization": "Bearer s", "Cookie": "s", "X-Api-Key": "s"}
-        with Peer(says(response())) as other, Peer(redirects(other.url(), status=307)) as first:
-            run(first.url(), headers=secrets, followRedirects=True)
-        assert {name.lower() for name in secrets} <= first.requests[0].headers.keys()
-        assert not {name.lower() for name in secrets} & other.requests[0].headers.keys()
-        assert other.requests[0].headers["x-task-id"] == str(TASK)
-
-    def test_end_after_ten(self) -> None:
-        with Peer(redirects(*["/loop"] * 100)) as peer:
-            run(peer.url(), followRedirects=True)
-        assert len(peer.requests) == MAX_REDIRECTS + 1
-
-    def test_may_be_ten(self) -> None:
-        with Peer(redirects(*["/hop"] * 10)) as peer:
-            assert run(peer.url(), followRedirects=True).status is ExecutionStatus.SUCCESS
-
-    @pytest.mark.parametrize("location", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://u:secret@127.0.0.1/"])
-    def test_to_elsewhere_than_http_are_refused(self, location: str) -> None:
-        with Peer(redirects(location)) as peer:
-            outcome = run(peer.url(), followRedirects=True)
-        assert (outcome.error_code, outcome.retryable) == (ErrorCode.HTTP_STATUS, False)
-        assert outcome.error_message is not None
-        assert "answered with a redirect that goes to a URL that must" in outcome.error_message
-        assert "secret" not in outcome.error_message
-        assert outcome.result is not None
-        assert outcome.result["statusCode"] == 302
-
-    def test_without_a_location_are_final(self) -> None:
-        with Peer(says(response(302, b"where?"))) as peer:
-            assert_body(run(peer.url(), followRedirects=True, expectedStatus=302), "where?", truncated=False)
-
-    @pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "//10.0.0.1/", "http://[::ffff:10.0.0.1]/"])
-    def test_are_judged_at_every_hop(self, location: str) -> None:
-        with Peer(redirects("/b", location)) as peer:
-            assert_denied(run(peer.url(), followRedirects=True))
-        assert len(peer.requests) == 2
-
-    def test_resolve_a_name_anew_at_every_hop(self) -> None:
-        answers = iter(["127.0.0.1", "10.0.0.1"])
-        executor = HttpExecutor(LOOPBACK, resolver=lambda host, port: names(api_test=next(answers))(host, port))
-        with Peer(redirects("/b")) as peer:
-            assert_denied(run(peer.url(host="api.test"), executor=executor, followRedirects=True))
-        assert len(peer.requests) == 1
-
-
-@dataclass
-class Scene:
-    """An attempt that will get stuck; ``reached`` is set when it is."""
-
-    payload: dict[str, Any]
-    reached: threading.Event
-    executor: HttpExecutor = dataclasses.field(default_factory=lambda: HttpExecutor(LOOPBACK, resolver=no_dns))
-
-
-@contextmanager
-def resolving(_: pytest.MonkeyPatch) -> Iterator[Scene]:
-    reached, leaving = threading.Event(), threading.Event()
-
-    def resolver(host: str, port: int) -> Sequence[AddressInfo]:
-        reached.set()
-        leaving.wait(10)
-        return []
-
-    yield Scene({"url": "http://slow.example/"}, reached, HttpExecutor(LOOPBACK, resolver=resolver))
-    leaving.set()
-
-
-@contextmanager
-def connecting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    reached = threading.Event()
-
-    def noticed(sock: socket.socket, timeout: float) -> bool:
-        ready = wait_for_write(sock, timeout=timeout)
-        reached.set()  # only when it has waited in vain once
-        return ready
-
-    monkeypatch.setattr("tasks_app.executors.egress.wait_for_write", noticed)
-    with deaf_listener() as port:
-        yield Scene({"url": f"http://127.0.0.1:{port}/"}, reached)
-
-
-def stuck_with(peer: Peer, scheme: str = "http", **payload: Any) -> Iterator[Scene]:
-    with peer:
-        yield Scene({"url": peer.url().replace("http", scheme), **payload}, peer.reached)
-
-
-def silent(peer: Peer, *_: object) -> None:
-    peer.reached.set()
-    peer.leaving.wait(10)
-
-
-def dripping(head: bytes, piece: bytes) -> Callable[[Peer, socket.socket, Received], None]:
-    def answer(peer: Peer, connection: socket.socket, _: Received) -> None:
-        connection.sendall(head)
-        peer.drip(connection, piece)
-
-    return answer
-
-
-def redirecting_then_silent(peer: Peer, connection: socket.socket, _: Received) -> None:
-    if len(peer.requests) == 1:
-        connection.sendall(response(302, location="/b"))
-    else:
-        silent(peer)
-
-
-SCENES: dict[str, Callable[[pytest.MonkeyPatch], contextlib.AbstractContextManager[Scene]]] = {
-    "resolving": resolving,
-    "connecting": connecting,
-    "shaking hands": contextmanager(lambda _: stuck_with(Peer(greet=silent), "https")),
-    "sending": contextmanager(lambda _: stuck_with(Peer(greet=silent), method="POST", body="x" * 16_000_000)),
-    "waiting for an answer": contextmanager(lambda _: stuck_with(Peer(silent))),
-    "receiving a header": contextmanager(lambda _: stuck_with(Peer(dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y")))),
-    "receiving headers": contextmanager(lambda _: stuck_with(Peer(dripping(b"HTTP/1.1 100 Go\r\n", b"X: y\r\n")))),
-    "receiving a body": contextmanager(
-        lambda _: stuck_with(Peer(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x")))
-    ),
-    "receiving a body without length": contextmanager(
-        lambda _: stuck_with(Peer(dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x")))
-    ),
-    "receiving chunks": contextmanager(
-        lambda _: stuck_with(Peer(dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")))
-    ),
-    "receiving over TLS": contextmanager(
-        lambda _: stuck_over_tls(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"))
-    ),
-    "at the second hop": contextmanager(lambda _: stuck_with(Peer(redirecting_then_silent), followRedirects=True)),
-}
-
-
-PHASES = {
-    "resolving": Phase.LOOK_UP,
-    "connecting": Phase.CONNECT,
-    "shaking hands": Phase.HANDSHAKE,
-    "sending": Phase.SEND,
-    "waiting for an answer": Phase.WAIT,
-    "receiving a header": Phase.HEADERS,
-    "receiving headers": Phase.HEADERS,
-    "receiving a body": Phase.BODY,
-    "receiving a body without length": Phase.BODY,
-    "receiving chunks": Phase.BODY,
-    "receiving over TLS": Phase.BODY,
-    "at the second hop": Phase.WAIT,
-}
-
-
-def stuck_over_tls(answer: Callable[[Peer, socket.socket, Received], None]) -> Iterator[Scene]:
-    with Peer(answer, tls=True) as peer:
-        yield Scene(
-            {"url": peer.url()}, peer.reached, HttpExecutor(LOOPBACK, resolver=no_dns, roots=trusting_the_test_ca)
-        )
-
-
-class TestStop:
-    @pytest.mark.parametrize("name", SCENES)
-    def test_takes_effect_at_once(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        with SCENES[name](monkeypatch) as scene:
-            outcome, seconds = self.stop_when_reached(scene, StopReason.CANCEL)
-        assert (outcome.status, outcome.error_code) == (ExecutionStatus.CANCELLED, ErrorCode.CANCELLED)
-        assert seconds < 1
-
-    @pytest.mark.parametrize("name", SCENES)
-    def test_comes_at_the_deadline_without_any_watchdog(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        with SCENES[name](monkeypatch) as scene:
-            started = time.monotonic()
-            outcome = scene.executor.execute(attempt(scene.payload, seconds=0.25))
-            seconds = time.monotonic() - started
-        assert (outcome.status, outcome.error_code) == (ExecutionStatus.TIMED_OUT, ErrorCode.TIMED_OUT)
-        assert outcome.error_message is not None
-        assert outcome.error_message.startswith("did not end within its time-out of 0.25 s: it was still ")
-        assert outcome.retryable
-        assert seconds < 1.25
-
-    @pytest.mark.parametrize("name", SCENES)
-    def test_for_the_time_says_how_far_the_attempt_was(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        def enter(lifeline: Lifeline, phase: Phase) -> None:
-            original(lifeline, phase)
-            entered.append(phase)
-            if entered.count(PHASES[name]) == (2 if name == "at the second hop" else 1):
-                reached.set()
-
-        entered: list[Phase] = []
-        reached = threading.Event()
-        original = Lifeline.enter
-        monkeypatch.setattr(Lifeline, "enter", enter)
-        with SCENES[name](monkeypatch) as scene:
-            scene.reached = reached
-            outcome, _ = self.stop_when_reached(scene, StopReason.DEADLINE)
-        assert outcome.error_message == f"did not end within its time-out of 20 s: it was still {PHASES[name]}"
-
-    def test_gives_the_attempt_back_with_what_there_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def read(reply: Reply, raw: Any) -> None:
-            scene.reached.set()
-            original(reply, raw)
-
-        original = Reply.read
-        with SCENES["receiving a body without length"](monkeypatch) as scene:
-            monkeypatch.setattr(Reply, "read", read)
-            scene.reached = threading.Event()
-            outcome, _ = self.stop_when_reached(scene, StopReason.RELEASE)
-        assert (outcome.status, outcome.error_code, outcome.retryable) == (ExecutionStatus.RELEASED, None, False)
-        assert outcome.result is not None
-        assert outcome.result["statusCode"] == 200
-        assert outcome.result["bodyTruncated"] is True
-
-    def test_before_the_start_sends_nothing(self) -> None:
-        with Peer(says(response())) as peer:
-            execution = attempt({"url": peer.url()})
-            execution.stop(StopReason.CANCEL)
-            outcome = HttpExecutor(LOOPBACK, resolver=no_dns).execute(execution)
-        assert outcome.status is ExecutionStatus.CANCELLED
-        assert peer.requests == []
-
-    def test_after_the_end_changes_nothing(self) -> None:
-        with Peer(says(response())) as peer:
-            execution = attempt({"url": peer.url()})
-            outcome = HttpExecutor(LOOPBACK, resolver=no_dns).execute(execution)
-            execution.stop(StopReason.CANCEL)
-        assert outcome.status is ExecutionStatus.SUCCESS
-
-    def stop_when_reached(self, scene: Scene, reason: StopReason) -> tuple[Outcome, float]:
-        outcomes: list[Outcome] = []
-        execution = attempt(scene.payload, seconds=20)
-        thread = threading.Thread(target=lambda: outcomes.append(scene.executor.execute(execution)))
-        thread.start()
-        assert scene.reached.wait(5)
-        started = time.monotonic()
-        execution.stop(reason)
-        thread.join(5)
-        return outcomes[0], time.monotonic() - started
 
 
 class TestExecutor:

@@ -366,7 +366,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "limits",
         "tasks_app/executors/limits.py",
-        "integration/test_shell_sandbox.py::TestLimits",
+        "integration/shell/test_shell_sandbox.py::TestLimits",
         ("privileges", 39, "    prctl(PR_SET_NO_NEW_PRIVS, 1)\n", ""),
         ("core", 39, "    _limit(resource.RLIMIT_CORE, 1, 1)\n", ""),
         ("umask", 39, "    os.umask(0o077)\n", ""),
@@ -379,25 +379,25 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "landlock",
         "tasks_app/executors/landlock.py",
-        "integration/test_shell_sandbox.py::TestConfined",
+        "integration/shell/test_shell_sandbox.py::TestConfined",
         ("devices", 39, "handled & ~_MAKE_DEVICES", "handled"),
     ),
     *mutants_of(
         "scratch",
         "tasks_app/executors/shell_process.py",
-        "integration/test_shell_sandbox.py::TestScratchFolder",
+        "integration/shell/test_shell_sandbox.py::TestScratchFolder",
         ("sweep", 39, "            launcher.sweep()\n", ""),
     ),
     *mutants_of(
         "namespaces",
         "tasks_app/executors/task_process.py",
-        "integration/test_shell_sandbox.py::TestNamespaces",
+        "integration/shell/test_shell_sandbox.py::TestNamespaces",
         ("variables", 39, '*passed, *argv], {}, "sandbox"', '*passed, *argv], env, "sandbox"'),
     ),
     *mutants_of(
         "sandbox",
         "tasks_app/executors/shell_sandbox.py",
-        "integration/test_shell_sandbox.py",
+        "integration/shell/test_shell_sandbox.py",
         ("folder", 39, "    if _is_below(Path(os.path.realpath(folder)), opened):", "    if True:"),
         ("links", 39, "Path(os.path.realpath(folder)), opened", "Path(folder), opened"),
         ("tried", 39, "return _known_problem(config.shell_sandbox) or _tried(executor)", "return None"),
@@ -414,7 +414,7 @@ EDGES: Final[list[Mutant]] = [
     *mutants_of(
         "confined",
         "tasks_app/executors/landlock.py",
-        "integration/test_shell_sandbox.py::TestConfined",
+        "integration/shell/test_shell_sandbox.py::TestConfined",
         ("truncate", 39, "handled = (1 << 15) - 1", "handled = (1 << 14) - 1"),
         ("signals", 30, "_SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if", "_SCOPE_ABSTRACT_UNIX_SOCKET if"),
         ("restrict", 39, "    _call(_RESTRICT_SELF, ruleset, 0)\n", ""),

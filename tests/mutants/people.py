@@ -126,14 +126,14 @@ PEOPLE: Final[list[Mutant]] = [
     *mutants_of(
         "account-lock",
         "scheduler_project/accounts/two_tabs.py",
-        "integration/test_accounts.py",
+        "integration/accounts/test_accounts.py",
         ("row", 36, "_default_manager.select_for_update()", "_default_manager"),
         ("stale", 14, 'if self.cleaned_data.get("seen") != self._there_is:', "if False:"),
     ),
     *mutants_of(
         "accounts",
         "scheduler_project/accounts/pages.py",
-        "integration/test_accounts.py",
+        "integration/accounts/test_accounts.py",
         (
             "change",
             36,
@@ -166,7 +166,7 @@ PEOPLE: Final[list[Mutant]] = [
     *mutants_of(
         "account-rules",
         "scheduler_project/accounts/rules.py",
-        "integration/test_accounts.py",
+        "integration/accounts/test_accounts.py",
         ("superuser", 36, "return not account.is_superuser and rights_of", "return rights_of"),
         ("subset", 36, " and rights_of(account) <= person.get_all_permissions()", ""),
         ("groups", 36, "Q(user=account) | Q(group__user=account)", "Q(user=account)"),
@@ -174,7 +174,7 @@ PEOPLE: Final[list[Mutant]] = [
     *mutants_of(
         "account-trail",
         "scheduler_project/accounts/trail.py",
-        "integration/test_accounts.py",
+        "integration/accounts/test_account_trail.py",
         ("hidden", 40, "if name in _SHOWN else", "if True else"),
         ("ties", 42, "    if names := _names(others):\n", "    if False:\n"),
         ("deleted", 42, "@receiver(post_delete, sender=User)\n", ""),

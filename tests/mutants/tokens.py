@@ -83,7 +83,7 @@ TOKENS: Final[list[Mutant]] = [
     *mutants_of(
         "tokens",
         "tasks_app/executors/http.py",
-        "integration/test_http_executor.py::TestRedirects",
+        "integration/test_http_redirects.py::TestRedirects",
         (
             "origin",
             64,

@@ -79,3 +79,12 @@ def assert_network(outcome: Outcome, words: str) -> None:
     assert re.search(words, outcome.error_message), outcome.error_message
     assert_plain(outcome.error_message)
     assert "secret" not in outcome.error_message.replace("secret-free", "")
+
+
+def assert_denied(outcome: Outcome) -> None:
+    assert (outcome.status, outcome.error_code) == (ExecutionStatus.FAILED, ErrorCode.EGRESS_DENIED), outcome
+    assert not outcome.retryable
+    assert outcome.result is None
+    assert outcome.error_message is not None
+    assert "HTTP_ALLOWED_PRIVATE_NETWORKS" in outcome.error_message
+    assert "secret" not in outcome.error_message

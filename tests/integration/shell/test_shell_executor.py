@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import resource
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,59 +16,24 @@ from uuid import uuid4
 
 import pytest
 
-from tasks_app import conf
-from tasks_app.executors import shell_launcher, shell_process
+from tasks_app.executors import shell_process
 from tasks_app.executors.base import Outcome, StopReason
 from tasks_app.executors.capture import LIMIT
 from tasks_app.executors.kernel import PRYING_CAPABILITIES
 from tasks_app.executors.shell import ShellExecutor
 from tasks_app.states import ErrorCode, ExecutionStatus
-from tests.support.shell_tasks import Running, alive, execution, state
+from tests.support.shell_tasks import (
+    GRACE,
+    Running,
+    alive,
+    execution,
+    may_ptrace,
+    state,
+    worker,
+)
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and needs a subreaper")
-
-ROOT = Path(__file__).parents[2]
-GRACE = timedelta(seconds=0.3)
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., ShellExecutor]]:
-    made: list[ShellExecutor] = []
-
-    def build(grace: timedelta = GRACE, **environ: str) -> ShellExecutor:
-        made.append(ShellExecutor(config=conf.load(environ), grace=grace))
-        return made[-1]
-
-    yield build
-    for executor in made:
-        executor.close()
-
-
-@pytest.fixture
-def executor(make: Callable[..., ShellExecutor]) -> ShellExecutor:
-    return make()
-
-
-@pytest.fixture
-def mark() -> Iterator[str]:
-    """An argument for `sleep` that no other process has; what is left of it is killed after a failed test."""
-    mark = f"61.{uuid4().int % 10**12:012d}"
-    yield mark
-    for pid in alive(mark):
-        os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def run(executor: ShellExecutor) -> Callable[..., Outcome]:
-    return lambda command, seconds=30, **more: executor.execute(
-        execution({"command": command, **more}, seconds=seconds)
-    )
-
-
-@pytest.fixture
-def start(executor: ShellExecutor) -> Callable[..., Running]:
-    return lambda command, seconds=30: Running(executor, execution({"command": command}, seconds=seconds))
 
 
 class TestEnding:
@@ -410,252 +371,3 @@ class TestSight:
                 sets = [int(line.split()[-1], 16) for line in process.stdout]
             assert len(sets) == 5
             assert not any(capabilities & 1 << prying for capabilities in sets for prying in PRYING_CAPABILITIES)
-
-
-class TestFaults:
-    def test_a_dead_launcher_is_replaced_and_running_work_goes_on(
-        self, executor: ShellExecutor, start: Callable[..., Running], tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        running = start(f"touch {tmp_path}/ready; until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo done")
-        eventually((tmp_path / "ready").exists)
-        kill_and_wait(executor)
-        began = time.monotonic()
-        with caplog.at_level(logging.WARNING), ThreadPoolExecutor(8) as pool:
-            outcomes = list(pool.map(lambda _: executor.execute(execution({"command": "true"})), range(8)))
-        assert {outcome.status for outcome in outcomes} == {ExecutionStatus.SUCCESS}
-        assert time.monotonic() - began < 2  # its death was seen, not waited for
-        assert [record.msg["event"] for record in caplog.records] == ["shell_launcher_replaced"]
-        (tmp_path / "go").touch()
-        assert running.outcome(within=5).status is ExecutionStatus.SUCCESS
-
-    def test_a_launcher_that_hangs_is_replaced(
-        self, executor: ShellExecutor, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(shell_process, "_LAUNCHER_SECONDS", 1.0)  # a start on a busy machine takes half of it
-        run("true")
-        assert executor.launcher.pid
-        os.kill(executor.launcher.pid, signal.SIGSTOP)
-        assert run("true").status is ExecutionStatus.SUCCESS
-
-    def test_a_launcher_that_dies_again_and_again_fails_the_attempt(
-        self, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        broken = tmp_path / "launcher.py"
-        broken.write_text("raise SystemExit(1)")
-        monkeypatch.setattr(shell_launcher, "_PROGRAM", broken)
-        began = time.monotonic()
-        outcome = run("true")
-        assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
-        assert time.monotonic() - began < 4  # each death was seen, not waited for
-
-    if os.geteuid() != 0:  # otherwise: root may fork above its limit
-
-        def test_a_machine_without_room_for_a_process_fails_the_attempt(
-            self, executor: ShellExecutor, run: Callable[..., Outcome]
-        ) -> None:
-            run("true")
-            assert executor.launcher.pid
-            resource.prlimit(executor.launcher.pid, resource.RLIMIT_NPROC, (0, 0))
-            outcome = run("true")
-            assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
-            assert outcome.error_message == "the worker cannot start a process: Resource temporarily unavailable"
-
-    def test_a_big_request_to_a_launcher_that_hangs_is_sent_again(
-        self, executor: ShellExecutor, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(shell_process, "_SEND_SECONDS", 1.0)
-        run("true")
-        assert executor.launcher.pid
-        os.kill(executor.launcher.pid, signal.SIGSTOP)
-        words = ["x" * 100_000] * 8  # more than a socket holds
-        outcome = executor.execute(execution({"argv": ["sh", "-c", 'echo "$#"', *words]}))
-        assert outcome.result
-        assert outcome.result["stdout"] == "7\n"
-
-    def test_what_a_killed_shepherd_leaves_is_killed(self, run: Callable[..., Outcome], mark: str) -> None:
-        outcome = run(f"setsid sleep {mark} & sleep {mark} & kill -9 $PPID; sleep {mark}")
-        assert (outcome.error_code, outcome.retryable) == (ErrorCode.INTERNAL, True)
-        assert "watched over the task" in (outcome.error_message or "")
-        eventually(lambda: not alive(mark))
-        assert run("true").status is ExecutionStatus.SUCCESS
-
-    def test_what_a_killed_shepherd_leaves_is_found_without_its_environment(
-        self, run: Callable[..., Outcome], mark: str, tmp_path: Path
-    ) -> None:
-        ready = tmp_path / "ready"
-        stray = f"env -i setsid sh -c 'touch {ready}; sleep {mark}'"
-        run(f"{stray} & until [ -e {ready} ]; do sleep 0.01; done; kill -9 $PPID; sleep {mark}")
-        assert ready.exists()
-        eventually(lambda: not alive(mark))
-
-    def test_what_is_left_without_shepherd_and_launcher_is_killed(
-        self, executor: ShellExecutor, run: Callable[..., Outcome], mark: str
-    ) -> None:
-        run("true")
-        outcome = run(f"setsid sleep {mark} & sleep {mark} & kill -9 {executor.launcher.pid} $PPID; sleep {mark}")
-        assert outcome.error_code is ErrorCode.INTERNAL
-        assert not alive(mark)
-
-    def test_the_leader_dies_with_its_shepherd_whatever_else_is_gone(
-        self, executor: ShellExecutor, run: Callable[..., Outcome], mark: str
-    ) -> None:
-        run("true")
-        run(f"exec env -i /bin/sh -c 'kill -9 {executor.launcher.pid} $PPID; exec sleep {mark}'")
-        eventually(lambda: not alive(mark))
-
-    def test_a_stopped_shepherd_does_not_outlast_the_deadline(self, run: Callable[..., Outcome], mark: str) -> None:
-        began = time.monotonic()
-        outcome = run(f"setsid sleep {mark} & kill -STOP $PPID; sleep {mark}", seconds=0.2)
-        assert outcome.status is ExecutionStatus.TIMED_OUT
-        assert time.monotonic() - began < 2
-        eventually(lambda: not alive(mark))
-
-    def test_nothing_leaks_a_descriptor(self, executor: ShellExecutor, run: Callable[..., Outcome]) -> None:
-        run("true")
-        assert executor.launcher.pid
-        resource.prlimit(executor.launcher.pid, resource.RLIMIT_NOFILE, (20, 20))
-        before = open_descriptors()
-        for _ in range(30):  # the launcher may open 20
-            assert run("true").status is ExecutionStatus.SUCCESS
-            assert executor.execute(execution({"argv": ["nosuch"]})).error_code is ErrorCode.EXIT_CODE
-        assert open_descriptors() == before
-
-    def test_the_launcher_ends_with_the_executor(self, executor: ShellExecutor, run: Callable[..., Outcome]) -> None:
-        run("true")
-        pid = executor.launcher.pid
-        executor.close()
-        assert not Path(f"/proc/{pid}").exists()
-        assert run("true").status is ExecutionStatus.SUCCESS  # it comes back when needed
-
-
-class TestWithoutSubreaper:
-    """What is left of it on macOS, where the kernel offers no more than process groups."""
-
-    @pytest.fixture(autouse=True)
-    def program(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        package = tmp_path / "tasks_app"
-        shutil.copytree(
-            ROOT / "tasks_app" / "executors", package / "executors", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        shutil.copy(ROOT / "tasks_app" / "__init__.py", package)
-        kernel = package / "executors" / "kernel.py"
-        source = kernel.read_text()
-        assert source.count('LINUX = sys.platform == "linux"') == 1
-        kernel.write_text(source.replace('LINUX = sys.platform == "linux"', "LINUX = False"))
-        monkeypatch.setattr(shell_launcher, "_PROGRAM", package / "executors" / "launcher.py")
-
-    def test_runs_programs_and_kills_their_group(self, run: Callable[..., Outcome], mark: str) -> None:
-        outcome = run(f"sleep {mark} & echo done; exit 3")
-        assert outcome.result
-        assert (outcome.result["stdout"], outcome.result["exitCode"]) == ("done\n", 3)
-        eventually(lambda: not alive(mark))
-
-    def test_runs_nothing_that_it_cannot_confine(self, make: Callable[..., ShellExecutor]) -> None:
-        """There is no Landlock, whatever the worker has found out."""
-        outcome = make(SHELL_SANDBOX="landlock").execute(execution({"command": "echo ran"}))
-        assert outcome.error_code is ErrorCode.INTERNAL
-        assert (outcome.error_message or "").startswith("the worker cannot confine a process as SHELL_SANDBOX says: ")
-        assert outcome.result is None
-
-    def test_stops_at_the_deadline(self, run: Callable[..., Outcome], mark: str) -> None:
-        outcome = run(f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}", seconds=0.2)
-        assert outcome.status is ExecutionStatus.TIMED_OUT
-        eventually(lambda: not alive(mark))
-
-
-class TestWorkerGone:
-    """The worker is another process here, so that it can be killed."""
-
-    def test_kill_9_of_the_worker_kills_every_descendant_and_takes_its_files(self, mark: str, tmp_path: Path) -> None:
-        command = f"setsid sleep {mark} & sleep {mark} & trap '' TERM HUP; mkdir a; : > a/b; sleep {mark}; sleep {mark}"
-        with worker(command, env={"TMPDIR": str(tmp_path)}) as process:
-            eventually(lambda: len(alive(mark)) == 4 and list(tmp_path.glob("*/a/b")))
-            launchers = children(process.pid)
-            process.kill()
-            eventually(lambda: not alive(mark))
-            eventually(lambda: all(ended(pid) for pid in launchers))
-            assert list(tmp_path.iterdir()) == []
-
-    def test_a_worker_paused_past_its_lease_loses_the_task(self, mark: str) -> None:
-        # 2.5 s of lease less 1 s of margin less an interval: killed after 1.25 s of silence, not before.
-        lease = {"WORKER_HEARTBEAT_TIMEOUT_MS": "2500", "WORKER_HEARTBEAT_INTERVAL_MS": "250"}
-        with worker(f"trap '' TERM; sleep {mark}; sleep {mark}", env=lease) as process:
-            eventually(lambda: len(alive(mark)) == 2)
-            process.send_signal(signal.SIGSTOP)
-            paused = time.monotonic()
-            eventually(lambda: not alive(mark), timeout=2.5)
-            assert time.monotonic() - paused > 0.8
-            process.send_signal(signal.SIGCONT)
-            assert process.stdout
-            assert process.stdout.read().startswith("INTERNAL killed because its worker was paused")
-
-    def test_a_silent_task_of_a_live_worker_is_left_alone(self, make: Callable[..., ShellExecutor]) -> None:
-        executor = make(WORKER_HEARTBEAT_TIMEOUT_MS="2500", WORKER_HEARTBEAT_INTERVAL_MS="750")
-        assert executor.execute(execution({"command": "sleep 1.2"})).status is ExecutionStatus.SUCCESS
-
-
-HOST = """
-import ctypes, os, sys, time
-from datetime import timedelta
-from uuid import uuid4
-from tasks_app import conf
-from tasks_app.executors.base import Execution
-from tasks_app.executors.shell import ShellExecutor
-from tasks_app.executors.kernel import PRYING_CAPABILITIES
-if "hidden" in sys.argv:
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
-if "inheritable" in sys.argv:
-    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    assert ctypes.CDLL(None).capget(header, sets) == 0
-    sets[2], sets[5] = sets[1], sets[4]
-    assert ctypes.CDLL(None).capset(header, sets) == 0
-payload = {"command": sys.stdin.read()}
-work = Execution(uuid4(), 1, "SHELL", payload, timedelta(seconds=30), "c", deadline=time.monotonic() + 30)
-outcome = ShellExecutor(config=conf.load(os.environ)).execute(work)
-print(outcome.error_code, outcome.error_message, outcome.result["stdout"], end="")
-"""
-
-
-def worker(command: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """A process that runs one SHELL attempt and prints how it ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOST, *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **(env or {})},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin
-    with process.stdin:
-        process.stdin.write(command)  # not an argument: only the task's processes shall bear the mark
-    return process
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def ended(pid: int) -> bool:
-    """Whether it is gone, or dead and not yet buried by whoever has to."""
-    try:
-        return state(pid) == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def may_ptrace() -> bool:
-    """Whether this process has CAP_SYS_PTRACE, which the executor takes from tasks."""
-    effective = Path("/proc/self/status").read_text().partition("CapEff:\t")[2].split()[0]
-    return bool(int(effective, 16) & 1 << 19)
-
-
-def kill_and_wait(executor: ShellExecutor) -> None:
-    pid = executor.launcher.pid
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: state(pid) == "Z")

@@ -2,150 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from access_app.models import AuditEvent
-from scheduler_project import error_pages
-from scheduler_project.accounts import rules, trail
+from scheduler_project.accounts import rules
 from scheduler_project.accounts.two_tabs import state_of
+from tests.support.accounts import (
+    ACCOUNTS,
+    FIELDS,
+    GROUPS,
+    HARMLESS,
+    NEW,
+    OTHER_PASSWORD,
+    PASSWORD,
+    PEOPLE,
+    USERS,
+    change,
+    form_of,
+    granted,
+    new_value,
+    person,
+    state,
+)
 from tests.support.forms import forms_of
 
 pytestmark = pytest.mark.django_db
-
-USERS = "/admin/auth/user/"
-GROUPS = "/admin/auth/group/"
-PASSWORD = "correct horse 7 battery"
-OTHER_PASSWORD = "another staple 9 battery"
-
-#: People, by what they have been given. All but root and visitor are staff and no superusers.
-PEOPLE: dict[str, set[str]] = {
-    "nobody": set(),
-    "viewer": {"auth.view_user", "auth.view_group"},
-    "helper": {"auth.view_user", "auth.change_user"},
-    "keeper": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.delete_user"},
-    "grouper": {"auth.view_group", "auth.add_group", "auth.change_group", "auth.delete_group"},
-    "everything": {"*"},
-    "root": set(),
-}
-#: Accounts they try to change.
-ACCOUNTS: dict[str, set[str]] = {
-    "ordinary": set(),
-    "operator": {"tasks_app.change_task"},
-    "left": {"tasks_app.change_task"},  # an inactive account, of which Django says that it has no permission
-    "chief": set(),  # a superuser
-}
-#: What each field is changed to.
-NEW: dict[str, Any] = {
-    "password": "pbkdf2_sha256$1$x$x",
-    "last_login": "2020-01-01",
-    "is_superuser": "on",
-    "username": "renamed",
-    "first_name": "Ann",
-    "last_name": "Other",
-    "email": "ann@example.org",
-    "is_staff": "on",
-    "is_active": "",
-    "date_joined": "2020-01-01",
-    "groups": lambda: [str(Group.objects.get_or_create(name="Powerful")[0].pk)],
-    "user_permissions": lambda: [str(Permission.objects.get(codename="change_queue").pk)],
-}
-FIELDS = sorted(field.name for field in (*User._meta.fields, *User._meta.many_to_many) if field.name != "id")
-HARMLESS = {"first_name", "last_name", "email", "is_active"}
-
-
-def person(name: str, permissions: set[str], **fields: Any) -> User:
-    user = User.objects.create_user(name, password=PASSWORD, **fields)
-    if permissions:
-        user.user_permissions.set(granted(permissions))
-    return user
-
-
-def granted(names: set[str]) -> list[int]:
-    return [key for label, key in every_permission().items() if label in names or names == {"*"}]
-
-
-@cache  # they are made with the tables
-def every_permission() -> dict[str, int]:
-    every = Permission.objects.values_list("content_type__app_label", "codename", "pk")
-    return {f"{app}.{codename}": key for app, codename, key in every}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refusals without the frame of navigation, of which there are hundreds."""
-    monkeypatch.setattr(error_pages, "_framed", lambda request, page: error_pages.bare(page))
-
-
-@pytest.fixture
-def sign_in() -> Callable[[str], Client]:
-    def sign_in(name: str) -> Client:
-        browser = Client()
-        user = person(name, PEOPLE[name], is_staff=True, is_superuser=name == "root")
-        browser.force_login(user)
-        return browser
-
-    return sign_in
-
-
-@pytest.fixture
-def accounts() -> dict[str, User]:
-    made = {name: person(name, permissions, is_superuser=name == "chief") for name, permissions in ACCOUNTS.items()}
-    made["chief"].is_staff, made["left"].is_active = True, False
-    for account in made.values():
-        account.save()
-    return made
-
-
-def state(user: User) -> dict[str, Any]:
-    fresh = User.objects.get(pk=user.pk)
-    ties = {"groups": set(fresh.groups.all()), "user_permissions": set(fresh.user_permissions.all())}
-    return {name: ties.get(name) if name in ties else getattr(fresh, name) for name in FIELDS}
-
-
-def form_of(browser: Client, url: str) -> dict[str, Any]:
-    """What the page would send if nothing were changed."""
-    response = browser.get(url)
-    if response.status_code != 200:
-        return {}
-    form = response.context_data["adminform"].form
-    values: dict[str, Any] = {}
-    for name in form.fields:
-        value = form.initial.get(name)
-        if name == "password" or value in (None, False):
-            continue
-        values[name] = [str(row.pk) for row in value] if isinstance(value, list) else "on" if value is True else value
-    return values
-
-
-def change(browser: Client, user: User, sent: dict[str, Any] | None = None, **values: Any) -> int:
-    """Send the page of an account with other values than it came with; an empty one is left out."""
-    url = f"{USERS}{user.pk}/change/"
-    sent = dict(form_of(browser, url) if sent is None else sent)
-    for name, value in values.items():
-        sent |= {f"{name}_0": value, f"{name}_1": "00:00"} if name in ("last_login", "date_joined") else {name: value}
-    return browser.post(url, {name: value for name, value in sent.items() if value != ""}).status_code
-
-
-def new_value(field: str, account: str = "") -> Any:
-    """Another value than the account has."""
-    if (account, field) == ("left", "is_active"):
-        return "on"
-    if (account, field) in {("chief", "is_superuser"), ("chief", "is_staff")}:
-        return ""
-    return NEW[field]() if callable(NEW[field]) else NEW[field]
 
 
 @contextmanager
@@ -478,158 +367,3 @@ class Statements(list[str]):
 
     def __exit__(self, *args: Any) -> None:
         self._wrapped.__exit__(*args)
-
-
-def events() -> list[tuple[str, str, str, Any]]:
-    return list(AuditEvent.objects.order_by("id").values_list("actor", "action", "target", "detail"))
-
-
-class TestTrail:
-    def test_tells_what_was_changed(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
-        browser, ordinary = sign_in("root"), accounts["ordinary"]
-        group = Group.objects.create(name="Operators")
-        permission = Permission.objects.get(codename="change_queue")
-        values = {"username": "renamed", "email": "a@example.org", "is_staff": "on", "is_superuser": "on"}
-        ties = {"groups": [str(group.pk)], "user_permissions": [str(permission.pk)]}
-        assert change(browser, ordinary, **values, **ties) == 302
-        told = {"username": ["ordinary", "renamed"], "email": "changed"}
-        flags = {"is_staff": [False, True], "is_superuser": [False, True]}
-        assert events() == [
-            ("user:root", "user.changed", "user:ordinary", {**told, **flags}),
-            ("user:root", "user.groups_changed", "user:renamed", {"added": ["Operators"]}),
-            ("user:root", "user.permissions_changed", "user:renamed", {"added": ["flow_app.change_queue"]}),
-        ]
-        assert change(browser, ordinary, groups="", user_permissions="") == 302
-        assert [(action, detail) for _, action, _, detail in events()[3:]] == [
-            ("user.groups_changed", {"removed": ["Operators"]}),
-            ("user.permissions_changed", {"removed": ["flow_app.change_queue"]}),
-        ]
-
-    def test_is_silent_when_nothing_changed(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
-        assert change(sign_in("root"), accounts["operator"]) == 302
-        assert events() == []
-
-    def test_tells_of_passwords_that_they_changed(
-        self, sign_in: Callable[[str], Client], accounts: dict[str, User]
-    ) -> None:
-        browser = sign_in("root")
-        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
-        browser.post(f"{USERS}{accounts['chief'].pk}/password/", new)
-        mine = {"old_password": PASSWORD, "new_password1": OTHER_PASSWORD, "new_password2": OTHER_PASSWORD}
-        assert browser.post("/admin/password_change/", mine).status_code == 302
-        assert events() == [
-            ("user:root", "user.password_changed", "user:chief", None),
-            ("user:root", "user.password_changed", "user:root", None),
-        ]
-
-    def test_tells_of_accounts_made_and_deleted(self, sign_in: Callable[[str], Client]) -> None:
-        browser = sign_in("keeper")
-        new = {"username": "fresh", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
-        browser.post(f"{USERS}add/", new)
-        fresh = User.objects.get(username="fresh")
-        browser.post(f"{USERS}{fresh.pk}/delete/", {"post": "yes"})
-        assert events() == [
-            ("user:keeper", "user.created", "user:fresh", None),
-            ("user:keeper", "user.deleted", "user:fresh", None),
-        ]
-
-    def test_tells_of_each_account_an_action_deletes(
-        self, sign_in: Callable[[str], Client], accounts: dict[str, User]
-    ) -> None:
-        chosen = [str(accounts[name].pk) for name in ("ordinary", "operator")]
-        data = {"action": "delete_selected", "post": "yes", "index": "0", "_selected_action": chosen}
-        sign_in("root").post(USERS, data)
-        assert {target for _, action, target, _ in events() if action == "user.deleted"} == {
-            "user:ordinary",
-            "user:operator",
-        }
-
-    def test_tells_of_groups(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
-        browser = sign_in("root")
-        permission = str(Permission.objects.get(codename="change_queue").pk)
-        browser.post(f"{GROUPS}add/", {"name": "Night", "permissions": [permission]})
-        group = Group.objects.get(name="Night")
-        accounts["ordinary"].groups.add(group)
-        browser.post(
-            f"{GROUPS}{group.pk}/change/",
-            form_of(browser, f"{GROUPS}{group.pk}/change/") | {"name": "Day", "permissions": []},
-        )
-        browser.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
-        assert events() == [
-            ("user:root", "group.created", "group:Night", None),
-            ("user:root", "group.permissions_changed", "group:Night", {"added": ["flow_app.change_queue"]}),
-            ("user:root", "group.changed", "group:Night", {"name": ["Night", "Day"]}),
-            ("user:root", "group.permissions_changed", "group:Day", {"removed": ["flow_app.change_queue"]}),
-            ("user:root", "group.deleted", "group:Day", {"members": ["ordinary"], "permissions": []}),
-        ]
-
-    def test_sees_both_sides_of_a_relation(self, accounts: dict[str, User]) -> None:
-        group = Group.objects.create(name="Night")
-        permission = Permission.objects.get(codename="delete_queue")  # which no role has
-        with trail.acting_as(lambda: "test"):
-            group.user_set.add(accounts["ordinary"])
-            group.user_set.clear()
-            permission.user_set.add(accounts["ordinary"])
-            permission.group_set.set([group])
-        assert [event[1:] for event in events()] == [
-            ("group.members_changed", "group:Night", {"added": ["ordinary"]}),
-            ("group.members_changed", "group:Night", {"removed": ["ordinary"]}),
-            ("permission.users_changed", "permission:flow_app.delete_queue", {"added": ["ordinary"]}),
-            ("permission.groups_changed", "permission:flow_app.delete_queue", {"added": ["Night"]}),
-        ]
-
-    @pytest.mark.parametrize("page", ["change", "password", "delete"])
-    def test_row_and_change_are_one_transaction(
-        self,
-        sign_in: Callable[[str], Client],
-        accounts: dict[str, User],
-        monkeypatch: pytest.MonkeyPatch,
-        page: str,
-    ) -> None:
-        browser, ordinary = sign_in("root"), accounts["ordinary"]
-        url, before = f"{USERS}{ordinary.pk}/{page}/", state(ordinary)
-        data = {**form_of(browser, f"{USERS}{ordinary.pk}/change/"), "is_staff": "on", "post": "yes"}
-        data |= {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
-        monkeypatch.setattr("access_app.audit.record", fail)
-        browser.raise_request_exception = False
-        assert browser.post(url, data).status_code == 500
-        assert state(ordinary) == before
-
-    def test_own_password_and_row_are_one_transaction(
-        self, sign_in: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        browser = sign_in("helper")
-        browser.raise_request_exception = False
-        monkeypatch.setattr("access_app.audit.record", fail)
-        mine = {"old_password": PASSWORD, "new_password1": OTHER_PASSWORD, "new_password2": OTHER_PASSWORD}
-        assert browser.post("/admin/password_change/", mine).status_code == 500
-        assert User.objects.get(username="helper").check_password(PASSWORD)
-
-    def test_holds_no_secret(self, sign_in: Callable[[str], Client], accounts: dict[str, User]) -> None:
-        browser = sign_in("root")
-        new = {"password1": OTHER_PASSWORD, "password2": OTHER_PASSWORD, "usable_password": "true"}
-        browser.post(f"{USERS}{accounts['ordinary'].pk}/password/", new)
-        change(browser, accounts["ordinary"], email="secret@example.org")
-        rows = f"{list(AuditEvent.objects.values())}{list(LogEntry.objects.values())}"
-        for secret in (OTHER_PASSWORD, "md5$", "secret@example.org"):
-            assert secret not in rows
-
-    def test_commands_are_actors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-        call_command("createsuperuser", "--noinput", "--username", "boss", "--email", "", stdout=io.StringIO())
-        passwords = iter([OTHER_PASSWORD, OTHER_PASSWORD])
-        monkeypatch.setattr("getpass.getpass", lambda prompt: next(passwords))
-        call_command("changepassword", "boss", stdout=io.StringIO())
-        assert events() == [
-            ("command:createsuperuser", "user.created", "user:boss", {"flags": ["is_staff", "is_superuser"]}),
-            ("command:changepassword", "user.password_changed", "user:boss", None),
-        ]
-
-    def test_scripts_that_name_nobody_leave_no_rows(self, accounts: dict[str, User]) -> None:
-        accounts["ordinary"].groups.add(Group.objects.create(name="Night"))
-        accounts["ordinary"].delete()
-        assert events() == []
-
-
-def fail(*args: Any, **kwargs: Any) -> None:
-    raise RuntimeError("the audit trail is out of order")
