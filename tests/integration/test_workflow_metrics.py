@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from access_app.sql import statement
 from monitoring_app import counting, selectors, workflows
 from monitoring_app.families import Families
 from monitoring_app.metrics import Reading
@@ -76,7 +77,7 @@ class TestSurveyWorkflows:
         make_batch()
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("EXPLAIN SELECT status FROM batches WHERE finished_at IS NULL ORDER BY id LIMIT 10")
+            cursor.execute(f"EXPLAIN {statement('survey_workflows')}", {"most": 10, "newest": 10})
             assert "batches_open" in str(cursor.fetchall())
 
 
