@@ -40,7 +40,7 @@ def set_mark(name: str, at: datetime | None = None, *, actor: str) -> tuple[Mark
     with transaction.atomic():
         mark, made = Mark.objects.get_or_create(name=name, at=at or timezone.now(), defaults={"created_by": actor})
         if made:
-            audit.record(actor, "mark.set", _target(mark), detail={"name": name, "at": mark.at.isoformat()})
+            _record("mark.set", mark, actor)
             _forget_oldest(mark)
     return mark, made
 
@@ -51,8 +51,8 @@ def delete_mark(mark_id: int, *, actor: str) -> None:
         mark = Mark.objects.select_for_update().filter(pk=mark_id).first()
         if mark is None:
             raise MarkNotFound(f"there is no mark {mark_id}")
+        _record("mark.deleted", mark, actor)
         mark.delete()
-        audit.record(actor, "mark.deleted", f"mark:{mark_id}", detail={"name": mark.name, "at": mark.at.isoformat()})
 
 
 def marks_between(since: datetime, until: datetime, *, most: int = 100) -> Sequence[Mark]:
@@ -60,8 +60,8 @@ def marks_between(since: datetime, until: datetime, *, most: int = 100) -> Seque
     return list(Mark.objects.filter(at__gte=since, at__lt=until).order_by("-at", "-id")[:most])[::-1]
 
 
-def _target(mark: Mark) -> str:
-    return f"mark:{mark.pk}"
+def _record(action: str, mark: Mark, actor: str) -> None:
+    audit.record(actor, action, f"mark:{mark.pk}", detail={"name": mark.name, "at": mark.at.isoformat()})
 
 
 def _forget_oldest(mark: Mark) -> None:
