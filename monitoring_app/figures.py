@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from access_app.http.times import show_instant
-from monitoring_app.selectors import FRACTIONS, Figures
+from monitoring_app.histograms import FRACTIONS
+from monitoring_app.selectors import Figures
 from tasks_app.states import ExecutionStatus, TaskStatus
 
 HOUR: Final = timedelta(hours=1)

@@ -24,6 +24,7 @@ from access_app.staff import display
 from access_app.staff.live import frame_of
 from monitoring_app import charts, selectors
 from monitoring_app.charts import Chart, Series
+from monitoring_app.histograms import FRACTIONS, RELATIVE_ERROR
 from monitoring_app.history import STEPS, Step, Window, floor, fullest_queues, read_history
 from monitoring_app.marks import marks_between
 
@@ -154,9 +155,10 @@ def _start_delays(steps: Sequence[Step], times: Sequence[str]) -> Chart:
     found = [step.all_types.start_delays for step in steps]
     series = [
         Series(name, tone, [_of(each, name) for each in found], dash)
-        for name, tone, dash in zip(("p50", "p95", "p99"), ("ts-green", "ts-blue", "ts-red"), _DASHES, strict=True)
+        for name, tone, dash in zip(FRACTIONS, ("ts-green", "ts-blue", "ts-red"), _DASHES, strict=True)
     ]
-    note = "From when a task was due to its start. Percentiles are within 9.1 % of the true ones."
+    near = f"Percentiles are within {100 * RELATIVE_ERROR:.1f} % of the true ones."
+    note = f"From when a task was due to its start. {near}"
     return charts.lines("start-delay", "Start delay", series, times, show=_time, note=note, least=_LEAST)
 
 

@@ -28,8 +28,8 @@ from access_app.http.openapi.schemas import (
 from access_app.rights import Action
 from monitoring_app import history_openapi, mark_openapi
 from monitoring_app.health import Status
+from monitoring_app.histograms import FRACTIONS
 from monitoring_app.queries import DemandQuery, FiguresQuery
-from monitoring_app.selectors import FRACTIONS
 from tasks_app.states import ExecutionStatus
 
 _NUMBER: Final[Json] = {"type": "number"}

@@ -27,6 +27,7 @@ from access_app.patience import no_longer_than
 from access_app.sql import statement
 from flow_app.outlook import Head
 from flow_app.survey import read_heads
+from monitoring_app.histograms import FRACTIONS
 from tasks_app.selectors import owned_tasks
 from tasks_app.states import TaskStatus
 from workers_app.heartbeats import known_workers
@@ -37,7 +38,6 @@ MOST_COUNTED: Final = 100_000
 #: Attempts of a window beyond this many ids are sampled.
 MOST_READ: Final = 200_000
 SAMPLE: Final = 50_000
-FRACTIONS: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 SURVEY_TIMEOUT: Final = timedelta(seconds=2)
 FIGURES_TIMEOUT: Final = timedelta(seconds=10)
 #: How long workers that are gone are still shown.
