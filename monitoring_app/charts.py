@@ -71,11 +71,11 @@ def bars(key: str, title: str, series: Sequence[Series], times: Sequence[str], *
     """Values of a step on top of each other, the first one below. None counts as zero."""
     totals = [sum(value or 0 for value in values) for values in zip(*(each.values for each in series), strict=True)]
     most = max(totals, default=0)
-    drawn = [Bar(step, _parts(series, step, most)) for step in range(len(times)) if totals[step]]
     known = [step for step in range(len(times)) if totals[step]]
     return Chart(
-        id=key, title=title, note=note, series=series, bars=drawn, lines=(),
-        ticks=_ticks(most, lambda value: value / most if most else 0, show),
+        id=key, title=title, note=note, series=series, lines=(),
+        bars=[Bar(step, _parts(series, step, most)) for step in known],
+        ticks=_ticks(most, _scale(most), show),
         steps=_words(series, times, show), table=_table(series, times, known, show),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _parts(series: Sequence[Series], step: int, most: float) -> list[tuple[str, 
     return parts
 
 
-def _scale(most: float, least: float | None) -> Scale:
+def _scale(most: float, least: float | None = None) -> Scale:
     if least is None:
         return lambda value: value / most if most else 0.0
     top = max(most, least * 10)

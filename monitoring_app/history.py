@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,13 +22,13 @@ _COUNTS: Final = (*OUTCOMES.values(), "retried", "given_up")
 _ATTEMPTS: Final = sum((F(column) for column in list(OUTCOMES.values())[1:]), start=F("success"))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Attempts that ended: how many in which way, and the times they took, in buckets."""
 
-    counts: Mapping[str, int] = field(default_factory=lambda: defaultdict(int))
-    start_delay: Histogram = field(default_factory=dict)
-    duration: Histogram = field(default_factory=dict)
+    counts: Mapping[str, int]
+    start_delay: Histogram
+    duration: Histogram
 
     @property
     def attempts(self) -> int:

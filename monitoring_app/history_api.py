@@ -29,27 +29,22 @@ def _step(text: str) -> timedelta:
     return timedelta(seconds=int(one_of(_SECONDS)(text)))
 
 
-class HistoryQuery(Query):
-    """Which time is meant, in which steps, and which queues."""
-
-    to = Parameter(instant, INSTANT, "The end of the time; now if absent.")
-    step = Parameter(
+_PARAMETERS: Final = {
+    "from": Parameter(instant, INSTANT, "The beginning of the time; 24 hours before its end if absent."),
+    "to": Parameter(instant, INSTANT, "The end of the time; now if absent."),
+    "step": Parameter(
         _step,
         schema("StepSeconds"),
         f"Seconds of each step; if absent, the shortest that gives at most {FEW_STEPS} of them.",
-    )
-    queues = Parameter(
+    ),
+    "queues": Parameter(
         names_of_queues,
         {"type": "string"},
         f"Names of queues, separated by commas, at most {MOST_QUEUES}; the {FULLEST} fullest if absent.",
-    )
-
-
-# `from` is a word of Python.
-HistoryQuery.base_fields = {
-    "from": Parameter(instant, INSTANT, "The beginning of the time; 24 hours before its end if absent."),
-    **HistoryQuery.base_fields,
+    ),
 }
+# Made by a call, as `from` is a word of Python.
+HistoryQuery: type[Query] = type("HistoryQuery", (Query,), _PARAMETERS)
 
 
 def read(asked: dict[str, Any]) -> dict[str, Any]:

@@ -117,8 +117,9 @@ def delete_old(session: Session) -> int:
     return 0
 
 
-def delete_old_minutes(session: Session, *, kept: timedelta = KEPT, limit: int = BATCH) -> int:
-    [(deleted,)] = session.rows("delete_old_minutes", {"kept": kept, "limit": limit})
+def delete_old_minutes(session: Session, *, limit: int = BATCH) -> int:
+    """Delete some of them; return how many."""
+    [(deleted,)] = session.rows("delete_old_minutes", {"kept": KEPT, "limit": limit})
     return int(deleted)
 
 

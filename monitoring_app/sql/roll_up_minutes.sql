@@ -17,10 +17,9 @@ WITH mark AS MATERIALIZED (
      FOR NO KEY UPDATE SKIP LOCKED
 ),
 part AS MATERIALIZED (
-  SELECT is_settled, counted_id AS low,
-         least(counted_id + %(most)s, CASE WHEN is_settled THEN seen_id ELSE counted_id END) AS high,
-         CASE WHEN is_settled THEN counted_id + %(most)s >= seen_id ELSE false END AS is_done
+  SELECT counted_id AS low, least(counted_id + %(most)s, seen_id) AS high, counted_id + %(most)s >= seen_id AS is_done
     FROM mark
+   WHERE is_settled
 ),
 ended AS MATERIALIZED (
   SELECT date_trunc('minute', x.finished_at, 'UTC') AS at, x.type, x.status, x.task_status,
@@ -135,5 +134,5 @@ UPDATE metric_marks m
        seen_xid = CASE WHEN is_done THEN pg_current_xact_id()::text::bigint ELSE m.seen_xid END,
        seen_at = CASE WHEN is_done THEN now() ELSE m.seen_at END
   FROM part
- WHERE m.name = 'minutes' AND part.is_settled
+ WHERE m.name = 'minutes'
 RETURNING part.high - part.low AS counted
