@@ -14,11 +14,12 @@ from django.db.models.functions import Now
 class MetricTotal(models.Model):
     """One counter or one bucket of a histogram; only ``sql/count_new_*.sql`` write it, and only add.
 
-    Of slots of schedules, metrics fires and lateness, ``status`` and ``type`` hold the state.
+    Of slots of schedules, metrics fires and lateness, ``status`` and ``type`` hold the state; of batches, ``status``
+    holds how they ended.
     """
 
     id = models.BigAutoField(primary_key=True)
-    metric = models.TextField(help_text="attempts, duration, start_delay or late.")
+    metric = models.TextField(help_text="attempts, duration, start_delay, late, ends, fires, lateness or batches.")
     type = models.TextField()
     status = models.TextField(help_text="Of the attempt; empty for other metrics.")
     task_status = models.TextField(help_text="Where the attempt's end took the task; empty for other metrics.")
@@ -74,7 +75,7 @@ class MetricMinute(models.Model):
 
 
 class MetricMark(models.Model):
-    """Up to where executions, or fires, were counted. ``seen_*`` is what the last look saw; see the statements."""
+    """Up to where something was counted: a row for each statement. ``seen_*`` is what the last look saw; see these."""
 
     name = models.CharField(max_length=32, primary_key=True)
     counted_id = models.BigIntegerField(db_default=0)

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name='MetricTotal',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('metric', models.TextField(help_text='attempts, duration, start_delay or late.')),
+                ('metric', models.TextField(help_text='attempts, duration, start_delay, late, ends, fires, lateness or batches.')),
                 ('type', models.TextField()),
                 ('status', models.TextField(help_text='Of the attempt; empty for other metrics.')),
                 ('task_status', models.TextField(help_text="Where the attempt's end took the task; empty for other metrics.")),
