@@ -74,10 +74,10 @@ class Following:
         with self._lock:
             if len(self._followers) >= most:
                 raise TooMany
-            self._followers.add(follower)
             if not self._reading:
+                threading.Thread(target=self._read, name="following", daemon=True).start()  # which may fail
                 self._reading = True
-                threading.Thread(target=self._read, name="following", daemon=True).start()
+            self._followers.add(follower)
         self._more.set()
 
     def leave(self, follower: Follower) -> None:
@@ -96,10 +96,12 @@ class Following:
             try:
                 self.look(session)
                 failures = 0
-            except (DatabaseAway, Error) as error:
+            except Exception as error:  # a defect, too: nobody would start another thread for those who follow
                 failures += 1
                 if failures == 1:
-                    log.warning("following_waits", followers=len(self), error=str(error).strip())
+                    is_away = isinstance(error, (DatabaseAway, Error))
+                    words = str(error).strip()
+                    log.warning("following_waits", followers=len(self), error=words, exc_info=not is_away)
             self._more.wait(backoff(failures) if failures else EVERY)
         session.close()
 
@@ -108,8 +110,8 @@ class Following:
             self._reading = bool(self._followers)
             return not self._reading
 
-    def look(self, session: Session) -> None:
-        """Give everybody who waits what is new. Raises `DatabaseAway`."""
+    def look(self, session: Session | None) -> None:
+        """Give everybody who waits what is new. Over a session or Django's connection; raises as `read_output` does."""
         with self._lock:
             waiting = [follower for follower in self._followers if follower.waits]
         if waiting:

@@ -18,7 +18,7 @@ from tasks_app.api import output
 from tasks_app.api.output import Events, stream_of
 from tasks_app.following import Following
 from tasks_app.models import Task
-from tasks_app.task_output import PAGE, Ask, Cursor, read_output
+from tasks_app.task_output import PAGE, Ask, Cursor
 from tests.factories import make_key, make_output, make_task
 from tests.support.api import Api, fields_of, problem_of
 
@@ -143,10 +143,7 @@ class Looking(Following):
         self._is_over()
 
     def look_now(self) -> None:
-        waiting = [follower for follower in self._followers if follower.waits]
-        for follower, page in zip(waiting, read_output([each.ask for each in waiting]), strict=True):
-            if page.parts or page.ended:
-                follower.give(page)
+        self.look(None)
 
 
 @pytest.fixture

@@ -87,5 +87,12 @@ OUTPUT: Final[list[Mutant]] = [
         "tasks_app/following.py",
         _API,
         ("most", 66, "if len(self._followers) >= most:", "if False:"),
+        (
+            "outlived",
+            66,
+            "            except Exception as error:",
+            "            except (DatabaseAway, Error) as error:",
+            "unit/test_following.py",
+        ),
     ),
 ]
