@@ -40,6 +40,13 @@ class Running:
     def age(self, seconds: float) -> None:
         self.execution.deadline -= seconds
 
+    def write_and_end(self, text: bytes = b"one\n") -> Running:
+        """With output that is stored."""
+        self.age(3)
+        self.execution.write("stdout", text)
+        self.end()
+        return self
+
     def end(self) -> None:
         [ending] = endings([self.attempt])
         del ATTEMPTS[self.execution]
@@ -113,10 +120,7 @@ class TestOutputKeeper:
     def test_hands_an_end_on_behind_the_last_line(
         self, running: Starts, keeper: OutputKeeper, put: list[Ending]
     ) -> None:
-        run = running()
-        run.age(3)
-        run.execution.write("stdout", b"the last line")
-        run.end()
+        run = running().write_and_end(b"the last line")
         run.execution.write("stdout", b"from what it has left behind")
         assert put == []
         keeper.step()
@@ -173,9 +177,7 @@ class TestOutputKeeper:
         sent = monkeypatched_sizes(monkeypatch)
         runs = [running() for _ in range(4)]
         for run in runs:
-            run.age(3)
-            run.execution.emit("123456789")
-            run.end()
+            run.write_and_end(b"123456789\n")
         keeper.step()
         assert (sent, len(put)) == ([1, 1, 1, 1], 4)
 
@@ -224,10 +226,7 @@ class TestAway:
         self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
-        run = running()
-        run.age(3)
-        run.execution.write("stdout", b"one\n")
-        run.end()
+        run = running().write_and_end()
         keeper.step()
         assert put == []
         monkeypatch.setattr(output_keeper, "END_WITHIN", 0.0)
@@ -243,24 +242,16 @@ class TestAway:
         self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away, error: Exception
     ) -> None:
         away.error = error
-        run = running()
-        run.age(3)
-        run.execution.write("stdout", b"one\n")
-        run.end()
+        running().write_and_end()
         keeper.step()
         assert (len(put), keeper._kept) == (1, {})
 
-    def test_hands_on_every_end_when_its_worker_leaves(
-        self, running: Starts, keeper: OutputKeeper, put: list[Ending], away: Away,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
-        monkeypatch.undo()
-        monkeypatch.setattr(output_keeper, "store_output", raising(DatabaseAway("away")))
-        run = running()
-        run.age(3)
-        run.execution.write("stdout", b"one\n")
-        run.end()
-        keeper.close()
+    def test_hands_on_every_end_when_its_worker_leaves(self, engine: Engine, put: list[Ending], away: Away) -> None:
+        away.arrives = False
+        with closing(Session("output")) as session:
+            keeper = OutputKeeper(session, 4, put.append, ATTEMPTS.get)
+            Running(keeper, engine.running(engine.worker())).write_and_end()
+            keeper.close()
         assert len(put) == 1
 
 
@@ -274,13 +265,6 @@ def test_a_thread_of_its_own_stores_within_a_second(engine: Engine, put: list[En
         run.end()
         eventually(lambda: put, timeout=2)
         keeper.close()
-
-
-def raising(error: BaseException) -> Callable[..., int]:
-    def store(*_: object) -> int:
-        raise error
-
-    return store
 
 
 def monkeypatched_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
