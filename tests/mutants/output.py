@@ -46,8 +46,19 @@ OUTPUT: Final[list[Mutant]] = [
         ("again", 66, "if not self._round.chunks and not self._round.ended:", "if True:"),
         ("waited", 66, "now - kept.ended_at >= END_WITHIN", "now == float('inf')"),
         ("tail", 66, "while self.tail_size > limit:", "while False:"),
-        ("share", 66, "else share, self._limit)", "else 2 * self._limit, self._limit)"),
-        ("defect", 66, "        except Exception:\n", "        except psycopg.Error:\n"),
+        ("share", 66, "else share)", "else 2 * self._limit)"),
+        (
+            "defect",
+            66,
+            'except Exception:\n            log.exception("output_failed',
+            'except psycopg.Error:\n            log.exception("output_failed',
+        ),
+        (
+            "uncut",
+            66,
+            'except Exception:\n            log.exception("output_lost',
+            'except psycopg.Error:\n            log.exception("output_lost',
+        ),
         ("statement", 66, "if made.size > STATEMENT:", "if False:"),
     ),
     *mutants_of(

@@ -7,6 +7,7 @@ the longest: a database that takes no output holds up no record.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -155,10 +156,11 @@ class OutputKeeper:
             output.close()
             return output
         with self._lock:
-            self._kept[execution] = Kept(attempt, execution, output, self._limit)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="output", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="output", daemon=True)
+                thread.start()  # which may fail: then nothing waits for it
+                self._thread = thread
+            self._kept[execution] = Kept(attempt, execution, output, self._limit)
         return output
 
     def _is_awaited(self, execution: Execution, ending: Ending) -> bool:
@@ -231,13 +233,23 @@ class OutputKeeper:
         for number, kept in enumerate(due):
             if made.size > STATEMENT:
                 return made, number < len(due)
-            chunks, trim = kept.take(2 * self._limit if kept.is_over else share, self._limit)
+            chunks, trim = self._taken(kept, 2 * self._limit if kept.is_over else share)
             made.size += sum(chunk.size for chunk in chunks)
             fence = kept.attempt
             made.chunks += [NewChunk(fence.task_id, fence.attempt, fence.started_at, chunk) for chunk in chunks]
             made.trims += [trim] if trim else []
             made.ended += [kept] if kept.is_over else []
         return made, False
+
+    def _taken(self, kept: Kept, most: int) -> tuple[list[Chunk], Trim | None]:
+        """Nothing of output that a defect keeps from being cut: neither its end nor others wait for that."""
+        try:
+            return kept.take(most, self._limit)
+        except Exception:
+            log.exception("output_lost", task_id=str(kept.attempt.task_id), attempt=kept.attempt.attempt)
+            kept.output.close()
+            kept.output.take(sys.maxsize)
+            return [], None
 
     def _all(self) -> list[Kept]:
         with self._lock:

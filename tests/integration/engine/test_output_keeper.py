@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from tests.support.engine import Engine, endings
 from tests.support.waiting import eventually
 from workers_app.endings import Ending
 from workers_app.processes import output_keeper
-from workers_app.processes.output_keeper import OutputKeeper
+from workers_app.processes.output_keeper import Kept, OutputKeeper
 from workers_app.runner import execution_of
 
 #: What a worker holds.
@@ -181,6 +182,40 @@ class TestOutputKeeper:
         keeper.step()
         assert (sent, len(put)) == ([1, 1, 1, 1], 4)
 
+    def test_goes_on_behind_output_that_cannot_be_cut(
+        self, running: Starts, keeper: OutputKeeper, put: list[Ending], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A defect of ours; it holds up neither ends nor the output of others."""
+        goes_on, ended, other = running(), running(), running()
+        taken = Kept.take
+
+        def take(kept: Kept, *bounds: int) -> Any:
+            if kept.attempt is not other.attempt:
+                raise RuntimeError("a defect")
+            return taken(kept, *bounds)
+
+        monkeypatch.setattr(Kept, "take", take)
+        goes_on.age(3)
+        goes_on.execution.emit("one")
+        for run in (ended, other):
+            run.write_and_end()
+        keeper.step()
+        assert [ending.task_id for ending in put] == [ended.attempt.task_id, other.attempt.task_id]
+        assert (other.stored(), goes_on.execution.output.waits) == ("one\n", False)
+
+    def test_is_awaited_by_nobody_without_its_thread(
+        self, running: Starts, keeper: OutputKeeper, put: list[Ending], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, next_one = running(), running()
+        with monkeypatch.context() as no_threads:
+            no_threads.setattr(threading.Thread, "start", fails)
+            with pytest.raises(RuntimeError):
+                first.execution.emit("one")
+        first.end()
+        assert (len(put), keeper._kept) == (1, {})
+        next_one.execution.emit("one")
+        assert keeper._thread is not None
+
 
 @dataclass
 class Away:
@@ -265,6 +300,10 @@ def test_a_thread_of_its_own_stores_within_a_second(engine: Engine, put: list[En
         run.end()
         eventually(lambda: put, timeout=2)
         keeper.close()
+
+
+def fails(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def monkeypatched_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
