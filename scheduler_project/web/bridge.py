@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from typing import IO, Any, Final
 
@@ -157,7 +157,7 @@ class Bridge:
     async def _respond(self, environ: dict[str, Any], send: Send, gone: Callable[[], bool]) -> None:
         environ["wsgi.file_wrapper"] = FilePieces
         environ[DOZE] = doze = Doze()
-        status, headers, pieces = await self._in_thread(self._call, environ)
+        status, headers, pieces = await self._called(environ)
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             if isinstance(pieces, bytes):
@@ -165,12 +165,28 @@ class Bridge:
             else:
                 await self._stream(iter(pieces), send, gone, doze)
         finally:
-            if close := getattr(pieces, "close", None):
-                with contextlib.suppress(RuntimeError):  # the process is stopping
-                    self._pool.submit(close)
+            self._let_go(pieces)
+
+    async def _called(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes | Iterable[bytes]]:
+        """What the application responds. It is let go once it is there, if its client has gone before."""
+        calling = self._in_thread(self._call, environ)
+        try:
+            return await asyncio.wrap_future(calling)
+        except asyncio.CancelledError:
+            calling.add_done_callback(self._let_go_unsent)
+            raise
+
+    def _let_go_unsent(self, called: Future[Any]) -> None:
+        if not called.cancelled() and called.exception() is None:
+            self._let_go(called.result()[-1])
+
+    def _let_go(self, pieces: bytes | Iterable[bytes]) -> None:
+        if close := getattr(pieces, "close", None):
+            with contextlib.suppress(RuntimeError):  # the process is stopping
+                self._pool.submit(close)
 
     async def _stream(self, pieces: Iterator[bytes], send: Send, gone: Callable[[], bool], doze: Doze) -> None:
-        while (piece := await self._in_thread(next, pieces, _END)) is not _END:
+        while (piece := await asyncio.wrap_future(self._in_thread(next, pieces, _END))) is not _END:
             if gone():  # sending would be ignored, and a response need not have an end
                 raise ClientGone
             if piece:
@@ -181,10 +197,11 @@ class Bridge:
                 await doze.rest(lambda: self._leaving)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Raises `ClientGone` when no more is taken."""
         if self._closed:
             raise ClientGone
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
+        return self._pool.submit(call, *arguments)
 
     def _call(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes | Iterable[bytes]]:
         """In a thread: run the application. A response of known length comes as a whole, all others piece by piece."""

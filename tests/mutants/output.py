@@ -92,6 +92,7 @@ OUTPUT: Final[list[Mutant]] = [
         "integration/test_web_slow.py::TestStreams",
         ("woken", 66, "self._loop.call_soon_threadsafe(self._woken.set)", "pass"),
         ("leaving", 66, "            elif self._leaving:\n                break\n", ""),
+        ("unsent", 66, "calling.add_done_callback(self._let_go_unsent)", "pass", "unit/test_bridge.py"),
     ),
     *mutants_of(
         "output",
