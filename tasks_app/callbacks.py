@@ -54,7 +54,9 @@ def read_callback(value: Any) -> Any:
         except ValueError as error:
             problems[name] = str(error)
     if ("url" in callback) == ("endpoint" in callback):
-        problems.setdefault("url", "name either this or endpoint, and not both")
+        problems.setdefault(
+            "url", "name either this or endpoint, and not both" if "url" in callback else "is required, or endpoint"
+        )
     if problems:
         raise InvalidInput(problems)
     return callback

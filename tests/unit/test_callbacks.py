@@ -53,6 +53,15 @@ class TestReadCallback:
             read_callback(callback)
         assert refused.value.problems.keys() == {field}
 
+    def test_says_whether_nobody_is_named_or_two_are(self) -> None:
+        for callback, words in (
+            ({}, "is required, or endpoint"),
+            ({"url": "https://a.example", "endpoint": "b"}, "not both"),
+        ):
+            with pytest.raises(InvalidInput) as caught:
+                read_callback(callback)
+            assert words in caught.value.problems["url"]
+
     @pytest.mark.parametrize("value", ["https://a.example", [], 1, True])
     def test_is_an_object(self, value: Any) -> None:
         with pytest.raises(ValueError, match="must be an object"):
