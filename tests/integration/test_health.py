@@ -18,6 +18,8 @@ from django.utils import timezone
 
 from access_app.database_faults import DatabaseAway
 from access_app.sql import statement
+from flow_app import freezes
+from flow_app.freezes import NewFreeze
 from monitoring_app import health, selectors, views
 from tasks_app.models import Task
 from tasks_app.states import ExecutionStatus, Gate, TaskStatus
@@ -326,6 +328,21 @@ class TestSurvey:
         assert (found.scheduled, found.running) == (1, 1)
         monkeypatch.setattr(selectors, "MOST_COUNTED", 1)
         assert selectors.survey().waiting_is_estimate
+
+    @pytest.mark.django_db
+    def test_counts_freezes_and_what_waits_behind_them(self) -> None:
+        of_queue, _ = freezes.freeze(NewFreeze(queues=["mail"]), actor="ops")
+        of_type, _ = freezes.freeze(NewFreeze(types=["HTTP"]), actor="ops")
+        make_task()
+        make_task(queue="mail")
+        make_task(queue="mail")
+        make_task(type="HTTP", gate=Gate.FREEZE)
+        found = [selectors.survey()]
+        for row in (of_queue, of_type):
+            freezes.thaw(row.pk, actor="ops")
+            found.append(selectors.survey())
+        # What is parked waits until it is back.
+        assert [(survey.freezes, survey.frozen) for survey in found] == [(2, 3), (1, 1), (0, 1)]
 
 
 def add_many_executions(*, old: int, recent: int) -> None:
