@@ -41,11 +41,11 @@ def stamp_limited(*, queue: str | None = None, target: str | None = None) -> Non
         cursor.execute(statement("stamp_limited"), {"queue": queue, "target": target})
 
 
-def lock_frozen() -> bool:
-    """Wait for the starts of frozen tasks that are under way; whether all of them are over.
+def lock_frozen() -> None:
+    """Wait until the starts of frozen tasks that are under way are over, unless somebody holds one longer than `WAITS`.
 
-    They are not when somebody else holds one for more than `WAITS`. Then those that nobody holds are locked by whoever
-    takes them back, and schedulers take back the others (``thawing.Sweeper``).
+    Then those that nobody holds are locked by whoever takes them back, and schedulers take back the others
+    (``thawing.Sweeper``).
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -55,5 +55,3 @@ def lock_frozen() -> bool:
         if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
             raise
         log.warning("starts_not_waited_for", milliseconds=WAITS)
-        return False
-    return True

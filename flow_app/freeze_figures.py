@@ -1,4 +1,4 @@
-"""How many tasks freezes are about: for pages, figures and metrics. Read only, and always bounded."""
+"""How many tasks freezes are about: for pages and figures. Read only, and always bounded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from django.db import connection
-
 from access_app.sql import statement
 from flow_app.figures import LEAST_COUNTED, read_rows
 
@@ -17,14 +15,6 @@ from flow_app.figures import LEAST_COUNTED, read_rows
 MOST_COUNTED: Final = 10_000
 #: Queues that are named, those with most tasks.
 MOST_QUEUES: Final = 100
-
-# Index: tasks_frozen, for what is parked; the others are counted from the figures of their queues.
-_STANDING = """
-SELECT (SELECT count(*) FROM open_freezes),
-       (SELECT count(*) FROM (SELECT FROM tasks
-          WHERE gate - 7 = 0 AND finished_at IS NULL
-          ORDER BY priority * -1, run_at, id LIMIT %(limit)s) AS parked)"""
-
 
 # Of each queue so many tasks of the due index are looked at, in its order; none while no freeze is open but of queues.
 # Index: tasks_due.
@@ -50,13 +40,6 @@ class Affected:
     by_status: dict[str, int]
     by_queue: dict[str, int]
     at_least: bool
-
-
-class Standing(NamedTuple):
-    """How many freezes are open, and tasks parked behind them, or not back yet, up to `MOST_COUNTED`."""
-
-    open: int
-    waiting: int
 
 
 class Unparked(NamedTuple):
@@ -86,10 +69,3 @@ def measure_frozen(
         found[row["queue"]] += row["tasks"]
         capped = row["capped"]
     return Affected(by_status=dict(statuses), by_queue=dict(found.most_common(MOST_QUEUES)), at_least=capped)
-
-
-def read_standing() -> Standing:
-    """How freezes stand now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_STANDING, {"limit": MOST_COUNTED})
-        return Standing._make(cursor.fetchone())

@@ -15,7 +15,7 @@ from access_app.models import AuditEvent
 from access_app.refusals import InvalidInput
 from access_app.versions import Stale
 from flow_app import counting_in, freeze_figures, freezes, opening
-from flow_app.freeze_figures import measure_frozen, read_standing
+from flow_app.freeze_figures import measure_frozen
 from flow_app.freezes import FreezeOver, NewFreeze
 from flow_app.freezing import park_frozen
 from flow_app.models import Freeze, Queue
@@ -539,7 +539,6 @@ class TestMeasureFrozen:
         engine.settle()
         found = measure_frozen(types=["HTTP"])
         assert (found.by_status, found.at_least) == ({"PENDING": 3}, True)
-        assert read_standing() == (1, 3)
 
 
 class TestDeleteOldFreezes:

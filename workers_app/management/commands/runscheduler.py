@@ -52,7 +52,7 @@ class Command(ProjectCommand):
 
 
 def _collect_rarely() -> None:
-    """Look for garbage after more than 700 new objects.
+    """Look for garbage after `YOUNG` new objects, and not after some hundred.
 
     A pass makes thousands that go with it, and hardly a cycle: to look for these among all that is loaded took a sixth
     of a busy scheduler's processor time, and a third where each task had a key.
