@@ -7,7 +7,6 @@ find it.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from uuid import UUID
 
 from access_app.patience import TooSlow, no_longer_than
 from access_app.rights import Action, Person
+from access_app.texts import UUID_TEXT
 
 #: So many of each kind are shown.
 MOST: Final = 5
@@ -24,7 +24,6 @@ MOST: Final = 5
 LEAST_LETTERS: Final = 2
 _LONGEST_TEXT: Final = 200
 _LONGEST_SEARCH: Final = timedelta(seconds=1)
-_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def read(text: str) -> Asked:
     text = text.strip()
     if "\0" in text or len(text) > _LONGEST_TEXT:
         return Asked("", None)
-    found = _ID.search(text)
+    found = UUID_TEXT.search(text)
     return Asked(text, UUID(found[0]) if found else None)
 
 
