@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from access_app.http.filters import By, ListFilters, PagedQuery
 from access_app.http.openapi.schemas import INSTANT, Json
@@ -25,6 +25,8 @@ class AuditQuery(PagedQuery):
         super().clean()
         if "targetId" in self.fields and "targetType" not in self.fields:
             self.add_error("targetId", "needs targetType as well, such as task or queue")
+        elif {"targetId", "targetType"} <= self.cleaned_data.keys():  # one condition, which an index has
+            self.cleaned_data["targetId"] = self.cleaned_data.pop("targetType"), self.cleaned_data["targetId"]
 
 
 def of_kind(kind: str) -> Q:
@@ -32,8 +34,9 @@ def of_kind(kind: str) -> Q:
     return Q(task_id__isnull=kind != TASK, target__startswith=f"{kind}:")
 
 
-def of_target(kind: str, name: str) -> Q:
-    """Events about one target. Indexes: audit_task, audit_target."""
+def of_target(target: tuple[str, str]) -> Q:
+    """Events about one target, of a kind and a name. Indexes: audit_task, audit_target."""
+    kind, name = target
     if kind != TASK:
         return Q(task_id__isnull=True, target=f"{kind}:{name}")
     return Q(task_id=name) if UUID_TEXT.fullmatch(name) else Q(pk__in=())
@@ -56,17 +59,8 @@ class AuditFilters(ListFilters):
         _TEXT | {"pattern": f"^{KIND.pattern}$"},
         "What was done to such things: `task`, `queue`, `schedule`, `api_key`, `user`.",
     )
-    target_id = By("target", visible, _TEXT, "What was done to this one of them, by its id or name; with `targetType`.")
+    target_id = By(
+        of_target, visible, _TEXT, "What was done to this one of them, by its id or name; with `targetType`."
+    )
     from_ = By("at__gte", instant, INSTANT, "at ≥ this.")
     to = By("at__lt", instant, INSTANT, "at < this.")
-
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Kind and name are one condition, which an index has."""
-        found = self.form.cleaned_data
-        if "targetId" not in found:
-            return super().filter_queryset(queryset)
-        rest = {name: found[name] for name in found if name in self.filters and name not in ("targetType", "targetId")}
-        return queryset.filter(
-            of_target(found["targetType"], found["targetId"]),
-            *(self.filters[name].condition(value) for name, value in rest.items()),
-        )

@@ -136,5 +136,5 @@ class TestFilters:
         AuditEvent.objects.bulk_create(others)  # of a table that looks empty, any index is as good as another
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-        rows = AuditEvent.objects.filter(of_target(kind, name)).order_by("-id")[:21]
+        rows = AuditEvent.objects.filter(of_target((kind, name))).order_by("-id")[:21]
         assert index in rows.explain()
