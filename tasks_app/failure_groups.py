@@ -135,7 +135,7 @@ def count_groups(wanted: Wanted, *, fingerprint: str | None = None) -> list[tupl
 def hours_of(fingerprints: Collection[str]) -> dict[str, list[int]]:
     """How many failures each group had in each of the last 24 hours, oldest first. Raises `InvalidInput`."""
     counts = {fingerprint: [0] * HOURS for fingerprint in fingerprints}
-    for fingerprint, ago, count in count_by_hour(fingerprints):
+    for fingerprint, ago, count in count_by_hour(fingerprints) if counts else ():
         counts[fingerprint][HOURS - 1 - ago] = count
     return counts
 

@@ -54,8 +54,8 @@ _SPACE: Final = re.compile(r"\s+")
 
 def fingerprint_of(task_type: str, code: str, message: str) -> str:
     """The name of the group that a failure belongs to; the same in every process and release."""
-    told = json.dumps([task_type, code, _number_in(code, message), shape_of(message)])
-    return hashlib.sha256(told.encode()).hexdigest()[:LENGTH]
+    alike = json.dumps([task_type, code, _number_in(code, message), shape_of(message)])
+    return hashlib.sha256(alike.encode()).hexdigest()[:LENGTH]
 
 
 def shape_of(message: str) -> str:

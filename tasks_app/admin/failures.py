@@ -133,7 +133,7 @@ class FailureGroupAdmin(StaffAdmin):
         return Groups
 
     def prepare(self, rows: list[Any]) -> None:
-        hours = failure_groups.hours_of([row.pk for row in rows]) if rows else {}
+        hours = failure_groups.hours_of([row.pk for row in rows])
         for row in rows:
             row.hours = hours[row.pk]
 

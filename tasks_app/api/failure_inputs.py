@@ -13,14 +13,14 @@ from access_app.http.fields import Fields, or_null, read_object, read_reason_tex
 from access_app.http.filters import DEFAULT_SIZE, MAX_PAGE, MAX_SIZE
 from access_app.http.openapi.schemas import INSTANT, NAME, Json, integer, schema
 from access_app.http.problems import Problem
-from access_app.http.query import Parameter, Query, instant, matching, one_of, visible, whole
+from access_app.http.query import Parameter, Query, instant, one_of, visible, whole
 from access_app.http.times import parse_instant, show_instant
 from access_app.refusals import InvalidInput
 from tasks_app.acts import BulkAction
+from tasks_app.api.filters import queue_name
 from tasks_app.api.operation_inputs import QUEUE, RATE
 from tasks_app.executors.registry import executors
 from tasks_app.failure_groups import USUAL, Order, Wanted, Window
-from tasks_app.fields import QUEUE_NAME
 from tasks_app.states import TaskStatus
 from tasks_app.tickets import Ask
 
@@ -32,9 +32,7 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _WINDOW: Final = {
     "from": Parameter(instant, INSTANT, "Ended at this time or later; 24 hours before `to` if absent."),
     "to": Parameter(instant, INSTANT, "Ended before this; now if absent."),
-    "queue": Parameter(
-        matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -"), NAME, "Of tasks of this queue."
-    ),
+    "queue": Parameter(queue_name, NAME, "Of tasks of this queue."),
 }
 _LIST: Final = {
     "type": Parameter(one_of(lambda: sorted(executors())), _TEXT, "Of tasks of this type."),

@@ -65,7 +65,7 @@ class Failures(ApiViewSet):
 
 
 def failure_items(groups: list[Counted]) -> list[dict[str, Any]]:
-    hours = failure_groups.hours_of([group.fingerprint for group in groups]) if groups else {}
+    hours = failure_groups.hours_of([group.fingerprint for group in groups])
     return [failure_json(group, hours[group.fingerprint]) for group in groups]
 
 

@@ -39,7 +39,7 @@ from tasks_app.states import FINAL, Gate, TaskStatus
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _OWN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _TEXT: Final[Json] = {"type": "string"}
-_QUEUE: Final = matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
+queue_name: Final = matching(QUEUE_NAME, "must be 1 to 100 characters of A-Z a-z 0-9 . _ : -")
 _CORRELATION: Final = matching(CORRELATION_ID, "must be 1 to 128 characters of A-Z a-z 0-9 . _ -")
 
 
@@ -116,7 +116,7 @@ class TaskFilters(ListFilters):
 
     status = By.any_of("status__in", TaskStatus, "TaskStatus")
     type = By("type", one_of(lambda: sorted(executors())), _TEXT, "Tasks of this type.")
-    queue = By("queue", _QUEUE, NAME, "Tasks of this queue.")
+    queue = By("queue", queue_name, NAME, "Tasks of this queue.")
     worker_id = By("worker_id", uuid, ID, "Tasks held, or last run, by this worker.")
     schedule_id = By("schedule_id", uuid, ID, "Tasks made by this schedule.")
     batch_id = By(in_batch, uuid, ID, "Tasks of this batch.")

@@ -14,18 +14,18 @@ held AS MATERIALIZED (
 kept AS MATERIALIZED (
   SELECT * FROM failed WHERE NOT is_old OR task_id IN (SELECT id FROM held)
 ),
-told AS MATERIALIZED (
+latest AS MATERIALIZED (
   SELECT *
     FROM unnest(%(groups)s::text[], %(types)s::text[], %(codes)s::text[], %(messages)s::text[])
       AS g(fingerprint, type, code, message)
 ),
 grouped AS (
   INSERT INTO failure_groups AS g (fingerprint, type, code, message, first_at, last_at)
-  SELECT t.fingerprint, t.type, t.code, t.message, k.first_at, k.last_at
-    FROM told t
+  SELECT l.fingerprint, l.type, l.code, l.message, k.first_at, k.last_at
+    FROM latest l
     JOIN (SELECT fingerprint, min(at) AS first_at, max(at) AS last_at FROM kept GROUP BY fingerprint) AS k
-      ON k.fingerprint = t.fingerprint
-   ORDER BY t.fingerprint
+      ON k.fingerprint = l.fingerprint
+   ORDER BY l.fingerprint
   ON CONFLICT (fingerprint) DO UPDATE
      SET first_at = least(g.first_at, excluded.first_at), last_at = greatest(g.last_at, excluded.last_at),
          message = CASE WHEN excluded.last_at >= g.last_at THEN excluded.message ELSE g.message END

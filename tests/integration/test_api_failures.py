@@ -224,7 +224,7 @@ class TestRetry:
 
 @pytest.mark.django_db
 class TestDocument:
-    def test_has_requests_that_are_answered_as_they_stand(self, api: Api) -> None:
+    def test_has_requests_that_work_as_they_stand(self, api: Api) -> None:
         failure, statuses = make_failure("x"), []
         for command in re.findall(r"^    curl (?:.*\n(?:     +.*\n)*)", PAGE, flags=re.MULTILINE):
             words = shlex.split(command.replace("$FINGERPRINT", failure.fingerprint).replace("\\\n", " "))
@@ -233,7 +233,7 @@ class TestDocument:
             statuses.append(api.send(method, url.removeprefix("https://tasks.example"), body).status_code)
         assert statuses == [200, 202, 200, 200]
 
-    def test_tells_what_is_alike(self) -> None:
+    def test_says_what_is_alike(self) -> None:
         section = PAGE.partition("## What is alike")[2].partition("##")[0]
         rows = re.findall(r"^\| `(.*)`, `(.*)` \| (?:`(.*)`, `(.*)`|.*) \|$", section, flags=re.MULTILINE)
         assert len(rows) == 4
