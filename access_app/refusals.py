@@ -89,8 +89,13 @@ class InvalidInput(ValueError):
 def problems_at(path: str, error: ValueError) -> dict[str, str]:
     """What an error says about the value at a path: one sentence, or one for each path below it."""
     if isinstance(error, InvalidInput):
-        return {f"{path}.{below}": sentence for below, sentence in error.problems.items()}
+        return inside(path, error.problems)
     return {path: str(error)}
+
+
+def inside(path: str, problems: Mapping[str, str]) -> dict[str, str]:
+    """The problems of a value that is at a path of something larger; ``body`` is the value itself."""
+    return {path if below == "body" else f"{path}.{below}": sentence for below, sentence in problems.items()}
 
 
 class NotFound(LookupError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from access_app.refusals import InvalidInput
+from access_app.refusals import InvalidInput, inside
 from schedules_app import batch_templates
 from schedules_app.models import BlackoutCalendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
@@ -36,4 +36,4 @@ def _check_named(new: NewSchedule) -> None:
             check_endpoints([new.task.callback])
     except InvalidInput as error:
         which = "task" if new.batch is None else "batch"
-        raise InvalidSchedule({f"{which}.{name}": text for name, text in error.problems.items()}) from error
+        raise InvalidSchedule(inside(which, error.problems)) from error

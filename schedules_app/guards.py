@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from access_app.refusals import InvalidInput
+from access_app.refusals import InvalidInput, inside
 from access_app.rights import Action, Caller
 from schedules_app.batch_templates import maker, types_in
 from schedules_app.calendar_services import NewCalendar, types_held_by
@@ -69,7 +69,7 @@ def require_results(caller: Caller, new: NewSchedule) -> None:
     try:
         template = maker().read(new.batch)
     except InvalidInput as error:
-        raise InvalidSchedule({f"batch.{name}": text for name, text in error.problems.items()}) from error
+        raise InvalidSchedule(inside("batch", error.problems)) from error
     for task_type in sorted(template.takes_results):
         caller.require(Action.TASK_READ, task_type)
 

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from access_app.idempotency import Idempotency, drop_idempotency_key, move_idempotency_key, take_idempotency_key
 from access_app.ids import new_task_ids
-from access_app.refusals import InvalidInput
+from access_app.refusals import InvalidInput, inside
 from access_app.sql import database_now
 from schedules_app.batch_templates import batch_id_of
 from schedules_app.by_hand import run_by_hand
@@ -166,7 +166,7 @@ def _template(schedule: Schedule) -> Makes:
             return made_by(cursor, StoredSchedule.of(schedule, database_now()))
     except InvalidInput as error:
         which = "task" if schedule.batch is None else "batch"
-        raise InvalidSchedule({f"{which}.{name}": text for name, text in error.problems.items()}) from error
+        raise InvalidSchedule(inside(which, error.problems)) from error
 
 
 def _for_backfill(makes: Makes, schedule: Schedule, priority: int | None) -> Makes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from access_app.refusals import InvalidInput, bounded, problems_at
+from access_app.refusals import InvalidInput, bounded, inside, problems_at
 from access_app.texts import problem_of_line, problem_of_lines
 from schedules_app import batch_templates
 from schedules_app.firing_rules import Misfire, Overlap
@@ -129,7 +129,7 @@ def _check_batch(batch: JsonObject, problems: dict[str, str]) -> None:
     try:
         batch_templates.maker().read(batch)
     except InvalidInput as error:
-        problems |= bounded((f"batch.{name}", text) for name, text in error.problems.items())
+        problems |= bounded(inside("batch", error.problems).items())
 
 
 def description_problems(text: str) -> dict[str, str]:

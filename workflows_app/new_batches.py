@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from access_app.refusals import InvalidInput
+from access_app.refusals import InvalidInput, inside
 from access_app.texts import problem_of_line
 from tasks_app.approving import group_problem
 from tasks_app.fields import ASKED, NewTask
@@ -71,7 +71,7 @@ def batch_problems(new: NewBatch) -> dict[str, str]:
     elif problem := problem_of_line(new.name, MAX_NAME):
         problems["name"] = problem
     for which, task in new.follow_ups.items():
-        problems |= {f"{which}.{name}": text for name, text in follow_up_problems(task).items()}
+        problems |= inside(which, follow_up_problems(task))
     return problems
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from access_app.ids import created_at, derived_id
+from access_app.refusals import inside
 from access_app.rights import Caller
 from access_app.sql import Copying, Cursor, statement
 from schedules_app.batch_templates import NewSlot
@@ -56,7 +57,7 @@ class Maker:
         for where, task in _places(template):
             if problem := group_problem([task.approval]):
                 problems[f"{where}.approval.of"] = problem
-            problems |= {f"{where}.{name}": said for name, said in _endpoint_problems(task).items()}
+            problems |= inside(where, _endpoint_problems(task))
         if problems:
             raise InvalidBatch(problems)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from access_app.http.fields import Fields, anything, or_null, read_fields, text
-from access_app.refusals import InvalidInput, bounded
+from access_app.refusals import InvalidInput, bounded, inside
 from tasks_app.api.bulk import MAX_EDGES
 from tasks_app.api.inputs import CheckedTask, read_task
 from tasks_app.api.refs import read_refs, resolved
@@ -114,9 +114,7 @@ def read_follow_ups(values: Mapping[Any, Any], problems: dict[str, str]) -> dict
             if values.get(which) is not None:
                 found[which] = read_task(values[which]).new
         except InvalidInput as error:
-            problems |= {
-                str(which) if name == "body" else f"{which}.{name}": said for name, said in error.problems.items()
-            }
+            problems |= inside(str(which), error.problems)
     return found
 
 
@@ -132,9 +130,7 @@ def _read_tasks(items: list[Any], problems: dict[str, str]) -> list[CheckedTask]
         except InvalidInput as error:
             said = error.problems
         said = said | _outer_problems(item, refs) | ({"ref": wrong[place]} if place in wrong else {})
-        problems |= {
-            f"tasks.{place}" if name == "body" else f"tasks.{place}.{name}": each for name, each in said.items()
-        }
+        problems |= inside(f"tasks.{place}", said)
     if not problems:
         problems |= _circle_problems(found, {place: ref for ref, place in refs.items()})
     return list(found.values())
@@ -151,10 +147,6 @@ def _outer_problems(item: Any, refs: Mapping[str, int]) -> dict[str, str]:
     if type(named) is not list or all(isinstance(each, str) and each in refs for each in named):
         return {}
     return {"dependsOn": _OUTSIDE}
-
-
-def _below(path: str, problems: Mapping[str, str]) -> dict[str, str]:
-    return {str(path) if name == "body" else f"{path}.{name}": said for name, said in problems.items()}
 
 
 def _circle_problems(tasks: Mapping[int, CheckedTask], names: Mapping[int, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from access_app.http.fields import Fields, anything, flag, json_object, or_null, read_fields, read_object, text, whole
 from access_app.http.problems import Problem
 from access_app.http.times import parse_instant
+from access_app.refusals import inside
 from schedules_app.calendar_services import NewCalendar
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule, check_schedule
 from schedules_app.simulation import Outage
@@ -185,11 +186,6 @@ def _simulated(wanted: Any) -> Any:
         return wanted
     makes_batches = wanted.get("batch") is not None
     return {name: value for name, value in _SIMULATED.items() if name != "task" or not makes_batches} | wanted
-
-
-def inside(field: str, problems: dict[str, str]) -> dict[str, str]:
-    """The problems of a value that is a field of something larger."""
-    return {field if name == "body" else f"{field}.{name}": sentence for name, sentence in problems.items()}
 
 
 def _read(data: Any) -> _Asked:

@@ -15,6 +15,7 @@ from access_app.http.fields import read_reason
 from access_app.http.pagination import Shelf
 from access_app.http.problems import Problem
 from access_app.http.viewsets import ApiViewSet
+from access_app.refusals import inside
 from access_app.rights import Action
 from flow_app.api.outputs import reason_json
 from schedules_app import guards, manual_runs, selectors, services
@@ -73,7 +74,7 @@ class Schedules(ApiViewSet):
         try:
             slots = selectors.simulate(new, **window)
         except InvalidSchedule as error:
-            raise Problem.invalid(inputs.inside("schedule", error.problems)) from None
+            raise Problem.invalid(inside("schedule", error.problems)) from None
         return self.shown(outputs.simulation_json(slots))
 
     def retrieve(self, request: Request, schedule_id: str) -> Response:
