@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,77 +26,79 @@ from tasks_app.edges import hold_batches
 from tasks_app.inserting import SCHEDULED_COLUMNS, store_tasks, task_row
 
 
-def run_by_hand(
-    schedule: Schedule,
-    makes: Makes,
-    slots: Sequence[datetime],
-    ids: Sequence[UUID],
-    actor: str,
-    state: FireState,
-    idempotency: Idempotency | None = None,
-    priority: int | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What somebody asked for: ``made`` are the slots, and the ids of what is made for each, oldest first."""
+
+    schedule: Schedule
+    makes: Makes
+    made: Sequence[tuple[datetime, UUID]]
+    actor: str
+    #: FIRED of one that is triggered, LATE of those that are backfilled.
+    state: FireState
+    idempotency: Idempotency | None = None
+    #: Of batches: that of all their tasks.
+    priority: int | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.idempotency.key if self.idempotency else None
+
+    @property
+    def alone(self) -> bool:
+        """Whether batches wait for each other."""
+        return self.state is FireState.LATE and self.schedule.overlap != Overlap.ALLOW
+
+
+def run_by_hand(asked: ByHand) -> None:
     """Make the tasks, or batches, of slots that somebody asked for, and write both to the ledger.
 
     Raises `DuplicateTask` and `QueueFull`: then for none.
     """
-    how, what = "triggered" if state is FireState.FIRED else "backfilled", "task_id" if makes.new else "batch_id"
-    note = f"{how} by {actor}"
-    ScheduleFire.objects.bulk_create(
-        ScheduleFire(schedule_id=schedule.pk, slot=slot, due_at=slot, state=state, note=note, **{what: made})
-        for slot, made in zip(slots, ids, strict=True)
-    )
+    _record(asked)
     with connection.cursor() as cursor:
-        refused = list(filter(None, admit(cursor, [*makes.rooms] * len(ids))))
+        refused = list(filter(None, admit(cursor, [*asked.makes.rooms] * len(asked.made))))
         if refused:
             raise queue_full(cursor, refused[0], refused=len(refused))
-        made = list(zip(slots, ids, strict=True))
-        if makes.new is None:
-            alone = state is FireState.LATE and schedule.overlap != Overlap.ALLOW
-            _make_batches(cursor, schedule, makes, made, actor, idempotency, priority, alone=alone)
-        else:
-            _make_tasks(cursor, schedule, makes, made, actor, idempotency)
+        (_make_batches if asked.makes.new is None else _make_tasks)(cursor, asked)
     transaction.on_commit(wakeups.notify_schedulers)
 
 
-def _make_tasks(
-    cursor: Copying,
-    schedule: Schedule,
-    makes: Makes,
-    made: Sequence[tuple[datetime, UUID]],
-    actor: str,
-    idempotency: Idempotency | None,
-) -> None:
-    new, key, now = makes.task_of(schedule.pk, alone=False), idempotency.key if idempotency else None, database_now()
-    common: dict[str, Any] = {"idempotency_key": key, "correlation": audit.correlation_id(), "now": now}
-    rows = [(*task_row(pk, new, makes.text, actor, **common), schedule.pk, slot) for slot, pk in made]
+def _record(asked: ByHand) -> None:
+    how = "triggered" if asked.state is FireState.FIRED else "backfilled"
+    what = "task_id" if asked.makes.new else "batch_id"
+    row = {"schedule_id": asked.schedule.pk, "state": asked.state, "note": f"{how} by {asked.actor}"}
+    ScheduleFire.objects.bulk_create(
+        ScheduleFire(slot=slot, due_at=slot, **row, **{what: made}) for slot, made in asked.made
+    )
+
+
+def _make_tasks(cursor: Copying, asked: ByHand) -> None:
+    schedule_id, makes = asked.schedule.pk, asked.makes
+    new = makes.task_of(schedule_id, alone=False)
+    common: dict[str, Any] = {
+        "correlation": audit.correlation_id(),
+        "idempotency_key": asked.key,
+        "now": database_now(),
+    }
+    rows = [(*task_row(pk, new, makes.text, asked.actor, **common), schedule_id, slot) for slot, pk in asked.made]
     if store_tasks(cursor, SCHEDULED_COLUMNS, rows):
         holder = holder_of(new.queue, str(new.unique_key))
         raise DuplicateTask(holder.pk if holder else None)
 
 
-def _make_batches(
-    cursor: Copying,
-    schedule: Schedule,
-    makes: Makes,
-    made: Sequence[tuple[datetime, UUID]],
-    actor: str,
-    idempotency: Idempotency | None,
-    priority: int | None,
-    *,
-    alone: bool,
-) -> None:
-    """``alone``: each waits for the one before it, and the first for what is open. The key is that of the last one,
+def _make_batches(cursor: Copying, asked: ByHand) -> None:
+    """If ``alone``, each waits for the one before it, and the first for what is open. The key is that of the last one,
     which is there longest.
     """
-    assert makes.batch is not None
-    waits = open_batches(schedule.pk) if alone else []
+    assert asked.makes.batch is not None
+    waits = open_batches(asked.schedule.pk) if asked.alone else []
     waits = [parent.id for parent in hold_batches(cursor, waits)] if waits else []
-    common: dict[str, Any] = {"correlation": audit.correlation_id(), "priority": priority, "now": database_now()}
+    common: dict[str, Any] = {"correlation": audit.correlation_id(), "priority": asked.priority, "now": database_now()}
     slots: list[NewSlot] = []
-    for slot, batch_id in made:
-        key = idempotency.key if idempotency and batch_id == made[-1][1] else None
-        more = common | {"created_by": actor, "idempotency_key": key, "after": (waits, ())}
-        slots.append(new_slot(schedule, makes.batch, slot, **more))
-        waits = [batch_id] if alone else []
+    for slot, batch_id in asked.made:
+        key = asked.key if batch_id == asked.made[-1][1] else None
+        more = common | {"created_by": asked.actor, "idempotency_key": key, "after": (waits, ())}
+        slots.append(new_slot(asked.schedule, asked.makes.batch, slot, **more))
+        waits = [batch_id] if asked.alone else []
     batch_templates.maker().make(cursor, slots)

@@ -18,7 +18,7 @@ from access_app.ids import new_task_ids
 from access_app.refusals import InvalidInput, inside
 from access_app.sql import database_now
 from schedules_app.batch_templates import batch_id_of
-from schedules_app.by_hand import run_by_hand
+from schedules_app.by_hand import ByHand, run_by_hand
 from schedules_app.effort import Effort, TooCostly
 from schedules_app.firing_rules import FireState, Overlap
 from schedules_app.models import Schedule, ScheduleFire
@@ -81,7 +81,7 @@ def trigger_schedule(
         if idempotency and (replayed := _triggered_before(schedule, actor, idempotency, made)):
             return replayed
         makes = _template(schedule)
-        run_by_hand(schedule, makes, [slot], made, actor, FireState.FIRED, idempotency)
+        run_by_hand(ByHand(schedule, makes, [(slot, made[0])], actor, FireState.FIRED, idempotency))
         what = "taskId" if makes.batch is None else "batchId"
         record(actor, "schedule.triggered", schedule, detail={what: str(made[0])})
     return Created(task_of(made[0])) if makes.batch is None else CreatedBatch(made[0])
@@ -126,7 +126,7 @@ def backfill_schedule(
     with transaction.atomic():
         schedule, now = lock(schedule_id, guard=guard), database_now()
         since, until = max(since, _oldest_known(now)), min(until, schedule.last_slot, now)
-        recurrence = StoredSchedule.of(schedule, now).recurrence()
+        recurrence = recurrence_of(schedule)
         known = {fire.slot: fire for fire in _not_run(schedule_id, since, until)[: limit + 1]}
         silent = islice(_never_recorded(recurrence, schedule_id, max(since, schedule.defined_at), until), limit + 1)
         slots = sorted({*known, *silent})
@@ -141,7 +141,7 @@ def backfill_schedule(
             return _replayed(replay.response)
         if slots:
             _take_back([known[slot] for slot in slots if slot in known], slots[-1], recurrence)
-            run_by_hand(schedule, makes, slots, ids, actor, FireState.LATE, idempotency, priority)
+            run_by_hand(ByHand(schedule, makes, done.made, actor, FireState.LATE, idempotency, priority))
             noun = "batches" if done.of_batches else "tasks"
             detail = {noun: len(slots), "from": slots[0].isoformat(), "to": slots[-1].isoformat()}
             record(actor, "schedule.backfilled", schedule, detail=detail)
