@@ -189,9 +189,10 @@ class Batch:
         try:
             makes = made_by(self._cursor, row)
         except InvalidInput as error:
+            which = "batch" if row.task is None else "task"
             facts = {"schedule": row.name, "schedule_id": str(row.id), "problems": error.problems}
             log.error("schedule_task_refused", **facts)  # noqa: TRY400 - a traceback would say nothing more
-            return None, replace(decided, decisions=_missed(decided.decisions, f"its task is refused: {error}"))
+            return None, replace(decided, decisions=_missed(decided.decisions, f"its {which} is refused: {error}"))
         return makes, self._cut(decided, makes.most_slots)
 
     def _cut(self, decided: Decided, most: int | None) -> Decided:

@@ -23,6 +23,7 @@ from access_app.versions import Stale
 from schedules_app import guards, manual_runs, services
 from schedules_app.admin.ledger import utc
 from schedules_app.admin.schedule_form import ScheduleForm
+from schedules_app.admin.schedule_page import plural_of
 from schedules_app.manual_runs import MAX_BACKFILL, CreatedBatch, InvalidBackfill
 from schedules_app.models import Schedule
 from schedules_app.new_schedules import InvalidSchedule, NewSchedule
@@ -200,4 +201,4 @@ def _show_count(request: HttpRequest, word: str, names: list[str], others: int) 
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"1 {noun} was" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'} were"
+    return f"1 {noun} was" if count == 1 else f"{count:,} {plural_of(noun)} were"

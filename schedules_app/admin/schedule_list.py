@@ -26,7 +26,7 @@ def prepare(rows: list[Any]) -> None:
     types = dict(Schedule.objects.filter(pk__in=ids).values_list("pk", KeyTextTransform("type", "task")))
     conditions, coming = selectors.conditions_of(rows), next_fires(rows, now)
     for row in rows:
-        row.what = types.get(row.pk) or "a batch"
+        row.what, row.noun = types.get(row.pk) or "a batch", "task" if types.get(row.pk) else "batch"
         row.task = row.callback = None  # what may be large is not read
         row.now, row.fires, row.how = now, fires.get(row.pk, []), conditions[row.pk]
         row.next_words = coming[row.pk]
@@ -59,7 +59,7 @@ def state_cell(row: Any) -> SafeString:
 
 
 def health_cell(row: Any) -> SafeString:
-    return format_html("{} {}", health_badge(row.how, fresh=not row.fires), squares(row.fires))
+    return format_html("{} {}", health_badge(row.how, row.noun, fresh=not row.fires), squares(row.fires))
 
 
 def squares(fires: list[ScheduleFire]) -> SafeString:

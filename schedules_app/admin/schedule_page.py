@@ -54,11 +54,11 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     recurrence, broken = recurrence_of(schedule, now)
     coming, changes, costly = _times(schedule, recurrence, now)
     clock = recurrence.zone if recurrence else zone("UTC")
-    condition = selectors.conditions_of([schedule])[schedule.pk]
+    condition, noun = selectors.conditions_of([schedule])[schedule.pk], "batch" if schedule.task is None else "task"
     return {
         "badge": display.badge(state_of(schedule)),
-        "health": health_badge(condition, fresh=schedule.last_fire_at is None),
-        "failures": failures_of(condition, "batch" if schedule.task is None else "task"),
+        "health": health_badge(condition, noun, fresh=schedule.last_fire_at is None),
+        "failures": failures_of(condition, noun),
         "broken": broken or costly,
         "explanation": recurrence.explain() if recurrence else "",
         "reasons": reasons_of(schedule, now),
@@ -77,25 +77,27 @@ def context_of(schedule: Schedule, shown: Shown) -> dict[str, Any]:
     }
 
 
-def health_badge(condition: Condition, *, fresh: bool) -> SafeString | str:
+def health_badge(condition: Condition, noun: str, *, fresh: bool) -> SafeString | str:
     """The health; nothing where the state beside it says it already, or nothing has happened yet."""
     silent = {Health.DISABLED, Health.PAUSED, Health.ENDED} | ({Health.OK} if fresh else set())
     if condition.health in silent:
         return ""
-    return format_html('<span title="{}">{}</span>', failures_of(condition), display.badge(condition.health.upper()))
-
-
-def failures_of(condition: Condition, noun: str = "task") -> str:
-    """How its newest tasks, or batches, failed, as a sentence."""
-    count, plural = condition.failures, "batches" if noun == "batch" else f"{noun}s"
-    most = "at least " if count == MOST_LOOKED_AT else ""
-    return (
-        ""
-        if not count
-        else f"Its latest {noun} failed."
-        if count == 1
-        else f"Its latest {most}{count} {plural} failed."
+    return format_html(
+        '<span title="{}">{}</span>', failures_of(condition, noun), display.badge(condition.health.upper())
     )
+
+
+def failures_of(condition: Condition, noun: str) -> str:
+    """How its newest tasks, or batches, failed, as a sentence."""
+    if not (count := condition.failures):
+        return ""
+    most = "at least " if count == MOST_LOOKED_AT else ""
+    return f"Its latest {noun} failed." if count == 1 else f"Its latest {most}{count} {plural_of(noun)} failed."
+
+
+def plural_of(noun: str) -> str:
+    """Of what a slot makes."""
+    return f"{noun}es" if noun == "batch" else f"{noun}s"
 
 
 def recurrence_of(schedule: Schedule, now: datetime) -> tuple[Recurrence | None, str]:

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from access_app.http.times import show_instant
 from schedules_app import manual_runs
+from schedules_app.batch_templates import batch_id_of
+from schedules_app.firing_rules import FireState
 from schedules_app.manual_runs import CreatedBatch
-from schedules_app.models import Schedule
-from tests.factories import make_key
+from schedules_app.models import Schedule, ScheduleFire
+from tests.factories import make_batch, make_key
 from tests.support.api import Api
 from tests.support.scheduled import FAN_IN, ONE, batch_schedule, batches_of
 from workflows_app.models import Batch
@@ -94,11 +97,13 @@ class TestApi:
         assert api.get(f"/schedules/{schedule.pk}/fires").json()["content"][0]["batchId"] == str(batch.pk)
         [found] = api.get(f"/batches?scheduleId={schedule.pk}").json()["content"]
         assert found["id"] == str(batch.pk)
-        window = {"from": "2026-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
+        missed = schedule.last_slot
+        ScheduleFire.objects.create(schedule_id=schedule.pk, slot=missed, due_at=missed, state=FireState.MISSED)
+        window = {"from": show_instant(missed), "to": "2099-01-01T00:00:00Z"}
         filled = api.post(f"/schedules/{schedule.pk}/backfill", window).json()
-        assert {(each["taskId"], each["batchId"]) for each in filled["content"]} <= {
-            (None, str(each.pk)) for each in batches_of(schedule)
-        }
+        made = batch_id_of(schedule.pk, missed)
+        assert filled["content"] == [{"slot": show_instant(missed), "taskId": None, "batchId": str(made)}]
+        assert {each.pk for each in batches_of(schedule)} == {batch.pk, made}
         assert api.post(f"/schedules/{schedule.pk}/backfill", window).json()["created"] == 0
         simulated = {"schedule": {"cron": "0 * * * *", "batch": ONE}, "from": "2030-01-01T00:00:00Z",
                      "to": "2030-01-01T02:00:00Z"}  # fmt: skip
@@ -107,6 +112,13 @@ class TestApi:
 
 @pytest.mark.django_db
 class TestPages:
+    def test_say_how_many_batches_failed(self, staff: Client) -> None:
+        schedule = batch_schedule(due=0)
+        for _ in range(2):
+            make_batch(schedule_id=schedule.pk, status="FAILED")
+        for page in ("", f"{schedule.pk}/change/"):
+            assert "Its latest 2 batches failed." in staff.get(f"/admin/schedules_app/schedule/{page}").content.decode()
+
     def test_a_form_makes_one_and_its_page_leads_to_its_batches(self, staff: Client) -> None:
         form = {
             "name": "nightly", "enabled": "on", "repeat": "cron", "cron": "0 1 * * *", "timezone": "UTC",

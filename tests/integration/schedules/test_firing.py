@@ -110,13 +110,24 @@ class TestFireDue:
 
 
 class TestWhatIsWrongWithOne:
-    def test_a_task_that_is_refused_is_missed_and_told(self, session: Session) -> None:
-        bad = make_schedule(task={"type": "GONE", "payload": {}}, overlap="cancel_running")
+    @pytest.mark.parametrize(
+        ("columns", "note"),
+        [
+            ({"task": {"type": "GONE", "payload": {}}}, "its task is refused: type: must be one of"),
+            (
+                {"task": None, "batch": {"name": "b", "tasks": [{"type": "GONE"}]}},
+                "its batch is refused: tasks.0.type: must be one of",
+            ),
+        ],
+        ids=["task", "batch"],
+    )
+    def test_what_is_refused_is_missed_and_told(self, session: Session, columns: dict[str, Any], note: str) -> None:
+        bad = make_schedule(overlap="cancel_running", **columns)
         good = make_schedule()
         with capture_logs() as lines:
             report = fire_due(session)
         assert (states(bad), states(good)) == (["MISSED"], ["FIRED"])
-        assert "type: must be one of" in ledger(bad)[0].note
+        assert ledger(bad)[0].note.startswith(note)
         assert [(line["event"], line["schedule"]) for line in lines if line["log_level"] == "error"] == [
             ("schedule_task_refused", bad.name)
         ]
